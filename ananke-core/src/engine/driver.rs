@@ -1,0 +1,593 @@
+//! The one place that awaits ports. It decides nothing: it asks what the walk wants to know, hands it the answers, and
+//! sends what the walk has decided, journal first.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, Either, FutureExt, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::Permit;
+use super::journal::{Entry, What};
+use super::schedule::{Part, Schedule};
+use super::view::Trust;
+use super::walk::{Change, Walk};
+use crate::intent::{Intent, IntentState};
+use crate::lease::expiry::Finding;
+use crate::lease::{LeaseEvent, LeaseRecord, LeaseState};
+use crate::name::{LeaseId, Moment};
+use crate::observation::{
+    ApiHealth, FluxState, HostState, IngressState, NodeState, PodState, ProbeAnswer, UpsReading, WorkloadState,
+};
+use crate::order::{ClusterOrder, Order};
+use crate::port::{
+    Clock, ClusterActions, ClusterReads, ErrorKind, HostActions, HostReads, PortError, Probes, StateReads, StateWrites, UpsReads,
+};
+use crate::remedy::{Action, leftover_cordon};
+use crate::report::{ActionOutcome, Command, Outcome, Report};
+
+/// Everything is judged again at least this often: facts age, deadlines pass.
+const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
+/// Answers that come within this time are judged together.
+const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
+/// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
+const CALL_DEADLINE: Duration = Duration::from_secs(60);
+/// Actions sent at once; the rest waits for the next round.
+const ACTIONS_AT_ONCE: usize = 64;
+
+/// The ports that only look.
+#[derive(Clone, Copy)]
+pub struct Reads<'a> {
+    pub clock: &'a dyn Clock,
+    pub cluster: &'a dyn ClusterReads,
+    pub hosts: &'a dyn HostReads,
+    pub probes: &'a dyn Probes,
+    pub ups: &'a dyn UpsReads,
+    pub state: &'a dyn StateReads,
+}
+
+/// The ports that act. A run that was not given them cannot change anything.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    pub cluster: &'a dyn ClusterActions,
+    pub hosts: &'a dyn HostActions,
+    pub state: &'a dyn StateWrites,
+}
+
+impl std::fmt::Debug for Reads<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reads")
+    }
+}
+
+impl std::fmt::Debug for Hands<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hands")
+    }
+}
+
+/// What a run tells whoever watches it.
+#[derive(Debug)]
+pub enum News<'a> {
+    Gate(&'a Change),
+    Acting(&'a Action),
+    Acted {
+        order: &'a Order,
+        error: Option<&'a PortError>,
+    },
+    /// Nothing in particular: a good moment to draw.
+    Tick,
+}
+
+/// Called with everything that happens, in order.
+pub type Observer<'a> = dyn FnMut(&Walk, Moment, &News<'_>) + Send + 'a;
+
+/// What a port answered.
+enum Event {
+    Read(Part, Box<Reading>),
+    Acted { seq: u64, index: usize, order: Box<Order>, result: Result<(), PortError> },
+    Interrupted,
+}
+
+enum Reading {
+    Intent(Result<Option<Intent>, PortError>),
+    Api(Result<ApiHealth, PortError>),
+    Nodes(Result<std::sync::Arc<Vec<NodeState>>, PortError>),
+    Flux(Result<std::sync::Arc<Option<FluxState>>, PortError>),
+    Workloads(Result<std::sync::Arc<Vec<WorkloadState>>, PortError>),
+    Pods(Result<std::sync::Arc<Vec<PodState>>, PortError>),
+    Ingresses(Result<std::sync::Arc<Vec<IngressState>>, PortError>),
+    Namespaces(Result<std::sync::Arc<Vec<std::sync::Arc<str>>>, PortError>),
+    Ups(Result<UpsReading, PortError>),
+    Host(Result<HostState, PortError>),
+    Probe(Result<ProbeAnswer, PortError>),
+}
+
+/// Looks once at everything and judges it. Nothing can be changed: there are no hands. What the remedies would do
+/// stands in the report as planned.
+pub async fn look<'a>(mut walk: Walk, reads: Reads<'a>, observer: &'a mut Observer<'_>) -> (Report, Walk) {
+    walk.trust = Trust::Stated;
+    walk.leases = reads.state.leases().await.unwrap_or_default();
+    let mut run = Run::new(walk, reads, None, observer);
+    run.watch_once().await;
+    let mut walk = run.walk;
+    let now = reads.clock.now();
+    let planned = if walk.plan.command == Command::Status { Vec::new() } else { walk.plan_actions(now) };
+    for action in planned {
+        let index = walk.record_sent(&action.order, &action.why, now);
+        walk.set_outcome(index, ActionOutcome::Planned);
+    }
+    (walk.report(now), walk)
+}
+
+/// Walks until everything has settled. `interrupt` ends it early, between two actions.
+pub async fn execute<'a>(
+    mut walk: Walk,
+    reads: Reads<'a>,
+    hands: Hands<'a>,
+    interrupt: BoxFuture<'a, ()>,
+    observer: &'a mut Observer<'_>,
+) -> (Report, Walk) {
+    walk.dry_run = false;
+    let mut run = Run::new(walk, reads, Some(hands), observer);
+    if let Err(error) = run.begin().await {
+        run.walk.notes.push(format!("the run could not begin: {error}"));
+        run.walk.end(Outcome::Failed);
+    }
+    run.inflight.push(interrupt.map(|()| Event::Interrupted).boxed());
+    run.watch().await;
+    let report = run.finish().await;
+    (report, run.walk)
+}
+
+struct Run<'a, 'o> {
+    walk: Walk,
+    reads: Reads<'a>,
+    hands: Option<Hands<'a>>,
+    observer: &'a mut Observer<'o>,
+    schedule: Schedule,
+    inflight: FuturesUnordered<BoxFuture<'a, Event>>,
+    seq: u64,
+    judged: Moment,
+}
+
+impl<'a, 'o> Run<'a, 'o> {
+    fn new(walk: Walk, reads: Reads<'a>, hands: Option<Hands<'a>>, observer: &'a mut Observer<'o>) -> Self {
+        let judged = Moment::from_millis(0);
+        Self { walk, reads, hands, observer, schedule: Schedule::default(), inflight: FuturesUnordered::new(), seq: 0, judged }
+    }
+
+    /// What must be durable before anything else happens: the journal's first line, and the intent.
+    async fn begin(&mut self) -> Result<(), PortError> {
+        let Some(hands) = self.hands else { return Ok(()) };
+        let now = self.reads.clock.now();
+        // A shutdown's intent comes first of all: whoever starts the cluster must see it and yield.
+        if self.walk.plan.command == Command::Shutdown {
+            hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await?;
+        }
+        match self.reads.state.leases().await {
+            Ok(leases) => self.walk.leases = leases,
+            Err(error) => {
+                self.walk.notes.push(format!("the leases on disk cannot be read ({error}); they are taken from the nodes"))
+            }
+        }
+        let resumes = self.walk.earlier.last().map(|earlier| earlier.run.clone());
+        self.journal(What::RunStarted { command: self.walk.plan.command, resumes }).await.map(|_| ())
+    }
+
+    async fn watch_once(&mut self) {
+        loop {
+            self.ask(true);
+            let Some(event) = self.inflight.next().await else { break };
+            self.take(event).await;
+        }
+        // The second look judges what the first one opened.
+        let now = self.reads.clock.now();
+        for _ in 0..=self.walk.plan.rows.len() {
+            self.judge(now);
+        }
+    }
+
+    async fn watch(&mut self) {
+        while self.walk.outcome.is_none() {
+            self.ask(false);
+            self.wait().await;
+            let now = self.reads.clock.now();
+            let quiet = now.since(self.judged);
+            if quiet >= JUDGE_AT_LEAST || quiet >= JUDGE_AT_MOST && self.walk.take_changed() {
+                let changes = self.judge(now);
+                self.settle_leases(now).await;
+                self.act(now).await;
+                if !changes.is_empty() {
+                    self.save_progress(now).await;
+                }
+                (self.observer)(&self.walk, now, &News::Tick);
+            }
+        }
+    }
+
+    fn ask(&mut self, once: bool) {
+        let now = self.reads.clock.now();
+        for part in self.schedule.take_due(&self.walk, now, once) {
+            self.inflight.push(read(self.reads, part, &self.walk.spec, now));
+        }
+    }
+
+    /// Waits for an answer, for the next part to be due, or for the time to judge again.
+    async fn wait(&mut self) {
+        let changed = self.walk.is_changed();
+        let judge_at = self.judged.plus(if changed { JUDGE_AT_MOST } else { JUDGE_AT_LEAST });
+        let until = self.schedule.next_due().map_or(judge_at, |due| due.min(judge_at));
+        let event = {
+            let timer = self.reads.clock.sleep_until(until);
+            match select(self.inflight.next(), timer).await {
+                Either::Left((event, _)) => event,
+                Either::Right(((), _)) => None,
+            }
+        };
+        if let Some(event) = event {
+            self.take(event).await;
+        }
+        while let Some(Some(event)) = self.inflight.next().now_or_never() {
+            self.take(event).await;
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        let now = self.reads.clock.now();
+        match event {
+            Event::Read(part, reading) => {
+                self.fold(&part, *reading, now);
+                self.schedule.answered(&part, &self.walk, now);
+            }
+            Event::Acted { seq, index, order, result } => self.acted(seq, index, &order, result, now).await,
+            Event::Interrupted => self.walk.end(Outcome::Interrupted),
+        }
+    }
+
+    fn fold(&mut self, part: &Part, reading: Reading, now: Moment) {
+        let obs = &mut self.walk.obs;
+        let changed = match reading {
+            Reading::Intent(read) => fold(&mut obs.intent, read, now),
+            Reading::Api(read) => {
+                let first = !std::mem::replace(&mut self.walk.floor.api_asked, true);
+                if first && read.is_err() && self.walk.floor.since.is_none() {
+                    self.walk.floor.since = Some(self.walk.started);
+                }
+                fold(&mut obs.api, read, now)
+            }
+            Reading::Nodes(read) => {
+                let same =
+                    matches!((&read, obs.nodes.last()), (Ok(new), Some(old)) if std::sync::Arc::ptr_eq(new, old) || new == old);
+                obs.fold_nodes(read, now);
+                !same
+            }
+            Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
+            Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
+            Reading::Pods(read) => fold_shared(&mut obs.pods, read, now),
+            Reading::Ingresses(read) => fold_shared(&mut obs.ingresses, read, now),
+            Reading::Namespaces(read) => fold_shared(&mut obs.namespaces, read, now),
+            Reading::Ups(read) => match part {
+                Part::Ups(ups) => fold(obs.ups.entry(ups.clone()).or_default(), read, now),
+                _ => false,
+            },
+            Reading::Host(read) => match part {
+                Part::Host(node) => fold_host(obs.hosts.entry(node.clone()).or_default(), read, now),
+                _ => false,
+            },
+            Reading::Probe(read) => match part {
+                Part::Probe(url) => fold(obs.probes.entry(url.clone()).or_default(), read, now),
+                _ => false,
+            },
+        };
+        if changed {
+            self.walk.touch();
+        }
+    }
+
+    fn judge(&mut self, now: Moment) -> Vec<Change> {
+        self.judged = now;
+        let changes = self.walk.judge(now);
+        for change in &changes {
+            (self.observer)(&self.walk, now, &News::Gate(change));
+        }
+        changes
+    }
+
+    /// Records that only follow the world, without touching it.
+    async fn settle_leases(&mut self, now: Moment) {
+        let Some(hands) = self.hands else { return };
+        let findings = {
+            let view = self.walk.view(now);
+            leftover_cordon::findings(&view, &crate::phase::cordons_released::own(&view))
+        };
+        let mut moved = false;
+        for finding in findings {
+            match finding {
+                Finding::Settle { lease, event } => moved |= self.walk.move_lease(&lease, event, now),
+                Finding::Adopt(record) => {
+                    self.walk
+                        .notes
+                        .push(format!("the lease {} on {} was not on disk; taken over", record.lease.id, record.lease.node));
+                    self.walk.leases.push(*record);
+                    moved = true;
+                }
+                Finding::Release { .. } | Finding::Mark { .. } => {}
+            }
+        }
+        if moved && let Err(error) = hands.state.save_leases(&self.walk.leases).await {
+            self.walk.note_once(format!("the leases cannot be written: {error}"));
+        }
+    }
+
+    async fn act(&mut self, now: Moment) {
+        let Some(hands) = self.hands else { return };
+        if self.walk.outcome.is_some() {
+            return;
+        }
+        let mut actions = self.walk.plan_actions(now);
+        actions.truncate(ACTIONS_AT_ONCE);
+        if actions.is_empty() || self.yields().await {
+            return;
+        }
+        for action in actions {
+            if let Err(error) = self.send(hands, action, now).await {
+                // What cannot be journaled is not done: a full disk stops actions, not the checks.
+                self.walk.note_once(format!("an action was not started: {error}"));
+                break;
+            }
+        }
+        self.save_progress(now).await;
+    }
+
+    /// Before every round of actions the intent is read again: a shutdown pre-empts a start-up.
+    async fn yields(&mut self) -> bool {
+        if self.walk.plan.command != Command::Startup {
+            return false;
+        }
+        let now = self.reads.clock.now();
+        let intent = self.reads.state.intent().await;
+        let shutdown = matches!(&intent, Ok(Some(intent)) if intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
+            && now.since(intent.at) <= self.walk.spec.intent_max_age);
+        if shutdown {
+            self.walk.end(Outcome::Yielded);
+        }
+        let unreadable = intent.is_err();
+        self.walk.obs.intent.fold(intent, now);
+        shutdown || unreadable
+    }
+
+    async fn send(&mut self, hands: Hands<'a>, action: Action, now: Moment) -> Result<(), PortError> {
+        // Only what may go on may act: no guard, no hand is lifted.
+        if self.walk.held_by_guards() {
+            return Ok(());
+        }
+        if let Order::Cluster(ClusterOrder::Cordon { lease, .. }) = &action.order {
+            let record = LeaseRecord { lease: (**lease).clone(), state: LeaseState::Intended, since: now };
+            self.walk.leases.retain(|known| known.lease.id != record.lease.id);
+            self.walk.leases.push(record);
+            hands.state.save_leases(&self.walk.leases).await?;
+        }
+        let seq = self.journal(What::Acting { order: action.order.clone(), why: action.why.clone() }).await?;
+        let permit = Permit { run: self.walk.run.clone(), seq };
+        let index = self.walk.record_sent(&action.order, &action.why, now);
+        (self.observer)(&self.walk, now, &News::Acting(&action));
+        let order = Box::new(action.order);
+        self.inflight.push(
+            async move {
+                let result = match &*order {
+                    Order::Cluster(order) => hands.cluster.perform(order, &permit).await,
+                    Order::Host { node, order } => hands.hosts.perform(node, order, &permit).await,
+                };
+                Event::Acted { seq, index, order, result }
+            }
+            .boxed(),
+        );
+        Ok(())
+    }
+
+    async fn acted(&mut self, seq: u64, index: usize, order: &Order, result: Result<(), PortError>, now: Moment) {
+        let error = result.err();
+        let outcome = error.as_ref().map_or(ActionOutcome::Done, |error| ActionOutcome::Failed(error.to_string()));
+        self.walk.set_outcome(index, outcome);
+        self.walk.history.answered(order, error.clone());
+        self.walk.touch();
+        self.move_lease_after(order, error.as_ref(), now).await;
+        for part in touched(order) {
+            self.schedule.hurry(&part, now);
+        }
+        (self.observer)(&self.walk, now, &News::Acted { order, error: error.as_ref() });
+        if let Err(error) = self.journal(What::Acted { order_seq: seq, error }).await {
+            self.walk.note_once(format!("an answer was not journaled: {error}"));
+        }
+    }
+
+    /// A cordon or its return changes the lease's record, at once and durably.
+    async fn move_lease_after(&mut self, order: &Order, error: Option<&PortError>, now: Moment) {
+        let Some(hands) = self.hands else { return };
+        let Order::Cluster(order) = order else { return };
+        let (id, event): (LeaseId, LeaseEvent) = match (order, error.map(|error| error.kind)) {
+            (ClusterOrder::Cordon { lease, .. }, None) => (lease.id.clone(), LeaseEvent::Placed),
+            // Whether a cordon whose answer got lost was placed, only the node can tell: the record stays intended.
+            (
+                ClusterOrder::Cordon { lease, .. },
+                Some(ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Invalid),
+            ) => (lease.id.clone(), LeaseEvent::NeverPlaced),
+            (ClusterOrder::Uncordon { lease, .. }, None) => (lease.clone(), LeaseEvent::GivenBack),
+            (ClusterOrder::MarkManual { node, .. }, None) => {
+                let marked = self.walk.leases.iter().find(|record| record.lease.node == *node && record.state.outstanding());
+                match marked {
+                    Some(record) => (record.lease.id.clone(), LeaseEvent::Marked),
+                    None => return,
+                }
+            }
+            _ => return,
+        };
+        self.walk.move_lease(&id, event, now);
+        if let Err(error) = hands.state.save_leases(&self.walk.leases).await {
+            self.walk.note_once(format!("the leases cannot be written: {error}"));
+        }
+    }
+
+    async fn journal(&mut self, what: What) -> Result<u64, PortError> {
+        let Some(hands) = self.hands else { return Ok(0) };
+        let seq = self.seq.saturating_add(1);
+        let entry = Entry { run: self.walk.run.clone(), seq, at: self.reads.clock.now(), what };
+        hands.state.append(&entry).await?;
+        self.seq = seq;
+        Ok(seq)
+    }
+
+    async fn save_progress(&mut self, now: Moment) {
+        let Some(hands) = self.hands else { return };
+        if let Err(error) = hands.state.save_progress(&self.walk.progress(now)).await {
+            self.walk.note_once(format!("the progress cannot be written: {error}"));
+        }
+    }
+
+    async fn finish(&mut self) -> Report {
+        self.drain_actions().await;
+        let now = self.reads.clock.now();
+        let outcome = self.walk.outcome.unwrap_or(Outcome::Failed);
+        if let Some(hands) = self.hands {
+            let state = match (self.walk.plan.command, outcome) {
+                (Command::Startup, Outcome::Done | Outcome::Manual) => Some(IntentState::Normal),
+                (Command::Shutdown, Outcome::Done | Outcome::Manual) => Some(IntentState::ShutdownComplete),
+                _ => None,
+            };
+            if let Some(state) = state {
+                let intent = self.intent(state, now);
+                if let Err(error) = hands.state.save_intent(&intent).await {
+                    self.walk.note_once(format!("the intent cannot be written: {error}"));
+                }
+            }
+            self.save_progress(now).await;
+            if let Err(error) = self.journal(What::RunEnded { outcome }).await {
+                self.walk.note_once(format!("the end of the run was not journaled: {error}"));
+            }
+            let report = self.walk.report(now);
+            if let Err(error) = hands.state.save_report(&report).await {
+                self.walk.note_once(format!("the report cannot be written: {error}"));
+            }
+        }
+        self.walk.report(now)
+    }
+
+    /// Actions that are under way are waited for, within their deadline: their answers belong in the journal.
+    async fn drain_actions(&mut self) {
+        let until = self.reads.clock.now().plus(Duration::from_secs(10));
+        while self.walk.history.any_in_flight() {
+            let event = {
+                let timer = self.reads.clock.sleep_until(until);
+                match select(self.inflight.next(), timer).await {
+                    Either::Left((event, _)) => event,
+                    Either::Right(((), _)) => None,
+                }
+            };
+            match event {
+                Some(event @ Event::Acted { .. }) => self.take(event).await,
+                Some(Event::Read(..) | Event::Interrupted) => {}
+                None => break,
+            }
+        }
+    }
+
+    fn intent(&self, state: IntentState, at: Moment) -> Intent {
+        Intent { state, run: self.walk.run.clone(), at, reason: self.walk.reason.clone() }
+    }
+}
+
+fn fold<T: PartialEq>(fact: &mut crate::fact::Fact<T>, read: Result<T, PortError>, now: Moment) -> bool {
+    let changed = match (&read, fact.last(), fact.newest_failure()) {
+        (Ok(new), Some(old), None) => new != old,
+        (Err(new), _, Some(old)) => new != old,
+        _ => true,
+    };
+    fact.fold(read, now);
+    changed
+}
+
+/// Lists come shared, and as the very same list where nothing changed.
+fn fold_shared<T: PartialEq>(
+    fact: &mut crate::fact::Fact<std::sync::Arc<T>>,
+    read: Result<std::sync::Arc<T>, PortError>,
+    now: Moment,
+) -> bool {
+    if let (Ok(new), Some(old), None) = (&read, fact.last(), fact.newest_failure())
+        && std::sync::Arc::ptr_eq(new, old)
+    {
+        fact.fold(read, now);
+        return false;
+    }
+    fold(fact, read, now)
+}
+
+/// A host's uptime and skew change with every look, and mean nothing new.
+fn fold_host(fact: &mut crate::fact::Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
+    let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
+        if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id);
+    if same {
+        fact.fold(read, now);
+        return false;
+    }
+    fold(fact, read, now)
+}
+
+/// The parts that show what an order did.
+fn touched(order: &Order) -> Vec<Part> {
+    match order {
+        Order::Host { node, .. } => vec![Part::Host(node.clone())],
+        Order::Cluster(order) => match order {
+            ClusterOrder::Cordon { .. } | ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } => vec![Part::Nodes],
+            ClusterOrder::Evict { .. } | ClusterOrder::Delete { .. } => vec![Part::Pods],
+            ClusterOrder::SetBranch { .. }
+            | ClusterOrder::Reconcile { .. }
+            | ClusterOrder::Suspend { .. }
+            | ClusterOrder::Resume { .. } => vec![Part::Flux],
+        },
+    }
+}
+
+/// Starts one read, bounded in time.
+fn read<'a>(reads: Reads<'a>, part: Part, spec: &crate::spec::Spec, now: Moment) -> BoxFuture<'a, Event> {
+    let unit = match &part {
+        Part::Host(node) => spec.nodes.get(node).map(|node| node.unit.clone()),
+        _ => None,
+    };
+    async move {
+        let reading = match &part {
+            Part::Intent => Reading::Intent(within(reads, now, "read the intent", reads.state.intent()).await),
+            Part::Api => Reading::Api(within(reads, now, "ask the API server", reads.cluster.health()).await),
+            Part::Nodes => Reading::Nodes(within(reads, now, "list nodes", reads.cluster.nodes()).await),
+            Part::Flux => Reading::Flux(within(reads, now, "list Flux objects", reads.cluster.flux()).await),
+            Part::Workloads => Reading::Workloads(within(reads, now, "list workloads", reads.cluster.workloads()).await),
+            Part::Pods => Reading::Pods(within(reads, now, "list pods", reads.cluster.pods()).await),
+            Part::Ingresses => Reading::Ingresses(within(reads, now, "list ingresses", reads.cluster.ingresses()).await),
+            Part::Namespaces => Reading::Namespaces(within(reads, now, "list namespaces", reads.cluster.namespaces()).await),
+            Part::Ups(ups) => Reading::Ups(within(reads, now, "read the UPS", reads.ups.read(ups)).await),
+            Part::Probe(url) => Reading::Probe(within(reads, now, "GET", reads.probes.get(url)).await),
+            Part::Host(node) => Reading::Host(match &unit {
+                Some(unit) => within(reads, now, "inspect the host", reads.hosts.inspect(node, unit)).await,
+                None => Err(PortError::new(ErrorKind::Missing, "inspect the host", node, "it is not in the config")),
+            }),
+        };
+        Event::Read(part, Box::new(reading))
+    }
+    .boxed()
+}
+
+async fn within<T>(
+    reads: Reads<'_>,
+    from: Moment,
+    tried: &str,
+    call: BoxFuture<'_, Result<T, PortError>>,
+) -> Result<T, PortError> {
+    match select(call, reads.clock.sleep_until(from.plus(CALL_DEADLINE))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => Err(PortError::new(
+            ErrorKind::Transient,
+            tried,
+            "its port",
+            format!("no answer within {} s", CALL_DEADLINE.as_secs()),
+        )),
+    }
+}

@@ -1,0 +1,117 @@
+//! Which part of the world is to be looked at next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::walk::Walk;
+use crate::gate::ingress;
+use crate::name::{Moment, NodeName};
+use crate::observation::UnitState;
+
+/// One part of the world, read by one call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Intent,
+    Api,
+    Nodes,
+    Flux,
+    Workloads,
+    Pods,
+    Ingresses,
+    Namespaces,
+    Ups(Arc<str>),
+    Host(NodeName),
+    Probe(Arc<str>),
+}
+
+/// When each part was last asked, and whether an answer is still out.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    asked: BTreeMap<Part, Asked>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    out: bool,
+    /// When it is due again.
+    next: Moment,
+}
+
+impl Schedule {
+    /// The parts that are due, marked as asked.
+    pub(super) fn take_due(&mut self, walk: &Walk, now: Moment, once: bool) -> Vec<Part> {
+        let due = |asked: Option<&Asked>| asked.is_none_or(|asked| !asked.out && !once && asked.next <= now);
+        let mut parts: Vec<Part> = wanted(walk, now).into_iter().filter(|part| due(self.asked.get(part))).collect();
+        parts.dedup();
+        for part in &parts {
+            self.asked.insert(part.clone(), Asked { out: true, next: now });
+        }
+        parts
+    }
+
+    /// Notes that an answer came, and when the part is due again.
+    pub(super) fn answered(&mut self, part: &Part, walk: &Walk, now: Moment) {
+        if let Some(asked) = self.asked.get_mut(part) {
+            *asked = Asked { out: false, next: now.plus(pause(part, walk, now)) };
+        }
+    }
+
+    /// When the next part is due.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.asked.values().filter(|asked| !asked.out).map(|asked| asked.next).min()
+    }
+
+    /// An action may have changed what stands here: look again soon.
+    pub(super) fn hurry(&mut self, part: &Part, at: Moment) {
+        if let Some(asked) = self.asked.get_mut(part) {
+            asked.next = asked.next.min(at);
+        }
+    }
+}
+
+/// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
+fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
+    let view = walk.view(now);
+    let mut parts = vec![Part::Intent, Part::Api];
+    parts.extend(walk.spec.ups.iter().cloned().map(Part::Ups));
+    parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
+    if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
+        return parts;
+    }
+    parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses]);
+    if !walk.spec.required_namespaces.is_empty() {
+        parts.push(Part::Namespaces);
+    }
+    if walk.plan.latching {
+        return parts;
+    }
+    if let Ok(ingresses) = view.ingresses() {
+        parts.extend(ingress::urls(ingresses, &walk.spec.ingress).into_keys().map(Part::Probe));
+    }
+    for check in &walk.spec.services {
+        let part = Part::Probe(check.url.clone());
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+/// What is well is asked less often than what is waited for.
+fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
+    let (poll, view) = (walk.spec.poll, walk.view(now));
+    match part {
+        Part::Intent | Part::Api | Part::Nodes | Part::Flux | Part::Workloads | Part::Pods => poll,
+        Part::Ups(_) => poll * 2,
+        Part::Ingresses | Part::Namespaces => poll * 5,
+        Part::Host(node) => match view.host(node) {
+            Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
+            Ok(_) | Err(_) => poll,
+        },
+        Part::Probe(url) => match view.probe(url) {
+            Ok(answer) if answer.status < 400 => poll * 5,
+            Ok(_) | Err(_) => poll,
+        },
+    }
+}

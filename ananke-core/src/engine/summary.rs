@@ -1,0 +1,186 @@
+//! Progress and report of a walk, as data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::walk::{GateRun, Walk, named};
+use crate::lease::taint_lease;
+use crate::name::{Moment, Subject, human};
+use crate::report::{
+    BlockerReport, Command, EarlierRun, GateReport, GateStatus, ManualAction, Outcome, Progress, Report, SCHEMA,
+};
+use crate::verdict::{BlockerKind, GateId, Verdict};
+
+/// Blockers of one gate that a report spells out; the counts say how many there are.
+const BLOCKERS_SHOWN: usize = 50;
+
+impl Walk {
+    pub fn progress(&self, now: Moment) -> Progress {
+        Progress {
+            schema: SCHEMA,
+            run: self.run.clone(),
+            command: self.plan.command,
+            dry_run: self.dry_run,
+            started: self.started,
+            updated: now,
+            outcome: self.outcome,
+            gates: self.gate_reports(now),
+            actions: self.actions.clone(),
+            earlier: self.earlier.clone(),
+        }
+    }
+
+    pub fn report(&self, now: Moment) -> Report {
+        let manual = self.manual_actions();
+        let outcome = self.outcome.unwrap_or(if manual.is_empty() { Outcome::Failed } else { Outcome::Manual });
+        Report {
+            schema: SCHEMA,
+            run: self.run.clone(),
+            command: self.plan.command,
+            dry_run: self.dry_run,
+            reason: self.reason.clone(),
+            started: self.started,
+            ended: now,
+            took: now.since(self.started),
+            outcome,
+            summary: self.summary(outcome, &manual, now),
+            gates: self.gate_reports(now),
+            actions: self.actions.clone(),
+            manual,
+            notes: self.all_notes(),
+            earlier: self.earlier.clone(),
+            cordons: self.cordons(),
+        }
+    }
+
+    /// Each subject that needs a person, once, with what waits for it.
+    pub fn manual_actions(&self) -> Vec<ManualAction> {
+        let mut actions: BTreeMap<Subject, ManualAction> = BTreeMap::new();
+        let mut followers: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
+        for row in self.plan.rows {
+            let Some(gate) = self.gates.get(&row.id) else { continue };
+            for (subject, verdict) in &gate.judgement.subjects {
+                let (reason, found, instruction) = match verdict {
+                    Verdict::Pass(_) => continue,
+                    Verdict::Unknown(unknown) => (None, &unknown.gap.text, &unknown.if_it_lasts),
+                    Verdict::Hold(blocker) => {
+                        if let BlockerKind::Follows(cause) = &blocker.kind
+                            && (cause == subject || actions.contains_key(cause))
+                        {
+                            if cause != subject {
+                                followers.entry(cause.clone()).or_default().insert(subject.clone());
+                            }
+                            continue;
+                        }
+                        (Some(blocker.reason), &blocker.text, &blocker.if_it_lasts)
+                    }
+                };
+                let failed = gate.status == GateStatus::Failed;
+                let person = matches!(verdict, Verdict::Hold(blocker) if blocker.kind == BlockerKind::Person);
+                if person || failed || gate.overdue.contains(subject) {
+                    actions.entry(subject.clone()).or_insert_with(|| ManualAction {
+                        subject: subject.clone(),
+                        gate: row.id,
+                        reason,
+                        found: found.clone(),
+                        instruction: instruction.clone(),
+                        holds_back: Vec::new(),
+                    });
+                }
+            }
+        }
+        for (cause, waiting) in followers {
+            if let Some(action) = actions.get_mut(&cause) {
+                action.holds_back = waiting.into_iter().collect();
+            }
+        }
+        actions.into_values().collect()
+    }
+
+    pub fn gate_reports(&self, now: Moment) -> Vec<GateReport> {
+        self.plan.rows.iter().filter_map(|row| self.gates.get(&row.id).map(|gate| self.gate_report(row.id, gate, now))).collect()
+    }
+
+    fn gate_report(&self, id: GateId, gate: &GateRun, now: Moment) -> GateReport {
+        let (passed, all) = gate.judgement.counts();
+        let end = gate.settled.unwrap_or(now);
+        let blockers = gate.judgement.subjects.iter().filter_map(|(subject, verdict)| {
+            let reason = match verdict {
+                Verdict::Pass(_) => return None,
+                Verdict::Hold(blocker) => Some(blocker.reason),
+                Verdict::Unknown(_) => None,
+            };
+            Some(BlockerReport { subject: subject.clone(), reason, text: verdict.text().to_owned() })
+        });
+        GateReport {
+            id,
+            status: gate.status,
+            took: gate.opened.map(|opened| end.since(opened)).unwrap_or_default(),
+            passed_after: gate.passed.map(|passed| passed.since(self.started)),
+            subjects_passed: u64::try_from(passed).unwrap_or(u64::MAX),
+            subjects: u64::try_from(all).unwrap_or(u64::MAX),
+            text: gate.headline(),
+            blockers: blockers.take(BLOCKERS_SHOWN).collect(),
+            regressions: gate.regressions,
+        }
+    }
+
+    fn summary(&self, outcome: Outcome, manual: &[ManualAction], now: Moment) -> String {
+        let took = human(now.since(self.started));
+        let what = match self.plan.command {
+            Command::Startup => "the cluster is up",
+            Command::Shutdown => "the cluster is stopped",
+            Command::Status => "everything passes",
+        };
+        let stuck = || {
+            let open = self.plan.rows.iter().filter_map(|row| self.gates.get(&row.id).map(|gate| (row.id, gate)));
+            let mut open = open.filter(|(_, gate)| gate.settled.is_none());
+            open.next().map_or_else(String::new, |(id, gate)| format!("{id}: {}", gate.headline()))
+        };
+        let first = || manual.first().map_or_else(String::new, |action| named(&action.subject, &action.instruction));
+        match (outcome, self.plan.command) {
+            (Outcome::Done, Command::Status) => what.to_owned(),
+            (Outcome::Done, Command::Startup | Command::Shutdown) => format!("{what}, after {took}"),
+            (Outcome::Manual, _) => match manual.len() {
+                1 => format!("all that can be had is there after {took}; a person is needed: {}", first()),
+                n => format!("all that can be had is there after {took}; a person is needed in {n} places, first: {}", first()),
+            },
+            (Outcome::Failed, Command::Status) => format!("not everything passes; {}", stuck()),
+            (Outcome::Failed, Command::Startup | Command::Shutdown) => format!("not there after {took}; {}", stuck()),
+            (Outcome::Refused, _) => format!("refused: {}", stuck_or_first(stuck(), first())),
+            (Outcome::Yielded, _) => format!("a shutdown took over after {took}"),
+            (Outcome::Interrupted, _) => format!("interrupted after {took}; {}", stuck()),
+        }
+    }
+
+    fn all_notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        for row in self.plan.rows {
+            for note in self.gates.get(&row.id).map(|gate| gate.judgement.notes.as_slice()).unwrap_or_default() {
+                if !notes.contains(note) {
+                    notes.push(note.clone());
+                }
+            }
+        }
+        notes
+    }
+
+    fn cordons(&self) -> Vec<crate::name::NodeName> {
+        let nodes = self.obs.nodes.last().map(|nodes| nodes.as_slice()).unwrap_or_default();
+        nodes.iter().filter(|node| taint_lease(node).is_some()).map(|node| node.name.clone()).collect()
+    }
+}
+
+fn stuck_or_first(stuck: String, first: String) -> String {
+    if first.is_empty() { stuck } else { first }
+}
+
+impl Progress {
+    /// What the next run must know of this one, if it died: its own past and that of those before it.
+    pub fn into_earlier(self) -> Vec<EarlierRun> {
+        let passed = self.gates.iter().filter(|gate| gate.status == GateStatus::Passed).map(|gate| gate.id).collect();
+        let mut earlier = self.earlier;
+        let (run, started, last_seen, actions) = (self.run, self.started, self.updated, self.actions);
+        earlier.push(EarlierRun { run, started, last_seen, gates_passed: passed, actions });
+        earlier
+    }
+}

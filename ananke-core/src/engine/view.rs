@@ -1,0 +1,116 @@
+//! What a gate or a remedy may look at: the observation, the expectations, the time, and what was done before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::history::History;
+use super::walk::GateRun;
+use crate::fact::{Fact, Gap};
+use crate::lease::LeaseRecord;
+use crate::name::{Moment, NodeName, RunId};
+use crate::observation::{
+    ApiHealth, FluxState, HostState, IngressState, NodeState, Observation, PodState, ProbeAnswer, UpsReading, WorkloadState,
+};
+use crate::spec::Spec;
+use crate::verdict::GateId;
+
+/// kubelets renew their Lease every 10 s: two missed renewals and a look, and the node counts as silent.
+pub const HEARTBEAT_TTL: Duration = Duration::from_secs(25);
+
+/// A kubelet's Lease is good for 40 s (`spec.leaseDurationSeconds`): older than that, not even the API believes it.
+const STATED_HEARTBEAT_TTL: Duration = Duration::from_secs(40);
+
+/// How much proof a verdict asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// What Ananke itself saw change while it looked: runs that act.
+    Proven,
+    /// What the API states, if it is young: a single look cannot see a change.
+    Stated,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub obs: &'a Observation,
+    pub spec: &'a Spec,
+    pub now: Moment,
+    pub started: Moment,
+    pub trust: Trust,
+    /// Proof of reconciliation counts from here: the cluster's start, as far as Ananke can tell.
+    pub floor: Moment,
+    pub run: &'a RunId,
+    pub gates: &'a BTreeMap<GateId, GateRun>,
+    pub history: &'a History,
+    pub leases: &'a [LeaseRecord],
+}
+
+impl<'a> View<'a> {
+    pub fn host(&self, node: &NodeName) -> Result<&'a HostState, Gap> {
+        self.keyed(&self.obs.hosts, node, self.far_limit())
+    }
+
+    pub fn api(&self) -> Result<&'a ApiHealth, Gap> {
+        self.obs.api.fresh(self.now, self.near_limit())
+    }
+
+    pub fn nodes(&self) -> Result<&'a [NodeState], Gap> {
+        self.obs.nodes.fresh(self.now, self.near_limit()).map(|nodes| nodes.as_slice())
+    }
+
+    pub fn flux(&self) -> Result<&'a Option<FluxState>, Gap> {
+        self.obs.flux.fresh(self.now, self.near_limit()).map(AsRef::as_ref)
+    }
+
+    pub fn workloads(&self) -> Result<&'a [WorkloadState], Gap> {
+        self.obs.workloads.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn pods(&self) -> Result<&'a [PodState], Gap> {
+        self.obs.pods.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn ingresses(&self) -> Result<&'a [IngressState], Gap> {
+        self.obs.ingresses.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn namespaces(&self) -> Result<&'a [Arc<str>], Gap> {
+        self.obs.namespaces.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn probe(&self, url: &Arc<str>) -> Result<&'a ProbeAnswer, Gap> {
+        self.keyed(&self.obs.probes, url, self.far_limit())
+    }
+
+    pub fn ups(&self, name: &Arc<str>) -> Result<&'a UpsReading, Gap> {
+        self.keyed(&self.obs.ups, name, self.far_limit())
+    }
+
+    pub fn node(&self, name: &NodeName) -> Result<Option<&'a NodeState>, Gap> {
+        self.nodes().map(|nodes| nodes.iter().find(|node| node.name == *name))
+    }
+
+    /// Whether the node's kubelet is alive: its Lease advanced while we looked, or, where a look is all there is, is young.
+    pub fn kubelet_alive(&self, node: &NodeName) -> bool {
+        let Some(beat) = self.obs.heartbeats.get(node) else { return false };
+        let (at, limit) = match self.trust {
+            Trust::Proven => (beat.advanced_at, HEARTBEAT_TTL),
+            Trust::Stated => (Some(beat.renewed), STATED_HEARTBEAT_TTL),
+        };
+        at.is_some_and(|at| self.now.since(at) <= limit)
+    }
+
+    /// What is asked on every poll counts for a few polls.
+    fn near_limit(&self) -> Duration {
+        (self.spec.poll * 5).max(Duration::from_secs(10))
+    }
+
+    /// What is asked less often once it is well, or answers slowly when it is not.
+    fn far_limit(&self) -> Duration {
+        (self.spec.poll * 15).max(Duration::from_secs(45))
+    }
+
+    fn keyed<K: Ord, T>(&self, map: &'a BTreeMap<K, Fact<T>>, key: &K, limit: Duration) -> Result<&'a T, Gap> {
+        map.get(key).map_or_else(|| Err(Gap::not_asked()), |fact| fact.fresh(self.now, limit))
+    }
+}

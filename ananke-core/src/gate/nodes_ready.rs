@@ -1,0 +1,131 @@
+//! Gate `nodes-ready`: a node counts when it is Ready, its kubelet's Lease was seen to advance, and its boot ID is that of
+//! the host over SSH. Readiness alone is stale for about a minute after an outage (recordings: `all-nodes-lost`).
+
+use crate::engine::view::View;
+use crate::gate::node_ssh::go_and_look;
+use crate::lease;
+use crate::name::{NodeName, Subject};
+use crate::observation::{NodeState, Tri};
+use crate::spec::NodeSpec;
+use crate::verdict::{Judgement, Reason, Trap, Verdict};
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let nodes = match view.nodes() {
+        Ok(nodes) => nodes,
+        Err(gap) => {
+            return Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes"));
+        }
+    };
+    for (name, expected) in &view.spec.nodes {
+        let found = nodes.iter().find(|node| node.name == *name);
+        judgement.set(Subject::Node(name.clone()), judge(view, name, expected, found));
+    }
+    for node in nodes {
+        note(view, node, &mut judgement);
+    }
+    judgement
+}
+
+fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>) -> Verdict {
+    let host = view.host(name);
+    let look = |unit| format!("look at `journalctl -u {unit}` on {name}: the host runs and its kubelet does not report");
+    let silent = |reason, text: String| match &host {
+        Err(_) => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
+        Ok(_) => Verdict::waiting(reason, text, look(&expected.unit)),
+    };
+    let Some(node) = found else {
+        return silent(Reason::NodeAbsent, format!("{name} is not registered"));
+    };
+    if let Some(sentence) = &node.manual_note {
+        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), sentence.as_ref());
+    }
+    match node.ready {
+        Tri::True => {}
+        Tri::False | Tri::Unknown => return silent(Reason::NodeNotReady, format!("{name} is not Ready ({})", node.reason)),
+    }
+    if !view.kubelet_alive(name) {
+        return silent(Reason::HeartbeatNotSeen, format!("{name} says Ready, but its kubelet was not seen to renew its Lease"));
+    }
+    if lease::taint_lease(node).is_some() {
+        let text = format!("{name} carries a cordon of Ananke");
+        return Verdict::repairable(
+            Reason::CordonOutstanding,
+            Trap::NodeLeftCordoned,
+            text,
+            format!("run `ananke status` and read the lease on {name}"),
+        );
+    }
+    match host {
+        // The API vouches for the kubelet; that it is the host we mean, only the host can.
+        Err(_) => Verdict::follows(
+            Reason::HostUnreachable,
+            Subject::Node(name.clone()),
+            format!("{name} is Ready and renews its Lease, but its boot ID cannot be compared: its host does not answer SSH"),
+        ),
+        Ok(host) if node.boot_id.as_ref() == Some(&host.boot_id) => {
+            Verdict::pass(format!("Ready, Lease advances, boot {}", host.boot_id))
+        }
+        Ok(_) => Verdict::waiting(
+            Reason::BootIdDiffers,
+            format!(
+                "{name} reports another boot ID than its host: its status is from before this boot, or it is another machine"
+            ),
+            format!(
+                "compare `kubectl get node {name} -o jsonpath={{.status.nodeInfo.bootID}}` with the host; {}",
+                go_and_look(name, expected)
+            ),
+        ),
+    }
+}
+
+/// What people did to nodes is reported and left alone.
+fn note(view: &View<'_>, node: &NodeState, judgement: &mut Judgement) {
+    if node.unschedulable {
+        judgement.notes.push(format!("{} is cordoned by someone else (spec.unschedulable); left as it is", node.name));
+    }
+    if !view.spec.nodes.contains_key(&node.name) && !view.spec.ignored.contains(&node.name) {
+        judgement.notes.push(format!("{} is in the cluster and not in the config", node.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn ready_is_believed_only_with_an_advancing_lease_and_this_boots_id() {
+        let mut bench = Bench::new(1);
+        bench.check(evaluate, "the cluster: unknown");
+        bench.api_up();
+        bench.check(evaluate, "n1: hold node-absent follows n1");
+        bench.host_up(1);
+        bench.node_stale_ready(1);
+        bench.check(evaluate, "n1: hold heartbeat-not-seen waiting");
+        bench.renew(1);
+        bench.check(evaluate, "n1: pass");
+        bench.host(1, |host| host.boot_id = crate::name::BootId::parse("other").unwrap());
+        bench.check(evaluate, "n1: hold boot-id-differs waiting");
+        bench.obs.hosts.clear();
+        bench.check(evaluate, "n1: hold host-unreachable follows n1");
+    }
+
+    #[test]
+    fn a_persons_cordon_is_noted_and_does_not_hold() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_node(1, |node| node.unschedulable = true);
+        bench.check(evaluate, "n1: pass\nnote: n1 is cordoned by someone else (spec.unschedulable); left as it is");
+    }
+
+    #[test]
+    fn a_cordon_of_ours_and_a_manual_mark_hold() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.cordon(1);
+        bench.check(evaluate, "n1: hold cordon-outstanding repairable");
+        bench.change_node(1, |node| node.manual_note = Some("replace the disk of n1".into()));
+        bench.check(evaluate, "n1: hold manual-action-marked person");
+    }
+}

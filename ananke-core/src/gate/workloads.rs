@@ -1,0 +1,150 @@
+//! Gate `workloads`: required Deployments, StatefulSets and DaemonSets have converged, on nodes whose kubelet is alive:
+//! a pod that says Ready on a silent node says nothing.
+
+use std::collections::BTreeMap;
+
+use crate::engine::view::View;
+use crate::name::{Kind, NodeName, ObjectRef, Subject};
+use crate::observation::{PodState, WorkloadState};
+use crate::verdict::{Judgement, Reason, Verdict};
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    let look = "look at the API server: it does not list workloads";
+    let workloads = match view.workloads() {
+        Ok(workloads) => workloads,
+        Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
+    };
+    let pods = match view.pods() {
+        Ok(pods) => by_owner(pods),
+        Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
+    };
+    let required = &view.spec.required_workloads;
+    let mut judgement = Judgement::default();
+    for object in required {
+        if !workloads.iter().any(|found| found.object == *object) {
+            let text = format!("{object} does not exist");
+            let verdict =
+                Verdict::waiting(Reason::WorkloadAbsent, text, format!("find the Kustomization that should create {object}"));
+            judgement.set(Subject::Object(object.clone()), verdict);
+        }
+    }
+    for found in workloads {
+        if required.is_empty() && found.desired > 0 || required.contains(&found.object) {
+            let own = pods.get(&found.object).map_or(&[][..], Vec::as_slice);
+            judgement.set(Subject::Object(found.object.clone()), judge(view, found, own));
+        }
+    }
+    judgement
+}
+
+fn by_owner(pods: &[PodState]) -> BTreeMap<&ObjectRef, Vec<&PodState>> {
+    let mut map: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
+    for pod in pods {
+        if let Some(owner) = &pod.owner {
+            map.entry(owner).or_default().push(pod);
+        }
+    }
+    map
+}
+
+fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict {
+    let object = &found.object;
+    let look = format!("look at `kubectl describe {} {} -n {}`", kubectl_kind(object.kind), object.name, object.namespace);
+    if found.desired == 0 && object.kind != Kind::DaemonSet {
+        let text = format!("{object} is required and scaled to zero");
+        return Verdict::waiting(Reason::WorkloadNotConverged, text, format!("scale {object} up again, or stop requiring it"));
+    }
+    if found.ready < found.desired || found.observed_generation < found.generation || found.updated < found.desired {
+        let text = format!("{object} has {} of {} ready{}", found.ready, found.desired, why_not(pods));
+        return match dead_node(view, pods) {
+            Some(node) => {
+                Verdict::follows(Reason::WorkloadNotConverged, Subject::Node(node.clone()), format!("{text}; it needs {node}"))
+            }
+            None => Verdict::waiting(reason(pods), text, look),
+        };
+    }
+    let silent = pods.iter().filter(|pod| pod.ready).filter_map(|pod| pod.node.as_ref()).find(|node| !view.kubelet_alive(node));
+    match silent {
+        // A DaemonSet's pod on a dead node is not wanted there: its count leaves the node out already.
+        Some(node) if object.kind != Kind::DaemonSet => {
+            let text = format!("{object} counts a pod on {node}, whose kubelet is silent");
+            match view.host(node) {
+                Ok(_) => Verdict::waiting(Reason::PodsNotProved, text, look),
+                Err(_) => Verdict::follows(Reason::PodsNotProved, Subject::Node(node.clone()), text),
+            }
+        }
+        Some(_) | None => Verdict::pass(format!("{} of {} ready", found.ready, found.desired)),
+    }
+}
+
+/// The node without which this workload cannot converge: all its pods that are not ready sit on a node that is dead.
+fn dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a NodeName> {
+    let mut waiting = pods.iter().filter(|pod| !pod.ready);
+    let first = waiting.next()?.node.as_ref()?;
+    let dead = !view.kubelet_alive(first) && view.host(first).is_err();
+    (dead && waiting.all(|pod| pod.node.as_ref() == Some(first))).then_some(first)
+}
+
+fn why_not(pods: &[&PodState]) -> String {
+    pods.iter()
+        .find(|pod| !pod.ready && !pod.reason.is_empty())
+        .map_or_else(String::new, |pod| format!(" ({}: {})", pod.object.name, crate::port::clean(&pod.reason, 80)))
+}
+
+fn reason(pods: &[&PodState]) -> Reason {
+    let says = |word: &str| pods.iter().any(|pod| !pod.ready && pod.reason.contains(word));
+    if says("CrashLoop") {
+        Reason::PodCrashLoop
+    } else if says("ImagePull") {
+        Reason::ImagePullFailure
+    } else {
+        Reason::WorkloadNotConverged
+    }
+}
+
+fn kubectl_kind(kind: Kind) -> String {
+    kind.to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn a_ready_count_is_believed_only_on_living_nodes() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(1, true), (2, true)]);
+        bench.check(evaluate, "Deployment apps/web: pass");
+        bench.obs.heartbeats.clear();
+        bench.check(evaluate, "Deployment apps/web: hold pods-not-proved waiting");
+        bench.obs.hosts.clear();
+        bench.check(evaluate, "Deployment apps/web: hold pods-not-proved follows n1");
+    }
+
+    #[test]
+    fn a_workload_that_needs_a_dead_node_names_it() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::StatefulSet, "db", &[(1, true), (2, false)]);
+        bench.check(evaluate, "StatefulSet apps/db: hold workload-not-converged waiting");
+        bench.node_dies(2);
+        bench.check(evaluate, "StatefulSet apps/db: hold workload-not-converged follows n2");
+    }
+
+    #[test]
+    fn scaled_to_zero_counts_only_where_it_is_required() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "off", &[]);
+        bench.check(evaluate, "");
+        bench.spec.required_workloads = vec![ObjectRef::new(Kind::Deployment, "apps", "off")];
+        bench.check(evaluate, "Deployment apps/off: hold workload-not-converged waiting");
+        bench.spec.required_workloads.push(ObjectRef::new(Kind::Deployment, "apps", "gone"));
+        bench.check(
+            evaluate,
+            "Deployment apps/gone: hold workload-absent waiting\nDeployment apps/off: hold workload-not-converged waiting",
+        );
+    }
+}

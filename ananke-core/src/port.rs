@@ -1,0 +1,84 @@
+//! What Ananke needs of the world, one capability a file. Adapters translate; they decide nothing.
+//!
+//! Ports that read and ports that act are different traits, so a dry run is one that was never given the second kind.
+
+pub mod clock;
+pub mod cluster;
+pub mod hosts;
+pub mod probe;
+pub mod state;
+pub mod ups;
+
+use serde::{Deserialize, Serialize};
+
+pub use clock::Clock;
+pub use cluster::{ClusterActions, ClusterReads};
+pub use hosts::{HostActions, HostReads};
+pub use probe::Probes;
+pub use state::{StateReads, StateWrites};
+pub use ups::UpsReads;
+
+/// What kind of trouble a port met: it tells the engine whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// Refused, timed out, 429, 5xx: it may pass by itself.
+    Transient,
+    /// The object changed since it was read (409): judge again.
+    Conflict,
+    /// A right or a credential is missing (401, 403, permission denied, sudo asks for a password).
+    Denied,
+    /// The other end is not who it should be (host key, TLS certificate).
+    Untrusted,
+    /// The object, the resource or the command does not exist.
+    Missing,
+    /// A disruption budget does not allow it now.
+    Blocked,
+    /// The request or the answer makes no sense.
+    Invalid,
+}
+
+/// What was tried, on what, and what was found. `Display` never repeats the source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{tried} on {on}: {found}")]
+pub struct PortError {
+    pub kind: ErrorKind,
+    pub tried: String,
+    pub on: String,
+    pub found: String,
+    /// What a person can do about it, where the adapter knows better than the gate (the exact `known_hosts` line, the missing right).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl PortError {
+    pub fn new(kind: ErrorKind, tried: &str, on: impl ToString, found: impl ToString) -> Self {
+        Self { kind, tried: tried.to_owned(), on: on.to_string(), found: clean(&found.to_string(), 300), remedy: None }
+    }
+
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+/// Remote text is data: control characters become spaces, and no more than `limit` characters are kept.
+pub fn clean(text: &str, limit: usize) -> String {
+    let mut out: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
+    if text.trim().chars().count() > limit {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remote_text_cannot_reach_a_terminal_as_commands() {
+        let error = PortError::new(ErrorKind::Invalid, "read banner", "titan-01", "\u{1b}[2Jhello\r\nworld ");
+        assert_eq!(error.to_string(), "read banner on titan-01:  [2Jhello  world");
+        assert_eq!(clean("abcdef", 3), "abc…");
+    }
+}

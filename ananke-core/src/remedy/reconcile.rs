@@ -1,0 +1,84 @@
+//! Asks Flux to prove itself: the source first, then each Kustomization as soon as its parents are ready, never all in a
+//! loop (traps 72 and 74).
+
+use std::time::Duration;
+
+use super::Action;
+use crate::engine::view::View;
+use crate::gate::flux_source;
+use crate::gate::kustomizations;
+use crate::name::{ObjectRef, Subject};
+use crate::observation::{FluxState, KustomizationState, Reconcile};
+use crate::order::{ClusterOrder, Order};
+use crate::verdict::{Reason, Verdict};
+
+/// A request is kept by the object and handled when its controller gets to it; more than a few say nothing new.
+const BUDGET: u32 = 6;
+const PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
+    let Ok(Some(flux)) = view.flux() else { return Vec::new() };
+    let mut actions = Vec::new();
+    if let Some(source) = flux.sources.iter().find(|source| source.object == view.spec.flux.source)
+        && wants_proof(&flux_source::judge(view, source))
+        && !source.reconcile.suspended
+    {
+        actions.extend(request(view, &source.object, &source.reconcile, "its artifact is not proved since the cluster came up"));
+    }
+    for found in &flux.kustomizations {
+        if eligible(view, flux, found) {
+            actions.extend(request(view, &found.object, &found.reconcile, "its parents are ready and it is not proved itself"));
+        }
+    }
+    actions
+}
+
+fn wants_proof(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Hold(blocker) if matches!(blocker.reason, Reason::NotProvedThisBoot | Reason::SourceNotReady))
+}
+
+fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bool {
+    let source_proved = flux
+        .sources
+        .iter()
+        .find(|source| source.object == found.source)
+        .is_some_and(|source| flux_source::judge(view, source).is_pass());
+    let parents_ready = || found.depends_on.iter().all(|parent| kustomizations::ready(view, flux, parent));
+    !found.reconcile.suspended && source_proved && parents_ready() && !kustomizations::judge(view, flux, found).is_pass()
+}
+
+fn request(view: &View<'_>, object: &ObjectRef, state: &Reconcile, why: &str) -> Option<Action> {
+    // A controller that works on the newest request is not asked again before it has had time for it.
+    let pending = state.requested_at.is_some() && state.requested_at != state.handled_at;
+    let pause = if pending { PAUSE * 2 } else { PAUSE };
+    let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now });
+    let subject = Subject::Object(object.clone());
+    view.history.allows(order.verb(), &subject, view.now, BUDGET, pause).then(|| Action { order, why: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+    use crate::name::Moment;
+
+    fn texts(bench: &Bench) -> Vec<String> {
+        plan(&bench.view()).iter().map(|action| action.order.to_string()).collect()
+    }
+
+    #[test]
+    fn the_source_is_asked_first_then_parents_then_children() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        assert!(texts(&bench).is_empty());
+        let long_ago = Some(Moment::from_millis(0).to_string().into());
+        bench.change_kustomization("core", |k| k.reconcile.handled_at = long_ago.clone());
+        bench.change_kustomization("apps", |k| k.reconcile.handled_at = long_ago.clone());
+        assert_eq!(texts(&bench), ["ask Flux to reconcile Kustomization flux-system/core"]);
+        bench.change_source(|source| {
+            source.reconcile.handled_at = long_ago.clone();
+            source.artifact_updated = None;
+        });
+        assert_eq!(texts(&bench), ["ask Flux to reconcile GitRepository flux-system/flux-system"]);
+    }
+}

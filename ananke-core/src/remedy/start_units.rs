@@ -1,0 +1,58 @@
+//! Starts k3s where it does not run: after a cluster-only shutdown, or where a unit did not come up with its host
+//! (traps 23 and 27). Servers are started together, without waiting: they need each other for quorum.
+
+use std::time::Duration;
+
+use super::Action;
+use crate::engine::view::View;
+use crate::name::Subject;
+use crate::observation::UnitState;
+use crate::order::{HostOrder, Order};
+
+/// systemd starts enabled units by itself within seconds of the boot: before that, a stopped unit is only early.
+const BOOT_GRACE: Duration = Duration::from_secs(60);
+/// Times a unit is started in one recovery before a person must look.
+const BUDGET: u32 = 3;
+/// k3s gives up on its own start after 90 s or so (`TimeoutStartSec`): sooner, a second start helps nothing.
+const PAUSE: Duration = Duration::from_secs(90);
+
+pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (name, node) in view.spec.nodes.iter() {
+        let Ok(host) = view.host(name) else { continue };
+        let stopped = match host.unit {
+            UnitState::Inactive | UnitState::Failed => host.uptime >= BOOT_GRACE,
+            UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
+        };
+        let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };
+        if stopped && view.history.allows(order.verb(), &Subject::Node(name.clone()), view.now, BUDGET, PAUSE) {
+            actions.push(Action { order, why: format!("{} does not run on {name}", node.unit) });
+        }
+    }
+    // Servers first: an agent that starts before them only waits.
+    actions.sort_by_key(|action| match &action.order {
+        Order::Host { node, .. } => view.spec.nodes.get(node).map(|node| node.role),
+        Order::Cluster(_) => None,
+    });
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn stopped_units_are_started_servers_first_and_early_ones_are_waited_for() {
+        let mut bench = Bench::new(3);
+        for n in 1..=3 {
+            bench.host_up(n);
+            bench.host(n, |host| host.unit = UnitState::Inactive);
+        }
+        bench.servers(3);
+        bench.spec.nodes.get_mut(&crate::gate::testing::node(1)).unwrap().role = crate::spec::NodeRole::Worker;
+        bench.host(3, |host| host.uptime = Duration::from_secs(20));
+        let texts: Vec<String> = plan(&bench.view()).iter().map(|action| action.order.to_string()).collect();
+        assert_eq!(texts, ["start unit k3s-agent on n2", "start unit k3s on n1"]);
+    }
+}

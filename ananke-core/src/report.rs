@@ -1,0 +1,203 @@
+//! Progress and reports as data: what `startup-progress.json` and the last reports hold, and what commands print.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Moment, NodeName, RunId, Subject};
+use crate::verdict::{GateId, Reason};
+
+pub const SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    Startup,
+    Shutdown,
+    Status,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Everything passed.
+    Done,
+    /// Everything that can be had is there; the rest needs a person.
+    Manual,
+    /// A gate did not pass in time.
+    Failed,
+    /// A guard refused.
+    Refused,
+    /// A shutdown took over.
+    Yielded,
+    /// Interrupted by the operator.
+    Interrupted,
+}
+
+/// Where a gate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateStatus {
+    /// What it requires has not passed.
+    Pending,
+    Holding,
+    Unknown,
+    Passed,
+    /// What it still misses is a person's job; what does not need that goes on.
+    Manual,
+    NotApplicable,
+    /// Its deadline passed.
+    Failed,
+}
+
+/// A gate in a progress file or a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateReport {
+    pub id: GateId,
+    pub status: GateStatus,
+    /// From when it could be judged in earnest (what it requires had passed) until it settled, or until now.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub took: Duration,
+    /// From the start of the run to its passing.
+    #[serde(rename = "passed_after_seconds", with = "maybe_seconds", skip_serializing_if = "Option::is_none", default)]
+    pub passed_after: Option<Duration>,
+    pub subjects_passed: u64,
+    pub subjects: u64,
+    /// The evidence, or what it waits for, in one line.
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<BlockerReport>,
+    /// How often it fell back after it had passed.
+    pub regressions: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockerReport {
+    pub subject: Subject,
+    /// None where it is not known.
+    pub reason: Option<Reason>,
+    pub text: String,
+}
+
+/// An order that was carried out, or tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    pub at: Moment,
+    /// [`crate::order::Order::verb`].
+    pub verb: String,
+    pub subject: Subject,
+    /// The order in words.
+    pub text: String,
+    pub why: String,
+    pub outcome: ActionOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionOutcome {
+    /// Dry run: it would have been done.
+    Planned,
+    /// Sent, with no answer yet; after a crash it may or may not have happened.
+    Sent,
+    Done,
+    Failed(String),
+}
+
+/// One concrete thing for a person to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ManualAction {
+    pub subject: Subject,
+    pub gate: GateId,
+    pub reason: Option<Reason>,
+    pub found: String,
+    pub instruction: String,
+    /// Parts of the cluster that wait for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds_back: Vec<Subject>,
+}
+
+/// `startup-progress.json`: where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub schema: u32,
+    pub run: RunId,
+    pub command: Command,
+    pub dry_run: bool,
+    pub started: Moment,
+    pub updated: Moment,
+    /// None while the run goes on, and for ever if it died.
+    pub outcome: Option<Outcome>,
+    pub gates: Vec<GateReport>,
+    pub actions: Vec<ActionReport>,
+    /// Runs before this one that died on the same job, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierRun>,
+}
+
+/// What is known of a run that died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierRun {
+    pub run: RunId,
+    pub started: Moment,
+    pub last_seen: Moment,
+    pub gates_passed: Vec<GateId>,
+    pub actions: Vec<ActionReport>,
+}
+
+/// `last-startup-report.json`, `last-shutdown-report.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: u32,
+    pub run: RunId,
+    pub command: Command,
+    pub dry_run: bool,
+    pub reason: String,
+    pub started: Moment,
+    pub ended: Moment,
+    #[serde(rename = "seconds", with = "seconds")]
+    pub took: Duration,
+    pub outcome: Outcome,
+    /// One line: what came of it.
+    pub summary: String,
+    pub gates: Vec<GateReport>,
+    pub actions: Vec<ActionReport>,
+    pub manual: Vec<ManualAction>,
+    /// Seen and reported, not waited for: foreign cordons, foreign suspensions, pinned sources.
+    pub notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierRun>,
+    /// Nodes that carry a cordon of Ananke at the end.
+    pub cordons: Vec<NodeName>,
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(span.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
+}
+
+mod maybe_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => serializer.serialize_some(&span.as_secs()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}

@@ -1,0 +1,134 @@
+//! What the operator expects of the cluster: the config, parsed once into types. No default is read from a machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::name::{NodeName, ObjectRef, UnitName};
+use crate::verdict::GateId;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// Host name of this Ananke, as leases and the report name it.
+    pub holder: String,
+    pub role: Role,
+    pub nodes: BTreeMap<NodeName, NodeSpec>,
+    /// Nodes that are left out on purpose; the report lists them.
+    pub ignored: Vec<NodeName>,
+    pub ups: Vec<Arc<str>>,
+    pub minimum_charge_percent: u8,
+    pub allow_on_battery: bool,
+    /// Longest wait for what is normally away just after an outage: a peer, a upsd, the charge.
+    pub guard_wait: Duration,
+    /// A shutdown intent older than this no longer blocks a start-up.
+    pub intent_max_age: Duration,
+    pub flux: FluxSpec,
+    pub required_namespaces: Vec<Arc<str>>,
+    /// Workloads that must converge; empty: all that the cluster has.
+    pub required_workloads: Vec<ObjectRef>,
+    pub ingress: IngressSpec,
+    pub services: Vec<ServiceCheck>,
+    /// How long everything must hold before a start-up is called done.
+    pub soak: Duration,
+    /// Time between two looks at the same part of the cluster.
+    pub poll: Duration,
+    pub cordon_window: Duration,
+    pub max_cordons: usize,
+    /// Patience of each gate, counted from when what it requires had passed.
+    pub deadlines: BTreeMap<GateId, Duration>,
+    pub drain: DrainSpec,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Coordinator,
+    Peer { allow_startup: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSpec {
+    pub role: NodeRole,
+    /// systemd unit of k3s on it.
+    pub unit: UnitName,
+    /// Address, port and user, for messages and for the duplicate check: the adapter connects.
+    pub target: Option<SshTarget>,
+    /// Where the box stands, for the person who must touch it; may be empty.
+    pub location: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeRole {
+    Server,
+    Worker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SshTarget {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FluxSpec {
+    /// `namespace/name` of the source that all else comes from.
+    pub source: ObjectRef,
+    pub expected_url: Option<Arc<str>>,
+    pub expected_branch: Option<Arc<str>>,
+    /// From `--force-flux-branch`.
+    pub force_branch: Option<Arc<str>>,
+    /// Kustomizations that must be ready; empty: all that the cluster has.
+    pub required: Vec<ObjectRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressSpec {
+    /// Hosts that are not checked.
+    pub exclude: Vec<Arc<str>>,
+    pub accepted_statuses: Vec<u16>,
+    /// Statuses of single hosts that differ.
+    pub accepted_by_host: BTreeMap<Arc<str>, Vec<u16>>,
+    /// `http` or `https` whatever the Ingress says; none: `https` where the Ingress has TLS for the host.
+    pub scheme: Option<Arc<str>>,
+}
+
+/// One entry of the service checklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceCheck {
+    pub name: String,
+    pub url: Arc<str>,
+    pub accepted_statuses: Vec<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainSpec {
+    pub skip: bool,
+    /// Nodes drained at once.
+    pub batch: usize,
+    /// How long a pod may refuse eviction before it is deleted with its grace period.
+    pub patience: Duration,
+}
+
+impl Spec {
+    /// Patience of a gate; an hour where the config says nothing of it.
+    pub fn deadline(&self, gate: GateId) -> Duration {
+        self.deadlines.get(&gate).copied().unwrap_or(Duration::from_secs(3600))
+    }
+
+    pub fn servers(&self) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
+        self.of_role(NodeRole::Server)
+    }
+
+    pub fn workers(&self) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
+        self.of_role(NodeRole::Worker)
+    }
+
+    fn of_role(&self, role: NodeRole) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
+        self.nodes.iter().filter(move |(_, node)| node.role == role)
+    }
+
+    /// Servers that must run for etcd to answer.
+    pub fn quorum(&self) -> usize {
+        self.servers().count() / 2 + 1
+    }
+}

@@ -1,0 +1,240 @@
+//! Three answers, each with a reason: `Pass`, `Hold`, `Unknown`. Only `Pass` lets anything go on; an error is `Unknown`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fact::Gap;
+use crate::name::Subject;
+
+/// What a gate says of one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// With the evidence, in one line.
+    Pass(String),
+    Hold(Blocker),
+    Unknown(Unknown),
+}
+
+/// Not known, and what a person can look at if that lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    pub gap: Gap,
+    pub if_it_lasts: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    pub reason: Reason,
+    /// One line for a person: what is, not what should be.
+    pub text: String,
+    pub kind: BlockerKind,
+    /// One concrete instruction, should the gate's deadline pass with this blocker.
+    pub if_it_lasts: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockerKind {
+    /// It can pass by itself.
+    Waiting,
+    /// Ananke has a remedy: the trap's id in `traps.md` terms.
+    Repairable(Trap),
+    /// Waiting cannot help: a person must act.
+    Person,
+    /// Broken because this subject is, which has its own blocker and instruction at another gate.
+    Follows(Subject),
+}
+
+macro_rules! registry {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $id:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $type { $($(#[$variant_doc])* #[serde(rename = $id)] $variant,)* }
+
+        impl $type {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name that leaves the process: reports, journals, metrics.
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)* }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.id())
+            }
+        }
+    };
+}
+
+registry!(
+    /// Gates of start-up and phases of shutdown.
+    GateId {
+        Guards = "guards",
+        Inventory = "inventory",
+        NodeSsh = "node-ssh",
+        ControlPlane = "control-plane",
+        NodesReady = "nodes-ready",
+        FluxSource = "flux-source",
+        Kustomizations = "kustomizations",
+        Workloads = "workloads",
+        Ingress = "ingress",
+        Services = "services",
+        Soak = "soak",
+        IntentRecorded = "intent-recorded",
+        FluxSuspended = "flux-suspended",
+        Cordoned = "cordoned",
+        Drained = "drained",
+        WorkersStopped = "workers-stopped",
+        CordonsReleased = "cordons-released",
+        ServersStopped = "servers-stopped",
+    }
+);
+
+registry!(
+    /// Why a gate holds.
+    Reason {
+        ShutdownIntent = "shutdown-intent",
+        RoleIsPeer = "role-is-peer",
+        OnBattery = "on-battery",
+        ChargeLow = "charge-low",
+        NoHostForNode = "no-host-for-node",
+        DuplicateHost = "duplicate-host",
+        HostKeyRefused = "host-key-refused",
+        UnitNotRunning = "unit-not-running",
+        UnitStarting = "unit-starting",
+        UnitMissing = "unit-missing",
+        NoQuorum = "no-quorum",
+        ApiNotAnswering = "api-not-answering",
+        NodeAbsent = "node-absent",
+        NodeNotReady = "node-not-ready",
+        HeartbeatNotSeen = "heartbeat-not-seen",
+        HostUnreachable = "host-unreachable",
+        BootIdDiffers = "boot-id-differs",
+        ClocksApart = "clocks-apart",
+        CordonOutstanding = "cordon-outstanding",
+        NodeCordoned = "node-cordoned",
+        ManualActionMarked = "manual-action-marked",
+        SourceUrlDiffers = "source-url-differs",
+        BranchDiffers = "branch-differs",
+        BranchPinned = "branch-pinned",
+        SourceAbsent = "source-absent",
+        SourceNotReady = "source-not-ready",
+        NotProvedThisBoot = "not-proved-this-boot",
+        Suspended = "suspended",
+        SuspendedByAnanke = "suspended-by-ananke",
+        DependencyNotReady = "dependency-not-ready",
+        KustomizationAbsent = "kustomization-absent",
+        KustomizationNotReady = "kustomization-not-ready",
+        RevisionBehind = "revision-behind",
+        NamespaceAbsent = "namespace-absent",
+        WorkloadNotConverged = "workload-not-converged",
+        WorkloadAbsent = "workload-absent",
+        PodsNotProved = "pods-not-proved",
+        StatusRefused = "status-refused",
+        NotHeldLongEnough = "not-held-long-enough",
+        PodCrashLoop = "pod-crash-loop",
+        ImagePullFailure = "image-pull-failure",
+        IntentNotDurable = "intent-not-durable",
+        NotSuspended = "not-suspended",
+        NotCordoned = "not-cordoned",
+        PodsLeft = "pods-left",
+        BudgetBlocks = "budget-blocks",
+        UnitRunning = "unit-running",
+    }
+);
+
+registry!(
+    /// Traps that Ananke repairs.
+    Trap {
+        /// Units that a cluster-only shutdown stopped, or that did not start with the host.
+        HostServiceNotEnabled = "host-service-not-enabled",
+        ControlPlaneWaits = "control-plane-waits-for-first-server",
+        NodeLeftCordoned = "node-left-cordoned",
+        FluxArtifactReadyLie = "flux-artifact-ready-lie",
+        FluxDependencyChainSlow = "flux-dependency-chain-slow",
+        FluxSuspendedLooksReady = "flux-suspended-looks-ready",
+        FluxWrongBranch = "flux-wrong-branch",
+    }
+);
+
+impl Verdict {
+    pub fn pass(evidence: impl Into<String>) -> Self {
+        Self::Pass(evidence.into())
+    }
+
+    pub fn waiting(reason: Reason, text: impl Into<String>, if_it_lasts: impl Into<String>) -> Self {
+        Self::hold(reason, text, BlockerKind::Waiting, if_it_lasts)
+    }
+
+    pub fn repairable(reason: Reason, trap: Trap, text: impl Into<String>, if_it_lasts: impl Into<String>) -> Self {
+        Self::hold(reason, text, BlockerKind::Repairable(trap), if_it_lasts)
+    }
+
+    /// Waiting cannot help.
+    pub fn person(reason: Reason, text: impl Into<String>, instruction: impl Into<String>) -> Self {
+        Self::hold(reason, text, BlockerKind::Person, instruction)
+    }
+
+    pub fn follows(reason: Reason, cause: Subject, text: impl Into<String>) -> Self {
+        let see = format!("see {cause}");
+        Self::hold(reason, text, BlockerKind::Follows(cause), see)
+    }
+
+    fn hold(reason: Reason, text: impl Into<String>, kind: BlockerKind, if_it_lasts: impl Into<String>) -> Self {
+        Self::Hold(Blocker { reason, text: text.into(), kind, if_it_lasts: if_it_lasts.into() })
+    }
+
+    pub fn unknown(gap: Gap, if_it_lasts: impl Into<String>) -> Self {
+        Self::Unknown(Unknown { gap, if_it_lasts: if_it_lasts.into() })
+    }
+
+    pub fn is_pass(&self) -> bool {
+        matches!(self, Self::Pass(_))
+    }
+
+    /// One line for a person.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Pass(evidence) => evidence,
+            Self::Hold(blocker) => &blocker.text,
+            Self::Unknown(unknown) => &unknown.gap.text,
+        }
+    }
+}
+
+/// What a gate says: one verdict per subject, and whether it has anything to judge at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Judgement {
+    pub subjects: BTreeMap<Subject, Verdict>,
+    /// Why the gate does not apply to this cluster; then there are no subjects.
+    pub not_applicable: Option<String>,
+    /// Seen, and reported, but not waited for.
+    pub notes: Vec<String>,
+}
+
+impl Judgement {
+    pub fn of(subject: Subject, verdict: Verdict) -> Self {
+        Self { subjects: BTreeMap::from([(subject, verdict)]), ..Self::default() }
+    }
+
+    pub fn not_applicable(why: impl Into<String>) -> Self {
+        Self { not_applicable: Some(why.into()), ..Self::default() }
+    }
+
+    pub fn set(&mut self, subject: Subject, verdict: Verdict) {
+        self.subjects.insert(subject, verdict);
+    }
+
+    pub fn passes(&self) -> bool {
+        self.subjects.values().all(Verdict::is_pass)
+    }
+
+    pub fn counts(&self) -> (usize, usize) {
+        (self.subjects.values().filter(|verdict| verdict.is_pass()).count(), self.subjects.len())
+    }
+}
