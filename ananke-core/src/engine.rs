@@ -19,14 +19,14 @@ use walk::{Plan, Walk};
 
 pub use driver::{Hands, News, Observer, Reads, execute, look};
 
-/// The walk of a start-up, or of a single look at where the cluster stands.
-pub const STARTUP: Plan = Plan { command: Command::Startup, rows: gate::STARTUP, remedies: remedy::STARTUP, latching: false };
-pub const STATUS: Plan = Plan { command: Command::Status, rows: gate::STARTUP, remedies: remedy::STARTUP, latching: false };
-pub const SHUTDOWN: Plan = Plan { command: Command::Shutdown, rows: phase::SHUTDOWN, remedies: phase::REMEDIES, latching: true };
+/// The walk of a start-up.
+pub fn startup_plan() -> Plan {
+    Plan { command: Command::Startup, rows: gate::STARTUP.to_vec(), remedies: remedy::STARTUP, latching: false }
+}
 
 /// A start-up that goes on where `left` stopped, if that run died.
-pub fn startup(spec: Spec, now: Moment, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
-    let mut walk = Walk::new(STARTUP, spec, run_id("startup", now), now, Trust::Proven);
+pub fn startup(plan: Plan, spec: Spec, now: Moment, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
+    let mut walk = Walk::new(plan, spec, run_id("startup", now), now, Trust::Proven);
     walk.reason = "start-up".to_owned();
     walk.resume(left.filter(|progress| progress.command == Command::Startup && progress.outcome.is_none()));
     walk.raise_floor(intent);
@@ -35,13 +35,15 @@ pub fn startup(spec: Spec, now: Moment, left: Option<Progress>, intent: Option<&
 
 /// One look with the gates of a start-up.
 pub fn status(spec: Spec, now: Moment, intent: Option<&Intent>) -> Walk {
-    let mut walk = Walk::new(STATUS, spec, run_id("status", now), now, Trust::Stated);
+    let plan = Plan { command: Command::Status, remedies: &[], ..startup_plan() };
+    let mut walk = Walk::new(plan, spec, run_id("status", now), now, Trust::Stated);
     walk.raise_floor(intent);
     walk
 }
 
 pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>) -> Walk {
-    let mut walk = Walk::new(SHUTDOWN, spec, run_id("shutdown", now), now, Trust::Proven);
+    let plan = Plan { command: Command::Shutdown, rows: phase::SHUTDOWN.to_vec(), remedies: phase::REMEDIES, latching: true };
+    let mut walk = Walk::new(plan, spec, run_id("shutdown", now), now, Trust::Proven);
     walk.reason = reason.to_owned();
     walk.resume(left.filter(|progress| progress.command == Command::Shutdown && progress.outcome.is_none()));
     walk

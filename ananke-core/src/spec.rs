@@ -110,9 +110,9 @@ pub struct DrainSpec {
 }
 
 impl Spec {
-    /// Patience of a gate; an hour where the config says nothing of it.
+    /// Patience of a gate: the configured one, or [`default_deadline`].
     pub fn deadline(&self, gate: GateId) -> Duration {
-        self.deadlines.get(&gate).copied().unwrap_or(Duration::from_secs(3600))
+        self.deadlines.get(&gate).copied().unwrap_or_else(|| default_deadline(gate))
     }
 
     pub fn servers(&self) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
@@ -131,4 +131,19 @@ impl Spec {
     pub fn quorum(&self) -> usize {
         self.servers().count() / 2 + 1
     }
+}
+
+/// How long a gate may hold before what it misses becomes a person's job: generous for slow SD cards and image pulls,
+/// short enough that an operator hears of a dead box within minutes.
+pub const fn default_deadline(gate: GateId) -> Duration {
+    let minutes = match gate {
+        GateId::Inventory | GateId::IntentRecorded => 1,
+        GateId::FluxSuspended | GateId::Cordoned | GateId::CordonsReleased => 2,
+        GateId::WorkersStopped | GateId::ServersStopped => 5,
+        GateId::Guards | GateId::NodeSsh | GateId::NodesReady | GateId::Ingress | GateId::Services | GateId::Drained => 10,
+        GateId::ControlPlane | GateId::FluxSource => 15,
+        GateId::Workloads => 20,
+        GateId::Kustomizations | GateId::Soak => 30,
+    };
+    Duration::from_secs(minutes * 60)
 }

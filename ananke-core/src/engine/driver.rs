@@ -111,8 +111,7 @@ pub async fn look<'a>(mut walk: Walk, reads: Reads<'a>, observer: &'a mut Observ
     run.watch_once().await;
     let mut walk = run.walk;
     let now = reads.clock.now();
-    let planned = if walk.plan.command == Command::Status { Vec::new() } else { walk.plan_actions(now) };
-    for action in planned {
+    for action in walk.plan_actions(now) {
         let index = walk.record_sent(&action.order, &action.why, now);
         walk.set_outcome(index, ActionOutcome::Planned);
     }

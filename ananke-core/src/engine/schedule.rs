@@ -29,6 +29,7 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     asked: BTreeMap<Part, Asked>,
+    next: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +42,21 @@ struct Asked {
 impl Schedule {
     /// The parts that are due, marked as asked.
     pub(super) fn take_due(&mut self, walk: &Walk, now: Moment, once: bool) -> Vec<Part> {
-        let due = |asked: Option<&Asked>| asked.is_none_or(|asked| !asked.out && !once && asked.next <= now);
-        let mut parts: Vec<Part> = wanted(walk, now).into_iter().filter(|part| due(self.asked.get(part))).collect();
-        parts.dedup();
-        for part in &parts {
+        let mut due = Vec::new();
+        self.next = None;
+        for part in wanted(walk, now) {
+            match self.asked.get(&part) {
+                Some(asked) if asked.out || once => {}
+                Some(asked) if asked.next > now => {
+                    self.next = Some(self.next.map_or(asked.next, |next| next.min(asked.next)));
+                }
+                Some(_) | None => due.push(part),
+            }
+        }
+        for part in &due {
             self.asked.insert(part.clone(), Asked { out: true, next: now });
         }
-        parts
+        due
     }
 
     /// Notes that an answer came, and when the part is due again.
@@ -57,9 +66,9 @@ impl Schedule {
         }
     }
 
-    /// When the next part is due.
+    /// When the next part that is wanted is due.
     pub(super) fn next_due(&self) -> Option<Moment> {
-        self.asked.values().filter(|asked| !asked.out).map(|asked| asked.next).min()
+        self.next
     }
 
     /// An action may have changed what stands here: look again soon.

@@ -56,7 +56,7 @@ impl Walk {
     pub fn manual_actions(&self) -> Vec<ManualAction> {
         let mut actions: BTreeMap<Subject, ManualAction> = BTreeMap::new();
         let mut followers: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
-        for row in self.plan.rows {
+        for row in &self.plan.rows {
             let Some(gate) = self.gates.get(&row.id) else { continue };
             for (subject, verdict) in &gate.judgement.subjects {
                 let (reason, found, instruction) = match verdict {
@@ -154,7 +154,7 @@ impl Walk {
 
     fn all_notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
-        for row in self.plan.rows {
+        for row in &self.plan.rows {
             for note in self.gates.get(&row.id).map(|gate| gate.judgement.notes.as_slice()).unwrap_or_default() {
                 if !notes.contains(note) {
                     notes.push(note.clone());

@@ -17,13 +17,33 @@ use crate::spec::Spec;
 use crate::verdict::{BlockerKind, GateId, Judgement, Verdict};
 
 /// Which graph is walked, with which remedies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     pub command: Command,
-    pub rows: &'static [Row],
+    pub rows: Vec<Row>,
     pub remedies: &'static [Remedy],
     /// Phases of a shutdown stay passed: the cluster that proved them goes away.
     pub latching: bool,
+}
+
+impl Plan {
+    /// Ends the walk at `gate`: what it does not require is left out.
+    pub fn until(mut self, gate: GateId) -> Self {
+        let mut wanted = BTreeSet::from([gate]);
+        for row in self.rows.iter().rev() {
+            if wanted.contains(&row.id) {
+                wanted.extend(row.needs.iter().map(|need| need.gate()));
+            }
+        }
+        self.rows.retain(|row| wanted.contains(&row.id));
+        self
+    }
+
+    /// Walks `gate` alone, behind the guards: what else it requires is taken for granted.
+    pub fn only(mut self, gate: GateId) -> Self {
+        self.rows.retain(|row| row.id == gate || row.id == GateId::Guards);
+        self
+    }
 }
 
 /// Where one gate stands in this run.
@@ -147,13 +167,10 @@ impl Walk {
     /// Evaluates every gate and moves it on. Returns what changed.
     pub fn judge(&mut self, now: Moment) -> Vec<Change> {
         let mut changes = Vec::new();
-        let judgements: Vec<Judgement> = {
-            let view = self.view(now);
-            self.plan.rows.iter().map(|row| (row.evaluate)(&view)).collect()
-        };
-        // Whoever follows a cause settles when the cause has, at whichever gate that is judged: so first what stands by itself.
-        let causes = self.person_subjects(&judgements, now);
-        for (row, judgement) in self.plan.rows.iter().zip(judgements) {
+        // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
+        let causes = self.person_subjects(now);
+        for row in self.plan.rows.clone() {
+            let judgement = (row.evaluate)(&self.view(now));
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let patience = self.spec.deadline(row.id);
             let latching = self.plan.latching;
@@ -162,11 +179,13 @@ impl Walk {
                 continue;
             }
             let before = gate.status;
-            gate.step(row, judgement, open, now, patience, &causes);
+            gate.step(&row, judgement, open, now, patience, &causes);
             if gate.status != before {
                 changes.push(Change { gate: row.id, status: gate.status, text: gate.headline() });
             }
         }
+        // A gate that moved may be the cause or the need of one that was judged before it.
+        self.changed |= !changes.is_empty();
         self.outcome = self.outcome.or_else(|| self.verdict_of_run());
         changes
     }
@@ -242,8 +261,7 @@ impl Walk {
     }
 
     fn satisfied(&self, need: Need) -> bool {
-        let (Need::Whole(id) | Need::Part(id)) = need;
-        let Some(gate) = self.gates.get(&id) else { return true };
+        let Some(gate) = self.gates.get(&need.gate()) else { return true };
         match (need, gate.status) {
             (_, GateStatus::Passed | GateStatus::Manual | GateStatus::NotApplicable) => true,
             (Need::Part(_), GateStatus::Holding | GateStatus::Unknown) => gate.judgement.counts().0 > 0,
@@ -252,12 +270,12 @@ impl Walk {
     }
 
     /// Subjects that need a person, at any gate.
-    fn person_subjects(&self, judgements: &[Judgement], now: Moment) -> BTreeSet<Subject> {
+    fn person_subjects(&self, now: Moment) -> BTreeSet<Subject> {
         let mut causes = BTreeSet::new();
-        for (row, judgement) in self.plan.rows.iter().zip(judgements) {
+        for row in &self.plan.rows {
             let Some(gate) = self.gates.get(&row.id) else { continue };
             let overdue = row.overdue == Overdue::Person && gate.is_overdue(now, self.spec.deadline(row.id));
-            for (subject, verdict) in &judgement.subjects {
+            for (subject, verdict) in &gate.judgement.subjects {
                 let overdue = overdue || gate.overdue.contains(subject);
                 let person = match verdict {
                     Verdict::Pass(_) => false,

@@ -1,0 +1,87 @@
+//! The config: layers by figment, keys checked by hand, everything parsed once into types.
+//!
+//! It reads nothing but the files it is told of: host name and environment are given. It connects to nothing; whether a
+//! host answers is a gate's question.
+
+mod build;
+mod error;
+mod files;
+mod keys;
+mod layers;
+mod reader;
+mod ssh;
+mod text;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ananke_core::spec::Spec;
+
+pub use error::{ConfigError, Place, Problem};
+pub use ssh::Ssh;
+pub use text::HostPort;
+
+use layers::Layers;
+use reader::Reader;
+
+const HOW_TO_CREATE: &str = "start from what `ananke config reference` prints, or name another file with --config";
+
+/// The machine that Ananke runs on, as far as the config depends on it.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Host name: the holder of leases.
+    pub name: String,
+    /// `HOME` and `ANANKE_CONFIG__*` are looked at.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Flags that outrank every other layer.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub allow_on_battery: bool,
+    pub allow_peer_startup: bool,
+    pub force_flux_branch: Option<String>,
+    pub skip_drain: bool,
+}
+
+/// A config that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub spec: Spec,
+    pub kubeconfig: PathBuf,
+    pub state_dir: PathBuf,
+    pub ssh: Ssh,
+    /// Where every ingress host is taken to be; none: as DNS says.
+    pub ingress_address: Option<HostPort>,
+    /// Sensible, but worth a second look.
+    pub warnings: Vec<String>,
+}
+
+/// Reads `path` and lays defaults, file, environment and flags over each other.
+///
+/// Refused: files that other users can write, an identity file that they can read, and every key that is unknown, of the
+/// wrong type or impossible. All problems come at once, unless the file is not YAML.
+pub fn load(path: &Path, host: &Host, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let text = files::read(path)?;
+    let layers = Layers::read(path, &text, host, overrides)?;
+    let mut reader = Reader::new(&layers);
+    let loaded = build::build(&mut reader, path, host, overrides).map(|mut loaded| {
+        files::check(&mut reader, &mut loaded);
+        loaded
+    });
+    let mut problems = reader.finish();
+    problems.sort_by_key(|problem| match problem.place {
+        Place::Line { line, column, .. } => (line, column),
+        Place::File(_) | Place::Variable(_) | Place::Flag | Place::Default => (usize::MAX, 0),
+    });
+    match loaded {
+        Some(loaded) if problems.is_empty() => Ok(loaded),
+        Some(_) | None => Err(ConfigError { file: path.to_owned(), problems }),
+    }
+}
+
+/// A commented example of every key with its default; it loads once its names are the reader's.
+pub fn reference() -> String {
+    keys::reference()
+}

@@ -1,0 +1,278 @@
+//! From merged layers to types. Every key is read, whatever is wrong with the others, so that all problems show at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ananke_core::name::{Kind, NodeName, UnitName};
+use ananke_core::spec::{DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget};
+use ananke_core::verdict::GateId;
+use figment::value::Value;
+
+use super::error::quoted;
+use super::keys::PROBE_KEYS;
+use super::layers::child;
+use super::reader::{Found, Reader};
+use super::ssh::{self, Known, Ssh};
+use super::{Host, Loaded, Overrides, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const NODE: &str = "a node name: lower case letters, digits, '-' and '.', at most 253";
+const HOST_NAME: &str = "a host name, such as git.example.org";
+const BRANCH: &str = "a branch name, such as main";
+
+/// `None` only where a value that nothing can stand in for is missing; then a problem says so.
+pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides: &Overrides) -> Option<Loaded> {
+    let mut warnings = Vec::new();
+    let paths =
+        Paths { base: file.parent().unwrap_or(Path::new("")), home: host.env.get("HOME").filter(|home| !home.is_empty()) };
+    let members = members(reader, &mut warnings);
+    let known = Known { nodes: &members.all(), ignored: &members.ignored };
+    let targets = ssh::targets(reader, &known);
+    let nodes = nodes(reader, &members, &known, &targets);
+    let ingress = ingress(reader);
+    let services = services(reader, &ingress.accepted_statuses, &mut warnings);
+    let allow_startup = overrides.allow_peer_startup;
+    let role = |text: &str| match text {
+        "coordinator" => Some(Role::Coordinator),
+        "peer" => Some(Role::Peer { allow_startup }),
+        _ => None,
+    };
+    let spec = Spec {
+        holder: host.name.clone(),
+        role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
+        nodes,
+        ignored: members.ignored.clone(),
+        ups: Vec::new(),
+        minimum_charge_percent: reader
+            .number("minimum_charge_percent", 0..=100)
+            .and_then(|n| u8::try_from(n).ok())
+            .unwrap_or(100),
+        allow_on_battery: reader.flag("coordination.allow_startup_on_battery").unwrap_or_default(),
+        guard_wait: reader.duration("guard_wait", Duration::ZERO..=DAY).unwrap_or_default(),
+        intent_max_age: Duration::from_secs(
+            reader.number("coordination.startup_guard_max_age_seconds", 60..=2_592_000).unwrap_or_default(),
+        ),
+        flux: flux(reader, overrides),
+        required_namespaces: texts(reader, "required_namespaces", "a namespace", |text| {
+            text::is_label(text).then(|| text.into())
+        }),
+        required_workloads: reader.list("required_workloads", WORKLOAD, text::workload),
+        ingress,
+        services,
+        soak: reader.duration("startup.soak", Duration::ZERO..=DAY).unwrap_or_default(),
+        poll: reader.duration("poll", Duration::from_millis(100)..=5 * MINUTE).unwrap_or_default(),
+        cordon_window: reader.duration("recovery.cordon_window", MINUTE..=DAY).unwrap_or_default(),
+        max_cordons: size(reader, "recovery.max_cordons", 1000),
+        deadlines: deadlines(reader),
+        drain: DrainSpec {
+            skip: overrides.skip_drain,
+            batch: size(reader, "drain.batch", 1000),
+            patience: reader.duration("drain.patience", Duration::ZERO..=DAY).unwrap_or_default(),
+        },
+    };
+    let ingress_address = reader.key("ingress.address", "host:port", text::host_port);
+    let kubeconfig = reader.require("kubeconfig", "path of a kubeconfig, such as /etc/rancher/k3s/k3s.yaml");
+    let kubeconfig = kubeconfig.and_then(|found| paths.read(reader, &found));
+    let state_dir = paths.key(reader, "state_dir");
+    let identity_file = paths.key(reader, "ssh_identity_file");
+    let known_hosts = known_hosts(reader, &paths);
+    let ssh = Ssh { targets, identity_file, known_hosts: known_hosts? };
+    Some(Loaded { spec, kubeconfig: kubeconfig?, state_dir: state_dir?, ssh, ingress_address, warnings })
+}
+
+/// The nodes by role, before anything is known of them.
+struct Members {
+    servers: Vec<NodeName>,
+    workers: Vec<NodeName>,
+    ignored: Vec<NodeName>,
+}
+
+impl Members {
+    /// Nodes that Ananke works with.
+    fn all(&self) -> BTreeSet<NodeName> {
+        self.servers.iter().chain(&self.workers).filter(|node| !self.ignored.contains(node)).cloned().collect()
+    }
+}
+
+fn members(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Members {
+    let parse = |text: &str| NodeName::parse(text).ok();
+    let given = reader.require("control_planes", "the names of the servers, such as [titan-01, titan-02, titan-03]");
+    let servers = reader.list("control_planes", NODE, parse);
+    let workers = reader.list("workers", NODE, parse);
+    let ignored = reader.list("ignore_nodes", NODE, parse);
+    if let Some(found) = given
+        && matches!(found.value, Value::Array(_, items) if items.is_empty())
+    {
+        reader.wrong(&found, "the names of at least one server");
+    }
+    for found in reader.items_if_list("workers") {
+        if found.value.as_str().and_then(parse).is_some_and(|node| servers.contains(&node)) {
+            reader.problem(&found, "the node is in control_planes too; allowed: one of the two");
+        }
+    }
+    let acting = servers.iter().filter(|node| !ignored.contains(node)).count();
+    if !servers.is_empty() && acting == 0 {
+        reader.problem_at("ignore_nodes", "every server is ignored; allowed: at least one that is not");
+    }
+    if servers.len() > 1 && servers.len().is_multiple_of(2) {
+        let one_less = servers.len().saturating_sub(1);
+        warnings.push(format!("{} servers bear no more failures than {one_less} do: etcd wants an odd number", servers.len()));
+    }
+    if acting < servers.len() {
+        warnings.push("an ignored server still counts as a member of etcd: its quorum is counted without it here".to_owned());
+    }
+    Members { servers, workers, ignored }
+}
+
+fn nodes(
+    reader: &mut Reader<'_>,
+    members: &Members,
+    known: &Known<'_>,
+    targets: &BTreeMap<NodeName, SshTarget>,
+) -> BTreeMap<NodeName, NodeSpec> {
+    const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
+    const PLACE: &str = "a text of at most 200 characters";
+    let unit = |text: &str| UnitName::parse(text).ok();
+    let server_unit = reader.key("server_unit", UNIT, unit);
+    let worker_unit = reader.key("worker_unit", UNIT, unit);
+    let place = |text: &str| (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned());
+    let locations = ssh::by_node(reader, "node_locations", PLACE, known, place);
+    let (Some(server_unit), Some(worker_unit)) = (server_unit, worker_unit) else { return BTreeMap::new() };
+    let spec = |node: &NodeName| {
+        let (role, unit) =
+            if members.servers.contains(node) { (NodeRole::Server, &server_unit) } else { (NodeRole::Worker, &worker_unit) };
+        let location = locations.get(node).cloned().unwrap_or_default();
+        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), location }
+    };
+    known.nodes.iter().map(|node| (node.clone(), spec(node))).collect()
+}
+
+fn flux(reader: &mut Reader<'_>, overrides: &Overrides) -> FluxSpec {
+    const SOURCE: &str = "namespace/name of a GitRepository";
+    const URL: &str = "an http://, https:// or ssh:// URL";
+    let source = reader.key("flux_source", SOURCE, |text| text::object(Kind::GitRepository, text));
+    let force_branch = overrides.force_flux_branch.as_deref();
+    if let Some(name) = force_branch
+        && text::branch(name).is_none()
+    {
+        reader.flag_problem("--force-flux-branch", name, BRANCH);
+    }
+    FluxSpec {
+        source: source.unwrap_or_else(|| ananke_core::name::ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system")),
+        expected_url: reader.key("expected_flux_source_url", URL, text::source_url).map(Arc::from),
+        expected_branch: reader.key("expected_flux_branch", BRANCH, text::branch).map(Arc::from),
+        force_branch: force_branch.map(Arc::from),
+        required: reader.list("required_kustomizations", "namespace/name", |text| text::object(Kind::Kustomization, text)),
+    }
+}
+
+const WORKLOAD: &str = "Kind namespace/name, where Kind is Deployment, StatefulSet or DaemonSet";
+
+fn ingress(reader: &mut Reader<'_>) -> IngressSpec {
+    let accepted = reader.get("ingress.accepted_statuses");
+    let scheme = |text: &str| ["http", "https"].contains(&text).then(|| Arc::from(text));
+    let mut accepted_by_host = BTreeMap::new();
+    for (name, found) in reader.map("ingress.accepted_by_host", "host names, each with a list of statuses") {
+        let statuses = reader.statuses(&found);
+        match text::ingress_host(name) {
+            Some(name) => drop(accepted_by_host.insert(Arc::from(name), statuses)),
+            None => reader.problem_with_key(&found, format!("not a host name; allowed: {HOST_NAME}")),
+        }
+    }
+    IngressSpec {
+        exclude: texts(reader, "ingress.exclude", HOST_NAME, |text| text::ingress_host(text).map(Arc::from)),
+        accepted_statuses: accepted.map(|found| reader.statuses(&found)).unwrap_or_default(),
+        accepted_by_host,
+        scheme: reader.key("ingress.scheme", "http or https", scheme),
+    }
+}
+
+/// The service checklist; empty where the probes are not required.
+fn services(reader: &mut Reader<'_>, usual: &[u16], warnings: &mut Vec<String>) -> Vec<ServiceCheck> {
+    let required = reader.flag("startup.require_post_start_probes").unwrap_or(true);
+    let path = "startup.post_start_probes";
+    let mut names = BTreeSet::new();
+    let mut checks = Vec::new();
+    for found in reader.items(path, "a list of URLs, or of entries with name, url and accepted_statuses") {
+        let Some(check) = service(reader, &found, usual) else { continue };
+        if names.insert(check.name.clone()) {
+            checks.push(check);
+        } else {
+            reader.problem(&found, format!("a second probe named {}; allowed: each name once", quoted(&check.name)));
+        }
+    }
+    if !required && !checks.is_empty() {
+        warnings
+            .push(format!("{} post-start probes are configured, but startup.require_post_start_probes is false", checks.len()));
+        checks.clear();
+    }
+    checks
+}
+
+fn service<'a>(reader: &mut Reader<'a>, found: &Found<'a>, usual: &[u16]) -> Option<ServiceCheck> {
+    const URL: &str = "an http:// or https:// URL without credentials";
+    let Value::Dict(_, dict) = found.value else {
+        let url = reader.parsed(found, &format!("{URL}, or an entry with name, url and accepted_statuses"), text::probe_url)?;
+        return Some(ServiceCheck { name: url.clone(), url: url.into(), accepted_statuses: usual.to_vec() });
+    };
+    reader.only(dict, &found.path, PROBE_KEYS);
+    let part = |name: &str| dict.get(name).map(|value| Found { path: child(&found.path, name), value });
+    let statuses = part("accepted_statuses").map_or_else(|| usual.to_vec(), |found| reader.statuses(&found));
+    let named = |text: &str| (!text.trim().is_empty() && text.len() <= 100).then(|| text.to_owned());
+    let name = part("name").and_then(|found| reader.parsed(&found, "a name of 1 to 100 characters", named));
+    let Some(url) = part("url") else {
+        reader.problem(found, format!("url is missing; needed: {URL}"));
+        return None;
+    };
+    let url = reader.parsed(&url, URL, text::probe_url)?;
+    Some(ServiceCheck { name: name.unwrap_or_else(|| url.clone()), url: url.into(), accepted_statuses: statuses })
+}
+
+fn deadlines(reader: &mut Reader<'_>) -> BTreeMap<GateId, Duration> {
+    let gate = |gate: &GateId| Some((*gate, reader.duration(&child("deadlines", gate.id()), SECOND..=DAY)?));
+    GateId::ALL.iter().filter_map(gate).collect()
+}
+
+fn known_hosts(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
+    match (reader.get("ssh_known_hosts_file"), paths.home) {
+        (Some(found), _) => paths.read(reader, &found),
+        (None, Some(home)) => Some(Path::new(home).join(".ssh/known_hosts")),
+        (None, None) => reader
+            .require("ssh_known_hosts_file", "the file with the trusted host keys, since HOME is not set")
+            .map(|_| PathBuf::new()),
+    }
+}
+
+fn texts(reader: &mut Reader<'_>, path: &str, allowed: &str, parse: impl Fn(&str) -> Option<Arc<str>>) -> Vec<Arc<str>> {
+    reader.list(path, allowed, parse)
+}
+
+fn size(reader: &mut Reader<'_>, path: &str, most: u64) -> usize {
+    reader.number(path, 1..=most).and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
+}
+
+/// What paths in the config are relative to.
+struct Paths<'p> {
+    base: &'p Path,
+    home: Option<&'p String>,
+}
+
+impl Paths<'_> {
+    fn key(&self, reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
+        let found = reader.get(key)?;
+        self.read(reader, &found)
+    }
+
+    fn read<'a>(&self, reader: &mut Reader<'a>, found: &Found<'a>) -> Option<PathBuf> {
+        let home = self.home;
+        reader.parsed(found, "a path; ~/ needs HOME", |text| match text.strip_prefix("~/") {
+            Some(rest) => home.map(|home| Path::new(home).join(rest)),
+            None => (!text.is_empty() && !text.contains('\0')).then(|| self.base.join(text)),
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! The files behind a config: readable, plausible, and not in the hands of other users.
+
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::error::ConfigError;
+use super::reader::Reader;
+use super::{HOW_TO_CREATE, Loaded};
+
+/// A config for ten thousand nodes has well under this.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const READABLE_BY_OTHERS: u32 = 0o044;
+const ANY_RIGHT_OF_OTHERS: u32 = 0o077;
+
+/// The text of the config file.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    let refuse = |text: String| ConfigError::one(path, text);
+    let file = File::open(path).map_err(|error| refuse(cannot_read(&error)))?;
+    // Asked of the open file, so that what is checked is what is read.
+    let metadata = file.metadata().map_err(|error| refuse(cannot_read(&error)))?;
+    if metadata.is_dir() {
+        return Err(refuse(format!("is a directory; {HOW_TO_CREATE}")));
+    }
+    if let Some(mode) = has(&metadata, WRITABLE_BY_OTHERS) {
+        return Err(refuse(format!("other users can write it (mode {mode:04o}); run `chmod go-w {}`", path.display())));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| refuse(cannot_read(&error)))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(refuse(format!("is larger than {} MiB; this is not a config of Ananke", MAX_BYTES >> 20)));
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(refuse(format!("is empty; {HOW_TO_CREATE}")));
+    }
+    let binary = |offset: usize| {
+        refuse(format!("is not text: byte {offset} is not UTF-8 text; restore it from a copy, or {HOW_TO_CREATE}"))
+    };
+    if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(binary(offset));
+    }
+    String::from_utf8(bytes).map_err(|error| binary(error.utf8_error().valid_up_to()))
+}
+
+/// The files that the config names.
+pub(crate) fn check(reader: &mut Reader<'_>, loaded: &mut Loaded) {
+    if let Some(metadata) = must_exist(reader, "kubeconfig", &loaded.kubeconfig) {
+        not_writable(reader, "kubeconfig", &loaded.kubeconfig, &metadata);
+        if has(&metadata, READABLE_BY_OTHERS).is_some() {
+            let path = loaded.kubeconfig.display();
+            loaded.warnings.push(format!("kubeconfig {path} can be read by other users; run `chmod go-r {path}`"));
+        }
+    }
+    let identity = loaded.ssh.identity_file.clone();
+    if let Some(path) = &identity
+        && let Some(metadata) = must_exist(reader, "ssh_identity_file", path)
+        && let Some(mode) = has(&metadata, ANY_RIGHT_OF_OTHERS)
+    {
+        let path = path.display();
+        reader.problem_at("ssh_identity_file", format!("other users can use {path} (mode {mode:04o}); run `chmod 600 {path}`"));
+    }
+    let known_hosts = loaded.ssh.known_hosts.clone();
+    match std::fs::metadata(&known_hosts) {
+        Ok(metadata) => not_writable(reader, "ssh_known_hosts_file", &known_hosts, &metadata),
+        Err(error) => loaded.warnings.push(format!(
+            "cannot read {}: {}; no node can be trusted over SSH until its host key stands there",
+            known_hosts.display(),
+            words(&error)
+        )),
+    }
+}
+
+fn must_exist(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Metadata> {
+    // Opened, not only looked up: a file that cannot be read is found here and not in the middle of a recovery.
+    let looked = File::open(path).and_then(|file| file.metadata());
+    let text = match looked {
+        Ok(metadata) if metadata.is_file() => return Some(metadata),
+        Ok(_) => "it is not a file".to_owned(),
+        Err(error) => words(&error),
+    };
+    reader.problem_at(key, format!("cannot read {}: {text}; allowed: a file that Ananke can read", path.display()));
+    None
+}
+
+fn not_writable(reader: &mut Reader<'_>, key: &str, path: &Path, metadata: &Metadata) {
+    if let Some(mode) = has(metadata, WRITABLE_BY_OTHERS) {
+        let path = path.display();
+        reader.problem_at(key, format!("other users can write {path} (mode {mode:04o}); run `chmod go-w {path}`"));
+    }
+}
+
+/// The mode, if it has any of `bits`.
+fn has(metadata: &Metadata, bits: u32) -> Option<u32> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    (mode & bits != 0).then_some(mode)
+}
+
+fn cannot_read(error: &io::Error) -> String {
+    if error.kind() == ErrorKind::NotFound {
+        format!("does not exist; {HOW_TO_CREATE}")
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        "cannot be read by this user; run ananke as root or with sudo, or name another file with --config".to_owned()
+    } else {
+        format!("cannot be read: {error}")
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    if error.kind() == ErrorKind::NotFound { "it does not exist".to_owned() } else { error.to_string() }
+}

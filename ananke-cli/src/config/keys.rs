@@ -1,0 +1,222 @@
+//! The registry of all keys: path, shape, default, meaning. The defaults layer, the check for unknown keys and the
+//! reference file all come from it, so they cannot disagree.
+
+use Shape::{Duration, Flag, List, Map, Number, Text};
+
+/// What a key holds. In the environment, `Text` and `Duration` are taken literally, the others are read as YAML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    Duration,
+    Number,
+    Flag,
+    List,
+    /// Its keys are names that the operator chooses.
+    Map,
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Groups and key, joined by dots.
+    pub(crate) path: &'static str,
+    pub(crate) shape: Shape,
+    pub(crate) value: Value,
+    pub(crate) doc: &'static str,
+}
+
+/// YAML, as it would stand in the file.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Default(&'static str),
+    /// No default, must be given.
+    Required(&'static str),
+    /// No default, may be left out.
+    Example(&'static str),
+}
+
+/// Groups of keys and what they are about, in the order of the reference file.
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("coordination", "Which Ananke acts, and what keeps a start-up from beginning."),
+    ("startup", "What must be true before a start-up is called done."),
+    ("ingress", "How the ingress hosts of the cluster are checked from outside."),
+    ("recovery", "Brakes on Ananke's own cordons."),
+    ("drain", "How nodes are emptied before a shutdown."),
+    ("deadlines", "Patience of each gate and phase, counted from when what it requires had passed."),
+];
+
+/// Keys of one entry of `startup.post_start_probes`.
+pub(crate) const PROBE_KEYS: &[&str] = &["name", "url", "accepted_statuses"];
+
+const ANSWERS: &str = "[200, 204, 301, 302, 303, 307, 308, 401, 403]";
+
+pub(crate) const KEYS: &[Key] = &[
+    required(
+        "kubeconfig",
+        Text,
+        "/etc/rancher/k3s/k3s.yaml",
+        "Access to the API server. Relative paths are relative to this file; ~/ is $HOME.",
+    ),
+    with("state_dir", Text, "/var/lib/ananke", "Ananke's own durable state."),
+    required("control_planes", List, "[titan-01, titan-02, titan-03]", "Kubernetes names of the servers."),
+    maybe("workers", List, "[titan-11, titan-12]", "Kubernetes names of the workers."),
+    maybe("ignore_nodes", List, "[titan-12]", "Nodes that are left out on purpose; every report lists them."),
+    with("server_unit", Text, "k3s", "systemd unit of k3s on servers."),
+    with("worker_unit", Text, "k3s-agent", "systemd unit of k3s on workers."),
+    maybe("node_locations", Map, "{titan-01: \"rack 1, shelf 2\"}", "Where a box stands, for the person who must touch it."),
+    with("minimum_charge_percent", Number, "30", "A start-up waits for this charge of every UPS, 0 to 100."),
+    with(
+        "guard_wait",
+        Duration,
+        "10m",
+        "Longest wait for what is normally away just after an outage: a peer, a upsd, the charge.",
+    ),
+    with("poll", Duration, "2s", "Time between two looks at the same part of the cluster, 100ms to 5m."),
+    with("ssh_user", Text, "root", "User on the nodes."),
+    with("ssh_port", Number, "22", "SSH port of nodes whose entry in ssh_node_hosts names none."),
+    maybe(
+        "ssh_identity_file",
+        Text,
+        "~/.ssh/id_ed25519",
+        "Private key; readable by its owner only. Without it the SSH agent is asked.",
+    ),
+    maybe(
+        "ssh_known_hosts_file",
+        Text,
+        "~/.ssh/known_hosts",
+        "Host keys that are trusted; this one by default. Others may not be able to write it.",
+    ),
+    maybe(
+        "ssh_node_hosts",
+        Map,
+        "{titan-01: 10.0.0.11, titan-02: \"10.0.0.12:2222\", titan-03: \"[fd00::3]:22\"}",
+        "Addresses of nodes that are not reached by their own name: host, host:port or [v6]:port.",
+    ),
+    maybe("ssh_node_users", Map, "{titan-01: atlas}", "Users of single nodes."),
+    with("flux_source", Text, "flux-system/flux-system", "namespace/name of the GitRepository that all else comes from."),
+    maybe("expected_flux_source_url", Text, "ssh://git@git.example.org/atlas/cluster.git", "URL that the source must have."),
+    maybe("expected_flux_branch", Text, "main", "Branch that the source must have."),
+    maybe(
+        "required_kustomizations",
+        List,
+        "[flux-system/core]",
+        "namespace/name of Kustomizations that must be ready; none named: all.",
+    ),
+    maybe("required_namespaces", List, "[core]", "Namespaces that must exist."),
+    maybe(
+        "required_workloads",
+        List,
+        "[Deployment core/gitea]",
+        "Kind namespace/name of Deployments, StatefulSets and DaemonSets that must converge; none named: all.",
+    ),
+    with("coordination.role", Text, "coordinator", "coordinator, or peer: a peer starts nothing unless told to."),
+    with("coordination.allow_startup_on_battery", Flag, "false", "Start although a UPS is on battery."),
+    with(
+        "coordination.startup_guard_max_age_seconds",
+        Number,
+        "21600",
+        "A shutdown intent older than this no longer blocks a start-up.",
+    ),
+    with("startup.require_post_start_probes", Flag, "true", "Whether the probes must answer before a start-up is done."),
+    maybe(
+        "startup.post_start_probes",
+        List,
+        "[\"https://git.example.org/\", {name: registry, url: \"https://registry.example.org/v2/\", accepted_statuses: [200, 401]}]",
+        "The service checklist: a URL, or name, url and accepted_statuses (by default those of ingress).",
+    ),
+    with("startup.soak", Duration, "60s", "How long everything must hold, at most 24h."),
+    maybe(
+        "ingress.address",
+        Text,
+        "10.0.0.200:443",
+        "host:port that every ingress host is taken to be at; without it DNS is asked.",
+    ),
+    maybe(
+        "ingress.scheme",
+        Text,
+        "https",
+        "http or https, whatever the Ingress says; without it https where the Ingress has TLS for the host.",
+    ),
+    maybe("ingress.exclude", List, "[old.example.org]", "Hosts that are not checked."),
+    with("ingress.accepted_statuses", List, ANSWERS, "Statuses that prove that the service behind a host answers."),
+    maybe("ingress.accepted_by_host", Map, "{api.example.org: [404]}", "Statuses of single hosts, instead."),
+    with("recovery.cordon_window", Duration, "1h", "A cordon is given back or marked for a person within this time, 1m to 24h."),
+    with("recovery.max_cordons", Number, "3", "Cordons at once for repairs."),
+    with("drain.batch", Number, "5", "Nodes drained at once."),
+    with("drain.patience", Duration, "2m", "How long a pod may refuse eviction before it is deleted with its grace period."),
+    with("deadlines.guards", Duration, "10m", ""),
+    with("deadlines.inventory", Duration, "1m", ""),
+    with("deadlines.node-ssh", Duration, "10m", ""),
+    with("deadlines.control-plane", Duration, "15m", ""),
+    with("deadlines.nodes-ready", Duration, "10m", ""),
+    with("deadlines.flux-source", Duration, "15m", ""),
+    with("deadlines.kustomizations", Duration, "30m", ""),
+    with("deadlines.workloads", Duration, "20m", ""),
+    with("deadlines.ingress", Duration, "10m", ""),
+    with("deadlines.services", Duration, "10m", ""),
+    with("deadlines.soak", Duration, "30m", ""),
+    with("deadlines.intent-recorded", Duration, "1m", ""),
+    with("deadlines.flux-suspended", Duration, "2m", ""),
+    with("deadlines.cordoned", Duration, "2m", ""),
+    with("deadlines.drained", Duration, "10m", ""),
+    with("deadlines.workers-stopped", Duration, "5m", ""),
+    with("deadlines.cordons-released", Duration, "2m", ""),
+    with("deadlines.servers-stopped", Duration, "5m", ""),
+];
+
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Names that may stand directly in `group`; the top level is the empty group.
+pub(crate) fn names_in(group: &str) -> Vec<&'static str> {
+    let own = KEYS.iter().filter_map(|key| match key.path.split_once('.') {
+        Some((of, name)) if of == group => Some(name),
+        None if group.is_empty() => Some(key.path),
+        Some(_) | None => None,
+    });
+    own.chain(GROUPS.iter().filter(|_| group.is_empty()).map(|(name, _)| *name)).collect()
+}
+
+/// A commented file with every key: those with a default carry it, those without stand as a comment.
+pub(crate) fn reference() -> String {
+    let mut out = String::from(
+        "# Ananke's configuration: every key, with its default. Where there is none, an example stands as a comment.\n\
+         # Any key can be set from the environment too: ANANKE_CONFIG__STARTUP__SOAK=90s.\n",
+    );
+    for key in KEYS.iter().filter(|key| !key.path.contains('.')) {
+        entry(&mut out, "", key.path, key);
+    }
+    for (group, doc) in GROUPS {
+        out.push_str(&format!("\n# {doc}\n{group}:\n"));
+        for key in KEYS {
+            if let Some((of, name)) = key.path.split_once('.')
+                && of == *group
+            {
+                entry(&mut out, "  ", name, key);
+            }
+        }
+    }
+    out
+}
+
+fn entry(out: &mut String, indent: &str, name: &str, key: &Key) {
+    let doc = if key.doc.is_empty() { String::new() } else { format!("{indent}# {}\n", key.doc) };
+    let (mark, value) = match key.value {
+        Value::Default(value) => ("", value),
+        Value::Required(value) => ("", value),
+        Value::Example(value) => ("#", value),
+    };
+    out.push_str(&format!("{doc}{indent}{mark}{name}: {value}\n"));
+}
+
+const fn with(path: &'static str, shape: Shape, default: &'static str, doc: &'static str) -> Key {
+    Key { path, shape, value: Value::Default(default), doc }
+}
+
+const fn required(path: &'static str, shape: Shape, example: &'static str, doc: &'static str) -> Key {
+    Key { path, shape, value: Value::Required(example), doc }
+}
+
+const fn maybe(path: &'static str, shape: Shape, example: &'static str, doc: &'static str) -> Key {
+    Key { path, shape, value: Value::Example(example), doc }
+}

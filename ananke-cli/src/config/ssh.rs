@@ -1,0 +1,65 @@
+//! SSH settings as plain data: which node is where, who we are, whom we trust.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use ananke_core::name::NodeName;
+use ananke_core::spec::SshTarget;
+
+use super::error::suggest;
+use super::reader::Reader;
+use super::text;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// Every expected node.
+    pub targets: BTreeMap<NodeName, SshTarget>,
+    /// None: the keys of the SSH agent.
+    pub identity_file: Option<PathBuf>,
+    pub known_hosts: PathBuf,
+}
+
+/// What is known of the names that maps by node may use.
+pub(crate) struct Known<'n> {
+    pub(crate) nodes: &'n BTreeSet<NodeName>,
+    pub(crate) ignored: &'n [NodeName],
+}
+
+const HOST: &str = "host, host:port or [v6]:port (the user stands in ssh_node_users)";
+const USER: &str = "a user name: letters, digits, '-', '_' and '.', at most 32";
+
+/// Address and user of each node; a node without an entry is reached by its own name.
+pub(crate) fn targets(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap<NodeName, SshTarget> {
+    let port = reader.number("ssh_port", 1..=65535).and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
+    let user = reader.key("ssh_user", USER, text::user).unwrap_or_default();
+    let hosts = by_node(reader, "ssh_node_hosts", HOST, known, text::host_and_port);
+    let users = by_node(reader, "ssh_node_users", USER, known, text::user);
+    let target = |node: &NodeName| {
+        let (host, own_port) = hosts.get(node).cloned().unwrap_or_else(|| (node.to_string(), None));
+        SshTarget { host, port: own_port.unwrap_or(port), user: users.get(node).unwrap_or(&user).clone() }
+    };
+    known.nodes.iter().map(|node| (node.clone(), target(node))).collect()
+}
+
+/// A map whose keys are nodes of the config.
+pub(crate) fn by_node<T>(
+    reader: &mut Reader<'_>,
+    path: &str,
+    allowed: &str,
+    known: &Known<'_>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> BTreeMap<NodeName, T> {
+    let mut out = BTreeMap::new();
+    for (name, found) in reader.map(path, &format!("node names, each with: {allowed}")) {
+        let is_known = |node: &NodeName| known.nodes.contains(node) || known.ignored.contains(node);
+        let node = NodeName::parse(name).ok().filter(is_known);
+        if node.is_none() {
+            let hint = suggest(name, known.nodes.iter().map(NodeName::as_str));
+            reader.problem_with_key(&found, format!("no such node in control_planes, workers or ignore_nodes{hint}"));
+        }
+        if let (Some(node), Some(value)) = (node, reader.parsed(&found, allowed, &parse)) {
+            out.insert(node, value);
+        }
+    }
+    out
+}

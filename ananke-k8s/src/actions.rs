@@ -1,0 +1,131 @@
+//! The port [`ClusterActions`] on a real API server: each order is one write, sent once.
+
+use ananke_core::engine::Permit;
+use ananke_core::name::{NodeName, ObjectRef};
+use ananke_core::order::ClusterOrder;
+use ananke_core::port::{ClusterActions, ErrorKind, PortError};
+use async_trait::async_trait;
+
+use crate::connect::KubeCluster;
+use crate::translate::order::{self, TaintedNode, Write};
+
+#[async_trait]
+impl ClusterActions for KubeCluster {
+    async fn perform(&self, order: &ClusterOrder, permit: &Permit) -> Result<(), PortError> {
+        tracing::debug!(run = %permit.run(), seq = permit.seq(), ?order, "performing an order");
+        self.carry_out(order).await
+    }
+}
+
+impl KubeCluster {
+    async fn carry_out(&self, order: &ClusterOrder) -> Result<(), PortError> {
+        match self.write_for(order).await? {
+            Some(write) => self.send(&write).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `None` where what the order takes away is not there any more.
+    async fn write_for(&self, order: &ClusterOrder) -> Result<Option<Write>, PortError> {
+        match order {
+            ClusterOrder::Cordon { node, seen, lease } => order::cordon(seen, lease, &self.tainted_node(node).await?).map(Some),
+            ClusterOrder::Uncordon { node, seen, lease } => order::uncordon(node, seen, lease, &self.tainted_node(node).await?),
+            ClusterOrder::MarkManual { node, seen, sentence } => Ok(Some(order::mark_manual(node, seen, sentence))),
+            ClusterOrder::Evict { pod, uid } => order::evict(pod, uid).map(Some),
+            ClusterOrder::Delete { pod, uid, grace } => order::delete(pod, uid, *grace).map(Some),
+            ClusterOrder::SetBranch { source, seen, branch } => {
+                let path = self.flux_path("set branch", source).await?;
+                Ok(Some(order::set_branch(&path, source, seen, branch)))
+            }
+            ClusterOrder::Reconcile { object, token } => {
+                let path = self.flux_path("request reconciliation", object).await?;
+                Ok(Some(order::reconcile(&path, object, *token)))
+            }
+            ClusterOrder::Suspend { object, seen, run, at } => {
+                let path = self.flux_path("suspend", object).await?;
+                Ok(Some(order::suspend(&path, object, seen, run, *at)))
+            }
+            ClusterOrder::Resume { object, seen } => {
+                let path = self.flux_path("resume", object).await?;
+                Ok(Some(order::resume(&path, object, seen)))
+            }
+        }
+    }
+
+    async fn tainted_node(&self, node: &NodeName) -> Result<TaintedNode, PortError> {
+        let read = self.get("read node", &order::node_path(node)).await;
+        read.map_err(|error| PortError { on: node.to_string(), ..error })
+    }
+
+    async fn flux_path(&self, tried: &'static str, object: &ObjectRef) -> Result<String, PortError> {
+        let Some(api) = self.flux_api().await? else {
+            return Err(PortError::new(ErrorKind::Missing, tried, object, "the cluster serves no Flux APIs"));
+        };
+        let Some(collection) = api.collection(object.kind) else {
+            return Err(PortError::new(ErrorKind::Invalid, tried, object, "this is not an object of Flux"));
+        };
+        order::flux_path(tried, object, collection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::name::{Kind, LeaseId, ResourceVersion};
+
+    use super::*;
+    use crate::reads::scripted::{Answer, Server};
+
+    fn uncordon() -> ClusterOrder {
+        ClusterOrder::Uncordon {
+            node: NodeName::parse("titan-01").unwrap(),
+            seen: ResourceVersion::parse("7").unwrap(),
+            lease: LeaseId::parse("l-1").unwrap(),
+        }
+    }
+
+    const CORDONED: &str = r#"{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"taints":[{"key":"ananke.dev/cordon","value":"l-1","effect":"NoSchedule"}]}}"#;
+
+    #[tokio::test]
+    async fn a_cordon_is_lifted_by_one_conditional_patch_that_is_sent_once() {
+        let server = Server::start(|request| match request.split(' ').next() {
+            Some("GET") => Answer::Json(200, CORDONED.to_owned()),
+            _ => Answer::Json(500, r#"{"message":"etcdserver: request timed out"}"#.to_owned()),
+        })
+        .await;
+        let error = server.cluster().carry_out(&uncordon()).await.unwrap_err();
+        assert_eq!(
+            (error.kind, error.to_string().as_str()),
+            (ErrorKind::Transient, "uncordon on titan-01: 500 etcdserver: request timed out")
+        );
+        let requests = server.requests();
+        assert_eq!(requests, ["GET /api/v1/nodes/titan-01", "PATCH /api/v1/nodes/titan-01?fieldManager=ananke"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_where_nothing_of_ours_stands() {
+        let server = Server::start(|_| Answer::Json(200, CORDONED.replace("l-1", "l-2"))).await;
+        server.cluster().carry_out(&uncordon()).await.unwrap();
+        assert_eq!(server.requests(), ["GET /api/v1/nodes/titan-01"]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_gone_is_named() {
+        let server = Server::start(|_| Answer::Json(404, r#"{"message":"nodes \"titan-01\" not found"}"#.to_owned())).await;
+        let error = server.cluster().carry_out(&uncordon()).await.unwrap_err();
+        assert_eq!(
+            (error.kind, error.to_string().as_str()),
+            (ErrorKind::Missing, "read node on titan-01: 404 nodes \"titan-01\" not found")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_is_not_fluxs_is_not_suspended() {
+        let server = Server::start(|request| Answer::Json(200, crate::reads::scripted::discovery(request))).await;
+        let order = ClusterOrder::Resume {
+            object: ObjectRef::new(Kind::Deployment, "apps", "web"),
+            seen: ResourceVersion::parse("7").unwrap(),
+        };
+        assert_eq!(server.cluster().carry_out(&order).await.unwrap_err().kind, ErrorKind::Invalid);
+        assert!(server.requests().iter().all(|request| request.starts_with("GET ")));
+    }
+}

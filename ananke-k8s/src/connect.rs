@@ -1,0 +1,155 @@
+//! From a kubeconfig to a client: credentials, TLS and deadlines. Certificates are always verified.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ananke_core::port::{ErrorKind, PortError};
+use http::header::{HeaderValue, USER_AGENT};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::flux_api::FluxApi;
+
+const AGENT: &str = concat!("ananke/", env!("CARGO_PKG_VERSION"));
+
+/// How long the API may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// One request, from the connection to the last byte of the answer.
+    pub call: Duration,
+    /// All pages of one list.
+    pub list: Duration,
+}
+
+impl Default for Deadlines {
+    /// Ten seconds are twice what a server with a slow SD card takes; 10,000 nodes and their pods come in well under a minute.
+    fn default() -> Self {
+        Self { call: Duration::from_secs(10), list: Duration::from_secs(60) }
+    }
+}
+
+/// The ports [`ClusterReads`](ananke_core::port::ClusterReads) and [`ClusterActions`](ananke_core::port::ClusterActions) on a
+/// real API server.
+#[derive(Clone)]
+pub struct KubeCluster {
+    pub(crate) client: Client,
+    pub(crate) deadlines: Deadlines,
+    /// The server as messages name it: host and port.
+    pub(crate) server: Arc<str>,
+    /// What discovery said of Flux, once it said yes.
+    pub(crate) flux_api: Arc<Mutex<Option<FluxApi>>>,
+}
+
+impl std::fmt::Debug for KubeCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KubeCluster").field("server", &self.server).field("deadlines", &self.deadlines).finish_non_exhaustive()
+    }
+}
+
+impl KubeCluster {
+    /// Reads the kubeconfig and its current context. Nothing is sent yet, so it works while the cluster is down.
+    ///
+    /// # Errors
+    /// `Invalid` for a file that cannot be read or makes no sense; `Untrusted` for one that turns verification off.
+    pub async fn from_kubeconfig(path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
+        let file = Kubeconfig::read_from(path).map_err(|error| refused(path, &error))?;
+        let config =
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|error| refused(path, &error))?;
+        Self::from_config(config, path, deadlines)
+    }
+
+    fn from_config(mut config: Config, path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
+        check_trust(&config, path)?;
+        config.connect_timeout = Some(deadlines.call);
+        // A repetition here would hide from the engine what it judges by.
+        config.default_retry = false;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+        let server = config.cluster_url.authority().map_or_else(|| config.cluster_url.to_string(), ToString::to_string);
+        let client = Client::try_from(config).map_err(|error| refused(path, &error))?;
+        Ok(Self { client, deadlines, server: server.into(), flux_api: Arc::default() })
+    }
+
+    /// For messages: which API server.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+}
+
+fn check_trust(config: &Config, path: &Path) -> Result<(), PortError> {
+    if config.accept_invalid_certs {
+        return Err(PortError::new(ErrorKind::Untrusted, "read kubeconfig", path.display(), "insecure-skip-tls-verify is set")
+            .with_remedy("remove insecure-skip-tls-verify and give the cluster's CA as certificate-authority-data: ananke always verifies TLS"));
+    }
+    if config.cluster_url.scheme_str() != Some("https") {
+        return Err(PortError::new(
+            ErrorKind::Untrusted,
+            "read kubeconfig",
+            path.display(),
+            format!("the server {} is not https", config.cluster_url),
+        )
+        .with_remedy("give the https address of the API server: ananke sends no credentials in clear text"));
+    }
+    Ok(())
+}
+
+/// Messages of the loader name keys and files, never their secrets.
+fn refused(path: &Path, error: &(dyn std::error::Error + 'static)) -> PortError {
+    PortError::new(ErrorKind::Invalid, "read kubeconfig", path.display(), crate::error::deepest(error))
+        .with_remedy("give a kubeconfig with a current-context, whose cluster has a server and whose user has credentials")
+}
+
+#[cfg(test)]
+impl KubeCluster {
+    /// Over plain HTTP: for scripted servers in tests of this crate only.
+    pub(crate) fn plain(address: std::net::SocketAddr, call: Duration) -> Self {
+        let mut config = Config::new(format!("http://{address}").parse().unwrap());
+        config.default_retry = false;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+        Self {
+            client: Client::try_from(config).unwrap(),
+            deadlines: Deadlines { call, list: call * 4 },
+            server: address.to_string().into(),
+            flux_api: Arc::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(server: &str, cluster_extra: &str) -> Result<KubeCluster, PortError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: a, user: u}}}}]\n\
+             users: [{{name: u, user: {{token: t}}}}]\nclusters:\n- name: a\n  cluster:\n    server: {server}\n{cluster_extra}"
+        );
+        std::fs::write(&path, text).unwrap();
+        KubeCluster::from_kubeconfig(&path, Deadlines::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_gives_a_client_without_a_word_on_the_wire() {
+        let cluster = check("https://127.0.0.1:1", "").await.unwrap();
+        assert_eq!(cluster.server(), "127.0.0.1:1");
+    }
+
+    #[tokio::test]
+    async fn verification_cannot_be_turned_off() {
+        let error = check("https://127.0.0.1:1", "    insecure-skip-tls-verify: true\n").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Untrusted);
+        assert_eq!(error.found, "insecure-skip-tls-verify is set");
+        let error = check("http://127.0.0.1:1", "").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Untrusted);
+    }
+
+    #[tokio::test]
+    async fn a_missing_kubeconfig_is_named() {
+        let error = KubeCluster::from_kubeconfig(Path::new("/nowhere/kubeconfig"), Deadlines::default()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.to_string().starts_with("read kubeconfig on /nowhere/kubeconfig: "), "{error}");
+        assert!(error.found.contains("No such file"), "{error}");
+    }
+}

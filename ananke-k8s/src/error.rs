@@ -1,0 +1,260 @@
+//! What the API server, TLS and the network say, in the words of the ports. Every status code has its place here.
+
+use std::error::Error;
+use std::time::Duration;
+
+use ananke_core::port::{ErrorKind, PortError, clean};
+use rustls::{AlertDescription, CertificateError};
+use serde::Deserialize;
+
+/// Errors nest connector, I/O and TLS; a chain deeper than this is a cycle.
+const MAX_DEPTH: usize = 16;
+
+/// `metav1.Status`, as far as it tells kinds of trouble apart.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    message: String,
+    details: Option<Details>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    causes: Vec<Cause>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Cause {
+    reason: String,
+    message: String,
+}
+
+/// An answer that is not 2xx.
+pub(crate) fn from_answer(tried: &str, on: &str, code: u16, body: &[u8]) -> PortError {
+    let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| Status {
+        message: clean(&String::from_utf8_lossy(body.get(..400).unwrap_or(body)), 200),
+        details: None,
+    });
+    let budget = status.details.iter().flat_map(|d| &d.causes).find(|cause| cause.reason == "DisruptionBudget");
+    if let (429, Some(budget)) = (code, budget) {
+        return PortError::new(ErrorKind::Blocked, tried, on, lower_first(&budget.message));
+    }
+    let kind = match code {
+        401 | 403 => ErrorKind::Denied,
+        404 => ErrorKind::Missing,
+        409 => ErrorKind::Conflict,
+        408 | 410 | 429 | 500..=599 => ErrorKind::Transient,
+        _ => ErrorKind::Invalid,
+    };
+    let error = PortError::new(kind, tried, on, format!("{code} {}", status.message).trim());
+    match code {
+        401 => error.with_remedy("check the user's credentials in the kubeconfig: the server does not accept them"),
+        403 => match missing_right(&status.message) {
+            Some(right) => error.with_remedy(format!("grant {right}")),
+            None => error,
+        },
+        _ => error,
+    }
+}
+
+/// `nodes is forbidden: User "x" cannot list resource "nodes" in API group "" at the cluster scope`, as a right to grant.
+fn missing_right(message: &str) -> Option<String> {
+    let user = message.split_once("User \"")?.1.split('"').next()?;
+    let rest = message.split_once("\" cannot ")?.1;
+    let verb = rest.split(' ').next()?;
+    let resource = rest.split_once("resource \"")?.1.split('"').next()?;
+    let group = rest.split_once("API group \"")?.1.split('"').next()?;
+    let scope = match rest.split_once("in the namespace \"") {
+        Some((_, tail)) => format!("in namespace {}", tail.split('"').next()?),
+        None => "at cluster scope".to_owned(),
+    };
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    Some(format!("{verb} on {resource}{group} {scope} to user {user}"))
+}
+
+/// No answer at all.
+pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static)) -> PortError {
+    match tls(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            let error = PortError::new(ErrorKind::Untrusted, tried, on, format!("the server's certificate is not valid: {why}"));
+            if is_about_dates(why) {
+                error.with_remedy("compare the clocks of this host and the server with the dates of the certificate")
+            } else {
+                error.with_remedy("compare certificate-authority-data in the kubeconfig with the cluster's CA")
+            }
+        }
+        Some(rustls::Error::AlertReceived(alert)) if is_about_our_certificate(*alert) => {
+            PortError::new(ErrorKind::Denied, tried, on, format!("the server refused the client certificate: {alert:?}"))
+                .with_remedy("check the dates and the issuer of client-certificate-data in the kubeconfig")
+        }
+        Some(other) => PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}")),
+        None => PortError::new(ErrorKind::Transient, tried, on, deepest(error)),
+    }
+}
+
+pub(crate) fn deadline(tried: &str, on: &str, limit: Duration) -> PortError {
+    PortError::new(ErrorKind::Transient, tried, on, format!("no answer within {limit:?}"))
+}
+
+/// An answer of 2xx that is not what was asked for.
+pub(crate) fn nonsense(tried: &str, on: &str, why: impl std::fmt::Display) -> PortError {
+    PortError::new(ErrorKind::Invalid, tried, on, format!("the answer makes no sense: {why}"))
+}
+
+/// The innermost message: the outer ones say only in which layer it passed by.
+pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    chain(error).find_map(|error| error.downcast_ref::<rustls::Error>())
+}
+
+/// The error and its sources. `io::Error` hides the one it wraps behind `get_ref`: its `source` is that one's source.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| inside(*error)).take(MAX_DEPTH)
+}
+
+fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+fn is_about_dates(why: &CertificateError) -> bool {
+    matches!(
+        why,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
+fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(code: u16, body: &str, expected: Expect) {
+        let error = from_answer("list nodes", "api:6443", code, body.as_bytes());
+        let remedy = error.remedy.as_deref().map(|r| format!("\n-> {r}")).unwrap_or_default();
+        expected.assert_eq(&format!("{:?}: {error}{remedy}", error.kind));
+    }
+
+    #[test]
+    fn a_forbidden_list_names_the_missing_right() {
+        let body = r#"{"apiVersion":"v1","code":403,"details":{"kind":"nodes"},"kind":"Status","message":"nodes is forbidden: User \"system:anonymous\" cannot list resource \"nodes\" in API group \"\" at the cluster scope","metadata":{},"reason":"Forbidden","status":"Failure"}"#;
+        check(
+            403,
+            body,
+            expect![[r#"
+            Denied: list nodes on api:6443: 403 nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope
+            -> grant list on nodes at cluster scope to user system:anonymous"#]],
+        );
+        let right = r#"leases.coordination.k8s.io is forbidden: User "ananke" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "kube-system""#;
+        assert_eq!(missing_right(right).unwrap(), "create on leases.coordination.k8s.io in namespace kube-system to user ananke");
+    }
+
+    #[test]
+    fn a_refused_credential_is_denied() {
+        let body = r#"{"apiVersion":"v1","code":401,"kind":"Status","message":"Unauthorized","metadata":{},"reason":"Unauthorized","status":"Failure"}"#;
+        check(
+            401,
+            body,
+            expect![[r#"
+            Denied: list nodes on api:6443: 401 Unauthorized
+            -> check the user's credentials in the kubeconfig: the server does not accept them"#]],
+        );
+    }
+
+    #[test]
+    fn a_disruption_budget_blocks_and_is_named() {
+        let body = r#"{"apiVersion":"v1","code":429,"details":{"causes":[{"message":"The disruption budget web needs 2 healthy pods and has 2 currently","reason":"DisruptionBudget"}]},"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","metadata":{},"reason":"TooManyRequests","status":"Failure"}"#;
+        check(
+            429,
+            body,
+            expect!["Blocked: list nodes on api:6443: the disruption budget web needs 2 healthy pods and has 2 currently"],
+        );
+        check(
+            429,
+            r#"{"message":"Too many requests, please try again later.","reason":"TooManyRequests"}"#,
+            expect!["Transient: list nodes on api:6443: 429 Too many requests, please try again later."],
+        );
+    }
+
+    #[test]
+    fn a_store_that_hangs_is_transient() {
+        let body = r#"{"apiVersion":"v1","code":500,"kind":"Status","message":"rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout","metadata":{},"status":"Failure"}"#;
+        check(
+            500,
+            body,
+            expect![
+                "Transient: list nodes on api:6443: 500 rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout"
+            ],
+        );
+    }
+
+    #[test]
+    fn late_missing_and_malformed_have_their_kinds() {
+        check(
+            409,
+            r#"{"message":"Operation cannot be fulfilled on nodes \"titan-00\": the object has been modified; please apply your changes to the latest version and try again"}"#,
+            expect![[
+                r#"Conflict: list nodes on api:6443: 409 Operation cannot be fulfilled on nodes "titan-00": the object has been modified; please apply your changes to the latest version and try again"#
+            ]],
+        );
+        check(404, "404 page not found\n", expect!["Missing: list nodes on api:6443: 404 404 page not found"]);
+        check(
+            410,
+            r#"{"message":"The provided continue parameter is too old"}"#,
+            expect!["Transient: list nodes on api:6443: 410 The provided continue parameter is too old"],
+        );
+        check(
+            422,
+            r#"{"message":"Node \"Not_Valid\" is invalid"}"#,
+            expect![[r#"Invalid: list nodes on api:6443: 422 Node "Not_Valid" is invalid"#]],
+        );
+        check(502, "", expect!["Transient: list nodes on api:6443: 502"]);
+    }
+
+    #[test]
+    fn a_tls_error_is_found_inside_an_io_error() {
+        let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = std::io::Error::other(std::io::Error::new(std::io::ErrorKind::InvalidData, tls));
+        let error = from_transport("list nodes", "api:6443", &wrapped);
+        assert_eq!(error.kind, ErrorKind::Untrusted);
+        let alert = std::io::Error::other(rustls::Error::AlertReceived(AlertDescription::CertificateExpired));
+        assert_eq!(from_transport("list nodes", "api:6443", &alert).kind, ErrorKind::Denied);
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_dates_points_at_the_clocks() {
+        let tls = std::io::Error::other(rustls::Error::InvalidCertificate(CertificateError::NotValidYet));
+        let error = from_transport("list nodes", "api:6443", &tls);
+        assert!(error.remedy.unwrap().contains("clocks"));
+    }
+}

@@ -1,0 +1,14 @@
+//! Ananke's Kubernetes ports over kube-rs.
+//!
+//! It translates: requests out of orders, facts out of answers, port errors out of whatever went wrong. It decides
+//! nothing, repeats nothing, and skips no verification.
+
+mod actions;
+mod call;
+mod connect;
+mod error;
+mod flux_api;
+mod reads;
+mod translate;
+
+pub use connect::{Deadlines, KubeCluster};

@@ -1,0 +1,108 @@
+//! The client part over a socket; what the answers mean is tested where they are translated.
+
+use super::scripted::{Answer, Server, discovery};
+use super::*;
+
+fn path(request: &str) -> &str {
+    request.split(' ').nth(1).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
+    let server = Server::start(|_| Answer::Hang).await;
+    let error = server.cluster().namespaces().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert_eq!(error.found, "no answer within 300ms");
+}
+
+#[tokio::test]
+async fn a_server_that_closes_without_an_answer_is_asked_once() {
+    let server = Server::start(|_| Answer::Close).await;
+    let error = server.cluster().namespaces().await.unwrap_err();
+    assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Transient, "connection closed before message completed"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_asked_once() {
+    let server = Server::start(|_| Answer::Json(503, r#"{"message":"apiserver is starting"}"#.to_owned())).await;
+    let error = server.cluster().pods().await.unwrap_err();
+    assert!(error.to_string().starts_with("list pods on 127.0.0.1:"), "{error}");
+    assert!(error.to_string().ends_with(": 503 apiserver is starting"), "{error}");
+    assert_eq!(
+        server.requests(),
+        ["GET /api/v1/pods?limit=500&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"]
+    );
+}
+
+#[tokio::test]
+async fn lists_go_on_until_the_last_page_and_say_who_asks() {
+    let server = Server::start(|request| {
+        assert!(request.contains(concat!("user-agent: ananke/", env!("CARGO_PKG_VERSION"))), "{request}");
+        let (name, token) = if request.contains("continue=a%2Bb") { ("two", "") } else { ("one", "a+b") };
+        Answer::Json(200, format!(r#"{{"metadata":{{"continue":"{token}"}},"items":[{{"metadata":{{"name":"{name}"}}}}]}}"#))
+    })
+    .await;
+    assert_eq!(*server.cluster().namespaces().await.unwrap(), ["one".into(), "two".into()]);
+}
+
+#[tokio::test]
+async fn a_list_that_never_ends_is_refused() {
+    let server = Server::start(|_| Answer::Json(200, r#"{"metadata":{"continue":"more"},"items":[]}"#.to_owned())).await;
+    let mut cluster = server.cluster();
+    cluster.deadlines.list = std::time::Duration::from_secs(60);
+    let error = cluster.namespaces().await.unwrap_err();
+    assert_eq!((error.kind, server.requests().len()), (ErrorKind::Invalid, 400));
+}
+
+#[tokio::test]
+async fn health_needs_the_read_the_write_and_the_version() {
+    let good = |request: &str| match (request.split(' ').next().unwrap(), path(request)) {
+        ("GET", "/version") => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+        ("GET", "/api/v1/namespaces/kube-system") => {
+            Answer::Json(200, r#"{"metadata":{"name":"kube-system","uid":"c-1","resourceVersion":"4"}}"#.to_owned())
+        }
+        ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases?dryRun=All&fieldManager=ananke") => {
+            Answer::Json(201, r#"{"kind":"Lease"}"#.to_owned())
+        }
+        other => panic!("{other:?}"),
+    };
+    let server = Server::start(good).await;
+    let health = server.cluster().health().await.unwrap();
+    assert_eq!((health.cluster_uid.as_str(), health.version.as_str()), ("c-1", "v1.36.2"));
+
+    let store_down = Server::start(move |request| match request.starts_with("POST ") {
+        true => Answer::Json(500, r#"{"message":"rpc error: code = Unavailable"}"#.to_owned()),
+        false => good(request),
+    })
+    .await;
+    let error = store_down.cluster().health().await.unwrap_err();
+    assert_eq!((error.kind, error.tried.as_str()), (ErrorKind::Transient, "dry-run a write"));
+}
+
+#[tokio::test]
+async fn no_flux_is_not_an_error_and_is_asked_again() {
+    let server = Server::start(|_| Answer::Json(404, "404 page not found\n".to_owned())).await;
+    let cluster = server.cluster();
+    assert_eq!(*cluster.flux().await.unwrap(), None);
+    assert_eq!(*cluster.flux().await.unwrap(), None);
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn flux_is_discovered_once() {
+    let server = Server::start(|request| {
+        if path(request).contains("?limit=") {
+            Answer::Json(200, r#"{"items":[]}"#.to_owned())
+        } else {
+            Answer::Json(200, discovery(request))
+        }
+    })
+    .await;
+    let cluster = server.cluster();
+    assert_eq!(*cluster.flux().await.unwrap(), Some(FluxState::default()));
+    assert_eq!(server.requests().len(), 6);
+    cluster.flux().await.unwrap();
+    assert_eq!(server.requests().len(), 8);
+    assert!(server.requests().contains(&"GET /apis/kustomize.toolkit.fluxcd.io/v1/kustomizations?limit=500".to_owned()));
+}

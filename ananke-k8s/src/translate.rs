@@ -1,0 +1,12 @@
+//! The API's shapes in our words, and orders in the API's. Pure: no file here knows a client.
+//!
+//! Shapes name only the fields that are read, so that the rest of an object is skipped while parsing and never held.
+
+pub(crate) mod flux;
+pub(crate) mod ingress;
+pub(crate) mod meta;
+pub(crate) mod namespace;
+pub(crate) mod node;
+pub(crate) mod order;
+pub(crate) mod pod;
+pub(crate) mod workload;

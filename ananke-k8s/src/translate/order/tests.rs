@@ -1,0 +1,150 @@
+//! Requests as they go over the wire.
+
+use ananke_core::name::Kind;
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const FOREIGN: &str =
+    r#"{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T00:00:00Z","x":[1]}"#;
+
+fn node(taints: &str, annotations: &str) -> TaintedNode {
+    let text = format!(
+        r#"{{"metadata":{{"name":"titan-01","uid":"u-1","resourceVersion":"7","annotations":{annotations}}},"spec":{{"taints":[{taints}]}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+fn lease() -> Lease {
+    let now = Moment::parse("2026-03-14T02:06:11Z").unwrap();
+    Lease {
+        schema: 1,
+        id: LeaseId::parse("l-1").unwrap(),
+        holder: "titan-db".to_owned(),
+        node: NodeName::parse("titan-01").unwrap(),
+        node_uid: Uid::parse("u-1").unwrap(),
+        cluster_uid: Uid::parse("c-1").unwrap(),
+        reason: "drain".to_owned(),
+        acquired: now,
+        expires: now.plus(Duration::from_secs(3600)),
+        remove_with: "kubectl".to_owned(),
+    }
+}
+
+fn seen() -> ResourceVersion {
+    ResourceVersion::parse("7").unwrap()
+}
+
+fn give_back(node: &TaintedNode) -> Option<Write> {
+    uncordon(&NodeName::parse("titan-01").unwrap(), &seen(), &lease().id, node).unwrap()
+}
+
+fn check(write: &Write, expected: Expect) {
+    expected.assert_eq(&format!("{} {} {}\n{}", write.method, write.path, write.content_type, write.body));
+}
+
+#[test]
+fn a_cordon_keeps_foreign_taints_whole_and_is_conditional() {
+    let write = cordon(&seen(), &lease(), &node(FOREIGN, "{}")).unwrap();
+    let taints = write.body.pointer("/spec/taints").unwrap();
+    assert_eq!(taints[0].to_string(), FOREIGN);
+    assert_eq!(taints[1], json!({"key": "ananke.dev/cordon", "value": "l-1", "effect": "NoSchedule"}));
+    assert_eq!(write.body.pointer("/metadata/resourceVersion").unwrap(), "7");
+    let note = write.body.pointer("/metadata/annotations/ananke.dev~1cordon-lease").unwrap().as_str().unwrap();
+    assert_eq!(ananke_core::lease::read_note(note), Some(lease()));
+    assert_eq!(write.path, "/api/v1/nodes/titan-01?fieldManager=ananke");
+    assert!(write.body.pointer("/spec/unschedulable").is_none());
+}
+
+#[test]
+fn a_late_cordon_a_recreated_node_and_a_second_lease_are_conflicts() {
+    let kind = |seen: &str, lease: &Lease, node: &TaintedNode| {
+        cordon(&ResourceVersion::parse(seen).unwrap(), lease, node).unwrap_err().kind
+    };
+    assert_eq!(kind("6", &lease(), &node("", "{}")), ErrorKind::Conflict);
+    let recreated = Lease { node_uid: Uid::parse("u-0").unwrap(), ..lease() };
+    assert_eq!(kind("7", &recreated, &node("", "{}")), ErrorKind::Conflict);
+    let other = r#"{"key":"ananke.dev/cordon","value":"l-0","effect":"NoSchedule"}"#;
+    assert_eq!(kind("7", &lease(), &node(other, "{}")), ErrorKind::Conflict);
+}
+
+#[test]
+fn an_uncordon_gives_back_its_own_lease_only() {
+    let ours = r#"{"key":"ananke.dev/cordon","value":"l-1","effect":"NoSchedule"}"#;
+    let foreign = r#"{"key":"ananke.dev/cordon","value":"l-2","effect":"NoSchedule"}"#;
+    let note = r#"{"ananke.dev/cordon-lease":"{\"id\":\"l-1\",\"schema\":2}","other":"x"}"#;
+    check(
+        &give_back(&node(&format!("{FOREIGN},{ours}"), note)).unwrap(),
+        expect![[r#"
+        PATCH /api/v1/nodes/titan-01?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"annotations":{"ananke.dev/cordon-lease":null},"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T00:00:00Z","x":[1]}]}}"#]],
+    );
+    let other_note = r#"{"ananke.dev/cordon-lease":"{\"id\":\"l-2\"}"}"#;
+    check(
+        &give_back(&node(ours, other_note)).unwrap(),
+        expect![[r#"
+        PATCH /api/v1/nodes/titan-01?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"resourceVersion":"7"},"spec":{"taints":null}}"#]],
+    );
+    assert_eq!(give_back(&node(foreign, other_note)), None);
+    let late = uncordon(&lease().node, &ResourceVersion::parse("6").unwrap(), &lease().id, &node(ours, note));
+    assert_eq!(late.unwrap_err().kind, ErrorKind::Conflict);
+}
+
+#[test]
+fn a_manual_mark_is_annotation_and_label() {
+    check(
+        &mark_manual(&lease().node, &seen(), "press the button"),
+        expect![[r#"
+        PATCH /api/v1/nodes/titan-01?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"annotations":{"ananke.dev/manual-action":"press the button"},"labels":{"ananke.dev/manual-action":"required"},"resourceVersion":"7"}}"#]],
+    );
+}
+
+#[test]
+fn pods_go_by_uid_and_never_by_force() {
+    let pod = ObjectRef::new(Kind::Pod, "apps", "web-0");
+    let uid = Uid::parse("p-1").unwrap();
+    check(
+        &evict(&pod, &uid).unwrap(),
+        expect![[r#"
+        POST /api/v1/namespaces/apps/pods/web-0/eviction?fieldManager=ananke application/json
+        {"apiVersion":"policy/v1","deleteOptions":{"preconditions":{"uid":"p-1"}},"kind":"Eviction","metadata":{"name":"web-0","namespace":"apps"}}"#]],
+    );
+    check(
+        &delete(&pod, &uid, Some(Duration::from_secs(30))).unwrap(),
+        expect![[r#"
+        DELETE /api/v1/namespaces/apps/pods/web-0 application/json
+        {"apiVersion":"v1","gracePeriodSeconds":30,"kind":"DeleteOptions","preconditions":{"uid":"p-1"}}"#]],
+    );
+    assert!(delete(&pod, &uid, None).unwrap().body.get("gracePeriodSeconds").is_none());
+    assert_eq!(delete(&pod, &uid, Some(Duration::from_millis(900))).unwrap_err().kind, ErrorKind::Invalid);
+    for name in ["", "..", "a/b", "a?x=1", "A"] {
+        assert!(evict(&ObjectRef::new(Kind::Pod, "apps", name), &uid).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn flux_objects_are_patched_under_the_version_that_is_served() {
+    let object = ObjectRef::new(Kind::Kustomization, "flux-system", "core");
+    let path = flux_path("suspend", &object, ("kustomize.toolkit.fluxcd.io/v1", "kustomizations")).unwrap();
+    let at = Moment::parse("2026-03-14T02:06:11Z").unwrap();
+    check(
+        &suspend(&path, &object, &seen(), &RunId::parse("shutdown-1").unwrap(), at),
+        expect![[r#"
+        PATCH /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/core?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"annotations":{"ananke.dev/suspended":"shutdown-1 2026-03-14T02:06:11.000Z"},"resourceVersion":"7"},"spec":{"suspend":true}}"#]],
+    );
+    assert_eq!(
+        resume(&path, &object, &seen()).body.to_string(),
+        r#"{"metadata":{"annotations":{"ananke.dev/suspended":null},"resourceVersion":"7"},"spec":{"suspend":false}}"#
+    );
+    assert_eq!(
+        reconcile(&path, &object, at).body.to_string(),
+        r#"{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"2026-03-14T02:06:11.000Z"}}}"#
+    );
+    assert_eq!(
+        set_branch(&path, &object, &seen(), "main").body.to_string(),
+        r#"{"metadata":{"resourceVersion":"7"},"spec":{"ref":{"branch":"main"}}}"#
+    );
+}

@@ -1,0 +1,182 @@
+//! Pods that have not ended.
+
+use std::sync::Arc;
+
+use ananke_core::name::{Kind, NodeName, ObjectRef};
+use ananke_core::observation::{PodPhase, PodState, Tri};
+use serde::Deserialize;
+
+use super::meta::{Condition, Meta, condition, null_is_default};
+
+/// Ended pods are left out by the server already.
+pub(crate) const SELECTOR: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pod {
+    metadata: Meta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    node_name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    phase: String,
+    reason: String,
+    #[serde(deserialize_with = "null_is_default")]
+    conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_is_default")]
+    init_container_statuses: Vec<Container>,
+    #[serde(deserialize_with = "null_is_default")]
+    container_statuses: Vec<Container>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    state: ContainerState,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+}
+
+pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
+    let Pod { metadata, spec, status } = pod;
+    let phase = phase(&status.phase);
+    if matches!(phase, PodPhase::Succeeded | PodPhase::Failed) {
+        return Ok(None);
+    }
+    let ready = condition(&status.conditions, "Ready").is_some_and(|ready| ready.tri() == Tri::True);
+    let node = if spec.node_name.is_empty() {
+        None
+    } else {
+        Some(NodeName::parse(&spec.node_name).map_err(|error| format!("pod {}: {error}", metadata.name))?)
+    };
+    Ok(Some(PodState {
+        object: metadata.object(Kind::Pod),
+        uid: metadata.uid()?,
+        owner: owner(&metadata),
+        node,
+        phase,
+        ready,
+        reason: if ready { "".into() } else { reason(&status) },
+        deleting: metadata.deletion_timestamp.is_some(),
+        mirror: metadata.annotations.mirror.is_some(),
+    }))
+}
+
+fn phase(text: &str) -> PodPhase {
+    match text {
+        "Pending" => PodPhase::Pending,
+        "Running" => PodPhase::Running,
+        "Succeeded" => PodPhase::Succeeded,
+        "Failed" => PodPhase::Failed,
+        _ => PodPhase::Unknown,
+    }
+}
+
+/// The controller; for a ReplicaSet the Deployment behind it, whose name is the ReplicaSet's without the pod template's
+/// hash. That spares a list of ReplicaSets, of which every Deployment keeps ten.
+fn owner(metadata: &Meta) -> Option<ObjectRef> {
+    let owner = metadata.owner_references.iter().find(|owner| owner.controller)?;
+    let (kind, name) = match owner.kind.as_str() {
+        "ReplicaSet" => {
+            let hash = metadata.labels.get("pod-template-hash")?;
+            (Kind::Deployment, owner.name.strip_suffix(hash.as_str())?.strip_suffix('-')?)
+        }
+        "StatefulSet" => (Kind::StatefulSet, owner.name.as_str()),
+        "DaemonSet" => (Kind::DaemonSet, owner.name.as_str()),
+        _ => return None,
+    };
+    Some(ObjectRef::new(kind, &metadata.namespace, name))
+}
+
+/// The most telling word: what a container waits for, else why it has no node, else the pod's own reason.
+fn reason(status: &Status) -> Arc<str> {
+    let waiting = || {
+        let all = status.init_container_statuses.iter().chain(&status.container_statuses);
+        all.filter_map(|container| container.state.waiting.as_ref()).map(|waiting| waiting.reason.as_str())
+    };
+    // These two are what every pod goes through.
+    let trouble = waiting().find(|reason| !reason.is_empty() && !["PodInitializing", "ContainerCreating"].contains(reason));
+    let unscheduled = condition(&status.conditions, "PodScheduled").filter(|scheduled| scheduled.tri() == Tri::False);
+    trouble
+        .or(unscheduled.map(|scheduled| scheduled.reason.as_str()))
+        .or_else(|| waiting().next())
+        .unwrap_or(&status.reason)
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Option<PodState> {
+        pod(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_evicted_pod_is_ready_and_deleting_until_it_is_gone() {
+        let state = check(
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"creationTimestamp":"2026-11-22T17:15:43Z","deletionGracePeriodSeconds":30,"deletionTimestamp":"2026-11-22T17:16:13Z","generation":2,"labels":{"app":"free"},"name":"free-0","namespace":"apps","resourceVersion":"256","uid":"5890170f"},"spec":{"containers":[{"image":"registry.example/app:1","name":"c","resources":{}}],"nodeName":"titan-01"},"status":{"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-01-01T00:00:00Z","status":"True","type":"Ready"},{"message":"Eviction API: evicting","reason":"EvictionByEvictionAPI","status":"True","type":"DisruptionTarget"}],"containerStatuses":[{"image":"registry.example/app:1","imageID":"i","lastState":{},"name":"c","ready":true,"restartCount":0,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}],"phase":"Running","qosClass":"BestEffort"}}"#,
+        )
+        .unwrap();
+        assert_eq!((state.ready, state.deleting, state.mirror, state.phase), (true, true, false, PodPhase::Running));
+        assert_eq!((state.node.unwrap().as_str(), state.owner, state.reason.as_ref()), ("titan-01", None, ""));
+    }
+
+    #[test]
+    fn a_pod_of_a_replica_set_belongs_to_the_deployment() {
+        let with = |kind: &str, name: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"name":"p","namespace":"apps","uid":"u","labels":{{"pod-template-hash":"6d4cf56db6"}},"ownerReferences":[{{"kind":"{kind}","name":"{name}","controller":true}}]}}}}"#
+            );
+            check(&text).unwrap().owner.map(|owner| owner.to_string())
+        };
+        assert_eq!(with("ReplicaSet", "web-6d4cf56db6").as_deref(), Some("Deployment apps/web"));
+        assert_eq!(with("ReplicaSet", "handmade"), None);
+        assert_eq!(with("DaemonSet", "agent").as_deref(), Some("DaemonSet apps/agent"));
+        assert_eq!(with("Node", "titan-01"), None);
+    }
+
+    #[test]
+    fn the_reason_is_the_most_telling_one() {
+        let with = |status: &str| {
+            check(&format!(r#"{{"metadata":{{"name":"p","namespace":"a","uid":"u"}},"status":{status}}}"#))
+                .unwrap()
+                .reason
+                .to_string()
+        };
+        let init = r#"{"phase":"Pending","initContainerStatuses":[{"state":{"waiting":{"reason":"ImagePullBackOff"}}}],"containerStatuses":[{"state":{"waiting":{"reason":"PodInitializing"}}}]}"#;
+        assert_eq!(with(init), "ImagePullBackOff");
+        let nowhere = r#"{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable"}]}"#;
+        assert_eq!(with(nowhere), "Unschedulable");
+        assert_eq!(with(r#"{"phase":"Running","reason":"NodeLost"}"#), "NodeLost");
+        assert_eq!(
+            with(r#"{"phase":"Pending","containerStatuses":[{"state":{"waiting":{"reason":"ContainerCreating"}}}]}"#),
+            "ContainerCreating"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_ended_is_left_out() {
+        assert_eq!(check(r#"{"metadata":{"name":"job","namespace":"a","uid":"u"},"status":{"phase":"Succeeded"}}"#), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! A drill: the real engine recovers a simulated cluster on virtual time, and the world says whether that is true.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ananke_core::engine::walk::Walk;
+use ananke_core::engine::{self, Hands, News, Reads};
+use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
+use ananke_core::port::Clock;
+use ananke_core::remedy::Action;
+use ananke_core::report::{GateReport, Outcome, Report};
+use ananke_core::spec::{
+    DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget,
+};
+use serde::Serialize;
+
+use crate::executor::{Sim, Stalled};
+use crate::ports::{MemoryState, SimPorts};
+use crate::scenario::Scenario;
+use crate::world::{Ms, World};
+
+/// A start-up that takes longer than this in virtual time has hung: the gates' deadlines add up to less.
+const LIMIT: Ms = 4 * 3_600_000;
+
+/// What `drill` prints, and `-o json` writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Drill {
+    pub scenario: String,
+    pub seed: u64,
+    pub nodes: usize,
+    pub outcome: Ending,
+    /// From mains to everything that can be had, the soak left out; virtual seconds.
+    pub recovery_seconds: u64,
+    pub summary: String,
+    pub gates: Vec<GateReport>,
+    /// What happened, in order; one line each.
+    pub story: Vec<String>,
+    pub report: Report,
+    /// Where Ananke's word and the world's truth differ: each is a defect.
+    pub violations: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    Recovered,
+    Manual,
+    Failed,
+}
+
+/// Runs one drill. The same scenario and seed give the same bytes.
+///
+/// # Errors
+/// If the engine stalls: a defect.
+pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
+    let sim = Sim::new(World::new(scenario, seed));
+    let spec = spec(&sim.world());
+    let (soak, nodes) = (spec.soak, spec.nodes.len());
+    let (ports, state, clock) = (SimPorts::new(&sim), MemoryState::default(), sim.clock());
+    let started = clock.now();
+    let mut story = Story { lines: opening(&sim.world()), group: None };
+    let report = {
+        let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| story.tell(walk, now, news);
+        let reads = Reads { clock: &clock, cluster: &ports, hosts: &ports, probes: &ports, ups: &ports, state: &state };
+        let hands = Hands { cluster: &ports, hosts: &ports, state: &state };
+        let walk = engine::startup(engine::startup_plan(), spec, started, None, None);
+        let never = Box::pin(std::future::pending());
+        sim.run(engine::execute(walk, reads, hands, never, &mut observer), LIMIT)?.0
+    };
+    story.close();
+    let violations = violations(&sim.world(), &report);
+    let outcome = match (violations.is_empty(), report.outcome) {
+        (true, Outcome::Done) => Ending::Recovered,
+        (true, Outcome::Manual) => Ending::Manual,
+        (true | false, _) => Ending::Failed,
+    };
+    Ok(Drill {
+        scenario: scenario.name.clone(),
+        seed,
+        nodes,
+        outcome,
+        recovery_seconds: report.took.saturating_sub(soak).as_secs(),
+        summary: report.summary.clone(),
+        gates: report.gates.clone(),
+        story: story.lines,
+        report,
+        violations,
+    })
+}
+
+/// Success only if the world is healthy, a loud stop only if a person is needed.
+fn violations(world: &World, report: &Report) -> Vec<String> {
+    let truth = world.truly_healthy();
+    let needed = world.person_needed();
+    let mut found = Vec::new();
+    match report.outcome {
+        Outcome::Done => {
+            found.extend(truth.err().into_iter().flatten().map(|wrong| format!("reported done, but {wrong}")));
+            found.extend(needed.iter().map(|node| format!("reported done, but {node} needs a person")));
+        }
+        Outcome::Manual => {
+            if needed.is_empty() && !choice_for_a_person(world) {
+                found.push("asked for a person, and nobody is needed".to_owned());
+            }
+            let lost = truth.err().into_iter().flatten().filter(|wrong| !waits_for_branch(world, wrong));
+            found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
+            for node in needed {
+                let named = report.manual.iter().any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
+                if !named {
+                    found.push(format!("{node} needs a person, and the report does not say so"));
+                }
+            }
+        }
+        Outcome::Failed | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted => {
+            found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
+        }
+    }
+    if !report.cordons.is_empty() {
+        found.push("cordons of Ananke are left".to_owned());
+    }
+    found
+}
+
+/// What no machine decides: another branch, a program that crashes.
+fn choice_for_a_person(world: &World) -> bool {
+    &*world.source().branch != "main" || world.workloads().iter().any(|workload| workload.crashing)
+}
+
+/// What comes from a source on another branch is not taken until a person has chosen.
+fn waits_for_branch(world: &World, wrong: &str) -> bool {
+    &*world.source().branch != "main" && (wrong.starts_with("Kustomization") || wrong.contains("Flux source"))
+}
+
+/// Expectations that fit the world, as its operator would have written them.
+pub fn spec(world: &World) -> Spec {
+    let node = |host: &crate::world::Host| NodeSpec {
+        role: if host.server { NodeRole::Server } else { NodeRole::Worker },
+        unit: host.unit.clone(),
+        target: Some(SshTarget {
+            host: format!("{}.lan", host.name),
+            port: 22,
+            user: "ananke".to_owned(),
+        }),
+        location: String::new(),
+    };
+    let nodes: BTreeMap<NodeName, NodeSpec> =
+        world.hosts().iter().map(|host| (host.name.clone(), node(host))).collect();
+    Spec {
+        holder: "titan-db".to_owned(),
+        role: Role::Coordinator,
+        nodes,
+        ignored: Vec::new(),
+        ups: world.upses().iter().map(|ups| format!("{}@titan-db", ups.name).into()).collect(),
+        minimum_charge_percent: 30,
+        allow_on_battery: false,
+        guard_wait: Duration::from_secs(600),
+        intent_max_age: Duration::from_secs(6 * 3600),
+        flux: FluxSpec {
+            source: ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system"),
+            expected_url: Some(world.source().url.clone()),
+            expected_branch: Some("main".into()),
+            force_branch: None,
+            required: Vec::new(),
+        },
+        required_namespaces: Vec::new(),
+        required_workloads: Vec::new(),
+        ingress: IngressSpec {
+            exclude: Vec::new(),
+            accepted_statuses: vec![200, 301, 302, 401, 403],
+            accepted_by_host: BTreeMap::new(),
+            scheme: None,
+        },
+        services: vec![ServiceCheck {
+            name: "harbor".to_owned(),
+            url: "http://harbor.titan.example/v2/".into(),
+            accepted_statuses: vec![401],
+        }],
+        soak: Duration::from_secs(60),
+        poll: Duration::from_secs(2),
+        cordon_window: Duration::from_secs(3600),
+        max_cordons: 3,
+        deadlines: BTreeMap::new(),
+        drain: DrainSpec { skip: false, batch: 5, patience: Duration::from_secs(120) },
+    }
+}
+
+fn opening(world: &World) -> Vec<String> {
+    let servers = world.hosts().iter().filter(|host| host.server).count();
+    let workers = world.hosts().len().saturating_sub(servers);
+    let charge: Vec<String> = world.upses().iter().map(|ups| format!("{} {} %", ups.name, world.charge(ups) / 10)).collect();
+    vec![format!(
+        "{servers} servers, {workers} workers, {} workloads, {} Kustomizations, {} ingress hosts; UPS {}",
+        world.workloads().len(),
+        world.kustomizations().len(),
+        world.ingresses().len(),
+        charge.join(", ")
+    )]
+}
+
+/// The story as it grows: gates as they move, actions as they are sent, failures as they come. Actions of one kind in one
+/// second are one line.
+struct Story {
+    lines: Vec<String>,
+    group: Option<Group>,
+}
+
+struct Group {
+    at: u64,
+    verb: &'static str,
+    text: String,
+    why: String,
+    others: Vec<String>,
+}
+
+impl Story {
+    fn tell(&mut self, walk: &Walk, now: Moment, news: &News<'_>) {
+        let at = now.since(walk.started).as_secs();
+        match news {
+            News::Tick | News::Acted { error: None, .. } => {}
+            News::Gate(change) => {
+                self.close();
+                self.lines.push(format!("{}  {:<15} {:<8} {}", stamp(at), change.gate, status_word(change.status), change.text));
+            }
+            News::Acting(action) => self.act(at, action),
+            News::Acted { order, error: Some(error) } => {
+                self.close();
+                self.lines.push(format!("{}  {:<15} {order}: {error}", stamp(at), "  failed"));
+            }
+        }
+    }
+
+    fn act(&mut self, at: u64, action: &Action) {
+        let verb = action.order.verb();
+        match &mut self.group {
+            Some(group) if group.at == at && group.verb == verb => group.others.push(action.order.subject().to_string()),
+            Some(_) | None => {
+                self.close();
+                let (text, why) = (action.order.to_string(), action.why.clone());
+                self.group = Some(Group { at, verb, text, why, others: Vec::new() });
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(group) = self.group.take() else { return };
+        let more = match group.others.as_slice() {
+            [] => String::new(),
+            [one] => format!(" and {one}"),
+            many => format!(" and {} more", many.len()),
+        };
+        self.lines.push(format!("{}    {}{more}: {}", stamp(group.at), group.text, group.why));
+    }
+}
+
+fn stamp(at: u64) -> String {
+    format!("{:>3}:{:02}", at / 60, at % 60)
+}
+
+/// A status as operators read it.
+pub fn status_word(status: ananke_core::report::GateStatus) -> &'static str {
+    use ananke_core::report::GateStatus as S;
+    match status {
+        S::Pending => "pending",
+        S::Holding => "waits",
+        S::Unknown => "unknown",
+        S::Passed => "passed",
+        S::Manual => "person",
+        S::NotApplicable => "n/a",
+        S::Failed => "FAILED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn a_power_loss_is_recovered_and_the_world_agrees() {
+        let drill = run(&Scenario::default(), 1).unwrap();
+        assert_eq!(drill.violations, Vec::<String>::new(), "{}", drill.story.join("\n"));
+        assert_eq!(drill.outcome, Ending::Recovered);
+    }
+
+    #[test]
+    fn the_same_seed_tells_the_same_story() {
+        let (a, b) = (run(&Scenario::default(), 7).unwrap(), run(&Scenario::default(), 7).unwrap());
+        assert_eq!(a, b);
+        assert_ne!(a.story, run(&Scenario::default(), 8).unwrap().story);
+    }
+
+    #[test]
+    fn each_fault_ends_as_it_should() {
+        for (fault, ending) in [
+            (Fault::NeverBoots, Ending::Manual),
+            (Fault::SshKeyChanged, Ending::Manual),
+            (Fault::SshdDown, Ending::Manual),
+            (Fault::NodeNeverReady, Ending::Manual),
+            (Fault::WrongBranch, Ending::Manual),
+            (Fault::WorkloadCrashloop, Ending::Manual),
+            (Fault::SlowBoot, Ending::Recovered),
+            (Fault::UnitDisabled, Ending::Recovered),
+            (Fault::Api500, Ending::Recovered),
+            (Fault::ApiRefused, Ending::Recovered),
+            (Fault::StoreHang, Ending::Recovered),
+        ] {
+            let drill = run(&Scenario::default().with_fault(fault, None), 3).unwrap();
+            let told = drill.story.join("\n");
+            assert_eq!((drill.outcome, &drill.violations), (ending, &Vec::new()), "{fault}: {told}");
+        }
+    }
+}

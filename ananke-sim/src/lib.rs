@@ -1,0 +1,25 @@
+//! A simulated cluster: a deterministic world on virtual time, with Ananke's ports in memory.
+//!
+//! The model has no clock, no threads and no randomness but its seed; it compiles for wasm32. The same world on real
+//! sockets is behind the feature `serve`.
+
+pub mod drill;
+pub mod executor;
+pub mod fault;
+#[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
+pub mod ports;
+pub mod rng;
+pub mod scenario;
+#[cfg(feature = "serve")]
+pub mod serve;
+pub mod table;
+#[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
+mod truth;
+#[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
+pub mod world;
+
+pub use executor::{Sim, SimClock, Stalled};
+pub use fault::Fault;
+pub use ports::{MemoryState, SimPorts};
+pub use scenario::Scenario;
+pub use world::{Ms, World};

@@ -1,0 +1,170 @@
+//! The Kubernetes API in memory.
+
+use std::sync::Arc;
+
+use ananke_core::engine::Permit;
+use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_EFFECT, TAINT_KEY};
+use ananke_core::name::{NodeName, ResourceVersion};
+use ananke_core::observation::{ApiHealth, FluxState, IngressState, NodeState, PodState, Taint, WorkloadState};
+use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
+use async_trait::async_trait;
+
+use super::{NO_ANSWER, SimPorts, views};
+use crate::world::{ApiFault, Ms, NodePatch, Power, Refusal, World};
+
+/// The API server gives up on its store after this long.
+const STORE_TIMEOUT: Ms = 10_000;
+
+/// What a call needs of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// A list that the API server has in its cache.
+    Cache,
+    Quorum,
+}
+
+impl SimPorts {
+    /// Comes back once the call has reached the API server, and with the error if it did not.
+    async fn call(&self, tried: &str, needs: Needs) -> Result<(), PortError> {
+        self.latency("api-latency", 5, 20).await;
+        let fail = |found: &str| Err(PortError::new(ErrorKind::Transient, tried, "the API server", found));
+        let (up, fault, reachable) = {
+            let world = self.sim.world();
+            let reachable = world.hosts().iter().any(|host| host.server && host.power == Power::Up);
+            (world.api_up(), world.fault(), reachable)
+        };
+        if !reachable {
+            self.sim.delay(NO_ANSWER).await;
+            return fail("no answer within 5 s");
+        }
+        match (up, fault, needs) {
+            (false, _, _) | (true, Some(ApiFault::Refused), _) => fail("connection refused"),
+            (true, Some(ApiFault::Answers500), _) => fail("500 Internal Server Error"),
+            (true, Some(ApiFault::StoreHangs), Needs::Quorum) => {
+                self.sim.delay(STORE_TIMEOUT).await;
+                fail("500 etcdserver: request timed out")
+            }
+            (true, Some(ApiFault::StoreHangs), Needs::Cache) | (true, None, _) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl ClusterReads for SimPorts {
+    async fn health(&self) -> Result<ApiHealth, PortError> {
+        const TRIED: &str = "read through the quorum";
+        self.call(TRIED, Needs::Quorum).await?;
+        let world = self.sim.world();
+        let kube_system = world.namespaces().iter().find(|namespace| &*namespace.name == "kube-system");
+        match kube_system {
+            Some(namespace) => Ok(ApiHealth { cluster_uid: namespace.uid.clone(), version: "v1.36.2+k3s1".to_owned() }),
+            None => Err(PortError::new(ErrorKind::Missing, TRIED, "the API server", "there is no namespace kube-system")),
+        }
+    }
+
+    async fn nodes(&self) -> Result<Arc<Vec<NodeState>>, PortError> {
+        self.call("list nodes", Needs::Cache).await?;
+        Ok(views(self).nodes(&self.sim.world()))
+    }
+
+    async fn flux(&self) -> Result<Arc<Option<FluxState>>, PortError> {
+        self.call("list Flux objects", Needs::Cache).await?;
+        Ok(views(self).flux(&self.sim.world()))
+    }
+
+    async fn workloads(&self) -> Result<Arc<Vec<WorkloadState>>, PortError> {
+        self.call("list workloads", Needs::Cache).await?;
+        Ok(views(self).workloads(&self.sim.world()))
+    }
+
+    async fn pods(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        self.call("list pods", Needs::Cache).await?;
+        Ok(views(self).pods(&self.sim.world()))
+    }
+
+    async fn ingresses(&self) -> Result<Arc<Vec<IngressState>>, PortError> {
+        self.call("list ingresses", Needs::Cache).await?;
+        Ok(views(self).ingresses(&self.sim.world()))
+    }
+
+    async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
+        self.call("list namespaces", Needs::Cache).await?;
+        Ok(views(self).namespaces(&self.sim.world()))
+    }
+}
+
+#[async_trait]
+impl ClusterActions for SimPorts {
+    async fn perform(&self, order: &ClusterOrder, _permit: &Permit) -> Result<(), PortError> {
+        let tried = match order {
+            ClusterOrder::Cordon { .. } | ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } => "patch the node",
+            ClusterOrder::Evict { .. } => "evict the pod",
+            ClusterOrder::Delete { .. } => "delete the pod",
+            ClusterOrder::SetBranch { .. } => "set the branch",
+            ClusterOrder::Reconcile { .. } => "annotate the object",
+            ClusterOrder::Suspend { .. } | ClusterOrder::Resume { .. } => "patch the object",
+        };
+        self.call(tried, Needs::Quorum).await?;
+        carry_out(&mut self.sim.world(), order).map_err(|refusal| {
+            let kind = match refusal {
+                Refusal::Missing(_) => ErrorKind::Missing,
+                Refusal::Conflict { .. } | Refusal::OtherUid { .. } => ErrorKind::Conflict,
+                Refusal::Blocked { .. } => ErrorKind::Blocked,
+                Refusal::Invalid(_) => ErrorKind::Invalid,
+            };
+            let on = ananke_core::order::Order::Cluster(order.clone()).subject();
+            PortError::new(kind, tried, on, refusal)
+        })
+    }
+}
+
+fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
+    match order {
+        ClusterOrder::Cordon { node, seen, lease } => {
+            let note = serde_json::to_string(lease).map_err(|error| Refusal::Invalid(error.to_string()))?;
+            let mut taints = others(world, node)?;
+            taints.push(Taint { key: TAINT_KEY.into(), value: lease.id.as_str().into(), effect: TAINT_EFFECT.into() });
+            let annotations = vec![(ANNOTATION.into(), Some(note.into()))];
+            world.patch_node(node, version(seen)?, NodePatch { taints: Some(taints), annotations, ..NodePatch::default() })
+        }
+        ClusterOrder::Uncordon { node, seen, .. } => {
+            let taints = others(world, node)?;
+            let annotations = vec![(ANNOTATION.into(), None)];
+            world.patch_node(node, version(seen)?, NodePatch { taints: Some(taints), annotations, ..NodePatch::default() })
+        }
+        ClusterOrder::MarkManual { node, seen, sentence } => {
+            let annotations = vec![(MANUAL_ANNOTATION.into(), Some(sentence.as_str().into()))];
+            let labels = vec![(MANUAL_LABEL.into(), Some("required".into()))];
+            world.patch_node(node, version(seen)?, NodePatch { annotations, labels, ..NodePatch::default() })
+        }
+        ClusterOrder::Evict { pod, uid } => world.evict(&pod.namespace, &pod.name, Some(uid)),
+        ClusterOrder::Delete { pod, uid, grace } if grace.is_some_and(|grace| grace.is_zero()) => {
+            world.force_delete_pod(&pod.namespace, &pod.name, Some(uid))
+        }
+        ClusterOrder::Delete { pod, uid, .. } => world.delete_pod(&pod.namespace, &pod.name, Some(uid)),
+        ClusterOrder::SetBranch { source, seen, branch } => world.set_branch(source, version(seen)?, branch),
+        ClusterOrder::Reconcile { object, token } => {
+            world.annotate_flux(object, None, vec![(REQUESTED_ANNOTATION.into(), Some(token.to_string().into()))])
+        }
+        ClusterOrder::Suspend { object, seen, run, at } => {
+            let stamp: Arc<str> = format!("{run} {at}").into();
+            world.suspend_flux(object, version(seen)?, true)?;
+            world.annotate_flux(object, None, vec![(SUSPENDED_ANNOTATION.into(), Some(stamp))])
+        }
+        ClusterOrder::Resume { object, seen } => {
+            world.annotate_flux(object, version(seen)?, vec![(SUSPENDED_ANNOTATION.into(), None)])?;
+            world.suspend_flux(object, None, false)
+        }
+    }
+}
+
+/// The node's taints but Ananke's.
+fn others(world: &World, node: &NodeName) -> Result<Vec<Taint>, Refusal> {
+    let row = world.node_row(node).ok_or_else(|| Refusal::Missing(format!("nodes \"{node}\"")))?;
+    Ok(world.nodes()[row].taints.iter().filter(|taint| &*taint.key != TAINT_KEY).cloned().collect())
+}
+
+fn version(seen: &ResourceVersion) -> Result<Option<u64>, Refusal> {
+    seen.as_str().parse().map(Some).map_err(|_| Refusal::Invalid(format!("resourceVersion {seen} is not a number")))
+}

@@ -1,0 +1,183 @@
+//! Lists as the API gives them, built again only when something in them changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
+use ananke_core::name::ResourceVersion;
+use ananke_core::observation::{
+    FluxState, IngressState, KustomizationState, NodeState, PodState, Reconcile, SourceState, WorkloadState,
+};
+use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+
+use crate::world::{FluxObject, Kustomization, Ms, Node, World, parsed};
+
+/// Renewals show in the list of nodes at most this much later than they happen.
+const STEP: Ms = 2_000;
+/// The same for worlds so large that building the list costs something.
+const LARGE_STEP: Ms = 5_000;
+
+/// Revision of the nodes, and the step of time that their renewals belong to.
+type NodesKey = (u64, Ms);
+
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    nodes: Option<(NodesKey, Arc<Vec<NodeState>>)>,
+    pods: Option<(u64, Arc<Vec<PodState>>)>,
+    workloads: Option<(u64, Arc<Vec<WorkloadState>>)>,
+    flux: Option<(u64, Arc<Option<FluxState>>)>,
+    ingresses: Option<Arc<Vec<IngressState>>>,
+    namespaces: Option<Arc<Vec<Arc<str>>>>,
+    words: Words,
+}
+
+/// Each reason is one text, shared by all objects that have it.
+#[derive(Debug, Default)]
+struct Words(BTreeMap<&'static str, Arc<str>>);
+
+impl Words {
+    fn get(&mut self, word: &'static str) -> Arc<str> {
+        self.0.entry(word).or_insert_with(|| word.into()).clone()
+    }
+}
+
+impl Views {
+    pub(super) fn nodes(&mut self, world: &World) -> Arc<Vec<NodeState>> {
+        let step = if world.nodes().len() > 200 { LARGE_STEP } else { STEP };
+        let key = (world.revisions().nodes, world.now() / step);
+        match &self.nodes {
+            Some((at, list)) if *at == key => list.clone(),
+            Some(_) | None => {
+                let words = &mut self.words;
+                let list = Arc::new(world.nodes().iter().map(|node| node_state(world, node, words)).collect::<Vec<_>>());
+                self.nodes = Some((key, list.clone()));
+                list
+            }
+        }
+    }
+
+    pub(super) fn pods(&mut self, world: &World) -> Arc<Vec<PodState>> {
+        let words = &mut self.words;
+        kept(&mut self.pods, world.revisions().pods, || {
+            let state = |pod: &crate::world::Pod| PodState {
+                object: pod.object.clone(),
+                uid: pod.uid.clone(),
+                owner: Some(world.workloads()[pod.workload].object.clone()),
+                node: pod.node.map(|node| world.nodes()[node].name.clone()),
+                phase: pod.phase,
+                ready: pod.ready,
+                reason: words.get(pod.reason),
+                deleting: pod.deleting.is_some(),
+                mirror: false,
+            };
+            world.pods().map(state).collect()
+        })
+    }
+
+    pub(super) fn workloads(&mut self, world: &World) -> Arc<Vec<WorkloadState>> {
+        kept(&mut self.workloads, world.revisions().workloads, || {
+            let state = |workload: &crate::world::Workload| WorkloadState {
+                object: workload.object.clone(),
+                desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
+                ready: workload.status.ready,
+                updated: workload.status.current,
+                generation: workload.generation,
+                observed_generation: workload.observed_generation,
+            };
+            world.workloads().iter().map(state).collect()
+        })
+    }
+
+    pub(super) fn flux(&mut self, world: &World) -> Arc<Option<FluxState>> {
+        let words = &mut self.words;
+        kept(&mut self.flux, world.revisions().flux, || {
+            let source = world.source();
+            Some(FluxState {
+                sources: vec![SourceState {
+                    object: source.meta.object.clone(),
+                    version: version(source.meta.rv),
+                    url: source.url.clone(),
+                    branch: Some(source.branch.clone()),
+                    pinned: None,
+                    reconcile: reconcile(&source.meta, words),
+                    revision: source.revision.clone(),
+                    artifact_updated: source.artifact_updated.map(|at| world.wall(at)),
+                }],
+                kustomizations: world.kustomizations().iter().map(|it| kustomization(world, it, words)).collect(),
+            })
+        })
+    }
+
+    pub(super) fn ingresses(&mut self, world: &World) -> Arc<Vec<IngressState>> {
+        let list = || {
+            let state = |ingress: &crate::world::Ingress| IngressState {
+                object: ingress.object.clone(),
+                hosts: vec![ingress.host.clone()],
+                tls_hosts: vec![ingress.host.clone()],
+            };
+            Arc::new(world.ingresses().iter().map(state).collect())
+        };
+        self.ingresses.get_or_insert_with(list).clone()
+    }
+
+    pub(super) fn namespaces(&mut self, world: &World) -> Arc<Vec<Arc<str>>> {
+        let list = || Arc::new(world.namespaces().iter().map(|namespace| namespace.name.clone()).collect());
+        self.namespaces.get_or_insert_with(list).clone()
+    }
+}
+
+fn kept<T>(slot: &mut Option<(u64, Arc<T>)>, revision: u64, build: impl FnOnce() -> T) -> Arc<T> {
+    match slot {
+        Some((at, list)) if *at == revision => list.clone(),
+        Some(_) | None => {
+            let list = Arc::new(build());
+            *slot = Some((revision, list.clone()));
+            list
+        }
+    }
+}
+
+fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
+    NodeState {
+        name: node.name.clone(),
+        uid: node.uid.clone(),
+        version: version(node.rv),
+        ready: node.ready,
+        reason: words.get(node.reason),
+        boot_id: node.boot_id.clone(),
+        renewed: Some(world.wall(world.renewed(node))),
+        unschedulable: node.unschedulable,
+        taints: node.taints.clone(),
+        lease_note: node.annotations.get(ANNOTATION).cloned(),
+        manual_note: node.annotations.get(MANUAL_ANNOTATION).cloned(),
+    }
+}
+
+fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> KustomizationState {
+    KustomizationState {
+        object: kust.meta.object.clone(),
+        version: version(kust.meta.rv),
+        source: world.source().meta.object.clone(),
+        depends_on: kust.depends_on.iter().map(|parent| world.kustomizations()[*parent].meta.object.clone()).collect(),
+        reconcile: reconcile(&kust.meta, words),
+        applied_revision: kust.applied_revision.clone(),
+        suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
+    }
+}
+
+fn reconcile(meta: &FluxObject, words: &mut Words) -> Reconcile {
+    Reconcile {
+        suspended: meta.suspended,
+        generation: meta.generation,
+        observed_generation: meta.observed_generation,
+        ready: meta.ready,
+        reason: words.get(meta.reason),
+        message: meta.message.clone(),
+        requested_at: meta.annotations.get(REQUESTED_ANNOTATION).cloned(),
+        handled_at: meta.handled_at.clone(),
+    }
+}
+
+fn version(rv: u64) -> ResourceVersion {
+    parsed(ResourceVersion::parse, &rv.to_string())
+}

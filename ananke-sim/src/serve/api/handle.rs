@@ -1,0 +1,243 @@
+//! One request, one answer: authorisation, the server's state, then reads. Writes are in `write.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, header};
+use serde_json::Value;
+
+use super::kinds::Kind;
+use super::request::{ApiRequest, Target};
+use super::select::Selector;
+use super::status::{self, Failure};
+use super::store::{ObjectStore, State};
+use super::watch::{self, WatchRequest};
+use super::{Body, discovery, render, write};
+
+/// The real server's limit for a request.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// How long a write waits for a store that hangs before the server gives up on it.
+const WRITE_HANG: Duration = Duration::from_secs(2);
+
+/// How long a read waits before the connection is closed without an answer.
+const READ_HANG: Duration = Duration::from_secs(10);
+
+/// The longest watch; clients begin anew after it.
+const WATCH_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer")]
+pub struct NoAnswer;
+
+/// What is sent back before it is HTTP.
+#[derive(Debug)]
+pub enum Reply {
+    Json(u16, Value),
+    Text(u16, String),
+    Stream(Body),
+}
+
+impl From<Failure> for Reply {
+    fn from(failure: Failure) -> Self {
+        Self::Json(failure.code, failure.body)
+    }
+}
+
+/// Who the client is, as far as its certificate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Admin,
+    Anonymous,
+}
+
+/// Answers `request`; `address` is the server's own, for discovery.
+pub async fn answer(
+    store: Arc<dyn ObjectStore>,
+    client: Client,
+    address: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, NoAnswer> {
+    let (parts, body) = request.into_parts();
+    let line = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("/", |all| all.as_str()));
+    let reply = match ApiRequest::parse(&parts) {
+        Err(failure) => failure.into(),
+        Ok(request) => match admit(&store, client, &request).await {
+            Err(Held::Refused(failure)) => failure.into(),
+            Err(Held::NoAnswer) => {
+                store.log(&format!("{line} -"));
+                return Err(NoAnswer);
+            }
+            Ok(()) => match Limited::new(body, BODY_LIMIT).collect().await {
+                Ok(body) => serve(&store, address, &request, &body.to_bytes()).unwrap_or_else(Reply::from),
+                Err(_) => status::too_large().into(),
+            },
+        },
+    };
+    let (code, kind, body) = match reply {
+        Reply::Json(code, value) => (code, "application/json", full(serde_json::to_vec(&value).unwrap_or_default())),
+        Reply::Text(code, text) => (code, "text/plain; charset=utf-8", full(text.into_bytes())),
+        Reply::Stream(body) => (200, "application/json", body),
+    };
+    store.log(&format!("{line} {code}"));
+    let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, kind);
+    if code == 429 {
+        response = response.header(header::RETRY_AFTER, "10");
+    }
+    response.body(body).map_err(|_| NoAnswer)
+}
+
+fn full(bytes: Vec<u8>) -> Body {
+    Full::new(Bytes::from(bytes)).boxed_unsync()
+}
+
+enum Held {
+    Refused(Failure),
+    NoAnswer,
+}
+
+async fn admit(store: &Arc<dyn ObjectStore>, client: Client, request: &ApiRequest) -> Result<(), Held> {
+    if client == Client::Anonymous {
+        authorize(request).map_err(Held::Refused)?;
+    }
+    let state = store.ticks().borrow().state;
+    let resource = match &request.target {
+        Target::Collection { .. } | Target::Object { .. } => true,
+        Target::Other(path) => path.starts_with("/readyz") && state == State::Error500,
+        Target::NoResource => false,
+    };
+    match state {
+        State::Answering => Ok(()),
+        _ if !resource => Ok(()),
+        State::Refused => Err(Held::NoAnswer),
+        State::Error500 => Err(Held::Refused(status::no_leader())),
+        State::StoreHang if request.method != Method::GET => {
+            tokio::time::sleep(WRITE_HANG).await;
+            Err(Held::Refused(status::store_unavailable()))
+        }
+        State::StoreHang if request.is_watch() || request.query("resourceVersion") == "0" => Ok(()),
+        State::StoreHang => {
+            tokio::time::sleep(READ_HANG).await;
+            Err(Held::NoAnswer)
+        }
+    }
+}
+
+/// What a client without a certificate gets: version and health, as on a real cluster.
+fn authorize(request: &ApiRequest) -> Result<(), Failure> {
+    if request.has_credentials {
+        return Err(status::unauthorized());
+    }
+    match &request.target {
+        Target::Other(path) if ["/version", "/livez", "/readyz", "/healthz"].iter().any(|open| path == open) => Ok(()),
+        Target::Other(path) => Err(status::forbidden(None, request.verb(), path)),
+        Target::NoResource => Err(status::forbidden(None, request.verb(), &request.path)),
+        Target::Collection { kind, namespace } => Err(status::forbidden(Some((kind, namespace, "")), request.verb(), "")),
+        Target::Object { key, .. } => Err(status::forbidden(Some((key.kind, &key.namespace, &key.name)), request.verb(), "")),
+    }
+}
+
+fn serve(store: &Arc<dyn ObjectStore>, address: &str, request: &ApiRequest, body: &Bytes) -> Result<Reply, Failure> {
+    match &request.target {
+        Target::NoResource => Err(status::no_resource()),
+        Target::Other(path) => Ok(other(path, address, request)),
+        Target::Collection { kind, namespace } => match request.method {
+            Method::GET if request.is_watch() => watch(store, kind, namespace, request),
+            Method::GET => list(store, kind, namespace, request),
+            Method::POST => write::create(store, kind, namespace, request, body),
+            _ => Err(status::method_not_allowed()),
+        },
+        Target::Object { key, subresource } => match (&request.method, subresource.as_str()) {
+            (&Method::GET, "" | "status") => {
+                let object = store.get(key).ok_or_else(|| status::not_found(key))?;
+                Ok(Reply::Json(200, render::one(key.kind, &object, request.form, store.now_millis())))
+            }
+            (&Method::POST, "eviction") => write::evict(store, key, request, body),
+            (&Method::GET | &Method::PUT | &Method::PATCH, "scale") => write::scale(store, key, request, body),
+            (&Method::PUT | &Method::PATCH, "" | "status") => write::update(store, key, subresource, request, body),
+            (&Method::DELETE, "") => write::delete(store, key, request, body),
+            _ => Err(status::method_not_allowed()),
+        },
+    }
+}
+
+fn other(path: &str, address: &str, request: &ApiRequest) -> Reply {
+    let absent = || Reply::Text(404, "404 page not found\n".to_owned());
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return absent();
+    }
+    let health = |name: &str| {
+        if request.has("verbose") {
+            Reply::Text(200, format!("[+]ping ok\n[+]log ok\n[+]informer-sync ok\n[+]shutdown ok\n{name} check passed\n"))
+        } else {
+            Reply::Text(200, "ok".to_owned())
+        }
+    };
+    let found = |document: Option<Value>| document.map_or_else(absent, |document| Reply::Json(200, document));
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["version"] => Reply::Json(200, discovery::version()),
+        [name @ ("livez" | "readyz" | "healthz")] => health(name),
+        ["api"] => Reply::Json(200, discovery::core_versions(address)),
+        ["apis"] => Reply::Json(200, discovery::groups()),
+        ["api", version] => found(discovery::resources("", version)),
+        ["apis", group] => found(discovery::group(group)),
+        ["apis", group, version] => found(discovery::resources(group, version)),
+        _ => absent(),
+    }
+}
+
+fn list(store: &Arc<dyn ObjectStore>, kind: &'static Kind, namespace: &str, request: &ApiRequest) -> Result<Reply, Failure> {
+    let selector = Selector::parse(kind, request.query("labelSelector"), request.query("fieldSelector"))?;
+    let (mut objects, mut version) = store.list(kind, namespace);
+    objects.retain(|object| selector.takes(object));
+    if !request.query("continue").is_empty() {
+        let (of, last) = render::read_token(request.query("continue"))?;
+        let after = |object: &Value| {
+            let place = render::place(object);
+            split(&place) > split(&last)
+        };
+        objects.retain(|object| after(object));
+        version = of;
+    }
+    let limit = request.number("limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let mut rest = None;
+    if let Some(limit) = limit.filter(|limit| objects.len() > *limit) {
+        let remaining = objects.len() - limit;
+        objects.truncate(limit);
+        rest = objects.last().map(|last| (render::place(last), remaining));
+    }
+    let page = render::Page { kind, objects: &objects, version, rest };
+    Ok(Reply::Json(200, render::list(&page, request.form, store.now_millis())))
+}
+
+/// Namespace and name compare one after the other, as the store sorts them.
+fn split(place: &str) -> (&str, &str) {
+    place.split_once('/').unwrap_or(("", place))
+}
+
+fn watch(store: &Arc<dyn ObjectStore>, kind: &'static Kind, namespace: &str, request: &ApiRequest) -> Result<Reply, Failure> {
+    let selector = Selector::parse(kind, request.query("labelSelector"), request.query("fieldSelector"))?;
+    let since = match request.query("resourceVersion") {
+        "" => None,
+        text => Some(text.parse().map_err(|_| status::bad_request(format!("invalid resource version {text:?}")))?),
+    };
+    let initial = request.flag("sendInitialEvents");
+    let timeout = request.number("timeoutSeconds").map_or(WATCH_LIMIT, Duration::from_secs).min(WATCH_LIMIT);
+
+    let asked = WatchRequest {
+        kind,
+        namespace: namespace.to_owned(),
+        selector,
+        form: request.form,
+        since: if initial { None } else { since },
+        timeout,
+        bookmarks: request.flag("allowWatchBookmarks"),
+        initial_bookmark: initial && request.flag("allowWatchBookmarks"),
+    };
+    Ok(Reply::Stream(watch::body(store.clone(), asked)))
+}

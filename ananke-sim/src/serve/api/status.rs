@@ -1,0 +1,163 @@
+//! `Status` objects, word for word as the real API server writes them.
+
+use serde_json::{Value, json};
+
+use super::kinds::Kind;
+use super::store::{Key, StoreError};
+
+/// A refusal: its HTTP status and the body that explains it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub code: u16,
+    pub body: Value,
+}
+
+fn failure(code: u16, reason: &str, message: String, details: Option<Value>) -> Failure {
+    let mut body =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code});
+    if let Some(map) = body.as_object_mut() {
+        if !reason.is_empty() {
+            map.insert("reason".to_owned(), json!(reason));
+        }
+        if let Some(details) = details {
+            map.insert("details".to_owned(), details);
+        }
+    }
+    Failure { code, body }
+}
+
+fn details(kind: &Kind, name: &str) -> Value {
+    let mut details = json!({"kind": kind.plural});
+    if let Some(map) = details.as_object_mut() {
+        if !name.is_empty() {
+            map.insert("name".to_owned(), json!(name));
+        }
+        if !kind.group.is_empty() {
+            map.insert("group".to_owned(), json!(kind.group));
+        }
+    }
+    details
+}
+
+pub fn not_found(key: &Key) -> Failure {
+    let message = format!("{} {:?} not found", key.kind.qualified(), key.name);
+    failure(404, "NotFound", message, Some(details(key.kind, &key.name)))
+}
+
+pub fn no_resource() -> Failure {
+    failure(404, "NotFound", "the server could not find the requested resource".to_owned(), Some(json!({})))
+}
+
+pub fn bad_request(message: impl Into<String>) -> Failure {
+    failure(400, "BadRequest", message.into(), None)
+}
+
+pub fn unauthorized() -> Failure {
+    failure(401, "Unauthorized", "Unauthorized".to_owned(), None)
+}
+
+pub fn forbidden(kind: Option<(&Kind, &str, &str)>, verb: &str, path: &str) -> Failure {
+    let who = "User \"system:anonymous\" cannot";
+    match kind {
+        Some((kind, namespace, name)) => {
+            let scope =
+                if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
+            let what = if name.is_empty() { kind.qualified() } else { format!("{} {name:?}", kind.qualified()) };
+            let message =
+                format!("{what} is forbidden: {who} {verb} resource {:?} in API group {:?} {scope}", kind.plural, kind.group);
+            failure(403, "Forbidden", message, Some(details(kind, name)))
+        }
+        None => failure(403, "Forbidden", format!("forbidden: {who} {verb} path {path:?}"), Some(json!({}))),
+    }
+}
+
+pub fn method_not_allowed() -> Failure {
+    let message = "the server does not allow this method on the requested resource".to_owned();
+    failure(405, "MethodNotAllowed", message, Some(json!({})))
+}
+
+pub fn not_acceptable() -> Failure {
+    let message = "only the following media types are accepted: application/json".to_owned();
+    failure(406, "NotAcceptable", message, Some(json!({})))
+}
+
+pub fn unsupported_media(custom: bool) -> Failure {
+    let message = if custom {
+        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor"
+    } else {
+        "415: Unsupported Media Type"
+    };
+    failure(415, "UnsupportedMediaType", message.to_owned(), Some(json!({})))
+}
+
+pub fn too_large() -> Failure {
+    failure(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728".to_owned(), None)
+}
+
+pub fn unprocessable() -> Failure {
+    failure(422, "Invalid", "the server rejected our request due to an error in our request".to_owned(), Some(json!({})))
+}
+
+pub fn conflict(key: &Key) -> Failure {
+    let message = format!(
+        "Operation cannot be fulfilled on {} {:?}: the object has been modified; please apply your changes to the latest version and try again",
+        key.kind.qualified(),
+        key.name
+    );
+    failure(409, "Conflict", message, Some(details(key.kind, &key.name)))
+}
+
+pub fn gone(message: String) -> Failure {
+    failure(410, "Expired", message, None)
+}
+
+pub fn no_leader() -> Failure {
+    failure(500, "", "etcdserver: no leader".to_owned(), None)
+}
+
+pub fn store_unavailable() -> Failure {
+    let message = "rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout".to_owned();
+    failure(500, "", message, None)
+}
+
+/// What the store said, in the API's words. `asked_uid` is the precondition, if there was one.
+pub fn of_store(error: StoreError, key: &Key, asked_uid: &str) -> Failure {
+    match error {
+        StoreError::NotFound => not_found(key),
+        StoreError::Exists => {
+            let message = format!("{} {:?} already exists", key.kind.qualified(), key.name);
+            failure(409, "AlreadyExists", message, Some(details(key.kind, &key.name)))
+        }
+        StoreError::NoNamespace(name) => {
+            failure(404, "NotFound", format!("namespaces {name:?} not found"), Some(json!({"name": name, "kind": "namespaces"})))
+        }
+        StoreError::Conflict => conflict(key),
+        StoreError::OtherUid { found } => {
+            let message = format!(
+                "Operation cannot be fulfilled on {} {:?}: the UID in the precondition ({asked_uid}) does not match the UID in record ({found}). The object might have been deleted and then recreated",
+                key.kind.kind, key.name
+            );
+            failure(409, "Conflict", message, Some(json!({"kind": key.kind.kind, "name": key.name})))
+        }
+        StoreError::Blocked { budget, needs, has } => {
+            let cause = format!("The disruption budget {budget} needs {needs} healthy pods and has {has} currently");
+            let message = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
+            let details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}]});
+            failure(429, "TooManyRequests", message, Some(details))
+        }
+        StoreError::Invalid { field, found } => {
+            let mut details = details(key.kind, &key.name);
+            if let Some(map) = details.as_object_mut() {
+                map.insert("kind".to_owned(), json!(key.kind.kind));
+                map.insert("causes".to_owned(), json!([{"field": field, "message": found, "reason": "FieldValueInvalid"}]));
+            }
+            let kind = if key.kind.group.is_empty() {
+                key.kind.kind.to_owned()
+            } else {
+                format!("{}.{}", key.kind.kind, key.kind.group)
+            };
+            failure(422, "Invalid", format!("{kind} {:?} is invalid: {field}: {found}", key.name), Some(details))
+        }
+        StoreError::MethodNotAllowed(_) => method_not_allowed(),
+    }
+}

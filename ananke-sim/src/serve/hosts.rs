@@ -1,0 +1,106 @@
+//! The hosts of the world behind the SSH servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ananke_core::name::{Moment, NodeName, UnitName};
+use ananke_core::observation::UnitState;
+use async_trait::async_trait;
+
+use super::cluster::Cluster;
+use super::host_shell::{self, ExecReply, HostFacts, HostModel};
+use super::ssh::{HostBackend, Reach};
+use crate::world::{Host, Power, World};
+
+/// How often a command looks whether the unit that it stops has stopped.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// The longest wait for it; systemd would kill the unit then.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
+
+/// All hosts of a cluster.
+#[derive(Debug)]
+pub struct Hosts(pub Arc<Cluster>);
+
+impl Hosts {
+    fn with<T>(&self, node: &NodeName, read: impl FnOnce(&Host) -> T) -> Option<T> {
+        self.0.act(|world| world.node_row(node).and_then(|row| world.hosts().get(row)).map(read))
+    }
+}
+
+#[async_trait]
+impl HostBackend for Hosts {
+    fn reach(&self, node: &NodeName) -> Reach {
+        let seen = self.with(node, |host| match (host.power, host.sshd) {
+            (Power::Up, true) => Reach::Answer,
+            (Power::Up, false) => Reach::Refuse,
+            (Power::Off | Power::Booting, _) => Reach::Dark,
+        });
+        seen.unwrap_or(Reach::Dark)
+    }
+
+    fn host_key_generation(&self, node: &NodeName) -> u32 {
+        self.with(node, |host| u32::from(host.key_changed)).unwrap_or(0)
+    }
+
+    async fn exec(&self, node: &NodeName, line: &str) -> ExecReply {
+        let (reply, stopping) = self.0.act(|world| {
+            let Some(host) = world.node_row(node).and_then(|row| world.hosts().get(row)).cloned() else {
+                return (ExecReply { exit: 255, ..ExecReply::default() }, false);
+            };
+            let mut shell = Shell { world, host, stopping: false };
+            (host_shell::run(line, &mut shell), shell.stopping)
+        });
+        self.0.note(&format!("SSH {node} {} {}", line.chars().take(200).collect::<String>(), reply.exit));
+        if stopping {
+            self.wait_until_stopped(node).await;
+        }
+        reply
+    }
+}
+
+impl Hosts {
+    async fn wait_until_stopped(&self, node: &NodeName) {
+        let looks = STOP_LIMIT.as_millis() / STOP_LOOK.as_millis();
+        for _ in 0..looks {
+            let state = self.with(node, |host| host.unit_state);
+            if state != Some(UnitState::Deactivating) {
+                return;
+            }
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+    }
+}
+
+struct Shell<'a> {
+    world: &'a mut World,
+    /// As it was when the command came.
+    host: Host,
+    stopping: bool,
+}
+
+impl HostModel for Shell<'_> {
+    fn facts(&self) -> HostFacts {
+        let (now, host) = (self.world.now(), &self.host);
+        HostFacts {
+            boot_id: host.boot_id.clone(),
+            machine_id: host.machine_id.clone(),
+            uptime: self.world.wall_span(now - host.booted_at),
+            time: Moment::from_millis(self.world.wall(now).as_millis() + host.skew),
+        }
+    }
+
+    fn unit(&self, unit: &UnitName) -> UnitState {
+        let same = self.host.unit.as_str() == unit.as_str().trim_end_matches(".service");
+        if same { self.host.unit_state } else { UnitState::NotFound }
+    }
+
+    fn start(&mut self, _unit: &UnitName) {
+        // It fails only for hosts that are not up, and those run no command.
+        self.world.unit_start(&self.host.name).ok();
+    }
+
+    fn stop(&mut self, _unit: &UnitName) {
+        self.stopping = self.world.unit_stop(&self.host.name).is_ok();
+    }
+}

@@ -1,0 +1,100 @@
+//! Flux's GitRepository and Kustomizations, in the shape of their CRDs.
+
+use ananke_core::observation::Tri;
+use serde_json::{Map, Value, json};
+
+use super::super::api::store::Key;
+use super::{Projected, key, metadata, object, time, words};
+use crate::world::{FluxObject, Kustomization, Source, World};
+
+pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    let source = world.source();
+    if let Some(key) = key("GitRepository", &source.meta.object.namespace, &source.meta.object.name) {
+        let at = key.clone();
+        out.push(Projected { key, stamp: source.meta.rv, make: Box::new(move || git_repository(world, source, &at)) });
+    }
+    for row in world.kustomizations().iter() {
+        if let Some(key) = key("Kustomization", &row.meta.object.namespace, &row.meta.object.name) {
+            let at = key.clone();
+            out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || kustomization(world, row, &at)) });
+        }
+    }
+}
+
+fn head(world: &World, meta: &FluxObject, key: &Key) -> Map<String, Value> {
+    let mut metadata = metadata(world, key, meta.uid.as_str(), meta.created);
+    metadata.insert("generation".to_owned(), json!(meta.generation));
+    metadata.insert("finalizers".to_owned(), json!(["finalizers.fluxcd.io"]));
+    words(&mut metadata, "annotations", &meta.annotations);
+    metadata
+}
+
+fn status(world: &World, meta: &FluxObject) -> Map<String, Value> {
+    let mut status = Map::new();
+    status.insert("observedGeneration".to_owned(), json!(meta.observed_generation));
+    if let Some(handled) = &meta.handled_at {
+        status.insert("lastHandledReconcileAt".to_owned(), json!(handled));
+    }
+    let at = time(world, meta.ready_since);
+    let condition = |kind: &str, truth: &str, reason: &str, message: &str| {
+        json!({"type": kind, "status": truth, "reason": reason, "message": message,
+            "lastTransitionTime": at, "observedGeneration": meta.observed_generation})
+    };
+    let ready = match meta.ready {
+        Tri::True => "True",
+        Tri::False => "False",
+        Tri::Unknown => "Unknown",
+    };
+    let mut conditions = vec![condition("Ready", ready, meta.reason, &meta.message)];
+    if meta.ready == Tri::Unknown {
+        conditions.insert(0, condition("Reconciling", "True", "Progressing", &meta.message));
+    }
+    status.insert("conditions".to_owned(), json!(conditions));
+    status
+}
+
+fn suspended(spec: &mut Value, meta: &FluxObject) {
+    if let (Some(map), true) = (spec.as_object_mut(), meta.suspended) {
+        map.insert("suspend".to_owned(), json!(true));
+    }
+}
+
+fn git_repository(world: &World, source: &Source, key: &Key) -> Value {
+    let mut spec = json!({"interval": "1m0s", "timeout": "60s", "url": source.url, "ref": {"branch": source.branch},
+        "secretRef": {"name": key.name}});
+    suspended(&mut spec, &source.meta);
+    let mut status = status(world, &source.meta);
+    if let Some(revision) = &source.revision {
+        let commit = revision.rsplit(':').next().unwrap_or_default();
+        let path = format!("gitrepository/{}/{}/{commit}.tar.gz", key.namespace, key.name);
+        let updated = source.artifact_updated.map(|at| time(world, at));
+        status.insert(
+            "artifact".to_owned(),
+            json!({"revision": revision, "path": path, "digest": format!("sha256:{commit:0<64}"), "size": 48_213, "lastUpdateTime": updated,
+                "url": format!("http://source-controller.{}.svc.cluster.local./{path}", key.namespace)}),
+        );
+    }
+    object(key, head(world, &source.meta, key), spec, Some(Value::Object(status)))
+}
+
+fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
+    let source = &world.source().meta.object;
+    let mut spec = json!({"interval": "10m0s", "path": row.path, "prune": true, "wait": true, "timeout": "5m0s", "force": false,
+        "sourceRef": {"kind": "GitRepository", "name": source.name}});
+    let depends: Vec<Value> = (row.depends_on.iter())
+        .filter_map(|at| world.kustomizations().get(*at))
+        .map(|other| json!({"name": other.meta.object.name}))
+        .collect();
+    if let (Some(map), false) = (spec.as_object_mut(), depends.is_empty()) {
+        map.insert("dependsOn".to_owned(), json!(depends));
+    }
+    suspended(&mut spec, &row.meta);
+    let mut status = status(world, &row.meta);
+    if let Some(applied) = &row.applied_revision {
+        status.insert("lastAppliedRevision".to_owned(), json!(applied));
+    }
+    if let Some(attempted) = &world.source().revision {
+        status.insert("lastAttemptedRevision".to_owned(), json!(attempted));
+    }
+    object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
+}

@@ -1,0 +1,130 @@
+//! Pods with their containers' states.
+
+use ananke_core::name::Kind;
+use ananke_core::observation::PodPhase;
+use serde_json::{Value, json};
+
+use super::super::api::store::Key;
+use super::workload::{replica_set_key, replica_set_name};
+use super::{Projected, implied_uid, key, metadata, node_ip, object, owner, pod_ip, time};
+use crate::world::{Pod, Workload, World};
+
+/// Kubernetes' default, which the world's pods have.
+const GRACE_SECS: i64 = 30;
+
+pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    for pod in world.pods() {
+        let Some(workload) = world.workloads().get(pod.workload) else { continue };
+        if let Some(key) = key("Pod", &pod.object.namespace, &pod.object.name) {
+            let at = key.clone();
+            out.push(Projected { key, stamp: pod.rv, make: Box::new(move || make(world, pod, workload, &at)) });
+        }
+    }
+}
+
+fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
+    let mut metadata = metadata(world, key, pod.uid.as_str(), pod.created);
+    let app = &workload.object.name;
+    metadata.insert("labels".to_owned(), labels(pod, workload));
+    metadata.insert("generateName".to_owned(), json!(format!("{app}-")));
+    metadata.insert("ownerReferences".to_owned(), owned_by(workload));
+    metadata.insert("generation".to_owned(), json!(if pod.deleting.is_some() { 2 } else { 1 }));
+    if let Some(deleted) = pod.deleting {
+        metadata.insert("deletionTimestamp".to_owned(), json!(time(world, deleted + GRACE_SECS * 1000)));
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(GRACE_SECS));
+    }
+    let container = json!({"name": app, "image": image(workload), "imagePullPolicy": "IfNotPresent", "resources": {},
+        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+    let mut spec = json!({"containers": [container], "restartPolicy": "Always", "terminationGracePeriodSeconds": GRACE_SECS,
+        "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
+        "securityContext": {}, "priority": 0, "tolerations": tolerations(workload)});
+    let node = pod.node.and_then(|row| world.nodes().get(row));
+    if let (Some(map), Some(node)) = (spec.as_object_mut(), node) {
+        map.insert("nodeName".to_owned(), json!(node.name));
+    }
+    object(key, metadata, spec, Some(status(world, pod, workload)))
+}
+
+fn labels(pod: &Pod, workload: &Workload) -> Value {
+    let app = &workload.object.name;
+    match workload.object.kind {
+        Kind::Deployment => json!({"app": app, "pod-template-hash": workload.hash}),
+        Kind::StatefulSet => json!({"app": app, "apps.kubernetes.io/pod-index": pod.ordinal.to_string(),
+            "statefulset.kubernetes.io/pod-name": pod.object.name, "controller-revision-hash": format!("{app}-{}", workload.hash)}),
+        _ => json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"}),
+    }
+}
+
+fn owned_by(workload: &Workload) -> Value {
+    let of = &workload.object;
+    match (of.kind, replica_set_key(workload)) {
+        (Kind::Deployment, Some(set)) => owner("ReplicaSet", "apps/v1", &replica_set_name(workload), &implied_uid(&set)),
+        (kind, _) => owner(&kind.to_string(), "apps/v1", &of.name, workload.uid.as_str()),
+    }
+}
+
+fn tolerations(workload: &Workload) -> Value {
+    let entry = |key: &str, effect: &str, seconds: Option<u32>| match seconds {
+        Some(seconds) => json!({"key": key, "operator": "Exists", "effect": effect, "tolerationSeconds": seconds}),
+        None => json!({"key": key, "operator": "Exists", "effect": effect}),
+    };
+    let (gone, lost) = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable");
+    if workload.is_daemon() {
+        json!([
+            entry(gone, "NoExecute", None),
+            entry(lost, "NoExecute", None),
+            entry("node.kubernetes.io/disk-pressure", "NoSchedule", None),
+            entry("node.kubernetes.io/memory-pressure", "NoSchedule", None),
+            entry("node.kubernetes.io/pid-pressure", "NoSchedule", None),
+            entry("node.kubernetes.io/unschedulable", "NoSchedule", None),
+        ])
+    } else {
+        json!([entry(gone, "NoExecute", Some(300)), entry(lost, "NoExecute", Some(300))])
+    }
+}
+
+pub(super) fn image(workload: &Workload) -> String {
+    format!("registry.bstein.dev/{}/{}:1", workload.object.namespace, workload.object.name)
+}
+
+fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
+    let created = time(world, pod.created);
+    let since = time(world, pod.ready_since);
+    let flag = |kind: &str, on: bool, at: &str| json!({"type": kind, "status": if on { "True" } else { "False" }, "lastProbeTime": null, "lastTransitionTime": at});
+    let phase = match pod.phase {
+        PodPhase::Pending => "Pending",
+        PodPhase::Running => "Running",
+        PodPhase::Succeeded => "Succeeded",
+        PodPhase::Failed => "Failed",
+        PodPhase::Unknown => "Unknown",
+    };
+    let Some(node) = pod.node else {
+        let why = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastProbeTime": null,
+            "lastTransitionTime": created, "message": "0 nodes are available: no node takes this pod now."});
+        return json!({"phase": phase, "qosClass": "BestEffort", "conditions": [why]});
+    };
+    let started = pod.phase == PodPhase::Running;
+    let conditions = json!([
+        flag("PodReadyToStartContainers", started, &created),
+        flag("Initialized", true, &created),
+        flag("Ready", pod.ready, &since),
+        flag("ContainersReady", pod.ready, &since),
+        flag("PodScheduled", true, &created),
+    ]);
+    let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error");
+    let state = if started && !crashing {
+        json!({"running": {"startedAt": since}})
+    } else {
+        json!({"waiting": {"reason": if pod.reason.is_empty() { "ContainerCreating" } else { pod.reason }}})
+    };
+    let container = json!({"name": workload.object.name, "image": image(workload), "imageID": "", "ready": pod.ready,
+        "started": started, "restartCount": pod.restarts, "state": state, "lastState": {}});
+    let mut status = json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions, "startTime": created,
+        "hostIP": node_ip(node), "containerStatuses": [container]});
+    if let (Some(map), true) = (status.as_object_mut(), started) {
+        let ip = pod_ip(world.find_pod(&pod.object.namespace, &pod.object.name).unwrap_or(0));
+        map.insert("podIPs".to_owned(), json!([{"ip": ip}]));
+        map.insert("podIP".to_owned(), json!(ip));
+    }
+    status
+}

@@ -1,0 +1,87 @@
+//! The files of a served cluster: what a client needs to reach it, and the config that `ananke` runs with.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::api::tls::Identity;
+use crate::world::World;
+
+/// The addresses that the files name.
+#[derive(Debug)]
+pub struct Addresses {
+    pub api: SocketAddr,
+    pub http: SocketAddr,
+    /// By node.
+    pub ssh: Vec<(String, u16)>,
+}
+
+/// A directory that only its owner sees.
+pub fn private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+}
+
+/// Writes a file for its owner only; what was there is replaced in one step.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?.write_all(text.as_bytes())?;
+    fs::rename(&fresh, path)
+}
+
+pub fn kubeconfig(identity: &Identity, api: SocketAddr) -> String {
+    let data = |pem: &str| STANDARD.encode(pem);
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: sim\n  cluster:\n    server: https://{api}\n    certificate-authority-data: {}\n\
+         users:\n- name: sim-admin\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n\
+         contexts:\n- name: sim\n  context:\n    cluster: sim\n    user: sim-admin\ncurrent-context: sim\n",
+        data(&identity.ca_pem),
+        data(&identity.client_pem),
+        data(&identity.client_key_pem)
+    )
+}
+
+/// `ananke.yaml`: paths are relative to it. Waits are shortened by `speed`, since the cluster lives that much faster.
+pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
+    let names = |server: bool| {
+        let of_role = world.hosts().iter().filter(|host| host.server == server);
+        of_role.map(|host| host.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let scaled = |millis: u64, least: u64| format!("{}ms", (millis / u64::from(speed.max(1))).max(least));
+    let mut out = String::from("# Written by `ananke sim up`.\nkubeconfig: kubeconfig\nstate_dir: state\n");
+    let mut line = |text: String| writeln!(out, "{text}").unwrap_or_default();
+    line(format!("control_planes: [{}]", names(true)));
+    line(format!("workers: [{}]", names(false)));
+    line(format!("poll: {}", scaled(2000, 100)));
+    line("ssh_user: ananke\nssh_identity_file: id_ed25519\nssh_known_hosts_file: known_hosts\nssh_node_hosts:".to_owned());
+    for (node, port) in &addresses.ssh {
+        line(format!("  {node}: \"127.0.0.1:{port}\""));
+    }
+    let source = &world.source().meta.object;
+    line(format!("flux_source: {}/{}", source.namespace, source.name));
+    line(format!("expected_flux_source_url: {}\nexpected_flux_branch: main", world.source().url));
+    line(format!("ingress:\n  address: \"{}\"\n  scheme: http", addresses.http));
+    line(format!("startup:\n  soak: {}\n  post_start_probes:", scaled(60_000, 1000)));
+    for (name, prefix, path, statuses) in PROBES {
+        if let Some(ingress) = world.ingresses().iter().find(|ingress| ingress.host.starts_with(prefix)) {
+            let host = &ingress.host;
+            line(format!("    - {{name: {name}, url: \"http://{host}{path}\", accepted_statuses: [{statuses}]}}"));
+        }
+    }
+    out
+}
+
+/// Name, ingress host, path and accepted statuses of the service checklist: a registry answers 401 to strangers.
+const PROBES: &[(&str, &str, &str, &str)] =
+    &[("registry", "harbor.", "/v2/", "401"), ("git", "scm.", "/", "200"), ("dashboards", "grafana.", "/", "200, 302")];

@@ -1,0 +1,112 @@
+//! What is true, asked of the world alone: checkers judge Ananke's reports by it.
+
+use std::collections::BTreeSet;
+
+use ananke_core::lease::TAINT_KEY;
+use ananke_core::name::NodeName;
+use ananke_core::observation::Tri;
+
+use crate::world::{HttpAnswer, Power, World};
+
+impl World {
+    /// Everything that can be healthy is. `Err` says what is not, one line each.
+    ///
+    /// What waits for a person (a pod on a node that does not come back, a program that crashes, and all that stands on
+    /// them) is left out.
+    pub fn truly_healthy(&self) -> Result<(), Vec<String>> {
+        let mut wrong = Vec::new();
+        if !self.api_up() || self.fault().is_some() {
+            wrong.push("the API does not answer".to_owned());
+        }
+        self.check_nodes(&mut wrong);
+        let excused = self.excused();
+        for (row, workload) in self.workloads.iter().enumerate() {
+            let up = workload.pods.iter().filter(|pod| self.pods[**pod].serving && self.pods[**pod].ready).count();
+            let wanted = usize::try_from(if workload.is_daemon() { self.daemon_nodes } else { workload.replicas }).unwrap_or(0);
+            if up < wanted && !excused.contains(&row) {
+                wrong.push(format!("{}: {up} of {wanted} pods serve", workload.object));
+            }
+        }
+        self.check_flux(&excused, &mut wrong);
+        for ingress in &self.ingresses {
+            if !excused.contains(&ingress.backend) && self.http(&ingress.host, "/") != HttpAnswer::Status(200) {
+                wrong.push(format!("{}: does not answer", ingress.host));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Nodes that nobody brings back from afar.
+    pub fn person_needed(&self) -> Vec<NodeName> {
+        let lost = |row: &usize| {
+            let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
+            host.never_boots || host.key_changed || host.sshd_broken || node.never_ready
+        };
+        (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
+    }
+
+    fn check_nodes(&self, wrong: &mut Vec<String>) {
+        for (host, node) in self.hosts.iter().zip(&self.nodes) {
+            if node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
+                wrong.push(format!("{}: carries a cordon of Ananke", node.name));
+            }
+            if host.never_boots || node.never_ready {
+                continue;
+            }
+            if host.power != Power::Up || node.alive_since.is_none() {
+                wrong.push(format!("{}: no live kubelet", node.name));
+            } else if node.ready != Tri::True || node.boot_id.as_ref() != Some(&host.boot_id) {
+                wrong.push(format!("{}: not Ready in this boot", node.name));
+            }
+        }
+    }
+
+    fn check_flux(&self, excused: &BTreeSet<usize>, wrong: &mut Vec<String>) {
+        let needed = [self.known.dns, self.known.ingress, self.known.git, self.known.source_controller];
+        if needed.iter().any(|row| excused.contains(row) && self.workloads[*row].endpoints == 0) {
+            return;
+        }
+        if !self.source.stored || self.source.meta.ready != Tri::True {
+            wrong.push("the Flux source has no artifact in its store".to_owned());
+        }
+        // Parents stand before their children in the table.
+        let mut waiting = BTreeSet::new();
+        for (row, kust) in self.kustomizations.iter().enumerate() {
+            let held = kust.workloads.iter().any(|workload| excused.contains(workload))
+                || kust.depends_on.iter().any(|parent| waiting.contains(parent));
+            if held {
+                waiting.insert(row);
+                continue;
+            }
+            let current = kust.applied_revision == self.source.revision && kust.reconciled_at > Some(self.api_since());
+            if kust.meta.suspended || kust.meta.ready != Tri::True || !current {
+                wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
+            }
+        }
+    }
+
+    /// Workloads that cannot be whole without a person.
+    fn excused(&self) -> BTreeSet<usize> {
+        let mut excused: BTreeSet<usize> = (0..self.workloads.len())
+            .filter(|row| self.workloads[*row].crashing || self.workloads[*row].pods.iter().any(|pod| self.stranded(*pod)))
+            .collect();
+        loop {
+            let more: Vec<usize> = (0..self.workloads.len())
+                .filter(|row| !excused.contains(row))
+                .filter(|row| {
+                    let gone = |need: &usize| excused.contains(need) && self.workloads[*need].endpoints == 0;
+                    self.workloads[*row].needs.iter().any(gone)
+                })
+                .collect();
+            if more.is_empty() {
+                return excused;
+            }
+            excused.extend(more);
+        }
+    }
+
+    /// Bound to a node that does not come back: it waits for a person too.
+    fn stranded(&self, pod: usize) -> bool {
+        self.pods[pod].node.is_some_and(|node| self.hosts[node].never_boots || self.nodes[node].never_ready)
+    }
+}

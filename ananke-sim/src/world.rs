@@ -1,0 +1,400 @@
+//! The simulated cluster: a passive struct on virtual milliseconds with one queue of events.
+//!
+//! Nothing here waits, asks a clock or draws from anything but its seed. Whoever drives it says how far time has come;
+//! in between, people, Ananke and the power company act on it through its methods. What the API shows and what is true
+//! are kept apart, as they are in life.
+
+mod actions;
+mod build;
+mod catalogue;
+mod control;
+mod flux;
+mod http;
+pub mod model;
+mod nodes;
+mod pods;
+mod power;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
+
+pub use actions::NodePatch;
+pub use control::ApiFault;
+pub use http::HttpAnswer;
+pub use model::*;
+
+use crate::rng::Rng;
+use crate::scenario::Scenario;
+use crate::table::Table;
+
+/// How virtual time looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    /// The wall time at which the world began.
+    pub epoch: Moment,
+    /// Virtual seconds in a second outside.
+    pub speed: u32,
+}
+
+/// 2026-03-14T02:06:00Z: worlds in memory begin at the same time of day.
+const EPOCH: Moment = Moment::from_millis(1_773_453_960_000);
+
+/// Kubelets renew their Lease this often.
+pub const HEARTBEAT: Ms = 10_000;
+
+/// What is going to happen. The second number is the epoch of what it happens to: an older one has been overtaken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Event {
+    BatteryEmpty(usize, u32),
+    HostUp(usize, u32),
+    SshdUp(usize, u32),
+    UnitPrepared(usize, u32),
+    UnitActive(usize, u32),
+    UnitStopped(usize, u32),
+    QuorumFormed(u32),
+    ControllersUp(u32),
+    NodePosts(usize, u32),
+    NodeLost(usize, u32),
+    EvictNode(usize, u32),
+    Schedule,
+    PodStarted(usize, u32),
+    PodProbe(usize, u32),
+    PodGone(usize, u32),
+    SourceRun(u32),
+    SourceFetched(u32),
+    KustRun(usize, u32),
+    KustApplied(usize, u32),
+    KustCheck(usize, u32),
+    KustTimeout(usize, u32),
+    ApiFaultEnds(u32),
+}
+
+/// Newest revision of each kind, so that a list is only built again when it changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Revisions {
+    pub nodes: u64,
+    pub pods: u64,
+    pub workloads: u64,
+    pub flux: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct World {
+    pub(crate) rng: Rng,
+    now: Ms,
+    seq: u64,
+    queue: BinaryHeap<Reverse<(Ms, u64, Event)>>,
+    wall: WallClock,
+    revision: u64,
+    revisions: Revisions,
+    log: Option<(usize, VecDeque<Change>)>,
+    trace: Option<Vec<String>>,
+    pub(crate) mains: bool,
+    pub(crate) upses: Table<Ups>,
+    pub(crate) hosts: Table<Host>,
+    pub(crate) nodes: Table<Node>,
+    pub(crate) pods: Table<Pod>,
+    pub(crate) workloads: Table<Workload>,
+    pub(crate) kustomizations: Table<Kustomization>,
+    pub(crate) source: Source,
+    pub(crate) ingresses: Vec<Ingress>,
+    pub(crate) namespaces: Vec<Namespace>,
+    /// Branches of the Git repository and their newest commit.
+    pub(crate) branches: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) known: Known,
+    pub(crate) control: control::Control,
+    node_names: BTreeMap<NodeName, usize>,
+    pod_names: BTreeMap<(Arc<str>, Arc<str>), usize>,
+    workload_names: BTreeMap<ObjectRef, usize>,
+    /// Live pods without a node.
+    pub(crate) pending: BTreeSet<usize>,
+    pub(crate) schedule_queued: bool,
+    schedule_cursor: usize,
+    dirty: VecDeque<usize>,
+    /// Nodes that take DaemonSet pods.
+    pub(crate) daemon_nodes: u32,
+    daemons: Vec<usize>,
+    ready_nodes: usize,
+    made_pods: u64,
+}
+
+/// Workloads that others stand on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) dns: usize,
+    pub(crate) storage: usize,
+    pub(crate) ingress: usize,
+    pub(crate) git: usize,
+    pub(crate) source_controller: usize,
+    pub(crate) kustomize_controller: usize,
+    pub(crate) crasher: usize,
+}
+
+impl World {
+    /// Virtual time.
+    pub fn now(&self) -> Ms {
+        self.now
+    }
+
+    /// When something happens next, if it is left alone.
+    pub fn next_event(&self) -> Option<Ms> {
+        self.queue.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Lets time come to `until`, with all that happens on the way, in order.
+    pub fn advance_to(&mut self, until: Ms) {
+        while let Some(Reverse((at, _, event))) = self.queue.peek().copied() {
+            if at > until {
+                break;
+            }
+            self.queue.pop();
+            self.now = self.now.max(at);
+            self.happen(event);
+            self.settle();
+        }
+        self.now = self.now.max(until);
+    }
+
+    pub fn set_wall(&mut self, wall: WallClock) {
+        self.wall = WallClock { epoch: wall.epoch, speed: wall.speed.max(1) };
+    }
+
+    /// How a virtual time looks from outside.
+    pub fn wall(&self, at: Ms) -> Moment {
+        Moment::from_millis(self.wall.epoch.as_millis().saturating_add(at.div_euclid(i64::from(self.wall.speed))))
+    }
+
+    /// The virtual time at which the outside reads `moment`.
+    pub fn virtual_at(&self, moment: Moment) -> Ms {
+        moment.as_millis().saturating_sub(self.wall.epoch.as_millis()).saturating_mul(i64::from(self.wall.speed))
+    }
+
+    /// A virtual span as it looks from outside.
+    pub fn wall_span(&self, span: Ms) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(span / i64::from(self.wall.speed)).unwrap_or(0))
+    }
+
+    /// Grows whenever an API object changed in a way that a client sees; heartbeats do not count.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub fn revisions(&self) -> Revisions {
+        self.revisions
+    }
+
+    /// Keeps the last `limit` changes from here on.
+    pub fn keep_changes(&mut self, limit: usize) {
+        self.log = Some((limit, VecDeque::new()));
+    }
+
+    /// Changes after revision `after`, oldest first; `None` where the log does not reach back that far.
+    pub fn changes_since(&self, after: u64) -> Option<impl Iterator<Item = &Change>> {
+        let (limit, log) = self.log.as_ref()?;
+        let reaches = log.len() < *limit || log.front().is_some_and(|first| first.rv <= after + 1);
+        reaches.then(|| log.iter().skip(log.partition_point(|change| change.rv <= after)))
+    }
+
+    /// Notes what happens, line by line.
+    pub fn keep_trace(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    pub fn trace(&self) -> &[String] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    pub fn hosts(&self) -> &Table<Host> {
+        &self.hosts
+    }
+
+    pub fn nodes(&self) -> &Table<Node> {
+        &self.nodes
+    }
+
+    /// All pods that exist.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| !pod.gone)
+    }
+
+    /// By row, as [`Change`] and [`Node::pods`] name it; it may be gone.
+    pub fn pod_row(&self, row: usize) -> Option<&Pod> {
+        self.pods.get(row)
+    }
+
+    pub fn workloads(&self) -> &Table<Workload> {
+        &self.workloads
+    }
+
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub fn kustomizations(&self) -> &Table<Kustomization> {
+        &self.kustomizations
+    }
+
+    pub fn ingresses(&self) -> &[Ingress] {
+        &self.ingresses
+    }
+
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    pub fn upses(&self) -> &Table<Ups> {
+        &self.upses
+    }
+
+    pub fn node_row(&self, name: &NodeName) -> Option<usize> {
+        self.node_names.get(name).copied()
+    }
+
+    pub fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.pod_names.get(&(Arc::from(namespace), Arc::from(name))).copied()
+    }
+
+    pub fn find_workload(&self, object: &ObjectRef) -> Option<usize> {
+        self.workload_names.get(object).copied()
+    }
+
+    pub fn find_kustomization(&self, namespace: &str, name: &str) -> Option<usize> {
+        (self.kustomizations.iter()).position(|k| &*k.meta.object.namespace == namespace && &*k.meta.object.name == name)
+    }
+
+    /// When the kubelet last renewed its Lease; it stands still while the store hangs.
+    pub fn renewed(&self, node: &Node) -> Ms {
+        let Some(since) = node.alive_since else { return node.last_renewed };
+        let until = self.control.hang_since.map_or(self.now, |hang| hang.min(self.now)).max(since);
+        since + (until - since) / HEARTBEAT * HEARTBEAT
+    }
+
+    pub(crate) fn at(&mut self, when: Ms, event: Event) {
+        self.seq += 1;
+        self.queue.push(Reverse((when.max(self.now), self.seq, event)));
+    }
+
+    /// Schedules `event` after a span drawn between `low` and `high`.
+    pub(crate) fn after(&mut self, span: Ms, event: Event) {
+        self.at(self.now + span, event);
+    }
+
+    pub(crate) fn draw(&self, label: &str, index: usize, nth: u64, low: Ms, high: Ms) -> Ms {
+        self.rng.between(label, index as u64, nth, low, high)
+    }
+
+    pub(crate) fn node_object(&self, row: usize) -> ObjectRef {
+        self.nodes[row].object.clone()
+    }
+
+    pub(crate) fn uid(&self, label: &str, index: usize) -> Uid {
+        parsed(Uid::parse, &self.rng.uuid(label, index as u64, 0))
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.trace.is_some() {
+            let text = format!("{:>9} {}", Seconds(self.now), line(self));
+            if let Some(trace) = &mut self.trace {
+                trace.push(text);
+            }
+        }
+    }
+
+    pub(crate) fn touched(&mut self, what: What, object: &ObjectRef, row: usize) -> u64 {
+        self.revision += 1;
+        match object.kind {
+            Kind::Node => self.revisions.nodes = self.revision,
+            Kind::Pod => self.revisions.pods = self.revision,
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => self.revisions.workloads = self.revision,
+            Kind::GitRepository | Kind::Kustomization => self.revisions.flux = self.revision,
+            Kind::Namespace | Kind::Ingress => {}
+        }
+        if let Some((limit, log)) = &mut self.log {
+            if log.len() >= *limit {
+                log.pop_front();
+            }
+            log.push_back(Change { rv: self.revision, what, object: object.clone(), row });
+        }
+        self.revision
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::BatteryEmpty(ups, epoch) => self.battery_empty(ups, epoch),
+            Event::HostUp(host, epoch) => self.host_up(host, epoch),
+            Event::SshdUp(host, epoch) => self.sshd_up(host, epoch),
+            Event::UnitPrepared(host, epoch) => self.unit_prepared(host, epoch),
+            Event::UnitActive(host, epoch) => self.unit_active(host, epoch),
+            Event::UnitStopped(host, epoch) => self.unit_stopped(host, epoch),
+            Event::QuorumFormed(epoch) => self.quorum_formed(epoch),
+            Event::ControllersUp(epoch) => self.controllers_up(epoch),
+            Event::NodePosts(node, epoch) => self.node_posts(node, epoch),
+            Event::NodeLost(node, epoch) => self.node_lost(node, epoch),
+            Event::EvictNode(node, epoch) => self.evict_node(node, epoch),
+            Event::Schedule => self.schedule(),
+            Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
+            Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
+            Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),
+            Event::SourceRun(epoch) => self.source_run(epoch),
+            Event::SourceFetched(epoch) => self.source_fetched(epoch),
+            Event::KustRun(kust, epoch) => self.kust_run(kust, epoch),
+            Event::KustApplied(kust, epoch) => self.kust_applied(kust, epoch),
+            Event::KustCheck(kust, epoch) => self.kust_check(kust, epoch),
+            Event::KustTimeout(kust, epoch) => self.kust_timeout(kust, epoch),
+            Event::ApiFaultEnds(epoch) => self.api_fault_ends(epoch),
+        }
+    }
+
+    /// Lets the controllers look at what changed until nothing more changes.
+    pub(crate) fn settle(&mut self) {
+        while let Some(workload) = self.dirty.pop_front() {
+            self.workloads[workload].dirty = false;
+            self.sync_workload(workload);
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, workload: usize) {
+        let row = &mut self.workloads[workload];
+        if !row.dirty {
+            row.dirty = true;
+            self.dirty.push_back(workload);
+        }
+    }
+}
+
+impl World {
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        build::build(scenario, seed)
+    }
+}
+
+/// The model makes its own names, all of one shape; a shape that does not parse is a defect here, not of the input.
+#[expect(clippy::panic, reason = "a name that the model itself made up")]
+pub(crate) fn parsed<T, E: fmt::Display>(parse: fn(&str) -> Result<T, E>, text: &str) -> T {
+    match parse(text) {
+        Ok(name) => name,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Milliseconds as seconds with three digits, without floats.
+pub struct Seconds(pub Ms);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}.{:03}", self.0 / 1000, self.0 % 1000))
+    }
+}
+
+impl fmt::Debug for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,257 @@
+//! Units, etcd's quorum, the API server, and the controllers that wait for a leader.
+
+use ananke_core::name::NodeName;
+use ananke_core::observation::UnitState;
+
+use super::{Event, Ms, Power, World};
+
+/// What is wrong with the API as its clients see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiFault {
+    Answers500,
+    Refused,
+    StoreHangs,
+}
+
+/// How long an API fault lasts.
+const FAULT_LASTS: Ms = 60_000;
+/// A new leader waits out the Lease of the one before it.
+const LEADER_WAIT: (Ms, Ms) = (14_500, 17_000);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Control {
+    /// Enough server units run.
+    pub(crate) quorum: bool,
+    /// They have found each other.
+    pub(crate) formed: bool,
+    /// At least one API server answers those who may reach it.
+    pub(crate) api: bool,
+    /// Since when, or when it last did.
+    pub(crate) api_since: Ms,
+    /// Controller-manager and scheduler have a leader.
+    pub(crate) controllers: bool,
+    pub(crate) epoch: u32,
+    pub(crate) fault: Option<ApiFault>,
+    pub(crate) hang_since: Option<Ms>,
+    pub(crate) fault_epoch: u32,
+    pub(crate) starts: u64,
+}
+
+impl World {
+    /// The API server runs on a quorum. A fault may still keep clients from it: see [`World::fault`].
+    pub fn api_up(&self) -> bool {
+        self.control.api
+    }
+
+    /// When the API last came up.
+    pub fn api_since(&self) -> Ms {
+        self.control.api_since
+    }
+
+    pub fn fault(&self) -> Option<ApiFault> {
+        self.control.fault
+    }
+
+    /// Controller-manager and scheduler are at work.
+    pub fn controllers_work(&self) -> bool {
+        self.control.controllers
+    }
+
+    /// `systemctl start --no-block`. `Err` if the host is not up.
+    pub fn unit_start(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        if matches!(self.hosts[host].unit_state, UnitState::Inactive | UnitState::Failed) {
+            self.note(|world| format!("{}: start {}", world.hosts[host].name, world.hosts[host].unit));
+            self.start_unit(host);
+        }
+        Ok(())
+    }
+
+    /// `systemctl stop`: the unit is down a few seconds later, its containers run on.
+    pub fn unit_stop(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        if matches!(self.hosts[host].unit_state, UnitState::Active | UnitState::Activating) {
+            self.stop_unit(host);
+            self.settle();
+        }
+        Ok(())
+    }
+
+    fn live_host(&self, node: &NodeName) -> Result<usize, String> {
+        match self.node_row(node) {
+            Some(host) if self.hosts[host].power == Power::Up => Ok(host),
+            Some(_) => Err(format!("{node} is not up")),
+            None => Err(format!("there is no host {node}")),
+        }
+    }
+
+    pub(super) fn start_unit(&mut self, host: usize) {
+        let boots = u64::from(self.hosts[host].unit_epoch);
+        let (low, high) = if self.hosts[host].server { (6_000, 14_000) } else { (3_000, 9_000) };
+        let takes = self.draw("unit-start", host, boots, low, high);
+        let row = &mut self.hosts[host];
+        (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Activating, false, row.unit_epoch + 1);
+        let epoch = row.unit_epoch;
+        self.after(takes, Event::UnitPrepared(host, epoch));
+    }
+
+    pub(super) fn stop_unit(&mut self, host: usize) {
+        let takes = self.draw("unit-stop", host, u64::from(self.hosts[host].unit_epoch), 1_500, 6_000);
+        let row = &mut self.hosts[host];
+        (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Deactivating, false, row.unit_epoch + 1);
+        let epoch = row.unit_epoch;
+        self.note(|world| format!("{}: stop {}", world.hosts[host].name, world.hosts[host].unit));
+        self.after(takes, Event::UnitStopped(host, epoch));
+        self.control_changed(host);
+    }
+
+    pub(super) fn unit_stopped(&mut self, host: usize, epoch: u32) {
+        if self.hosts[host].unit_epoch == epoch {
+            self.hosts[host].unit_state = UnitState::Inactive;
+        }
+    }
+
+    /// The unit's own part is done; a server waits for quorum, an agent for the API.
+    pub(super) fn unit_prepared(&mut self, host: usize, epoch: u32) {
+        if self.hosts[host].unit_epoch != epoch {
+            return;
+        }
+        self.hosts[host].prepared = true;
+        if self.hosts[host].server {
+            self.check_quorum();
+        }
+        let served = if self.hosts[host].server { self.control.formed } else { self.control.api };
+        if served {
+            self.activate(host);
+        }
+    }
+
+    fn activate(&mut self, host: usize) {
+        let row = &self.hosts[host];
+        let epoch = row.unit_epoch;
+        let (low, high) = if row.server { (500, 3_000) } else { (500, 5_500) };
+        let takes = self.draw("unit-active", host, u64::from(epoch), low, high);
+        self.after(takes, Event::UnitActive(host, epoch));
+    }
+
+    pub(super) fn unit_active(&mut self, host: usize, epoch: u32) {
+        let row = &self.hosts[host];
+        let served = if row.server { self.control.formed } else { self.control.api };
+        if row.unit_epoch != epoch || row.unit_state != UnitState::Activating || !served {
+            return;
+        }
+        self.hosts[host].unit_state = UnitState::Active;
+        self.note(|world| format!("{}: {} active", world.hosts[host].name, world.hosts[host].unit));
+        if self.hosts[host].server && !self.control.api {
+            self.api_comes_up();
+        }
+        self.refresh_kubelet(host);
+    }
+
+    /// A unit or its host went away.
+    pub(super) fn control_changed(&mut self, host: usize) {
+        self.refresh_kubelet(host);
+        if self.hosts[host].server {
+            self.check_quorum();
+            if self.control.api && !self.hosts.iter().any(|row| row.server && row.unit_state == UnitState::Active) {
+                self.api_goes_down();
+            }
+        }
+    }
+
+    fn check_quorum(&mut self) {
+        let servers = self.hosts.iter().filter(|host| host.server).count();
+        let running = (self.hosts.iter())
+            .filter(|host| host.server && host.prepared)
+            .filter(|host| matches!(host.unit_state, UnitState::Active | UnitState::Activating))
+            .count();
+        let quorum = running > servers / 2;
+        if quorum && !self.control.quorum {
+            self.control.quorum = true;
+            let takes = self.draw("quorum", 0, self.control.starts, 3_000, 6_000);
+            self.after(takes, Event::QuorumFormed(self.control.epoch));
+        } else if !quorum && self.control.quorum {
+            self.note(|_| "etcd lost its quorum".to_owned());
+            (self.control.quorum, self.control.formed) = (false, false);
+            self.control.epoch += 1;
+            for host in self.hosts.iter_mut().filter(|host| host.server && host.unit_state == UnitState::Active) {
+                // k3s ends without its store and systemd starts it again; it has little left to prepare.
+                (host.unit_state, host.unit_epoch) = (UnitState::Activating, host.unit_epoch + 1);
+            }
+            if self.control.api {
+                self.api_goes_down();
+            }
+        }
+    }
+
+    pub(super) fn quorum_formed(&mut self, epoch: u32) {
+        if self.control.epoch != epoch || !self.control.quorum {
+            return;
+        }
+        self.control.formed = true;
+        self.note(|_| "etcd has a quorum".to_owned());
+        for host in 0..self.hosts.len() {
+            let row = &self.hosts[host];
+            if row.server && row.prepared && row.unit_state == UnitState::Activating {
+                self.activate(host);
+            }
+        }
+    }
+
+    fn api_comes_up(&mut self) {
+        self.control.starts += 1;
+        (self.control.api, self.control.api_since) = (true, self.now);
+        self.note(|_| "the API answers".to_owned());
+        let wait = self.draw("leader", 0, self.control.starts, LEADER_WAIT.0, LEADER_WAIT.1);
+        self.after(wait, Event::ControllersUp(self.control.epoch));
+        for host in 0..self.hosts.len() {
+            let row = &self.hosts[host];
+            if !row.server && row.prepared && row.unit_state == UnitState::Activating {
+                self.activate(host);
+            }
+            self.refresh_kubelet(host);
+        }
+    }
+
+    fn api_goes_down(&mut self) {
+        (self.control.api, self.control.controllers) = (false, false);
+        self.control.epoch += 1;
+        self.note(|_| "the API is gone".to_owned());
+        for host in 0..self.hosts.len() {
+            self.refresh_kubelet(host);
+        }
+        // A quorum whose last API server stopped forms anew with the next one.
+        if self.control.quorum {
+            self.control.formed = false;
+            let takes = self.draw("quorum", 1, self.control.starts, 3_000, 6_000);
+            self.after(takes, Event::QuorumFormed(self.control.epoch));
+        }
+    }
+
+    pub(super) fn controllers_up(&mut self, epoch: u32) {
+        if self.control.epoch != epoch || !self.control.api {
+            return;
+        }
+        self.control.controllers = true;
+        self.note(|_| "controllers have a leader".to_owned());
+        self.watch_all_nodes();
+        for workload in 0..self.workloads.len() {
+            self.mark_dirty(workload);
+        }
+        self.want_schedule();
+    }
+
+    pub(super) fn api_fault(&mut self, fault: ApiFault) {
+        self.control.fault = Some(fault);
+        self.control.fault_epoch += 1;
+        self.control.hang_since = (fault == ApiFault::StoreHangs).then_some(self.now);
+        self.after(FAULT_LASTS, Event::ApiFaultEnds(self.control.fault_epoch));
+    }
+
+    pub(super) fn api_fault_ends(&mut self, epoch: u32) {
+        if self.control.fault_epoch == epoch {
+            (self.control.fault, self.control.hang_since) = (None, None);
+            self.note(|_| "the API answers as it should".to_owned());
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The things of the world, as data. What the API shows and what is true are different fields.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ananke_core::name::{BootId, Kind, NodeName, ObjectRef, Uid, UnitName};
+use ananke_core::observation::{PodPhase, Taint, Tri, UnitState};
+
+/// Virtual milliseconds since the world began; negative before that.
+pub type Ms = i64;
+
+pub type Words = BTreeMap<Arc<str>, Arc<str>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    Off,
+    Booting,
+    Up,
+}
+
+/// A host: what is true of the machine, whatever the API says.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub name: NodeName,
+    pub server: bool,
+    pub power: Power,
+    /// It does not come up, whatever the mains do.
+    pub never_boots: bool,
+    pub slow_boot: bool,
+    pub boot_id: BootId,
+    pub machine_id: String,
+    pub booted_at: Ms,
+    pub sshd: bool,
+    pub sshd_broken: bool,
+    /// It answers with another key than `known_hosts` has.
+    pub key_changed: bool,
+    /// Its clock minus the true time.
+    pub skew: Ms,
+    pub ups: usize,
+    /// `k3s` or `k3s-agent`.
+    pub unit: UnitName,
+    pub unit_state: UnitState,
+    pub unit_enabled: bool,
+    /// The unit has done its own part of starting and waits for others.
+    pub(crate) prepared: bool,
+    pub(crate) boots: u64,
+    pub(crate) epoch: u32,
+    pub(crate) unit_epoch: u32,
+}
+
+/// A Node object, and its kubelet.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub name: NodeName,
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub server: bool,
+    pub created: Ms,
+    pub ready: Tri,
+    pub reason: &'static str,
+    pub ready_since: Ms,
+    pub boot_id: Option<BootId>,
+    pub unschedulable: bool,
+    pub taints: Vec<Taint>,
+    pub labels: Words,
+    pub annotations: Words,
+    /// Since when the kubelet has renewed its lease without a break; none while it does not.
+    pub alive_since: Option<Ms>,
+    /// The last renewal of a kubelet that does not renew.
+    pub last_renewed: Ms,
+    /// Numbers of the pods bound to it.
+    pub pods: Vec<usize>,
+    pub never_ready: bool,
+    /// No taint keeps DaemonSet pods away.
+    pub(crate) takes_daemons: bool,
+    /// Pods that wait for this node's storage.
+    pub(crate) storage_waiters: Vec<usize>,
+    pub(crate) epoch: u32,
+    pub(crate) watch_epoch: u32,
+    pub(crate) evict_epoch: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Pod {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub workload: usize,
+    pub ordinal: u32,
+    pub node: Option<usize>,
+    pub created: Ms,
+    /// As the API has it.
+    pub phase: PodPhase,
+    pub ready: bool,
+    pub reason: &'static str,
+    pub ready_since: Ms,
+    /// When `deletionTimestamp` was set.
+    pub deleting: Option<Ms>,
+    pub restarts: u32,
+    /// True: its containers run.
+    pub running: bool,
+    /// True: it does its work.
+    pub serving: bool,
+    /// The object is gone.
+    pub gone: bool,
+    pub(crate) epoch: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkloadStatus {
+    pub desired: u32,
+    pub current: u32,
+    pub ready: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub name: Arc<str>,
+    pub uid: Uid,
+    pub min_available: u32,
+}
+
+/// A Deployment (with its one ReplicaSet), StatefulSet or DaemonSet.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub created: Ms,
+    /// `spec.replicas`; not used by DaemonSets.
+    pub replicas: u32,
+    pub generation: i64,
+    pub observed_generation: i64,
+    pub status: WorkloadStatus,
+    /// Its pods have volumes, and need the storage of their node.
+    pub volumes: bool,
+    pub budget: Option<Budget>,
+    pub kustomization: Option<usize>,
+    /// Hash in the names of the ReplicaSet and its pods.
+    pub hash: Arc<str>,
+    /// Workloads that must serve before this one's pods are ready.
+    pub needs: Vec<usize>,
+    pub pods: Vec<usize>,
+    /// True: pods that are ready and serve.
+    pub endpoints: u32,
+    pub crashing: bool,
+    pub(crate) ready_now: u32,
+    pub(crate) waiters: Vec<usize>,
+    pub(crate) start: (Ms, Ms),
+    pub(crate) dirty: bool,
+}
+
+impl Workload {
+    pub fn is_daemon(&self) -> bool {
+        self.object.kind == Kind::DaemonSet
+    }
+
+    /// What the API says is what the spec asks for.
+    pub fn converged(&self) -> bool {
+        self.status.ready >= self.status.desired && self.observed_generation == self.generation
+    }
+}
+
+/// What both Flux kinds have.
+#[derive(Debug, Clone)]
+pub struct FluxObject {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub created: Ms,
+    pub annotations: Words,
+    pub suspended: bool,
+    pub generation: i64,
+    pub observed_generation: i64,
+    pub ready: Tri,
+    pub reason: &'static str,
+    pub message: Arc<str>,
+    pub ready_since: Ms,
+    /// `status.lastHandledReconcileAt`.
+    pub handled_at: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub meta: FluxObject,
+    pub url: Arc<str>,
+    pub branch: Arc<str>,
+    /// `status.artifact.revision`.
+    pub revision: Option<Arc<str>>,
+    pub artifact_updated: Option<Ms>,
+    /// True: the artifact is in the store of the running source-controller.
+    pub stored: bool,
+    pub(crate) failures: u32,
+    pub(crate) epoch: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KustStage {
+    Idle,
+    Applying,
+    Checking,
+}
+
+#[derive(Debug, Clone)]
+pub struct Kustomization {
+    pub meta: FluxObject,
+    pub path: Arc<str>,
+    pub depends_on: Vec<usize>,
+    pub workloads: Vec<usize>,
+    pub applied_revision: Option<Arc<str>>,
+    /// True: when it was last reconciled to the end.
+    pub reconciled_at: Option<Ms>,
+    pub(crate) stage: KustStage,
+    /// A request came while it was at work.
+    pub(crate) again: bool,
+    pub(crate) token: Option<Arc<str>>,
+    pub(crate) runs: u64,
+    pub(crate) epoch: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Ingress {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub created: Ms,
+    pub host: Arc<str>,
+    pub backend: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Namespace {
+    pub name: Arc<str>,
+    pub uid: Uid,
+    pub rv: u64,
+    pub created: Ms,
+}
+
+#[derive(Debug, Clone)]
+pub struct Ups {
+    pub name: Arc<str>,
+    /// Charge in thousandths at `since`.
+    pub(crate) charge: i64,
+    pub(crate) since: Ms,
+    pub(crate) epoch: u32,
+}
+
+/// A change that a client of the API sees.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub rv: u64,
+    pub what: What,
+    pub object: ObjectRef,
+    /// The row of the object in its table (nodes, pods, workloads, kustomizations); a deleted pod is still there.
+    pub row: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// Why the API refuses a write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0} not found")]
+    Missing(String),
+    #[error("the object has been modified: resourceVersion is {found}")]
+    Conflict { found: u64 },
+    #[error("the UID in the precondition is not the UID of the object: {found}")]
+    OtherUid { found: Uid },
+    #[error("cannot evict pod as it would violate the pod's disruption budget {budget}")]
+    Blocked { budget: Arc<str> },
+    #[error("{0}")]
+    Invalid(String),
+}

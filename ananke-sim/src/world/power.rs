@@ -1,0 +1,206 @@
+//! Mains, batteries, and hosts that lose power and boot.
+
+use ananke_core::name::{BootId, NodeName};
+use ananke_core::observation::UnitState;
+
+use super::{Event, Ms, Power, Ups, World, parsed};
+use crate::fault::Fault;
+
+/// A full battery carries its rack this long.
+const BATTERY_LASTS: Ms = 12 * 60_000;
+/// An empty battery is full again after this long on mains.
+const BATTERY_FILLS: Ms = 3 * 3_600_000;
+/// Below this many thousandths a UPS says `LB`.
+const LOW: i64 = 200;
+
+impl World {
+    /// Mains fail. Hosts run on until the battery that feeds them is empty.
+    pub fn power_cut(&mut self) {
+        if !self.mains {
+            return;
+        }
+        self.note(|_| "mains off".to_owned());
+        self.recharge(false);
+        for ups in 0..self.upses.len() {
+            let row = &self.upses[ups];
+            let (left, epoch) = (row.charge * BATTERY_LASTS / 1000, row.epoch);
+            self.after(left, Event::BatteryEmpty(ups, epoch));
+        }
+    }
+
+    /// Mains fail and no battery helps: every host is dark at once.
+    pub fn power_lost(&mut self) {
+        self.power_cut();
+        for ups in self.upses.iter_mut() {
+            (ups.charge, ups.since, ups.epoch) = (0, self.now, ups.epoch + 1);
+        }
+        for host in 0..self.hosts.len() {
+            self.host_down(host);
+        }
+        self.settle();
+    }
+
+    /// Mains are back: hosts that were off boot by themselves.
+    pub fn power_restore(&mut self) {
+        if !self.mains {
+            self.note(|_| "mains on".to_owned());
+            self.recharge(true);
+        }
+        for host in 0..self.hosts.len() {
+            self.boot(host);
+        }
+    }
+
+    pub fn mains(&self) -> bool {
+        self.mains
+    }
+
+    /// Charge in thousandths.
+    pub fn charge(&self, ups: &Ups) -> i64 {
+        let passed = (self.now - ups.since).max(0);
+        let drift = if self.mains { passed * 1000 / BATTERY_FILLS } else { -(passed * 1000 / BATTERY_LASTS) };
+        (ups.charge + drift).clamp(0, 1000)
+    }
+
+    /// `ups.status` as NUT has it.
+    pub fn ups_status(&self, ups: &Ups) -> Vec<&'static str> {
+        let charge = self.charge(ups);
+        let mut words = match (self.mains, charge) {
+            (true, 1000) => vec!["OL"],
+            (true, _) => vec!["OL", "CHRG"],
+            (false, _) => vec!["OB", "DISCHRG"],
+        };
+        if charge < LOW {
+            words.push("LB");
+        }
+        words
+    }
+
+    /// Makes something go wrong. `Err` says what is missing.
+    pub fn inject(&mut self, fault: Fault, node: Option<&NodeName>) -> Result<(), String> {
+        let host = match (fault.needs_node(), node) {
+            (true, None) => return Err(format!("fault {fault} needs a node")),
+            (false, Some(_)) => return Err(format!("fault {fault} takes no node")),
+            (false, None) => 0,
+            (true, Some(name)) => self.node_row(name).ok_or_else(|| format!("there is no node {name}"))?,
+        };
+        self.note(|world| match fault.needs_node() {
+            true => format!("fault {fault} on {}", world.hosts[host].name),
+            false => format!("fault {fault}"),
+        });
+        match fault {
+            Fault::NeverBoots => {
+                self.hosts[host].never_boots = true;
+                self.host_down(host);
+            }
+            Fault::SlowBoot => {
+                self.hosts[host].slow_boot = true;
+                if self.hosts[host].power == Power::Booting {
+                    self.hosts[host].power = Power::Off;
+                    self.boot(host);
+                }
+            }
+            Fault::SshKeyChanged => self.hosts[host].key_changed = true,
+            Fault::SshdDown => (self.hosts[host].sshd_broken, self.hosts[host].sshd) = (true, false),
+            Fault::UnitDisabled => {
+                self.hosts[host].unit_enabled = false;
+                if matches!(self.hosts[host].unit_state, UnitState::Active | UnitState::Activating) {
+                    self.stop_unit(host);
+                }
+            }
+            Fault::NodeNeverReady => self.set_never_ready(host),
+            Fault::Api500 => self.api_fault(super::ApiFault::Answers500),
+            Fault::ApiRefused => self.api_fault(super::ApiFault::Refused),
+            Fault::StoreHang => self.api_fault(super::ApiFault::StoreHangs),
+            Fault::WrongBranch => self.left_on_branch("incident"),
+            Fault::WorkloadCrashloop => self.crash(self.known.crasher),
+        }
+        self.settle();
+        Ok(())
+    }
+
+    pub(super) fn recharge(&mut self, mains: bool) {
+        for row in 0..self.upses.len() {
+            let charge = self.charge(&self.upses[row]);
+            let now = self.now;
+            let ups = &mut self.upses[row];
+            (ups.charge, ups.since, ups.epoch) = (charge, now, ups.epoch + 1);
+        }
+        self.mains = mains;
+    }
+
+    pub(super) fn battery_empty(&mut self, ups: usize, epoch: u32) {
+        if self.upses[ups].epoch != epoch {
+            return;
+        }
+        self.note(|world| format!("battery of {} empty", world.upses[ups].name));
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].ups == ups {
+                self.host_down(host);
+            }
+        }
+    }
+
+    /// Switches a host on, if it is off and can.
+    pub(super) fn boot(&mut self, host: usize) {
+        let row = &self.hosts[host];
+        if row.power != Power::Off || row.never_boots || !self.mains {
+            return;
+        }
+        let (low, high) = match (row.slow_boot, row.server) {
+            (true, _) => (360_000, 540_000),
+            (false, true) => (50_000, 90_000),
+            (false, false) => (40_000, 150_000),
+        };
+        let takes = self.draw("boot", host, row.boots, low, high);
+        let row = &mut self.hosts[host];
+        (row.power, row.epoch) = (Power::Booting, row.epoch + 1);
+        let epoch = row.epoch;
+        self.after(takes, Event::HostUp(host, epoch));
+    }
+
+    pub(super) fn host_up(&mut self, host: usize, epoch: u32) {
+        if self.hosts[host].epoch != epoch {
+            return;
+        }
+        let boots = self.hosts[host].boots + 1;
+        let boot_id = self.boot_id(host, boots);
+        let (sshd, now) = (self.draw("sshd", host, boots, 3_000, 12_000), self.now);
+        let row = &mut self.hosts[host];
+        (row.power, row.boots, row.boot_id, row.booted_at) = (Power::Up, boots, boot_id, now);
+        row.unit_state = UnitState::Inactive;
+        let enabled = row.unit_enabled;
+        self.note(|world| format!("{} up", world.hosts[host].name));
+        self.after(sshd, Event::SshdUp(host, epoch));
+        if enabled {
+            self.start_unit(host);
+        }
+    }
+
+    pub(super) fn sshd_up(&mut self, host: usize, epoch: u32) {
+        let row = &mut self.hosts[host];
+        if row.epoch == epoch && !row.sshd_broken {
+            row.sshd = true;
+        }
+    }
+
+    pub(super) fn boot_id(&self, host: usize, boots: u64) -> BootId {
+        parsed(BootId::parse, &self.rng.uuid("boot-id", host as u64, boots))
+    }
+
+    /// Power is gone: containers, units and sshd with it. The API learns nothing.
+    pub(super) fn host_down(&mut self, host: usize) {
+        let row = &mut self.hosts[host];
+        if row.power == Power::Off {
+            return;
+        }
+        let was_up = row.power == Power::Up;
+        (row.power, row.sshd, row.epoch) = (Power::Off, false, row.epoch + 1);
+        (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Inactive, false, row.unit_epoch + 1);
+        self.note(|world| format!("{} dark", world.hosts[host].name));
+        if was_up {
+            self.containers_die(host);
+            self.control_changed(host);
+        }
+    }
+}

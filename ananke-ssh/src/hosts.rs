@@ -1,0 +1,110 @@
+//! The host ports themselves: a command is run, its answer parsed, its failure put into words.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use ananke_core::engine::Permit;
+use ananke_core::name::{Moment, NodeName, UnitName};
+use ananke_core::observation::HostState;
+use ananke_core::order::HostOrder;
+use ananke_core::port::{Clock, HostActions, HostReads, PortError};
+use async_trait::async_trait;
+
+use crate::command::{Command, Inspection, Refusal, parse_inspection, parse_order};
+use crate::connection::Host;
+use crate::identity::Identity;
+use crate::pool::Pool;
+use crate::settings::SshSettings;
+
+/// Hosts over SSH.
+pub struct SshHosts {
+    pool: Pool,
+    clock: Arc<dyn Clock>,
+}
+
+impl SshHosts {
+    /// Reads the identity; connects nowhere yet. The clock is ours, and the hosts' are compared with it.
+    pub fn new(settings: SshSettings, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
+        let identity = Identity::load(&settings.identity_file)?;
+        Ok(Self { pool: Pool::new(settings, identity), clock })
+    }
+
+    async fn order(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
+        let command = Command::of(order);
+        let output = self.pool.run(node, &command, &|| {}).await?;
+        parse_order(&output).map_err(|refusal| self.refused(node, &command, refusal))
+    }
+
+    fn refused(&self, node: &NodeName, command: &Command, refusal: Refusal) -> PortError {
+        let target = match self.pool.target(node, command) {
+            Ok(target) => target,
+            Err(error) => return error,
+        };
+        let error = Host { node, target }.error(refusal.kind, &command.title(), refusal.found);
+        match refusal.remedy {
+            Some(remedy) => error.with_remedy(remedy.sentence(command, &target.user, node.as_str())),
+            None => error,
+        }
+    }
+}
+
+#[async_trait]
+impl HostReads for SshHosts {
+    async fn inspect(&self, node: &NodeName, unit: &UnitName) -> Result<HostState, PortError> {
+        let command = Command::Inspect(unit.clone());
+        let asked = AtomicI64::new(self.clock.now().as_millis());
+        let output = self.pool.run(node, &command, &|| asked.store(self.clock.now().as_millis(), Ordering::Relaxed)).await?;
+        let answered = self.clock.now();
+        let Inspection { boot_id, machine_id, uptime, time, unit } =
+            parse_inspection(&output).map_err(|refusal| self.refused(node, &command, refusal))?;
+        let clock_skew_millis = skew_millis(Moment::from_millis(asked.into_inner()), answered, time);
+        Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit })
+    }
+}
+
+#[async_trait]
+impl HostActions for SshHosts {
+    async fn perform(&self, node: &NodeName, order: &HostOrder, permit: &Permit) -> Result<(), PortError> {
+        tracing::debug!(%node, ?order, run = %permit.run(), seq = permit.seq(), "performing");
+        self.order(node, order).await
+    }
+}
+
+/// The host's time minus the middle of our request: its error is at most half the exchange.
+fn skew_millis(asked: Moment, answered: Moment, host: Moment) -> i64 {
+    let half = answered.since(asked) / 2;
+    host.as_millis().saturating_sub(asked.plus(half).as_millis())
+}
+
+/// The contract suite proves what reaches a host, and only the engine can make a permit. No release is built with this.
+#[cfg(feature = "contract")]
+impl SshHosts {
+    pub async fn perform_without_permit(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
+        self.order(node, order).await
+    }
+}
+
+impl fmt::Debug for SshHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SshHosts").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_measured_against_the_middle_of_the_exchange() {
+        let at = Moment::from_millis;
+        assert_eq!(skew_millis(at(1_000), at(3_000), at(2_000)), 0);
+        assert_eq!(skew_millis(at(1_000), at(3_000), at(9_500)), 7_500);
+        assert_eq!(
+            skew_millis(at(3_000), at(1_000), at(2_000)),
+            -1_000,
+            "a clock of ours that was set back does not count as an exchange"
+        );
+        assert_eq!(skew_millis(at(0), at(0), at(i64::MIN)), i64::MIN);
+    }
+}

@@ -1,0 +1,387 @@
+//! What any host must answer to ananke-ssh: one contract, held by the served simulator and by a real OpenSSH sshd.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and this one measures real time against a real sshd"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use ananke_core::name::{BootId, Moment, NodeName, UnitName};
+use ananke_core::observation::UnitState;
+use ananke_core::order::HostOrder;
+use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
+use ananke_core::spec::SshTarget;
+use ananke_sim::serve::host_shell::{self, HostCommand, HostFacts, HostModel};
+use ananke_sim::serve::ssh::{ExecReply, HostBackend, Reach, Running, SshServers, keys};
+use ananke_ssh::command::Command;
+use ananke_ssh::{SshHosts, SshSettings};
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_millis(700);
+
+struct WallClock;
+
+#[async_trait]
+impl Clock for WallClock {
+    fn now(&self) -> Moment {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
+    }
+
+    async fn sleep_until(&self, until: Moment) {
+        tokio::time::sleep(until.since(self.now())).await;
+    }
+}
+
+/// One host, and how to reach it.
+struct Site {
+    dir: TempDir,
+    port: u16,
+    user: String,
+    boot_id: String,
+    /// `[127.0.0.1]:PORT KEY`
+    known_line: String,
+}
+
+impl Site {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The adapter with the files that are right.
+    fn hosts(&self) -> SshHosts {
+        let known = format!("{}\n", self.known_line);
+        self.hosts_with("known_hosts", &known, "id")
+    }
+
+    fn hosts_with(&self, known_name: &str, known: &str, identity: &str) -> SshHosts {
+        let file = self.path(known_name);
+        std::fs::write(&file, known).unwrap();
+        hosts_at(self.port, &self.user, &self.path(identity), &file)
+    }
+}
+
+fn hosts_at(port: u16, user: &str, identity: &Path, known: &Path) -> SshHosts {
+    let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: user.to_owned() };
+    let mut settings = SshSettings::new(BTreeMap::from([(node(), target)]), identity.to_owned(), known.to_owned());
+    settings.connect_timeout = Duration::from_secs(10);
+    SshHosts::new(settings, Arc::new(WallClock)).unwrap()
+}
+
+fn node() -> NodeName {
+    NodeName::parse("titan-01").unwrap()
+}
+
+fn unit(name: &str) -> UnitName {
+    UnitName::parse(name).unwrap()
+}
+
+fn remedy(error: &PortError) -> &str {
+    error.remedy.as_deref().unwrap_or("none")
+}
+
+/// The contract. `lines` tells what reached the host so far.
+async fn holds_the_contract(site: &Site, lines: &dyn Fn() -> Vec<String>) {
+    let hosts = site.hosts();
+    let state = hosts.inspect(&node(), &unit("k3s")).await.unwrap();
+    assert_eq!(state.boot_id.as_str(), site.boot_id);
+    assert_eq!(state.unit, UnitState::Active);
+    assert!(state.uptime > Duration::ZERO);
+    assert!(state.clock_skew_millis.abs() < 2_000, "same clock, but a skew of {} ms", state.clock_skew_millis);
+    assert_eq!(hosts.inspect(&node(), &unit("nothing")).await.unwrap().unit, UnitState::NotFound);
+
+    let before = lines().len();
+    hosts.perform_without_permit(&node(), &HostOrder::Start(unit("k3s"))).await.unwrap();
+    hosts.perform_without_permit(&node(), &HostOrder::Stop(unit("k3s"))).await.unwrap();
+    assert_eq!(lines()[before..], ["sudo -n systemctl start --no-block k3s", "sudo -n systemctl stop k3s"]);
+    let error = hosts.perform_without_permit(&node(), &HostOrder::Start(unit("nothing"))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Missing, "{error}");
+
+    let before = lines().len();
+    trusts_no_other_key(site).await;
+    accepts_no_other_user_key(site).await;
+    assert_eq!(lines().len(), before, "nothing runs on a host that is not believed or does not know us");
+}
+
+async fn trusts_no_other_key(site: &Site) {
+    let unknown = site.path("unknown");
+    let error = site.hosts_with("unknown", "# nobody\n", "id").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Untrusted);
+    assert!(error.found.starts_with("host key SHA256:"), "{error}");
+    assert!(error.found.ends_with(&format!("is not in {}", unknown.display())), "{error}");
+    let scan = format!("ssh-keyscan -p {} 127.0.0.1 >> {}", site.port, unknown.display());
+    assert!(remedy(&error).ends_with(&scan), "{}", remedy(&error));
+    assert_eq!(std::fs::read_to_string(&unknown).unwrap(), "# nobody\n", "never trusted on first use");
+
+    let other = keys::public_line(keys::generate().unwrap().public_key()).unwrap();
+    let changed = format!("# one\n\n[127.0.0.1]:{} {other}\n", site.port);
+    let error = site.hosts_with("changed", &changed, "id").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Untrusted);
+    let file = site.path("changed");
+    assert!(error.found.starts_with(&format!("host key changed: line 3 of {} has SHA256:", file.display())), "{error}");
+    assert!(remedy(&error).ends_with(&format!("replace line 3 of {}", file.display())), "{}", remedy(&error));
+}
+
+async fn accepts_no_other_user_key(site: &Site) {
+    keys::write(&site.path("stranger"), &keys::generate().unwrap()).unwrap();
+    let known = format!("{}\n", site.known_line);
+    let error = site.hosts_with("known_hosts", &known, "stranger").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+    assert!(remedy(&error).contains("ssh-copy-id -i "), "{}", remedy(&error));
+}
+
+// ---- the served simulator ----
+
+/// One host whose state the test sets.
+struct OneHost {
+    unit: Mutex<UnitState>,
+    reach: Mutex<Reach>,
+    key: AtomicU32,
+}
+
+impl OneHost {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { unit: Mutex::new(UnitState::Active), reach: Mutex::new(Reach::Answer), key: AtomicU32::new(0) })
+    }
+}
+
+struct Facts<'a>(&'a OneHost);
+
+impl HostModel for Facts<'_> {
+    fn facts(&self) -> HostFacts {
+        HostFacts {
+            boot_id: BootId::parse("0f1e2d3c-0000-4000-8000-00000000002a").unwrap(),
+            machine_id: "5d41402abc4b2a76b9719d911017c592".to_owned(),
+            uptime: Duration::from_secs(90),
+            time: WallClock.now(),
+        }
+    }
+    fn unit(&self, unit: &UnitName) -> UnitState {
+        if unit.as_str() == "k3s" { *self.0.unit.lock().unwrap() } else { UnitState::NotFound }
+    }
+    fn start(&mut self, _: &UnitName) {
+        *self.0.unit.lock().unwrap() = UnitState::Activating;
+    }
+    fn stop(&mut self, _: &UnitName) {
+        *self.0.unit.lock().unwrap() = UnitState::Inactive;
+    }
+}
+
+#[async_trait]
+impl HostBackend for OneHost {
+    fn reach(&self, _: &NodeName) -> Reach {
+        *self.reach.lock().unwrap()
+    }
+    fn host_key_generation(&self, _: &NodeName) -> u32 {
+        self.key.load(Ordering::SeqCst)
+    }
+    async fn exec(&self, _: &NodeName, line: &str) -> ExecReply {
+        host_shell::run(line, &mut Facts(self))
+    }
+}
+
+async fn served(host: Arc<OneHost>) -> (Site, Running) {
+    let dir = TempDir::new().unwrap();
+    let key = keys::generate().unwrap();
+    keys::write(&dir.path().join("id"), &key).unwrap();
+    let running = SshServers::start(&[node()], host, key.public_key()).await.unwrap();
+    let site = Site {
+        dir,
+        port: running.ports[&node()],
+        user: "ops".to_owned(),
+        boot_id: "0f1e2d3c-0000-4000-8000-00000000002a".to_owned(),
+        known_line: running.known_hosts[0].clone(),
+    };
+    (site, running)
+}
+
+#[tokio::test]
+async fn the_served_simulator_holds_the_contract() {
+    let (site, running) = served(OneHost::new()).await;
+    let lines = || running.requests().into_iter().map(|(_, line)| line).collect();
+    holds_the_contract(&site, &lines).await;
+}
+
+#[test]
+fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
+    let unit = unit("k3s-agent.service");
+    assert_eq!(host_shell::parse(&Command::Inspect(unit.clone()).line()), Some(HostCommand::Inspect(unit.clone())));
+    assert_eq!(host_shell::parse(&Command::Start(unit.clone()).line()), Some(HostCommand::Start(unit.clone())));
+    assert_eq!(host_shell::parse(&Command::Stop(unit.clone()).line()), Some(HostCommand::Stop(unit)));
+}
+
+#[tokio::test]
+async fn a_dark_host_ends_within_the_deadline_and_answers_when_it_is_back() {
+    let host = OneHost::new();
+    let (site, _running) = served(Arc::clone(&host)).await;
+    let known = site.path("known_hosts");
+    std::fs::write(&known, format!("{}\n", site.known_line)).unwrap();
+    let target = SshTarget { host: "127.0.0.1".to_owned(), port: site.port, user: site.user.clone() };
+    let mut settings = SshSettings::new(BTreeMap::from([(node(), target)]), site.path("id"), known);
+    settings.connect_timeout = DEADLINE;
+    *host.reach.lock().unwrap() = Reach::Dark;
+    let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
+    let began = Instant::now();
+    let error = hosts.inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert!(began.elapsed() < DEADLINE * 4, "it took {:?}", began.elapsed());
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert_eq!(error.found, "the port accepted, but the key exchange did not end within 0.7 s");
+
+    *host.reach.lock().unwrap() = Reach::Refuse;
+    let error = hosts.inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+
+    *host.reach.lock().unwrap() = Reach::Answer;
+    let site_hosts = site.hosts();
+    site_hosts.inspect(&node(), &unit("k3s")).await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_share_one_connection_which_ends_with_the_host_key_it_was_made_under() {
+    let host = OneHost::new();
+    let (site, _running) = served(Arc::clone(&host)).await;
+    let hosts = site.hosts();
+    let k3s = unit("k3s");
+    hosts.inspect(&node(), &k3s).await.unwrap();
+    // A connection that is kept needs no key that could be refused.
+    std::fs::write(site.path("known_hosts"), "").unwrap();
+    let node = node();
+    let (one, two) = tokio::join!(hosts.inspect(&node, &k3s), hosts.inspect(&node, &k3s));
+    assert_eq!((one.unwrap().unit, two.unwrap().unit), (UnitState::Active, UnitState::Active));
+
+    std::fs::write(site.path("known_hosts"), format!("{}\n", site.known_line)).unwrap();
+    host.key.store(1, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        match hosts.inspect(&node, &k3s).await {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < until, "the changed key was never noticed"),
+        }
+    };
+    assert_eq!(error.kind, ErrorKind::Untrusted, "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_accepts_and_never_speaks_ends_within_the_deadline() {
+    let dir = TempDir::new().unwrap();
+    keys::write(&dir.path().join("id"), &keys::generate().unwrap()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = SshTarget { host: "127.0.0.1".to_owned(), port: silent.local_addr().unwrap().port(), user: "ops".to_owned() };
+    let mut settings =
+        SshSettings::new(BTreeMap::from([(node(), target)]), dir.path().join("id"), dir.path().join("known_hosts"));
+    settings.connect_timeout = DEADLINE;
+    let began = Instant::now();
+    let error = SshHosts::new(settings, Arc::new(WallClock)).unwrap().inspect(&node(), &unit("k3s")).await.unwrap_err();
+    assert!(began.elapsed() < DEADLINE * 4, "it took {:?}", began.elapsed());
+    assert_eq!(error.tried, "connect");
+    assert_eq!(error.found, "the port accepted, but the key exchange did not end within 0.7 s");
+}
+
+// ---- OpenSSH ----
+
+/// sshd as the user of the test; it ends with this.
+struct Sshd(Child);
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+const SYSTEMCTL: &str = r#"#!/bin/sh
+for unit; do :; done
+case "$1 $unit" in
+    "show nothing") printf 'LoadState=not-found\nActiveState=inactive\n' ;;
+    show*) printf 'LoadState=loaded\nActiveState=active\n' ;;
+    *nothing) echo "Failed to start $unit.service: Unit $unit.service not found." >&2; exit 5 ;;
+esac
+"#;
+
+fn executable(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+fn printed(program: &str, argument: &str) -> String {
+    String::from_utf8(Process::new(program).arg(argument).output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+fn sshd() -> Option<(Site, Sshd)> {
+    let program = Path::new("/usr/sbin/sshd");
+    if !program.exists() {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "openssh-server is missing, and CI must not skip this");
+        println!("skipped: install openssh-server");
+        return None;
+    }
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (user_key, host_key) = (keys::generate().unwrap(), keys::generate().unwrap());
+    keys::write(&path("id"), &user_key).unwrap();
+    keys::write(&path("host_key"), &host_key).unwrap();
+    std::fs::write(path("authorized_keys"), keys::public_line(user_key.public_key()).unwrap()).unwrap();
+    std::fs::create_dir(path("bin")).unwrap();
+    executable(&path("bin/systemctl"), SYSTEMCTL);
+    let place = dir.path().display();
+    executable(
+        &path("bin/sudo"),
+        &format!("#!/bin/sh\nprintf '[%s]' \"$@\" >> {place}/argv\necho >> {place}/argv\nshift\nexec \"$@\"\n"),
+    );
+    // Greetings as login scripts print them, without an end of line.
+    let wrapper = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >> {place}/lines\nPATH={place}/bin:$PATH\nexport PATH\n\
+         printf 'Welcome!\\nananke: 3 updates=pending'\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n"
+    );
+    executable(&path("wrapper"), &wrapper);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {place}/host_key\nAuthorizedKeysFile {place}/authorized_keys\nPidFile none\n\
+         StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nForceCommand {place}/wrapper\n"
+    );
+    std::fs::write(path("sshd_config"), config).unwrap();
+    if printed("id", "-u") == "0" {
+        std::fs::create_dir_all("/run/sshd").unwrap();
+    }
+    let mut child =
+        Process::new(program).args(["-D", "-e", "-f"]).arg(path("sshd_config")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let child = Sshd(child);
+    let ready = said.by_ref().map_while(Result::ok).find(|line| line.contains("Server listening"));
+    assert!(ready.is_some(), "sshd did not start");
+    // Read on, so that sshd never waits for its log.
+    std::thread::spawn(move || said.for_each(drop));
+    let site = Site {
+        port,
+        user: printed("id", "-un"),
+        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned(),
+        known_line: format!("[127.0.0.1]:{port} {}", keys::public_line(host_key.public_key()).unwrap()),
+        dir,
+    };
+    Some((site, child))
+}
+
+#[tokio::test]
+async fn openssh_holds_the_contract() {
+    let Some((site, _sshd)) = sshd() else { return };
+    let read = |name: &str| -> Vec<String> {
+        std::fs::read_to_string(site.path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    holds_the_contract(&site, &|| read("lines")).await;
+    assert_eq!(
+        read("argv"),
+        ["[-n][systemctl][start][--no-block][k3s]", "[-n][systemctl][stop][k3s]", "[-n][systemctl][start][--no-block][nothing]"]
+    );
+}

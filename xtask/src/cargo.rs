@@ -1,0 +1,76 @@
+//! Running commands at the root of the workspace.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// One command line, with what it needs of the environment.
+pub(crate) struct Run<'a> {
+    program: &'a str,
+    args: &'a [&'a str],
+    env: &'a [(&'a str, &'a str)],
+}
+
+/// The cargo that runs this task, so that both use one toolchain.
+pub(crate) fn cargo<'a>(args: &'a [&'a str]) -> Run<'a> {
+    Run { program: "cargo", args, env: &[] }
+}
+
+pub(crate) fn program<'a>(program: &'a str, args: &'a [&'a str]) -> Run<'a> {
+    Run { program, args, env: &[] }
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn env(self, env: &'a [(&'a str, &'a str)]) -> Self {
+        Self { env, ..self }
+    }
+
+    /// Its output goes where ours goes.
+    pub(crate) fn status(&self) -> Result<(), String> {
+        println!("$ {}", self.line());
+        let status = self.command().status().map_err(|error| format!("cannot run {}: {error}", self.line()))?;
+        if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.line())) }
+    }
+
+    /// Its standard output as text; what it says on standard error is shown.
+    pub(crate) fn output(&self) -> Result<String, String> {
+        println!("$ {}", self.line());
+        let output = self.command().stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("cannot run {}: {error}", self.line()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            Ok(text)
+        } else {
+            print!("{text}");
+            Err(format!("{} ended with {}", self.line(), output.status))
+        }
+    }
+
+    /// Whether it can be run at all, without a word.
+    pub(crate) fn works(&self) -> bool {
+        self.command().stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match (self.program, std::env::var_os("CARGO")) {
+            ("cargo", Some(cargo)) => Command::new(cargo),
+            _ => Command::new(self.program),
+        };
+        command.args(self.args).envs(self.env.iter().copied()).current_dir(root());
+        command
+    }
+
+    fn line(&self) -> String {
+        let env = self.env.iter().map(|(key, value)| format!("{key}='{value}'"));
+        env.chain([self.program.to_owned()]).chain(self.args.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// In CI nothing may be left out for want of a tool.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true" || value == "1")
+}
