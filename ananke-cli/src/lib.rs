@@ -1,6 +1,12 @@
-//! The parts of the `ananke` command that stand by themselves: config, state directory, exit codes.
+//! The `ananke` command, as a library: config, state directory, host adapters, commands and what they print.
 
+pub mod args;
+mod clock;
+pub mod commands;
 pub mod config;
 pub mod exit;
+mod live;
 pub mod probe;
+mod render;
 pub mod state;
+mod wire;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{Moment, NodeName};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::api::store::ObjectStore;
+use super::api::store::{ObjectStore, State};
 use super::api::tls::{self, TlsError};
 use super::cluster::Cluster;
 use super::hosts::Hosts;
@@ -134,6 +134,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     tasks.spawn(ended(control::run(control, cluster.clone()), "the control socket", cluster.clone()));
     tasks.spawn(keep_time(cluster.clone()));
 
+    answers(&cluster, addresses.api).await.map_err(io("wait for", Path::new("the API")))?;
     let config = cluster.act(|world| site::config(world, &addresses, options.speed));
     let key_path = dir.join("id_ed25519");
     ssh::keys::write(&key_path, &client_key).map_err(io("write", &key_path))?;
@@ -150,6 +151,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     Ok(Served { dir, cluster, _tasks: tasks, ssh: KeptSsh(ssh) })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a served world lives in real time")]
 fn world(options: &UpOptions) -> Result<World, ServeError> {
     let known = || Scenario::all().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
     let mut scenario = Scenario::named(&options.scenario)
@@ -184,6 +186,20 @@ async fn claim(dir: &Path) -> Result<UnixListener, ServeError> {
         }
     }
     UnixListener::bind(&path).map_err(|source| ServeError::Io { tried: "open the control socket", on: path, source })
+}
+
+/// Waits until the API takes connections, if the world lets it: a client that saw `ready` must not be refused by us.
+async fn answers(cluster: &Cluster, api: std::net::SocketAddr) -> io::Result<()> {
+    let mut tries = 400;
+    while cluster.ticks().borrow().state != State::Refused {
+        match TcpStream::connect(api).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => tries -= 1,
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 async fn keep_time(cluster: Arc<Cluster>) {

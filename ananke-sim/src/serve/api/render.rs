@@ -53,13 +53,11 @@ pub fn list(page: &Page<'_>, form: Form, now: i64) -> Value {
 
 /// Items of built-in kinds do not repeat their type.
 fn item(kind: &Kind, object: &Value) -> Value {
-    match object {
-        Value::Object(map) if !kind.is_custom() => {
-            let kept = map.iter().filter(|(field, _)| !matches!(field.as_str(), "kind" | "apiVersion"));
-            Value::Object(kept.map(|(field, value)| (field.clone(), value.clone())).collect())
-        }
-        _ => object.clone(),
-    }
+    let Some(map) = object.as_object().filter(|_| !kind.is_custom()) else {
+        return object.clone();
+    };
+    let kept = map.iter().filter(|(field, _)| !matches!(field.as_str(), "kind" | "apiVersion"));
+    Value::Object(kept.map(|(field, value)| (field.clone(), value.clone())).collect())
 }
 
 /// `namespace/name` of an object, or its name: what continue tokens point at.

@@ -51,7 +51,13 @@ fn labels(pod: &Pod, workload: &Workload) -> Value {
         Kind::Deployment => json!({"app": app, "pod-template-hash": workload.hash}),
         Kind::StatefulSet => json!({"app": app, "apps.kubernetes.io/pod-index": pod.ordinal.to_string(),
             "statefulset.kubernetes.io/pod-name": pod.object.name, "controller-revision-hash": format!("{app}-{}", workload.hash)}),
-        _ => json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"}),
+        Kind::DaemonSet
+        | Kind::Node
+        | Kind::Namespace
+        | Kind::Pod
+        | Kind::Ingress
+        | Kind::GitRepository
+        | Kind::Kustomization => json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"}),
     }
 }
 

@@ -64,7 +64,13 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
     let (spec, status) = match workload.object.kind {
         Kind::DaemonSet => daemon_set(workload),
         Kind::StatefulSet => stateful_set(workload),
-        _ => deployment(world, workload),
+        Kind::Deployment
+        | Kind::Node
+        | Kind::Namespace
+        | Kind::Pod
+        | Kind::Ingress
+        | Kind::GitRepository
+        | Kind::Kustomization => deployment(world, workload),
     };
     object(key, metadata, spec, Some(status))
 }

@@ -1,0 +1,276 @@
+//! Flags and subcommands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// Brings a Kubernetes cluster back on its feet after power trouble, from a host outside it.
+///
+/// Exit codes: 0 done, 1 internal error, 2 usage or config, 3 a gate did not pass in time, 4 a person is needed,
+/// 5 refused by a guard, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "ananke", version, max_term_width = 110)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look once at every gate: what is down, and why. Changes nothing.
+    Status(Status),
+    /// Walk the start-up gates. Without --execute nothing is changed: it says what it would do.
+    Startup(Startup),
+    /// Walk the shutdown phases. Without --execute nothing is changed: it says what it would do.
+    Shutdown(Shutdown),
+    /// Recover a simulated cluster on virtual time; needs no cluster.
+    Drill(Drill),
+    /// Serve a simulated cluster on loopback sockets, and act on it.
+    #[command(subcommand)]
+    Sim(Sim),
+    /// Check or explain the config.
+    #[command(subcommand)]
+    Config(Config),
+    /// Read or clear what was last wanted of the cluster.
+    #[command(subcommand)]
+    Intent(Intent),
+}
+
+#[derive(Debug, Clone, Group)]
+pub struct WithConfig {
+    /// Config file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ananke/ananke.yaml")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Clone, Group)]
+pub struct Output {
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Group)]
+pub struct Status {
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Group)]
+pub struct Startup {
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+    /// Act. Without it, this is a dry run.
+    #[arg(long)]
+    pub execute: bool,
+    /// Put the Flux source on this branch.
+    #[arg(long, value_name = "BRANCH")]
+    pub force_flux_branch: Option<String>,
+    /// Start although a UPS is on battery or not charged.
+    #[arg(long)]
+    pub allow_on_battery: bool,
+    /// Start although this host is configured as a peer.
+    #[arg(long)]
+    pub allow_peer_startup: bool,
+    /// Judge and repair this gate alone, behind the guards.
+    #[arg(long, value_name = "GATE", conflicts_with = "until")]
+    pub only: Option<String>,
+    /// Stop when this gate has passed.
+    #[arg(long, value_name = "GATE")]
+    pub until: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub struct Shutdown {
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+    /// Act. Without it, this is a dry run.
+    #[arg(long)]
+    pub execute: bool,
+    /// Why, for the intent and the report.
+    #[arg(long, default_value = "operator request")]
+    pub reason: String,
+    /// What is stopped.
+    #[arg(long, value_enum, default_value_t = Mode::ClusterOnly)]
+    pub mode: Mode,
+    /// Neither cordon nor drain: stop the nodes as they are.
+    #[arg(long)]
+    pub skip_drain: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// k3s on every node; the hosts stay on.
+    ClusterOnly,
+}
+
+#[derive(Debug, Group)]
+pub struct Drill {
+    #[command(flatten)]
+    pub output: Output,
+    /// Where the world begins.
+    #[arg(long, default_value = "power-loss")]
+    pub scenario: String,
+    /// The one source of chance: the same seed is the same drill.
+    #[arg(long, default_value_t = 1, conflicts_with = "seeds")]
+    pub seed: u64,
+    /// Many drills: A..B, B left out.
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    pub seeds: Option<std::ops::Range<u64>>,
+    /// Nodes of the cluster; three of them are servers.
+    #[arg(long)]
+    pub nodes: Option<usize>,
+    /// Trouble from the beginning, as `ananke sim faults` lists it; may be repeated.
+    #[arg(long, value_name = "FAULT[=NODE]")]
+    pub inject: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// Serve a simulated cluster until interrupted: Kubernetes API, SSH, HTTP.
+    Up {
+        /// Directory for kubeconfig, keys, known_hosts and ananke.yaml; the file `ready` in it appears when all answers.
+        #[arg(long)]
+        dir: PathBuf,
+        #[arg(long, default_value = "power-loss")]
+        scenario: String,
+        #[arg(long)]
+        nodes: Option<usize>,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Simulated seconds in a second.
+        #[arg(long, default_value_t = 1)]
+        speed: u32,
+    },
+    /// Cut or restore mains.
+    Power {
+        #[arg(value_enum)]
+        what: Power,
+        #[arg(long)]
+        dir: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make something go wrong.
+    Inject {
+        /// As `ananke sim faults` lists it.
+        fault: String,
+        #[arg(long)]
+        dir: PathBuf,
+        /// Where; for faults of one node.
+        #[arg(long)]
+        node: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List what can be injected, and the scenarios.
+    Faults {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What is true of the simulated cluster, whatever its API says.
+    Truth {
+        #[arg(long)]
+        dir: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Power {
+    /// Mains fail; the UPSes carry the hosts for a while.
+    Cut,
+    Restore,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Read the config as a run would, and say what is wrong with it.
+    Check {
+        #[command(flatten)]
+        config: WithConfig,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print every key with its default.
+    Reference,
+    /// Print the sudoers lines that the SSH user needs on the nodes: these commands and no others.
+    Sudoers {
+        #[command(flatten)]
+        config: WithConfig,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Intent {
+    Show {
+        #[command(flatten)]
+        config: WithConfig,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Forget it: a start-up is allowed again.
+    Clear {
+        #[command(flatten)]
+        config: WithConfig,
+    },
+}
+
+/// Help and version are success, everything else that clap refuses is a usage error.
+pub fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        // Nothing is left to be told if the terminal is gone.
+        error.print().unwrap_or_default();
+        code.into()
+    })
+}
+
+fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parsed {
+        Some((a, b)) if a < b => Ok(a..b),
+        Some(_) | None => Err(format!("expected A..B with A below B, e.g. 0..200; found {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Args::command().debug_assert();
+        assert_eq!(seeds("0..200"), Ok(0..200));
+        assert!(seeds("5..5").is_err() && seeds("x..1").is_err() && seeds("7").is_err());
+    }
+
+    #[test]
+    fn the_daily_commands_work_to_the_letter() {
+        for line in [
+            "ananke status --config /etc/ananke/ananke.yaml",
+            "ananke startup --config /etc/ananke/ananke.yaml --execute --force-flux-branch main",
+            "ananke shutdown --config /etc/ananke/ananke.yaml --execute --reason graceful-maintenance --mode cluster-only",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! One file a command; here is only what they share.
+
+mod config;
+mod drill;
+mod intent;
+mod sim;
+mod walk;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::args::{Args, Command, Format};
+use crate::exit::Exit;
+use crate::wire::Failure;
+
+/// Runs a command to its exit code. Errors go to standard error, as one line and what to do.
+pub fn run(args: Args) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Exit::Internal, &format!("start the runtime: {error}")),
+    };
+    let result = match args.command {
+        Command::Drill(args) => drill::run(&args),
+        Command::Config(args) => config::run(args),
+        Command::Status(args) => runtime.block_on(walk::status(args)),
+        Command::Startup(args) => runtime.block_on(walk::startup(args)),
+        Command::Shutdown(args) => runtime.block_on(walk::shutdown(args)),
+        Command::Sim(args) => runtime.block_on(sim::run(args)),
+        Command::Intent(args) => runtime.block_on(intent::run(args)),
+    };
+    // What a worker thread still does (a name look-up) is not waited for.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|failure| {
+        let exit = match &failure {
+            Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
+            Failure::Port(error) if error.kind == ananke_core::port::ErrorKind::Invalid => Exit::Usage,
+            Failure::Port(_) => Exit::Internal,
+            Failure::Lock(crate::state::lock::LockError::Held { .. }) => Exit::Refused,
+            Failure::Lock(crate::state::lock::LockError::Failed(_)) => Exit::Internal,
+        };
+        let remedy = match &failure {
+            Failure::Port(error) => error.remedy.as_ref().map(|remedy| format!("\n  {remedy}")).unwrap_or_default(),
+            Failure::Config(_) | Failure::Usage(_) | Failure::Lock(_) => String::new(),
+        };
+        fail(exit, &format!("{failure}{remedy}"))
+    })
+}
+
+fn fail(exit: Exit, text: &str) -> Exit {
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "ananke: {text}").unwrap_or_default();
+    exit
+}
+
+/// Prints `value` as JSON, or `text` of it. A closed pipe is not an error.
+fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    let mut shown = match format {
+        Format::Text => text(value),
+        Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Usage(format!("write JSON: {error}")))?,
+    };
+    if !shown.ends_with('\n') {
+        shown.push('\n');
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(shown.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+    Ok(())
+}

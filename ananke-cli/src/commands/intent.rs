@@ -1,0 +1,32 @@
+//! `intent`: what was last wanted of the cluster.
+
+use ananke_core::port::StateReads;
+
+use super::print;
+use crate::args::{Format, Intent};
+use crate::config::Overrides;
+use crate::exit::Exit;
+use crate::state::StateDir;
+use crate::wire::{self, Failure};
+
+pub(super) async fn run(args: Intent) -> Result<Exit, Failure> {
+    match args {
+        Intent::Show { config, output } => {
+            let loaded = wire::load(&config.config, &Overrides::default())?;
+            let intent = StateDir::open_read_only(&loaded.state_dir)?.intent().await?;
+            print(output.output, &intent, |intent| match intent {
+                None => "nothing is recorded: the cluster may start".to_owned(),
+                Some(intent) => format!("{:?} since {}: {} ({})", intent.state, intent.at, intent.reason, intent.run),
+            })?;
+        }
+        Intent::Clear { config } => {
+            let loaded = wire::load(&config.config, &Overrides::default())?;
+            let aside = StateDir::open(&loaded.state_dir)?.clear_intent()?;
+            print(Format::Text, &(), |()| match aside {
+                None => "cleared: the cluster may start".to_owned(),
+                Some(file) => format!("cleared: the cluster may start; what stood there is in {}", file.display()),
+            })?;
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,158 @@
+//! `status`, `startup` and `shutdown`: the same engine, with or without hands.
+
+use ananke_core::engine::walk::{Plan, Walk};
+use ananke_core::engine::{self, News};
+use ananke_core::name::Moment;
+use ananke_core::port::{Clock, StateReads};
+use ananke_core::report::{Command, Outcome, Report};
+use ananke_core::verdict::GateId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::print;
+use crate::args::{self, Format};
+use crate::config::{Loaded, Overrides};
+use crate::exit::Exit;
+use crate::live::Live;
+use crate::render;
+use crate::state::StateDir;
+use crate::state::lock::{LockError, RunLock};
+use crate::wire::{self, Adapters, Failure};
+
+pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
+    let loaded = load(&args.config.config, &Overrides::default())?;
+    let adapters = Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?;
+    let intent = adapters.state.intent().await.unwrap_or_default();
+    let walk = engine::status(loaded.spec, adapters.clock.now(), intent.as_ref());
+    let report = look(walk, &adapters).await;
+    show(args.output.output, &report)?;
+    Ok(report.outcome.into())
+}
+
+pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
+    let overrides = Overrides {
+        allow_on_battery: args.allow_on_battery,
+        allow_peer_startup: args.allow_peer_startup,
+        force_flux_branch: args.force_flux_branch.clone(),
+        ..Overrides::default()
+    };
+    let plan = narrowed(engine::startup_plan(), args.only.as_deref(), args.until.as_deref())?;
+    let loaded = load(&args.config.config, &overrides)?;
+    let state = open(&loaded, args.execute)?;
+    let adapters = Adapters::new(&loaded, state).await?;
+    let now = adapters.clock.now();
+    let lock = if args.execute { Some(RunLock::acquire(&adapters.state, Command::Startup, now)?) } else { None };
+    let (left, left_note) = readable(adapters.state.progress().await, "the progress of the run before it");
+    let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
+    let mut walk = engine::startup(plan, loaded.spec, now, left, intent.as_ref());
+    walk.notes.extend(left_note.into_iter().chain(intent_note));
+    finish(walk, &adapters, args.execute, args.output.output, lock).await
+}
+
+pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
+    let args::Mode::ClusterOnly = args.mode;
+    let loaded = load(&args.config.config, &Overrides { skip_drain: args.skip_drain, ..Overrides::default() })?;
+    let adapters = Adapters::new(&loaded, open(&loaded, args.execute)?).await?;
+    let now = adapters.clock.now();
+    // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
+    let lock = match args.execute.then(|| RunLock::acquire(&adapters.state, Command::Shutdown, now)).transpose() {
+        Ok(lock) => lock,
+        Err(LockError::Held { holder: Some(holder), .. }) if holder.command == Command::Startup => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (left, note) = readable(adapters.state.shutdown_progress(), "the progress of the run before it");
+    let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left);
+    walk.notes.extend(note);
+    finish(walk, &adapters, args.execute, args.output.output, lock).await
+}
+
+fn load(path: &std::path::Path, overrides: &Overrides) -> Result<Loaded, Failure> {
+    Ok(wire::load(path, overrides)?)
+}
+
+fn open(loaded: &Loaded, execute: bool) -> Result<StateDir, Failure> {
+    Ok(if execute { StateDir::open(&loaded.state_dir)? } else { StateDir::open_read_only(&loaded.state_dir)? })
+}
+
+/// What cannot be read is noted and treated as not there; the gates judge by themselves what must be readable.
+fn readable<T: Default>(read: Result<T, ananke_core::port::PortError>, what: &str) -> (T, Option<String>) {
+    match read {
+        Ok(value) => (value, None),
+        Err(error) => (T::default(), Some(format!("{what} cannot be read: {error}"))),
+    }
+}
+
+fn narrowed(plan: Plan, only: Option<&str>, until: Option<&str>) -> Result<Plan, Failure> {
+    let gate = |text: &str| -> Result<GateId, Failure> {
+        let known = || plan.rows.iter().map(|row| row.id.id()).collect::<Vec<_>>().join(", ");
+        let found = plan.rows.iter().map(|row| row.id).find(|id| id.id() == text);
+        found.ok_or_else(|| Failure::Usage(format!("there is no start-up gate {text:?}; there are {}", known())))
+    };
+    match (only, until) {
+        (Some(only), _) => gate(only).map(|id| plan.clone().only(id)),
+        (None, Some(until)) => gate(until).map(|id| plan.clone().until(id)),
+        (None, None) => Ok(plan),
+    }
+}
+
+async fn finish(walk: Walk, adapters: &Adapters, execute: bool, format: Format, lock: Option<RunLock>) -> Result<Exit, Failure> {
+    if !execute {
+        let report = look(walk, adapters).await;
+        show(format, &report)?;
+        // A dry run has done what it was asked for, unless a person or a guard already stands in the way.
+        return Ok(match report.outcome {
+            Outcome::Failed => Exit::Done,
+            outcome => outcome.into(),
+        });
+    }
+    let mut live = Live::new();
+    let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| live.tell(walk, now, news);
+    let (report, _) = engine::execute(walk, adapters.reads(), adapters.hands(), interrupted()?, &mut observer).await;
+    drop(lock);
+    show(format, &report)?;
+    Ok(report.outcome.into())
+}
+
+async fn look(walk: Walk, adapters: &Adapters) -> Report {
+    let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+    let (mut report, _) = engine::look(walk, adapters.reads(), &mut silent).await;
+    report.notes.extend(adapters.state.take_notices());
+    report
+}
+
+fn show(format: Format, report: &Report) -> Result<(), Failure> {
+    print(format, report, render::report)
+}
+
+/// Comes with the first Ctrl-C or SIGTERM.
+fn interrupted() -> Result<BoxFuture<'static, ()>, Failure> {
+    let failed = |error: std::io::Error| Failure::Usage(format!("listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        futures::future::select(std::pin::pin!(interrupt.recv()), std::pin::pin!(terminate.recv())).await;
+    }
+    .boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_can_be_cut_short_and_a_wrong_gate_is_named() {
+        let ids = |plan: Plan| plan.rows.iter().map(|row| row.id.id()).collect::<Vec<_>>().join(" ");
+        let cut = |only, until| narrowed(engine::startup_plan(), only, until).map(ids);
+        assert_eq!(cut(None, Some("nodes-ready")).unwrap(), "guards inventory control-plane nodes-ready");
+        assert_eq!(cut(Some("ingress"), None).unwrap(), "guards ingress");
+        assert!(cut(None, Some("drained")).unwrap_err().to_string().starts_with("there is no start-up gate \"drained\"; there are guards"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let error = ananke_core::port::PortError::new(ananke_core::port::ErrorKind::Invalid, "read", "a file", "torn");
+        let (left, note) = readable::<Option<ananke_core::report::Progress>>(Err(error), "the progress");
+        assert_eq!((left, note.as_deref()), (None, Some("the progress cannot be read: read on a file: torn")));
+    }
+}

@@ -1,0 +1,92 @@
+//! What a long run shows while it runs: on a terminal the gates in place, elsewhere one plain line for each event.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use ananke_core::engine::News;
+use ananke_core::engine::walk::Walk;
+use ananke_core::name::{Moment, human};
+use ananke_core::report::GateStatus;
+use ananke_sim::drill::status_word;
+
+use crate::render::clip;
+
+/// The screen is drawn again at most this often.
+const FRAME: Duration = Duration::from_millis(250);
+
+pub(crate) struct Live {
+    terminal: bool,
+    /// Lines drawn last time, to be drawn over.
+    drawn: usize,
+    last: Option<Moment>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), drawn: 0, last: None }
+    }
+
+    pub(crate) fn tell(&mut self, walk: &Walk, now: Moment, news: &News<'_>) {
+        match news {
+            News::Tick => self.draw(walk, now),
+            News::Gate(_) if self.terminal => {}
+            News::Gate(change) => {
+                self.say(walk, now, &format!("{:<17} {:<8} {}", change.gate, status_word(change.status), change.text));
+            }
+            News::Acting(action) => self.say(walk, now, &format!("{:<17} {} ({})", "do", action.order, action.why)),
+            News::Acted { order, error: Some(error) } => self.say(walk, now, &format!("{:<17} {order}: {error}", "failed")),
+            News::Acted { error: None, .. } => {}
+        }
+    }
+
+    /// A line that stays.
+    fn say(&mut self, walk: &Walk, now: Moment, text: &str) {
+        self.wipe();
+        let text = if self.terminal { clip(text, width().saturating_sub(10)) } else { text.to_owned() };
+        put(&format!("{:>7}  {text}\n", human(now.since(walk.started))));
+        if self.terminal {
+            self.last = None;
+            self.draw(walk, now);
+        }
+    }
+
+    fn draw(&mut self, walk: &Walk, now: Moment) {
+        if !self.terminal || self.last.is_some_and(|last| now.since(last) < FRAME) && walk.outcome.is_none() {
+            return;
+        }
+        self.wipe();
+        self.last = Some(now);
+        if walk.outcome.is_some() {
+            return;
+        }
+        let width = width();
+        let mut text = String::new();
+        let reports = walk.gate_reports(now);
+        for gate in &reports {
+            let took = if gate.status == GateStatus::Pending { String::new() } else { human(gate.took) };
+            let line = format!("  {:<17} {:<8} {took:>7}  {}", gate.id, status_word(gate.status), gate.text);
+            text.push_str(&clip(&line, width));
+            text.push('\n');
+        }
+        text.push_str(&format!("  elapsed {}\n", human(now.since(walk.started))));
+        self.drawn = reports.len().saturating_add(1);
+        put(&text);
+    }
+
+    fn wipe(&mut self) {
+        if self.drawn > 0 {
+            put(&format!("\x1b[{}A\x1b[J", self.drawn));
+            self.drawn = 0;
+        }
+    }
+}
+
+fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(100, |(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
+/// A terminal that is gone is no reason to stop a recovery.
+fn put(text: &str) {
+    let mut out = std::io::stderr().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+}

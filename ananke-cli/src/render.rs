@@ -1,0 +1,142 @@
+//! Reports as text, for tired eyes: what came of it first, then what a person must do, then the gates.
+
+use std::fmt::Write as _;
+
+use ananke_core::name::human;
+use ananke_core::report::{ActionOutcome, ActionReport, Command, GateReport, GateStatus, ManualAction, Report};
+use ananke_sim::drill::{Drill, Ending, status_word};
+
+/// Lines of actions that a report spells out; the journal has them all.
+const ACTIONS_SHOWN: usize = 15;
+/// Blockers of one gate that a report spells out.
+const BLOCKERS_SHOWN: usize = 5;
+
+pub(crate) fn report(report: &Report) -> String {
+    let mut out = String::new();
+    let name = match report.command {
+        Command::Startup => "startup",
+        Command::Shutdown => "shutdown",
+        Command::Status => "status",
+    };
+    let dry = report.dry_run && report.command != Command::Status;
+    if dry {
+        line(&mut out, format_args!("{name}, dry run: nothing was changed (--execute acts)"));
+    } else {
+        line(&mut out, format_args!("{name}: {}", report.summary));
+    }
+    manual(&mut out, &report.manual);
+    gates(&mut out, &report.gates);
+    for earlier in &report.earlier {
+        let passed: Vec<&str> = earlier.gates_passed.iter().map(|gate| gate.id()).collect();
+        line(
+            &mut out,
+            format_args!(
+                "\nbefore it, {} died: from {} to {}, {} actions, passed: {}",
+                earlier.run,
+                earlier.started,
+                earlier.last_seen,
+                earlier.actions.len(),
+                if passed.is_empty() { "nothing".to_owned() } else { passed.join(", ") }
+            ),
+        );
+        actions(&mut out, "it did:", &earlier.actions);
+    }
+    actions(&mut out, if dry { "it would:" } else { "it did:" }, &report.actions);
+    if !report.notes.is_empty() {
+        line(&mut out, format_args!("\nnoticed, and left alone:"));
+        for note in &report.notes {
+            line(&mut out, format_args!("  {note}"));
+        }
+    }
+    out
+}
+
+pub(crate) fn drill(drill: &Drill) -> String {
+    let mut out = String::new();
+    line(&mut out, format_args!("drill {} with seed {}: {} nodes", drill.scenario, drill.seed, drill.nodes));
+    for told in &drill.story {
+        line(&mut out, format_args!("{}", clip(told, 160)));
+    }
+    gates(&mut out, &drill.gates);
+    manual(&mut out, &drill.report.manual);
+    for violation in &drill.violations {
+        line(&mut out, format_args!("VIOLATION: {violation}"));
+    }
+    let word = match drill.outcome {
+        Ending::Recovered => "RECOVERED",
+        Ending::Manual => "RECOVERED BUT FOR A PERSON'S PART",
+        Ending::Failed => "FAILED",
+    };
+    line(&mut out, format_args!("\n{word}: {}", drill.summary));
+    out
+}
+
+fn gates(out: &mut String, gates: &[GateReport]) {
+    line(out, format_args!("\n  {:<17} {:<8} {:>7}", "gate", "status", "took"));
+    for gate in gates {
+        let took = if gate.status == GateStatus::Pending { "-".to_owned() } else { human(gate.took) };
+        let fell = if gate.regressions > 0 { format!(" (fell back {} times)", gate.regressions) } else { String::new() };
+        line(out, format_args!("  {:<17} {:<8} {took:>7}  {}{fell}", gate.id, status_word(gate.status), clip(&gate.text, 150)));
+        let open = matches!(gate.status, GateStatus::Holding | GateStatus::Unknown | GateStatus::Failed | GateStatus::Manual);
+        if open && gate.blockers.len() > 1 {
+            for blocker in gate.blockers.iter().take(BLOCKERS_SHOWN) {
+                line(out, format_args!("  {:<35}- {}", "", clip(&blocker.text, 140)));
+            }
+            let more = gate.blockers.len().saturating_sub(BLOCKERS_SHOWN);
+            if more > 0 {
+                line(out, format_args!("  {:<35}- and {more} more", ""));
+            }
+        }
+    }
+}
+
+fn manual(out: &mut String, manual: &[ManualAction]) {
+    if manual.is_empty() {
+        return;
+    }
+    line(out, format_args!("\nA PERSON IS NEEDED:"));
+    for (index, action) in manual.iter().enumerate() {
+        line(out, format_args!("  {}. {}: {}", index.saturating_add(1), action.subject, action.instruction));
+        line(out, format_args!("     found: {}", clip(&action.found, 200)));
+        if !action.holds_back.is_empty() {
+            let names: Vec<String> = action.holds_back.iter().take(4).map(ToString::to_string).collect();
+            let more = action.holds_back.len().saturating_sub(names.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            line(out, format_args!("     waits for it: {}{more}", names.join(", ")));
+        }
+    }
+}
+
+fn actions(out: &mut String, title: &str, actions: &[ActionReport]) {
+    if actions.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n{title}"));
+    for action in actions.iter().take(ACTIONS_SHOWN) {
+        let outcome = match &action.outcome {
+            ActionOutcome::Planned | ActionOutcome::Done => String::new(),
+            ActionOutcome::Sent => " [no answer]".to_owned(),
+            ActionOutcome::Failed(error) => format!(" [failed: {}]", clip(error, 120)),
+        };
+        line(out, format_args!("  {} ({}){outcome}", action.text, action.why));
+    }
+    let more = actions.len().saturating_sub(ACTIONS_SHOWN);
+    if more > 0 {
+        line(out, format_args!("  and {more} more"));
+    }
+}
+
+
+pub(crate) fn clip(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(limit.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    writeln!(out, "{text}").unwrap_or_default();
+}

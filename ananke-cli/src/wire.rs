@@ -1,0 +1,104 @@
+//! Where it is all put together: from a config to ports.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+
+use ananke_core::engine::{Hands, Reads};
+use ananke_core::observation::UpsReading;
+use ananke_core::port::{ErrorKind, PortError, UpsReads};
+use ananke_k8s::{Deadlines, KubeCluster};
+use ananke_ssh::{SshHosts, SshSettings};
+use async_trait::async_trait;
+
+use crate::clock::SystemClock;
+use crate::config::{self, ConfigError, Host, HostPort, Loaded, Overrides};
+use crate::probe::HttpProbes;
+use crate::state::StateDir;
+
+/// Why a command could not even begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Lock(#[from] crate::state::lock::LockError),
+}
+
+/// The adapters of one run.
+#[derive(Debug)]
+pub(crate) struct Adapters {
+    pub(crate) clock: SystemClock,
+    cluster: KubeCluster,
+    hosts: SshHosts,
+    probes: HttpProbes,
+    ups: NoUps,
+    pub(crate) state: StateDir,
+}
+
+impl Adapters {
+    /// Connects nothing yet: everything works while the cluster is down.
+    pub(crate) async fn new(loaded: &Loaded, state: StateDir) -> Result<Self, PortError> {
+        let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
+        let identity = loaded.ssh.identity_file.clone().ok_or_else(|| {
+            PortError::new(ErrorKind::Invalid, "read the config", "ssh_identity_file", "it is not set: name the private key for the nodes")
+        })?;
+        let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, loaded.ssh.known_hosts.clone());
+        let hosts = SshHosts::new(settings, Arc::new(SystemClock))?;
+        let resolve = loaded.ingress_address.as_ref().map(resolve).transpose()?;
+        let probes = HttpProbes::new(resolve, Vec::new());
+        Ok(Self { clock: SystemClock, cluster, hosts, probes, ups: NoUps, state })
+    }
+
+    pub(crate) fn reads(&self) -> Reads<'_> {
+        Reads {
+            clock: &self.clock,
+            cluster: &self.cluster,
+            hosts: &self.hosts,
+            probes: &self.probes,
+            ups: &self.ups,
+            state: &self.state,
+        }
+    }
+
+    /// Only a command that may act asks for them.
+    pub(crate) fn hands(&self) -> Hands<'_> {
+        Hands { cluster: &self.cluster, hosts: &self.hosts, state: &self.state }
+    }
+}
+
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    config::load(path, &this_host(), overrides)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the composition root hands the environment to the config")]
+fn this_host() -> Host {
+    let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    Host { name: if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }, env }
+}
+
+fn resolve(address: &HostPort) -> Result<SocketAddr, PortError> {
+    if let Ok(ip) = address.host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, address.port));
+    }
+    let wrong = |found: &dyn std::fmt::Display| PortError::new(ErrorKind::Invalid, "look up ingress.address", address, found);
+    let mut found = (address.host.as_str(), address.port).to_socket_addrs().map_err(|error| wrong(&error))?;
+    found.next().ok_or_else(|| wrong(&"it has no address"))
+}
+
+/// No UPS is configured, so none is asked.
+#[derive(Debug)]
+struct NoUps;
+
+#[async_trait]
+impl UpsReads for NoUps {
+    async fn read(&self, ups: &str) -> Result<UpsReading, PortError> {
+        Err(PortError::new(ErrorKind::Missing, "read the UPS", ups, "no UPS is configured"))
+    }
+}
