@@ -9,9 +9,7 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
 use ananke_core::port::Clock;
 use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
-use ananke_core::spec::{
-    DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget,
-};
+use ananke_core::spec::{DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget};
 use serde::Serialize;
 
 use crate::executor::{Sim, Stalled};
@@ -105,7 +103,10 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
             let lost = truth.err().into_iter().flatten().filter(|wrong| !waits_for_branch(world, wrong));
             found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
             for node in needed {
-                let named = report.manual.iter().any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
+                let named = report
+                    .manual
+                    .iter()
+                    .any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
                 if !named {
                     found.push(format!("{node} needs a person, and the report does not say so"));
                 }
@@ -136,15 +137,10 @@ pub fn spec(world: &World) -> Spec {
     let node = |host: &crate::world::Host| NodeSpec {
         role: if host.server { NodeRole::Server } else { NodeRole::Worker },
         unit: host.unit.clone(),
-        target: Some(SshTarget {
-            host: format!("{}.lan", host.name),
-            port: 22,
-            user: "ananke".to_owned(),
-        }),
+        target: Some(SshTarget { host: format!("{}.lan", host.name), port: 22, user: "ananke".to_owned() }),
         location: String::new(),
     };
-    let nodes: BTreeMap<NodeName, NodeSpec> =
-        world.hosts().iter().map(|host| (host.name.clone(), node(host))).collect();
+    let nodes: BTreeMap<NodeName, NodeSpec> = world.hosts().iter().map(|host| (host.name.clone(), node(host))).collect();
     Spec {
         holder: "titan-db".to_owned(),
         role: Role::Coordinator,

@@ -280,11 +280,14 @@ impl<'a, 'o> Run<'a, 'o> {
         };
         if changed {
             self.walk.touch();
+            self.schedule.unsettle();
         }
     }
 
     fn judge(&mut self, now: Moment) -> Vec<Change> {
         self.judged = now;
+        // Facts age: what was fresh at the last judgement may not be at this one.
+        self.schedule.unsettle();
         let changes = self.walk.judge(now);
         for change in &changes {
             (self.observer)(&self.walk, now, &News::Gate(change));

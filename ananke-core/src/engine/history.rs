@@ -44,7 +44,7 @@ impl History {
         !tries.in_flight && tries.count < budget && tries.last.is_none_or(|last| now.since(last) >= pause)
     }
 
-    pub(super) fn sent(&mut self, order: &Order, at: Moment) {
+    pub(crate) fn sent(&mut self, order: &Order, at: Moment) {
         let subject = order.subject();
         self.note(order.verb(), &subject, at);
         if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), subject)) {
@@ -52,7 +52,7 @@ impl History {
         }
     }
 
-    pub(super) fn answered(&mut self, order: &Order, error: Option<PortError>) {
+    pub(crate) fn answered(&mut self, order: &Order, error: Option<PortError>) {
         if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), order.subject())) {
             tries.in_flight = false;
             tries.error = error;

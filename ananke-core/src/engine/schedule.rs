@@ -29,7 +29,11 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     asked: BTreeMap<Part, Asked>,
+    wanted: Vec<Part>,
+    /// When the next part that is wanted is due; none while all answers are out.
     next: Option<Moment>,
+    /// What is wanted follows from what was seen; it is worked out again only when that changed.
+    settled: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,17 +44,27 @@ struct Asked {
 }
 
 impl Schedule {
+    /// What was seen or judged changed: other parts may be wanted.
+    pub(super) fn unsettle(&mut self) {
+        self.settled = false;
+    }
+
     /// The parts that are due, marked as asked.
     pub(super) fn take_due(&mut self, walk: &Walk, now: Moment, once: bool) -> Vec<Part> {
+        if self.settled && self.next.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        if !self.settled {
+            self.wanted = wanted(walk, now);
+            self.settled = true;
+        }
         let mut due = Vec::new();
         self.next = None;
-        for part in wanted(walk, now) {
-            match self.asked.get(&part) {
+        for part in &self.wanted {
+            match self.asked.get(part) {
                 Some(asked) if asked.out || once => {}
-                Some(asked) if asked.next > now => {
-                    self.next = Some(self.next.map_or(asked.next, |next| next.min(asked.next)));
-                }
-                Some(_) | None => due.push(part),
+                Some(asked) if asked.next > now => self.next = Some(self.next.map_or(asked.next, |next| next.min(asked.next))),
+                Some(_) | None => due.push(part.clone()),
             }
         }
         for part in &due {
@@ -61,8 +75,10 @@ impl Schedule {
 
     /// Notes that an answer came, and when the part is due again.
     pub(super) fn answered(&mut self, part: &Part, walk: &Walk, now: Moment) {
+        let due = now.plus(pause(part, walk, now));
         if let Some(asked) = self.asked.get_mut(part) {
-            *asked = Asked { out: false, next: now.plus(pause(part, walk, now)) };
+            *asked = Asked { out: false, next: due };
+            self.next = Some(self.next.map_or(due, |next| next.min(due)));
         }
     }
 
@@ -75,6 +91,7 @@ impl Schedule {
     pub(super) fn hurry(&mut self, part: &Part, at: Moment) {
         if let Some(asked) = self.asked.get_mut(part) {
             asked.next = asked.next.min(at);
+            self.next = Some(self.next.map_or(at, |next| next.min(at)));
         }
     }
 }

@@ -329,9 +329,9 @@ impl GateRun {
         }
     }
 
-    /// Whether `subject` passed at this gate; a gate that does not apply holds nobody back.
-    pub fn passed_for(&self, subject: &Subject) -> bool {
-        self.judgement.subjects.get(subject).is_none_or(Verdict::is_pass)
+    #[cfg(test)]
+    pub(crate) fn opened_at(now: Moment) -> Self {
+        Self { opened: Some(now), ..Self::new() }
     }
 
     fn step(

@@ -21,6 +21,7 @@ pub(crate) struct Bench {
     pub(crate) leases: Vec<LeaseRecord>,
     pub(crate) history: History,
     run: RunId,
+    gates: BTreeMap<crate::verdict::GateId, crate::engine::walk::GateRun>,
 }
 
 pub(crate) fn node(n: usize) -> NodeName {
@@ -44,13 +45,13 @@ impl Bench {
             leases: Vec::new(),
             history: History::default(),
             run: RunId::parse("startup-test").unwrap(),
+            gates: BTreeMap::new(),
         };
         bench.spec.soak = Duration::from_secs(60);
         bench
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        static NO_GATES: BTreeMap<crate::verdict::GateId, crate::engine::walk::GateRun> = BTreeMap::new();
         View {
             obs: &self.obs,
             spec: &self.spec,
@@ -59,7 +60,7 @@ impl Bench {
             trust: Trust::Proven,
             floor: Moment::parse("2026-03-14T02:00:00Z").unwrap(),
             run: &self.run,
-            gates: &NO_GATES,
+            gates: &self.gates,
             history: &self.history,
             leases: &self.leases,
         }
@@ -96,6 +97,30 @@ impl Bench {
             writeln!(text, "note: {note}").unwrap();
         }
         assert_eq!(text.trim_end(), expected);
+    }
+
+    /// The gate or phase is at work.
+    pub(crate) fn open(&mut self, id: crate::verdict::GateId) {
+        self.gates.insert(id, crate::engine::walk::GateRun::opened_at(self.now));
+    }
+
+    /// The order was sent now, and refused.
+    pub(crate) fn refuse(&mut self, order: &crate::order::Order, kind: crate::port::ErrorKind) {
+        self.history.sent(order, self.now);
+        self.history.answered(order, Some(crate::port::PortError::new(kind, "perform", "the API server", "refused")));
+    }
+
+    /// All that was seen is seen again now.
+    pub(crate) fn fresh(&mut self) {
+        let now = self.now;
+        let beats = self.obs.heartbeats.values_mut();
+        beats.for_each(|beat| beat.advanced_at = Some(now));
+        let (nodes, pods) = (self.obs.nodes.last().cloned(), self.obs.pods.last().cloned());
+        self.obs.nodes = nodes.map_or_else(Fact::default, |nodes| Fact::known(nodes, now));
+        self.obs.pods = pods.map_or_else(Fact::default, |pods| Fact::known(pods, now));
+        for n in 1..=self.spec.nodes.len() {
+            self.host_up(n);
+        }
     }
 
     pub(crate) fn servers(&mut self, count: usize) {

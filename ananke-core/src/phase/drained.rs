@@ -88,8 +88,19 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     // Workers first: the servers carry the API that the drain needs.
     let mut nodes: Vec<&NodeName> = left.keys().filter(|node| view.kubelet_alive(node)).collect();
     nodes.sort_by_key(|node| view.spec.nodes.get(*node).map(|spec| std::cmp::Reverse(spec.role)));
-    let batch = nodes.into_iter().take(view.spec.drain.batch);
-    batch.filter_map(|node| left.get(node)).flatten().filter_map(|pod| take_down(view, pod)).collect()
+    // A node whose pods are all refused by their budgets is asked again, and keeps no other node waiting.
+    let (stuck, moving): (Vec<_>, Vec<_>) =
+        nodes.into_iter().filter_map(|node| left.get(node)).partition(|pods| all_refused(view, pods));
+    let batch = moving.into_iter().take(view.spec.drain.batch).chain(stuck);
+    batch.flatten().filter_map(|pod| take_down(view, pod)).collect()
+}
+
+fn all_refused(view: &View<'_>, pods: &[&PodState]) -> bool {
+    let refused = |pod: &&PodState| {
+        let tries = view.history.tries("evict", &Subject::Object(pod.object.clone()));
+        tries.error.is_some_and(|error| error.kind == ErrorKind::Blocked)
+    };
+    pods.iter().all(refused)
 }
 
 fn take_down(view: &View<'_>, pod: &PodState) -> Option<Action> {
@@ -112,6 +123,23 @@ fn take_down(view: &View<'_>, pod: &PodState) -> Option<Action> {
 mod tests {
     use super::*;
     use crate::gate::testing::Bench;
+
+    #[test]
+    fn a_node_whose_pods_are_refused_keeps_no_other_waiting() {
+        let mut bench = Bench::new(3);
+        bench.all_up();
+        bench.spec.drain.batch = 1;
+        bench.workload(Kind::Deployment, "a", &[(2, true)]);
+        bench.workload(Kind::Deployment, "b", &[(3, true)]);
+        bench.open(GateId::Drained);
+        let texts = |bench: &Bench| plan(&bench.view()).iter().map(|action| action.order.to_string()).collect::<Vec<_>>();
+        assert_eq!(texts(&bench), ["evict Pod apps/a-0"]);
+        bench.refuse(&plan(&bench.view())[0].order, ErrorKind::Blocked);
+        assert_eq!(texts(&bench), ["evict Pod apps/b-0"], "the refused one is asked again after its pause");
+        bench.now = bench.now.plus(bench.spec.drain.patience);
+        bench.fresh();
+        assert_eq!(texts(&bench), ["evict Pod apps/b-0", "delete Pod apps/a-0 with its grace period"]);
+    }
 
     #[test]
     fn daemon_sets_stay_and_pods_on_a_silent_node_are_left() {

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ananke_core::lease::TAINT_KEY;
 use ananke_core::name::NodeName;
+use ananke_core::observation::UnitState;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::cluster::Cluster;
 use crate::fault::Fault;
-use crate::world::{Power, World};
+use crate::world::{Node, Power, World};
 
 /// A request is a short line; anything longer is a mistake.
 const LINE_LIMIT: u64 = 4096;
@@ -52,6 +54,10 @@ pub struct Status {
     pub hosts: usize,
     pub hosts_up: usize,
     pub api: bool,
+    /// Hosts whose k3s runs.
+    pub units_running: usize,
+    /// Nodes that carry Ananke's taint.
+    pub cordons: Vec<String>,
     pub workloads: usize,
     pub workloads_converged: usize,
 }
@@ -160,9 +166,15 @@ fn status(world: &World) -> Status {
         hosts: world.hosts().len(),
         hosts_up: world.hosts().iter().filter(|host| host.power == Power::Up).count(),
         api: world.api_up(),
+        units_running: world.hosts().iter().filter(|host| host.unit_state == UnitState::Active).count(),
+        cordons: world.nodes().iter().filter(|node| tainted(node)).map(|node| node.name.to_string()).collect(),
         workloads: world.workloads().len(),
         workloads_converged: world.workloads().iter().filter(|workload| workload.converged()).count(),
     }
+}
+
+fn tainted(node: &Node) -> bool {
+    node.taints.iter().any(|taint| taint.key.as_ref() == TAINT_KEY)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use ananke_core::spec::default_deadline;
+use ananke_core::verdict::GateId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -79,8 +81,17 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
             line(format!("    - {{name: {name}, url: \"http://{host}{path}\", accepted_statuses: [{statuses}]}}"));
         }
     }
+    line(format!("drain:\n  patience: {}", scaled(120_000, 1000)));
+    line("deadlines:".to_owned());
+    for gate in GateId::ALL {
+        let millis = u64::try_from(default_deadline(*gate).as_millis()).unwrap_or(u64::MAX);
+        line(format!("  {gate}: {}", scaled(millis, LEAST_DEADLINE)));
+    }
     out
 }
+
+/// Connections take their real time, whatever the speed: a gate that waits for hosts needs a few attempts, in milliseconds.
+const LEAST_DEADLINE: u64 = 20_000;
 
 /// Name, ingress host, path and accepted statuses of the service checklist: a registry answers 401 to strangers.
 const PROBES: &[(&str, &str, &str, &str)] =
