@@ -126,7 +126,6 @@ fn actions(out: &mut String, title: &str, actions: &[ActionReport]) {
     }
 }
 
-
 pub(crate) fn clip(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();

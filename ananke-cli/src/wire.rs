@@ -45,7 +45,12 @@ impl Adapters {
     pub(crate) async fn new(loaded: &Loaded, state: StateDir) -> Result<Self, PortError> {
         let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
         let identity = loaded.ssh.identity_file.clone().ok_or_else(|| {
-            PortError::new(ErrorKind::Invalid, "read the config", "ssh_identity_file", "it is not set: name the private key for the nodes")
+            PortError::new(
+                ErrorKind::Invalid,
+                "read the config",
+                "ssh_identity_file",
+                "it is not set: name the private key for the nodes",
+            )
         })?;
         let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, loaded.ssh.known_hosts.clone());
         let hosts = SshHosts::new(settings, Arc::new(SystemClock))?;

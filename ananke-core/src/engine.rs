@@ -2,6 +2,7 @@
 
 pub mod driver;
 pub mod history;
+mod intake;
 pub mod journal;
 mod schedule;
 mod summary;

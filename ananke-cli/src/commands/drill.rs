@@ -89,7 +89,8 @@ fn many(args: &args::Drill, scenario: &Scenario, seeds: std::ops::Range<u64>) ->
 
 /// A seed that did not come back at all (its thread died) counts as failed.
 fn summed(args: &args::Drill, ended: &[(u64, Result<Drill, String>)], runs: u64, millis: u128) -> Campaign {
-    let count = |ending: Ending| count(ended.iter().filter(|(_, end)| matches!(end, Ok(drill) if drill.outcome == ending)).count());
+    let count =
+        |ending: Ending| count(ended.iter().filter(|(_, end)| matches!(end, Ok(drill) if drill.outcome == ending)).count());
     let (recovered, manual) = (count(Ending::Recovered), count(Ending::Manual));
     let failures = ended.iter().filter_map(|(seed, end)| {
         let violations = match end {
@@ -99,7 +100,8 @@ fn summed(args: &args::Drill, ended: &[(u64, Result<Drill, String>)], runs: u64,
         };
         Some(Failed { seed: *seed, reproduce: reproduce(args, *seed), violations })
     });
-    let mut seconds: Vec<u64> = ended.iter().filter_map(|(_, end)| end.as_ref().ok()).map(|drill| drill.recovery_seconds).collect();
+    let mut seconds: Vec<u64> =
+        ended.iter().filter_map(|(_, end)| end.as_ref().ok()).map(|drill| drill.recovery_seconds).collect();
     seconds.sort_unstable();
     Campaign {
         runs,
@@ -160,8 +162,10 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
     }
     for wanted in &args.inject {
         let (id, node) = wanted.split_once('=').map_or((wanted.as_str(), None), |(id, node)| (id, Some(node)));
-        let fault = Fault::parse(id).ok_or_else(|| Failure::Usage(format!("there is no fault {id:?}; see `ananke sim faults`")))?;
-        let node = node.map(NodeName::parse).transpose().map_err(|error| Failure::Usage(format!("--inject {wanted}: {error}")))?;
+        let fault =
+            Fault::parse(id).ok_or_else(|| Failure::Usage(format!("there is no fault {id:?}; see `ananke sim faults`")))?;
+        let node =
+            node.map(NodeName::parse).transpose().map_err(|error| Failure::Usage(format!("--inject {wanted}: {error}")))?;
         scenario = scenario.with_fault(fault, node);
     }
     Ok(scenario)

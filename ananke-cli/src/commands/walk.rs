@@ -103,7 +103,9 @@ async fn finish(walk: Walk, adapters: &Adapters, execute: bool, format: Format, 
         // A dry run has done what it was asked for, unless a person or a guard already stands in the way.
         return Ok(match report.outcome {
             Outcome::Failed => Exit::Done,
-            outcome => outcome.into(),
+            outcome @ (Outcome::Done | Outcome::Manual | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => {
+                outcome.into()
+            }
         });
     }
     let mut live = Live::new();
@@ -146,7 +148,12 @@ mod tests {
         let cut = |only, until| narrowed(engine::startup_plan(), only, until).map(ids);
         assert_eq!(cut(None, Some("nodes-ready")).unwrap(), "guards inventory control-plane nodes-ready");
         assert_eq!(cut(Some("ingress"), None).unwrap(), "guards ingress");
-        assert!(cut(None, Some("drained")).unwrap_err().to_string().starts_with("there is no start-up gate \"drained\"; there are guards"));
+        assert!(
+            cut(None, Some("drained"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("there is no start-up gate \"drained\"; there are guards")
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, Either, FutureExt, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::Permit;
+use super::intake::{self, Reading};
 use super::journal::{Entry, What};
 use super::schedule::{Part, Schedule};
 use super::view::Trust;
@@ -15,9 +16,6 @@ use crate::intent::{Intent, IntentState};
 use crate::lease::expiry::Finding;
 use crate::lease::{LeaseEvent, LeaseRecord, LeaseState};
 use crate::name::{LeaseId, Moment};
-use crate::observation::{
-    ApiHealth, FluxState, HostState, IngressState, NodeState, PodState, ProbeAnswer, UpsReading, WorkloadState,
-};
 use crate::order::{ClusterOrder, Order};
 use crate::port::{
     Clock, ClusterActions, ClusterReads, ErrorKind, HostActions, HostReads, PortError, Probes, StateReads, StateWrites, UpsReads,
@@ -86,20 +84,6 @@ enum Event {
     Read(Part, Box<Reading>),
     Acted { seq: u64, index: usize, order: Box<Order>, result: Result<(), PortError> },
     Interrupted,
-}
-
-enum Reading {
-    Intent(Result<Option<Intent>, PortError>),
-    Api(Result<ApiHealth, PortError>),
-    Nodes(Result<std::sync::Arc<Vec<NodeState>>, PortError>),
-    Flux(Result<std::sync::Arc<Option<FluxState>>, PortError>),
-    Workloads(Result<std::sync::Arc<Vec<WorkloadState>>, PortError>),
-    Pods(Result<std::sync::Arc<Vec<PodState>>, PortError>),
-    Ingresses(Result<std::sync::Arc<Vec<IngressState>>, PortError>),
-    Namespaces(Result<std::sync::Arc<Vec<std::sync::Arc<str>>>, PortError>),
-    Ups(Result<UpsReading, PortError>),
-    Host(Result<HostState, PortError>),
-    Probe(Result<ProbeAnswer, PortError>),
 }
 
 /// Looks once at everything and judges it. Nothing can be changed: there are no hands. What the remedies would do
@@ -207,7 +191,8 @@ impl<'a, 'o> Run<'a, 'o> {
     fn ask(&mut self, once: bool) {
         let now = self.reads.clock.now();
         for part in self.schedule.take_due(&self.walk, now, once) {
-            self.inflight.push(read(self.reads, part, &self.walk.spec, now));
+            let reading = intake::read(self.reads, &part, &self.walk.spec, now.plus(CALL_DEADLINE));
+            self.inflight.push(async move { Event::Read(part, Box::new(reading.await)) }.boxed());
         }
     }
 
@@ -235,52 +220,13 @@ impl<'a, 'o> Run<'a, 'o> {
         let now = self.reads.clock.now();
         match event {
             Event::Read(part, reading) => {
-                self.fold(&part, *reading, now);
+                if self.walk.take(*reading, now) {
+                    self.schedule.unsettle();
+                }
                 self.schedule.answered(&part, &self.walk, now);
             }
             Event::Acted { seq, index, order, result } => self.acted(seq, index, &order, result, now).await,
             Event::Interrupted => self.walk.end(Outcome::Interrupted),
-        }
-    }
-
-    fn fold(&mut self, part: &Part, reading: Reading, now: Moment) {
-        let obs = &mut self.walk.obs;
-        let changed = match reading {
-            Reading::Intent(read) => fold(&mut obs.intent, read, now),
-            Reading::Api(read) => {
-                let first = !std::mem::replace(&mut self.walk.floor.api_asked, true);
-                if first && read.is_err() && self.walk.floor.since.is_none() {
-                    self.walk.floor.since = Some(self.walk.started);
-                }
-                fold(&mut obs.api, read, now)
-            }
-            Reading::Nodes(read) => {
-                let same =
-                    matches!((&read, obs.nodes.last()), (Ok(new), Some(old)) if std::sync::Arc::ptr_eq(new, old) || new == old);
-                obs.fold_nodes(read, now);
-                !same
-            }
-            Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
-            Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
-            Reading::Pods(read) => fold_shared(&mut obs.pods, read, now),
-            Reading::Ingresses(read) => fold_shared(&mut obs.ingresses, read, now),
-            Reading::Namespaces(read) => fold_shared(&mut obs.namespaces, read, now),
-            Reading::Ups(read) => match part {
-                Part::Ups(ups) => fold(obs.ups.entry(ups.clone()).or_default(), read, now),
-                _ => false,
-            },
-            Reading::Host(read) => match part {
-                Part::Host(node) => fold_host(obs.hosts.entry(node.clone()).or_default(), read, now),
-                _ => false,
-            },
-            Reading::Probe(read) => match part {
-                Part::Probe(url) => fold(obs.probes.entry(url.clone()).or_default(), read, now),
-                _ => false,
-            },
-        };
-        if changed {
-            self.walk.touch();
-            self.schedule.unsettle();
         }
     }
 
@@ -422,7 +368,18 @@ impl<'a, 'o> Run<'a, 'o> {
                     None => return,
                 }
             }
-            _ => return,
+            (
+                ClusterOrder::Cordon { .. }
+                | ClusterOrder::Uncordon { .. }
+                | ClusterOrder::MarkManual { .. }
+                | ClusterOrder::Evict { .. }
+                | ClusterOrder::Delete { .. }
+                | ClusterOrder::SetBranch { .. }
+                | ClusterOrder::Reconcile { .. }
+                | ClusterOrder::Suspend { .. }
+                | ClusterOrder::Resume { .. },
+                _,
+            ) => return,
         };
         self.walk.move_lease(&id, event, now);
         if let Err(error) = hands.state.save_leases(&self.walk.leases).await {
@@ -454,7 +411,7 @@ impl<'a, 'o> Run<'a, 'o> {
             let state = match (self.walk.plan.command, outcome) {
                 (Command::Startup, Outcome::Done | Outcome::Manual) => Some(IntentState::Normal),
                 (Command::Shutdown, Outcome::Done | Outcome::Manual) => Some(IntentState::ShutdownComplete),
-                _ => None,
+                (Command::Startup | Command::Shutdown | Command::Status, _) => None,
             };
             if let Some(state) = state {
                 let intent = self.intent(state, now);
@@ -498,42 +455,6 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 }
 
-fn fold<T: PartialEq>(fact: &mut crate::fact::Fact<T>, read: Result<T, PortError>, now: Moment) -> bool {
-    let changed = match (&read, fact.last(), fact.newest_failure()) {
-        (Ok(new), Some(old), None) => new != old,
-        (Err(new), _, Some(old)) => new != old,
-        _ => true,
-    };
-    fact.fold(read, now);
-    changed
-}
-
-/// Lists come shared, and as the very same list where nothing changed.
-fn fold_shared<T: PartialEq>(
-    fact: &mut crate::fact::Fact<std::sync::Arc<T>>,
-    read: Result<std::sync::Arc<T>, PortError>,
-    now: Moment,
-) -> bool {
-    if let (Ok(new), Some(old), None) = (&read, fact.last(), fact.newest_failure())
-        && std::sync::Arc::ptr_eq(new, old)
-    {
-        fact.fold(read, now);
-        return false;
-    }
-    fold(fact, read, now)
-}
-
-/// A host's uptime and skew change with every look, and mean nothing new.
-fn fold_host(fact: &mut crate::fact::Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
-    let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
-        if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id);
-    if same {
-        fact.fold(read, now);
-        return false;
-    }
-    fold(fact, read, now)
-}
-
 /// The parts that show what an order did.
 fn touched(order: &Order) -> Vec<Part> {
     match order {
@@ -546,50 +467,5 @@ fn touched(order: &Order) -> Vec<Part> {
             | ClusterOrder::Suspend { .. }
             | ClusterOrder::Resume { .. } => vec![Part::Flux],
         },
-    }
-}
-
-/// Starts one read, bounded in time.
-fn read<'a>(reads: Reads<'a>, part: Part, spec: &crate::spec::Spec, now: Moment) -> BoxFuture<'a, Event> {
-    let unit = match &part {
-        Part::Host(node) => spec.nodes.get(node).map(|node| node.unit.clone()),
-        _ => None,
-    };
-    async move {
-        let reading = match &part {
-            Part::Intent => Reading::Intent(within(reads, now, "read the intent", reads.state.intent()).await),
-            Part::Api => Reading::Api(within(reads, now, "ask the API server", reads.cluster.health()).await),
-            Part::Nodes => Reading::Nodes(within(reads, now, "list nodes", reads.cluster.nodes()).await),
-            Part::Flux => Reading::Flux(within(reads, now, "list Flux objects", reads.cluster.flux()).await),
-            Part::Workloads => Reading::Workloads(within(reads, now, "list workloads", reads.cluster.workloads()).await),
-            Part::Pods => Reading::Pods(within(reads, now, "list pods", reads.cluster.pods()).await),
-            Part::Ingresses => Reading::Ingresses(within(reads, now, "list ingresses", reads.cluster.ingresses()).await),
-            Part::Namespaces => Reading::Namespaces(within(reads, now, "list namespaces", reads.cluster.namespaces()).await),
-            Part::Ups(ups) => Reading::Ups(within(reads, now, "read the UPS", reads.ups.read(ups)).await),
-            Part::Probe(url) => Reading::Probe(within(reads, now, "GET", reads.probes.get(url)).await),
-            Part::Host(node) => Reading::Host(match &unit {
-                Some(unit) => within(reads, now, "inspect the host", reads.hosts.inspect(node, unit)).await,
-                None => Err(PortError::new(ErrorKind::Missing, "inspect the host", node, "it is not in the config")),
-            }),
-        };
-        Event::Read(part, Box::new(reading))
-    }
-    .boxed()
-}
-
-async fn within<T>(
-    reads: Reads<'_>,
-    from: Moment,
-    tried: &str,
-    call: BoxFuture<'_, Result<T, PortError>>,
-) -> Result<T, PortError> {
-    match select(call, reads.clock.sleep_until(from.plus(CALL_DEADLINE))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), _)) => Err(PortError::new(
-            ErrorKind::Transient,
-            tried,
-            "its port",
-            format!("no answer within {} s", CALL_DEADLINE.as_secs()),
-        )),
     }
 }

@@ -92,6 +92,16 @@ pub(super) struct Floor {
     pub api_asked: bool,
 }
 
+impl Floor {
+    /// An API that is away when the run first asks ended its life before this run.
+    pub(super) fn first_look(&mut self, away: bool, started: Moment) {
+        let first = !std::mem::replace(&mut self.api_asked, true);
+        if first && away && self.since.is_none() {
+            self.since = Some(started);
+        }
+    }
+}
+
 /// A gate that changed its status, for the journal and the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {

@@ -1,0 +1,153 @@
+//! What comes in: one read of one part, and how its answer becomes part of the observation.
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, Either, FutureExt, select};
+
+use super::driver::Reads;
+use super::schedule::Part;
+use super::walk::Walk;
+use crate::fact::Fact;
+use crate::intent::Intent;
+use crate::name::{Moment, NodeName};
+use crate::observation::{
+    ApiHealth, FluxState, HostState, IngressState, NodeState, PodState, ProbeAnswer, UpsReading, WorkloadState,
+};
+use crate::port::{ErrorKind, PortError};
+use crate::spec::Spec;
+
+/// What a port answered.
+pub(super) enum Reading {
+    Intent(Result<Option<Intent>, PortError>),
+    Api(Result<ApiHealth, PortError>),
+    Nodes(Result<Arc<Vec<NodeState>>, PortError>),
+    Flux(Result<Arc<Option<FluxState>>, PortError>),
+    Workloads(Result<Arc<Vec<WorkloadState>>, PortError>),
+    Pods(Result<Arc<Vec<PodState>>, PortError>),
+    Ingresses(Result<Arc<Vec<IngressState>>, PortError>),
+    Namespaces(Result<Arc<Vec<Arc<str>>>, PortError>),
+    Ups(Arc<str>, Result<UpsReading, PortError>),
+    Host(NodeName, Result<HostState, PortError>),
+    Probe(Arc<str>, Result<ProbeAnswer, PortError>),
+}
+
+/// One read, given up at `deadline` whatever the adapter's own deadline is.
+pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Moment) -> BoxFuture<'a, Reading> {
+    let Reads { cluster, hosts, probes, ups, state, .. } = reads;
+    match part {
+        Part::Intent => within(reads, deadline, "read the intent", state.intent(), Reading::Intent),
+        Part::Api => within(reads, deadline, "ask the API server", cluster.health(), Reading::Api),
+        Part::Nodes => within(reads, deadline, "list nodes", cluster.nodes(), Reading::Nodes),
+        Part::Flux => within(reads, deadline, "list Flux objects", cluster.flux(), Reading::Flux),
+        Part::Workloads => within(reads, deadline, "list workloads", cluster.workloads(), Reading::Workloads),
+        Part::Pods => within(reads, deadline, "list pods", cluster.pods(), Reading::Pods),
+        Part::Ingresses => within(reads, deadline, "list ingresses", cluster.ingresses(), Reading::Ingresses),
+        Part::Namespaces => within(reads, deadline, "list namespaces", cluster.namespaces(), Reading::Namespaces),
+        Part::Ups(name) => {
+            let name = name.clone();
+            async move { Reading::Ups(name.clone(), bounded(reads, deadline, "read the UPS", ups.read(&name)).await) }.boxed()
+        }
+        Part::Probe(url) => {
+            let url = url.clone();
+            async move { Reading::Probe(url.clone(), bounded(reads, deadline, "GET", probes.get(&url)).await) }.boxed()
+        }
+        Part::Host(node) => {
+            let (node, unit) = (node.clone(), spec.nodes.get(node).map(|node| node.unit.clone()));
+            async move {
+                let read = match &unit {
+                    Some(unit) => bounded(reads, deadline, "inspect the host", hosts.inspect(&node, unit)).await,
+                    None => Err(PortError::new(ErrorKind::Missing, "inspect the host", &node, "it is not in the config")),
+                };
+                Reading::Host(node, read)
+            }
+            .boxed()
+        }
+    }
+}
+
+fn within<'a, T: Send + 'a>(
+    reads: Reads<'a>,
+    deadline: Moment,
+    tried: &'static str,
+    call: BoxFuture<'a, Result<T, PortError>>,
+    made: fn(Result<T, PortError>) -> Reading,
+) -> BoxFuture<'a, Reading> {
+    async move { made(bounded(reads, deadline, tried, call).await) }.boxed()
+}
+
+async fn bounded<T>(
+    reads: Reads<'_>,
+    deadline: Moment,
+    tried: &str,
+    call: BoxFuture<'_, Result<T, PortError>>,
+) -> Result<T, PortError> {
+    match select(call, reads.clock.sleep_until(deadline)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => {
+            Err(PortError::new(ErrorKind::Transient, tried, "its port", format!("no answer until {deadline}")))
+        }
+    }
+}
+
+impl Walk {
+    /// Makes an answer part of the observation, and says whether it says anything new.
+    pub(super) fn take(&mut self, reading: Reading, now: Moment) -> bool {
+        let obs = &mut self.obs;
+        let changed = match reading {
+            Reading::Intent(read) => fold(&mut obs.intent, read, now),
+            Reading::Api(read) => {
+                self.floor.first_look(read.is_err(), self.started);
+                fold(&mut obs.api, read, now)
+            }
+            Reading::Nodes(read) => {
+                let same = matches!((&read, obs.nodes.last()), (Ok(new), Some(old)) if Arc::ptr_eq(new, old) || new == old);
+                obs.fold_nodes(read, now);
+                !same
+            }
+            Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
+            Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
+            Reading::Pods(read) => fold_shared(&mut obs.pods, read, now),
+            Reading::Ingresses(read) => fold_shared(&mut obs.ingresses, read, now),
+            Reading::Namespaces(read) => fold_shared(&mut obs.namespaces, read, now),
+            Reading::Ups(name, read) => fold(obs.ups.entry(name).or_default(), read, now),
+            Reading::Host(node, read) => fold_host(obs.hosts.entry(node).or_default(), read, now),
+            Reading::Probe(url, read) => fold(obs.probes.entry(url).or_default(), read, now),
+        };
+        if changed {
+            self.touch();
+        }
+        changed
+    }
+}
+
+fn fold<T: PartialEq>(fact: &mut Fact<T>, read: Result<T, PortError>, now: Moment) -> bool {
+    let changed = match (&read, fact.last(), fact.newest_failure()) {
+        (Ok(new), Some(old), None) => new != old,
+        (Err(new), _, Some(old)) => new != old,
+        _ => true,
+    };
+    fact.fold(read, now);
+    changed
+}
+
+/// Lists come shared, and as the very same list where nothing changed.
+fn fold_shared<T: PartialEq>(fact: &mut Fact<Arc<T>>, read: Result<Arc<T>, PortError>, now: Moment) -> bool {
+    if let (Ok(new), Some(old), None) = (&read, fact.last(), fact.newest_failure())
+        && Arc::ptr_eq(new, old)
+    {
+        fact.fold(read, now);
+        return false;
+    }
+    fold(fact, read, now)
+}
+
+/// A host's uptime and skew change with every look, and mean nothing new.
+fn fold_host(fact: &mut Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
+    let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
+        if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id);
+    if same {
+        fact.fold(read, now);
+        return false;
+    }
+    fold(fact, read, now)
+}
