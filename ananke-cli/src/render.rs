@@ -8,6 +8,8 @@ use ananke_sim::drill::{Drill, Ending, status_word};
 
 /// Lines of actions that a report spells out; the journal has them all.
 const ACTIONS_SHOWN: usize = 15;
+/// Names in one line; the rest is counted.
+const NAMES_SHOWN: usize = 6;
 /// Blockers of one gate that a report spells out.
 const BLOCKERS_SHOWN: usize = 5;
 
@@ -42,6 +44,7 @@ pub(crate) fn report(report: &Report) -> String {
         actions(&mut out, "it did:", &earlier.actions);
     }
     actions(&mut out, if dry { "it would:" } else { "it did:" }, &report.actions);
+    cordons(&mut out, report);
     if !report.notes.is_empty() {
         line(&mut out, format_args!("\nnoticed, and left alone:"));
         for note in &report.notes {
@@ -49,6 +52,23 @@ pub(crate) fn report(report: &Report) -> String {
         }
     }
     out
+}
+
+/// Cordons of Ananke that stand at the end, and how they go.
+fn cordons(out: &mut String, report: &Report) {
+    if report.cordons.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = report.cordons.iter().take(NAMES_SHOWN).map(|node| node.as_str()).collect();
+    let more = report.cordons.len().saturating_sub(names.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    line(out, format_args!("\ncordoned by Ananke: {}{more}", names.join(", ")));
+    line(
+        out,
+        format_args!(
+            "  `ananke shutdown --execute` goes on; `ananke intent clear`, then `ananke startup --execute`, gives them back"
+        ),
+    );
 }
 
 pub(crate) fn drill(drill: &Drill) -> String {

@@ -53,10 +53,11 @@ impl Adapters {
             )
         })?;
         let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, loaded.ssh.known_hosts.clone());
-        let hosts = SshHosts::new(settings, Arc::new(SystemClock))?;
+        let clock = SystemClock::start();
+        let hosts = SshHosts::new(settings, Arc::new(clock))?;
         let resolve = loaded.ingress_address.as_ref().map(resolve).transpose()?;
         let probes = HttpProbes::new(resolve, Vec::new());
-        Ok(Self { clock: SystemClock, cluster, hosts, probes, ups: NoUps, state })
+        Ok(Self { clock, cluster, hosts, probes, ups: NoUps, state })
     }
 
     pub(crate) fn reads(&self) -> Reads<'_> {

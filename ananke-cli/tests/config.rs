@@ -153,7 +153,7 @@ fn wrong_types_say_what_was_found_and_what_is_allowed() {
     check(
         "startup: 5\n",
         expect![
-            "D/ananke.yaml:4:10: startup: found 5; allowed: a group with the keys require_post_start_probes, post_start_probes, soak"
+            "D/ananke.yaml:4:10: startup: found 5; allowed: a group with the keys require_post_start_probes, post_start_probes, unit_grace, soak"
         ],
     );
     check(

@@ -9,6 +9,8 @@ mod summary;
 pub mod view;
 pub mod walk;
 
+use std::time::Duration;
+
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, RunId};
 use crate::report::{Command, Progress};
@@ -21,16 +23,25 @@ use walk::{Plan, Walk};
 
 pub use driver::{Hands, News, Observer, Reads, execute, look};
 
+/// A start-up that was heard of within this time goes on; budgets spent longer ago are not counted.
+const RESUMABLE: Duration = Duration::from_secs(3600);
+
 /// The walk of a start-up.
 pub fn startup_plan() -> Plan {
-    Plan { command: Command::Startup, rows: gate::STARTUP.to_vec(), remedies: remedy::STARTUP, latching: false }
+    Plan { command: Command::Startup, rows: gate::STARTUP.to_vec(), remedies: remedy::STARTUP, latching: false, partial: false }
 }
 
 /// A start-up that goes on where `left` stopped, if that run died.
 pub fn startup(plan: Plan, spec: Spec, now: Moment, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
     let mut walk = Walk::new(plan, spec, run_id("startup", now), now, Trust::Proven);
     walk.reason = "start-up".to_owned();
-    walk.resume(left.filter(|progress| progress.command == Command::Startup && progress.outcome.is_none()));
+    // A run that died long ago, or before a shutdown that finished, is no part of this recovery.
+    let died = |progress: &Progress| progress.command == Command::Startup && progress.outcome.is_none() && !progress.dry_run;
+    let recent = |progress: &Progress| now.since(progress.updated) <= RESUMABLE;
+    let stopped = intent.filter(|intent| intent.state == IntentState::ShutdownComplete).map(|intent| intent.at);
+    let same_life = |progress: &Progress| stopped.is_none_or(|at| progress.started > at);
+    walk.resume(left.filter(|progress| died(progress) && recent(progress) && same_life(progress)));
+    walk.history = History::from_actions(walk.earlier.iter().flat_map(|run| &run.actions));
     walk.raise_floor(intent);
     walk
 }
@@ -45,15 +56,25 @@ pub fn status(spec: Spec, now: Moment, intent: Option<&Intent>) -> Walk {
     walk
 }
 
-pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>) -> Walk {
-    let plan = Plan { command: Command::Shutdown, rows: phase::SHUTDOWN.to_vec(), remedies: phase::REMEDIES, latching: true };
+/// A shutdown that goes on where `left` stopped, if the intent says that it is still wanted. Budgets begin anew: the pods of a
+/// StatefulSet come back under the same names.
+pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
+    let plan = Plan {
+        command: Command::Shutdown,
+        rows: phase::SHUTDOWN.to_vec(),
+        remedies: phase::REMEDIES,
+        latching: true,
+        partial: false,
+    };
     let mut walk = Walk::new(plan, spec, run_id("shutdown", now), now, Trust::Proven);
     walk.reason = reason.to_owned();
-    walk.resume(left.filter(|progress| progress.command == Command::Shutdown && progress.outcome.is_none()));
+    let wanted = |run: &RunId| intent.is_some_and(|intent| intent.state == IntentState::ShuttingDown && intent.run == *run);
+    let died = |progress: &Progress| progress.command == Command::Shutdown && wanted(&progress.run);
+    walk.resume(left.filter(died));
     walk
 }
 
-/// `startup-20260314t020611z`: short enough for a lease ID, which is a taint's value.
+/// `startup-20260314T020611123`: short enough for a lease ID, which is a taint's value.
 fn run_id(command: &str, now: Moment) -> RunId {
     let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).take(18).collect();
     RunId::of(command, &stamp)
@@ -82,7 +103,6 @@ impl Walk {
     fn resume(&mut self, left: Option<Progress>) {
         let Some(left) = left else { return };
         self.earlier = left.into_earlier();
-        self.history = History::from_actions(self.earlier.iter().flat_map(|run| &run.actions));
         // What the runs before this one proved still counts; what was true before them does not.
         self.floor.since = self.earlier.first().map(|run| run.started);
     }

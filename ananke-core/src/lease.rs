@@ -122,10 +122,6 @@ impl Lease {
         now: Moment,
         window: Duration,
     ) -> Self {
-        let remove_with = format!(
-            "kubectl taint node {node} {TAINT_KEY}:{TAINT_EFFECT}- ; kubectl annotate node {node} {ANNOTATION}-",
-            node = node.name
-        );
         Self {
             schema: SCHEMA,
             id,
@@ -136,7 +132,7 @@ impl Lease {
             reason: reason.to_owned(),
             acquired: now,
             expires: now.plus(window),
-            remove_with,
+            remove_with: remove_with(&node.name),
         }
     }
 
@@ -145,10 +141,15 @@ impl Lease {
         node.name == self.node && node.uid == self.node_uid && taint_lease(node) == Some(self.id.as_str())
     }
 
-    /// By wall time; an age that cannot be (acquired in the future, or a window longer than it was given) counts as expired.
+    /// By wall time; an age that cannot be (acquired in the future) counts as expired.
     pub fn expired(&self, now: Moment) -> bool {
         now >= self.expires || now < self.acquired
     }
+}
+
+/// The command with which a person removes Ananke's cordon from `node`, taint and annotation.
+pub fn remove_with(node: &NodeName) -> String {
+    format!("kubectl taint node {node} {TAINT_KEY}:{TAINT_EFFECT}- ; kubectl annotate node {node} {ANNOTATION}-")
 }
 
 /// The lease ID in Ananke's taint, if the node has one.

@@ -105,6 +105,8 @@ pub struct NodeState {
 pub struct Heartbeat {
     /// The newest `renewTime`.
     pub renewed: Moment,
+    /// Our own time when we first looked.
+    pub watched_since: Moment,
     /// Our own time when `renewTime` was last seen to have advanced; none if it never did while we looked.
     pub advanced_at: Option<Moment>,
 }
@@ -224,10 +226,10 @@ impl Observation {
             for node in nodes.iter() {
                 let Some(renewed) = node.renewed else { continue };
                 match self.heartbeats.get_mut(&node.name) {
-                    Some(beat) if renewed > beat.renewed => *beat = Heartbeat { renewed, advanced_at: Some(at) },
+                    Some(beat) if renewed > beat.renewed => (beat.renewed, beat.advanced_at) = (renewed, Some(at)),
                     Some(_) => {}
                     None => {
-                        self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, advanced_at: None });
+                        self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, watched_since: at, advanced_at: None });
                     }
                 }
             }

@@ -28,6 +28,8 @@ pub struct Spec {
     pub required_workloads: Vec<ObjectRef>,
     pub ingress: IngressSpec,
     pub services: Vec<ServiceCheck>,
+    /// systemd starts enabled units by itself within seconds of the boot: before that, a stopped unit is only early.
+    pub unit_grace: Duration,
     /// How long everything must hold before a start-up is called done.
     pub soak: Duration,
     /// Time between two looks at the same part of the cluster.

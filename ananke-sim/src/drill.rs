@@ -171,6 +171,7 @@ pub fn spec(world: &World) -> Spec {
             url: "http://harbor.titan.example/v2/".into(),
             accepted_statuses: vec![401],
         }],
+        unit_grace: Duration::from_secs(60),
         soak: Duration::from_secs(60),
         poll: Duration::from_secs(2),
         cordon_window: Duration::from_secs(3600),

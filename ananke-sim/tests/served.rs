@@ -1,5 +1,6 @@
 //! A small cluster on real sockets, talked to as its clients do: TLS with and without a certificate, HTTP, the control socket.
 #![cfg(feature = "serve")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;

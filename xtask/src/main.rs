@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "a task is made of other commands, and never part of Ananke")]
 
 mod cargo;
+#[cfg(test)]
+mod docs;
 mod gate;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! `intent`: what was last wanted of the cluster.
 
+use ananke_core::intent::IntentState;
 use ananke_core::port::StateReads;
 
 use super::print;
@@ -9,6 +10,15 @@ use crate::exit::Exit;
 use crate::state::StateDir;
 use crate::wire::{self, Failure};
 
+fn word(state: IntentState) -> &'static str {
+    match state {
+        IntentState::Normal => "normal",
+        IntentState::StartupInProgress => "start-up in progress",
+        IntentState::ShuttingDown => "shutting down",
+        IntentState::ShutdownComplete => "shutdown complete",
+    }
+}
+
 pub(super) async fn run(args: Intent) -> Result<Exit, Failure> {
     match args {
         Intent::Show { config, output } => {
@@ -16,7 +26,7 @@ pub(super) async fn run(args: Intent) -> Result<Exit, Failure> {
             let intent = StateDir::open_read_only(&loaded.state_dir)?.intent().await?;
             print(output.output, &intent, |intent| match intent {
                 None => "nothing is recorded: the cluster may start".to_owned(),
-                Some(intent) => format!("{:?} since {}: {} ({})", intent.state, intent.at, intent.reason, intent.run),
+                Some(intent) => format!("{} since {}: {} ({})", word(intent.state), intent.at, intent.reason, intent.run),
             })?;
         }
         Intent::Clear { config } => {

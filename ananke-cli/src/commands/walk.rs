@@ -58,12 +58,13 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
     let lock = match args.execute.then(|| RunLock::acquire(&adapters.state, Command::Shutdown, now)).transpose() {
         Ok(lock) => lock,
-        Err(LockError::Held { holder: Some(holder), .. }) if holder.command == Command::Startup => None,
+        Err(LockError::Held { holder, .. }) if holder.as_ref().is_none_or(|holder| holder.command == Command::Startup) => None,
         Err(error) => return Err(error.into()),
     };
     let (left, note) = readable(adapters.state.shutdown_progress(), "the progress of the run before it");
-    let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left);
-    walk.notes.extend(note);
+    let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
+    let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left, intent.as_ref());
+    walk.notes.extend(note.into_iter().chain(intent_note));
     finish(walk, &adapters, args.execute, args.output.output, lock).await
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         required_workloads: reader.list("required_workloads", WORKLOAD, text::workload),
         ingress,
         services,
+        unit_grace: reader.duration("startup.unit_grace", Duration::ZERO..=DAY).unwrap_or_default(),
         soak: reader.duration("startup.soak", Duration::ZERO..=DAY).unwrap_or_default(),
         poll: reader.duration("poll", Duration::from_millis(100)..=5 * MINUTE).unwrap_or_default(),
         cordon_window: reader.duration("recovery.cordon_window", MINUTE..=DAY).unwrap_or_default(),

@@ -77,7 +77,7 @@ pub(crate) const KEYS: &[Key] = &[
         "ssh_identity_file",
         Text,
         "~/.ssh/id_ed25519",
-        "Private key; readable by its owner only. Without it the SSH agent is asked.",
+        "Private key for the nodes, not encrypted; readable by its owner only.",
     ),
     maybe(
         "ssh_known_hosts_file",
@@ -122,6 +122,12 @@ pub(crate) const KEYS: &[Key] = &[
         List,
         "[\"https://git.example.org/\", {name: registry, url: \"https://registry.example.org/v2/\", accepted_statuses: [200, 401]}]",
         "The service checklist: a URL, or name, url and accepted_statuses (by default those of ingress).",
+    ),
+    with(
+        "startup.unit_grace",
+        Duration,
+        "60s",
+        "Time that a booted node has to start k3s by itself; after that Ananke starts it.",
     ),
     with("startup.soak", Duration, "60s", "How long everything must hold, at most 24h."),
     maybe(

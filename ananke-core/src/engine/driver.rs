@@ -1,6 +1,7 @@
 //! The one place that awaits ports. It decides nothing: it asks what the walk wants to know, hands it the answers, and
 //! sends what the walk has decided, journal first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
@@ -90,12 +91,16 @@ enum Event {
 /// stands in the report as planned.
 pub async fn look<'a>(mut walk: Walk, reads: Reads<'a>, observer: &'a mut Observer<'_>) -> (Report, Walk) {
     walk.trust = Trust::Stated;
-    walk.leases = reads.state.leases().await.unwrap_or_default();
+    match reads.state.leases().await {
+        Ok(leases) => walk.leases = leases,
+        Err(error) => walk.notes.push(format!("the leases on disk cannot be read: {error}")),
+    }
     let mut run = Run::new(walk, reads, None, observer);
     run.watch_once().await;
     let mut walk = run.walk;
     let now = reads.clock.now();
-    for action in walk.plan_actions(now) {
+    let planned = if walk.held_by_guards() { Vec::new() } else { walk.plan_actions(now) };
+    for action in planned {
         let index = walk.record_sent(&action.order, &action.why, now);
         walk.set_outcome(index, ActionOutcome::Planned);
     }
@@ -131,12 +136,24 @@ struct Run<'a, 'o> {
     inflight: FuturesUnordered<BoxFuture<'a, Event>>,
     seq: u64,
     judged: Moment,
+    /// The intent says that a start-up is under way.
+    announced: bool,
 }
 
 impl<'a, 'o> Run<'a, 'o> {
     fn new(walk: Walk, reads: Reads<'a>, hands: Option<Hands<'a>>, observer: &'a mut Observer<'o>) -> Self {
         let judged = Moment::from_millis(0);
-        Self { walk, reads, hands, observer, schedule: Schedule::default(), inflight: FuturesUnordered::new(), seq: 0, judged }
+        Self {
+            walk,
+            reads,
+            hands,
+            observer,
+            schedule: Schedule::default(),
+            inflight: FuturesUnordered::new(),
+            seq: 0,
+            judged,
+            announced: false,
+        }
     }
 
     /// What must be durable before anything else happens: the journal's first line, and the intent.
@@ -178,6 +195,10 @@ impl<'a, 'o> Run<'a, 'o> {
             let quiet = now.since(self.judged);
             if quiet >= JUDGE_AT_LEAST || quiet >= JUDGE_AT_MOST && self.walk.take_changed() {
                 let changes = self.judge(now);
+                for change in &changes {
+                    let what = What::Gate { gate: change.gate, status: change.status, text: change.text.clone() };
+                    self.journal_or_note(what).await;
+                }
                 self.settle_leases(now).await;
                 self.act(now).await;
                 if !changes.is_empty() {
@@ -244,9 +265,12 @@ impl<'a, 'o> Run<'a, 'o> {
     /// Records that only follow the world, without touching it.
     async fn settle_leases(&mut self, now: Moment) {
         let Some(hands) = self.hands else { return };
+        if self.walk.outcome.is_some() {
+            return;
+        }
         let findings = {
             let view = self.walk.view(now);
-            leftover_cordon::findings(&view, &crate::phase::cordons_released::own(&view))
+            leftover_cordon::findings(&view, &crate::phase::cordons_released::own(&view), &BTreeSet::new())
         };
         let mut moved = false;
         for finding in findings {
@@ -274,9 +298,10 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let mut actions = self.walk.plan_actions(now);
         actions.truncate(ACTIONS_AT_ONCE);
-        if actions.is_empty() || self.yields().await {
+        if actions.is_empty() || self.walk.held_by_guards() || self.yields().await {
             return;
         }
+        self.announce(hands, now).await;
         for action in actions {
             if let Err(error) = self.send(hands, action, now).await {
                 // What cannot be journaled is not done: a full disk stops actions, not the checks.
@@ -300,15 +325,25 @@ impl<'a, 'o> Run<'a, 'o> {
             self.walk.end(Outcome::Yielded);
         }
         let unreadable = intent.is_err();
+        if unreadable {
+            self.walk.note_once("nothing was done while the intent could not be read".to_owned());
+        }
         self.walk.obs.intent.fold(intent, now);
         shutdown || unreadable
     }
 
-    async fn send(&mut self, hands: Hands<'a>, action: Action, now: Moment) -> Result<(), PortError> {
-        // Only what may go on may act: no guard, no hand is lifted.
-        if self.walk.held_by_guards() {
-            return Ok(());
+    /// Before the first action of a start-up: whoever looks shall see that one is under way.
+    async fn announce(&mut self, hands: Hands<'a>, now: Moment) {
+        if self.announced || self.walk.plan.command != Command::Startup || self.walk.plan.partial {
+            return;
         }
+        self.announced = true;
+        if let Err(error) = hands.state.save_intent(&self.intent(IntentState::StartupInProgress, now)).await {
+            self.walk.note_once(format!("the intent cannot be written: {error}"));
+        }
+    }
+
+    async fn send(&mut self, hands: Hands<'a>, action: Action, now: Moment) -> Result<(), PortError> {
         if let Order::Cluster(ClusterOrder::Cordon { lease, .. }) = &action.order {
             let record = LeaseRecord { lease: (**lease).clone(), state: LeaseState::Intended, since: now };
             self.walk.leases.retain(|known| known.lease.id != record.lease.id);
@@ -344,8 +379,12 @@ impl<'a, 'o> Run<'a, 'o> {
             self.schedule.hurry(&part, now);
         }
         (self.observer)(&self.walk, now, &News::Acted { order, error: error.as_ref() });
-        if let Err(error) = self.journal(What::Acted { order_seq: seq, error }).await {
-            self.walk.note_once(format!("an answer was not journaled: {error}"));
+        self.journal_or_note(What::Acted { order_seq: seq, error }).await;
+    }
+
+    async fn journal_or_note(&mut self, what: What) {
+        if let Err(error) = self.journal(what).await {
+            self.walk.note_once(format!("the journal cannot be written: {error}"));
         }
     }
 
@@ -356,10 +395,10 @@ impl<'a, 'o> Run<'a, 'o> {
         let (id, event): (LeaseId, LeaseEvent) = match (order, error.map(|error| error.kind)) {
             (ClusterOrder::Cordon { lease, .. }, None) => (lease.id.clone(), LeaseEvent::Placed),
             // Whether a cordon whose answer got lost was placed, only the node can tell: the record stays intended.
-            (
-                ClusterOrder::Cordon { lease, .. },
-                Some(ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Invalid),
-            ) => (lease.id.clone(), LeaseEvent::NeverPlaced),
+            // Nor is a conflict a no: it may be the answer to our own cordon, placed by a try whose answer got lost.
+            (ClusterOrder::Cordon { lease, .. }, Some(ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Invalid)) => {
+                (lease.id.clone(), LeaseEvent::NeverPlaced)
+            }
             (ClusterOrder::Uncordon { lease, .. }, None) => (lease.clone(), LeaseEvent::GivenBack),
             (ClusterOrder::MarkManual { node, .. }, None) => {
                 let marked = self.walk.leases.iter().find(|record| record.lease.node == *node && record.state.outstanding());
@@ -405,12 +444,18 @@ impl<'a, 'o> Run<'a, 'o> {
 
     async fn finish(&mut self) -> Report {
         self.drain_actions().await;
+        // A shutdown that came meanwhile owns the intent.
+        if matches!(self.walk.outcome, Some(Outcome::Done | Outcome::Manual)) && self.yields().await {
+            self.walk.outcome = Some(Outcome::Yielded);
+        }
         let now = self.reads.clock.now();
         let outcome = self.walk.outcome.unwrap_or(Outcome::Failed);
         if let Some(hands) = self.hands {
             let state = match (self.walk.plan.command, outcome) {
-                (Command::Startup, Outcome::Done | Outcome::Manual) => Some(IntentState::Normal),
-                (Command::Shutdown, Outcome::Done | Outcome::Manual) => Some(IntentState::ShutdownComplete),
+                (Command::Startup, Outcome::Done | Outcome::Manual) if self.walk.got_through() => Some(IntentState::Normal),
+                (Command::Shutdown, Outcome::Done | Outcome::Manual) if self.walk.got_through() => {
+                    Some(IntentState::ShutdownComplete)
+                }
                 (Command::Startup | Command::Shutdown | Command::Status, _) => None,
             };
             if let Some(state) = state {
@@ -420,9 +465,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 }
             }
             self.save_progress(now).await;
-            if let Err(error) = self.journal(What::RunEnded { outcome }).await {
-                self.walk.note_once(format!("the end of the run was not journaled: {error}"));
-            }
+            self.journal_or_note(What::RunEnded { outcome }).await;
             let report = self.walk.report(now);
             if let Err(error) = hands.state.save_report(&report).await {
                 self.walk.note_once(format!("the report cannot be written: {error}"));

@@ -20,7 +20,8 @@ use crate::spec::Spec;
 pub(super) enum Reading {
     Intent(Result<Option<Intent>, PortError>),
     Api(Result<ApiHealth, PortError>),
-    Nodes(Result<Arc<Vec<NodeState>>, PortError>),
+    /// With the time of asking.
+    Nodes(Moment, Result<Arc<Vec<NodeState>>, PortError>),
     Flux(Result<Arc<Option<FluxState>>, PortError>),
     Workloads(Result<Arc<Vec<WorkloadState>>, PortError>),
     Pods(Result<Arc<Vec<PodState>>, PortError>),
@@ -37,7 +38,10 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
     match part {
         Part::Intent => within(reads, deadline, "read the intent", state.intent(), Reading::Intent),
         Part::Api => within(reads, deadline, "ask the API server", cluster.health(), Reading::Api),
-        Part::Nodes => within(reads, deadline, "list nodes", cluster.nodes(), Reading::Nodes),
+        Part::Nodes => {
+            let asked = reads.clock.now();
+            async move { Reading::Nodes(asked, bounded(reads, deadline, "list nodes", cluster.nodes()).await) }.boxed()
+        }
         Part::Flux => within(reads, deadline, "list Flux objects", cluster.flux(), Reading::Flux),
         Part::Workloads => within(reads, deadline, "list workloads", cluster.workloads(), Reading::Workloads),
         Part::Pods => within(reads, deadline, "list pods", cluster.pods(), Reading::Pods),
@@ -99,7 +103,10 @@ impl Walk {
                 self.floor.first_look(read.is_err(), self.started);
                 fold(&mut obs.api, read, now)
             }
-            Reading::Nodes(read) => {
+            Reading::Nodes(asked, read) => {
+                if read.is_ok() {
+                    self.nodes_asked = asked;
+                }
                 let same = matches!((&read, obs.nodes.last()), (Ok(new), Some(old)) if Arc::ptr_eq(new, old) || new == old);
                 obs.fold_nodes(read, now);
                 !same

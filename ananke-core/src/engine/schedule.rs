@@ -39,6 +39,8 @@ pub(super) struct Schedule {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     out: bool,
+    /// An action was answered since it was asked: the answer that comes may be from before it.
+    again: bool,
     /// When it is due again.
     next: Moment,
 }
@@ -68,16 +70,16 @@ impl Schedule {
             }
         }
         for part in &due {
-            self.asked.insert(part.clone(), Asked { out: true, next: now });
+            self.asked.insert(part.clone(), Asked { out: true, again: false, next: now });
         }
         due
     }
 
     /// Notes that an answer came, and when the part is due again.
     pub(super) fn answered(&mut self, part: &Part, walk: &Walk, now: Moment) {
-        let due = now.plus(pause(part, walk, now));
         if let Some(asked) = self.asked.get_mut(part) {
-            *asked = Asked { out: false, next: due };
+            let due = if asked.again { now } else { now.plus(pause(part, walk, now)) };
+            *asked = Asked { out: false, again: false, next: due };
             self.next = Some(self.next.map_or(due, |next| next.min(due)));
         }
     }
@@ -91,6 +93,7 @@ impl Schedule {
     pub(super) fn hurry(&mut self, part: &Part, at: Moment) {
         if let Some(asked) = self.asked.get_mut(part) {
             asked.next = asked.next.min(at);
+            asked.again = asked.out;
             self.next = Some(self.next.map_or(at, |next| next.min(at)));
         }
     }

@@ -64,7 +64,7 @@ impl Walk {
                     Verdict::Unknown(unknown) => (None, &unknown.gap.text, &unknown.if_it_lasts),
                     Verdict::Hold(blocker) => {
                         if let BlockerKind::Follows(cause) = &blocker.kind
-                            && (cause == subject || actions.contains_key(cause))
+                            && actions.contains_key(cause)
                         {
                             if cause != subject {
                                 followers.entry(cause.clone()).or_default().insert(subject.clone());
@@ -109,7 +109,7 @@ impl Walk {
                 Verdict::Hold(blocker) => Some(blocker.reason),
                 Verdict::Unknown(_) => None,
             };
-            Some(BlockerReport { subject: subject.clone(), reason, text: verdict.text().to_owned() })
+            Some(BlockerReport { subject: subject.clone(), reason, text: named(subject, verdict.text()) })
         });
         GateReport {
             id,
@@ -127,6 +127,7 @@ impl Walk {
     fn summary(&self, outcome: Outcome, manual: &[ManualAction], now: Moment) -> String {
         let took = human(now.since(self.started));
         let what = match self.plan.command {
+            Command::Startup | Command::Shutdown if self.plan.partial => "the gates that were asked for pass",
             Command::Startup => "the cluster is up",
             Command::Shutdown => "the cluster is stopped",
             Command::Status => "everything passes",
@@ -140,10 +141,20 @@ impl Walk {
         match (outcome, self.plan.command) {
             (Outcome::Done, Command::Status) => what.to_owned(),
             (Outcome::Done, Command::Startup | Command::Shutdown) => format!("{what}, after {took}"),
-            (Outcome::Manual, _) => match manual.len() {
-                1 => format!("all that can be had is there after {took}; a person is needed: {}", first()),
-                n => format!("all that can be had is there after {took}; a person is needed in {n} places, first: {}", first()),
-            },
+            (Outcome::Manual, command) => {
+                let there = match command {
+                    _ if !self.gates.values().all(|gate| gate.settled.is_some()) => {
+                        format!("not there after {took}; {}", stuck())
+                    }
+                    Command::Status => "all that can be had is there".to_owned(),
+                    Command::Startup => format!("all that can be had is there after {took}"),
+                    Command::Shutdown => format!("the cluster is stopped after {took}, not all of it as planned"),
+                };
+                match manual.len() {
+                    1 => format!("{there}; a person is needed: {}", first()),
+                    n => format!("{there}; a person is needed in {n} places, first: {}", first()),
+                }
+            }
             (Outcome::Failed, Command::Status) => format!("not everything passes; {}", stuck()),
             (Outcome::Failed, Command::Startup | Command::Shutdown) => format!("not there after {took}; {}", stuck()),
             (Outcome::Refused, _) => format!("refused: {}", stuck_or_first(stuck(), first())),

@@ -12,6 +12,7 @@ use crate::name::{Moment, NodeName, RunId};
 use crate::observation::{
     ApiHealth, FluxState, HostState, IngressState, NodeState, Observation, PodState, ProbeAnswer, UpsReading, WorkloadState,
 };
+use crate::report::EarlierRun;
 use crate::spec::Spec;
 use crate::verdict::GateId;
 
@@ -43,6 +44,10 @@ pub struct View<'a> {
     pub gates: &'a BTreeMap<GateId, GateRun>,
     pub history: &'a History,
     pub leases: &'a [LeaseRecord],
+    /// Runs before this one that died on the same job.
+    pub earlier: &'a [EarlierRun],
+    /// When the nodes that were seen last were asked for: what was done since does not show in them.
+    pub nodes_asked: Moment,
 }
 
 impl<'a> View<'a> {
@@ -94,19 +99,36 @@ impl<'a> View<'a> {
     pub fn kubelet_alive(&self, node: &NodeName) -> bool {
         let Some(beat) = self.obs.heartbeats.get(node) else { return false };
         let (at, limit) = match self.trust {
-            Trust::Proven => (beat.advanced_at, HEARTBEAT_TTL),
+            Trust::Proven => (beat.advanced_at, self.heartbeat_ttl()),
             Trust::Stated => (Some(beat.renewed), STATED_HEARTBEAT_TTL),
         };
         at.is_some_and(|at| self.now.since(at) <= limit)
     }
 
-    /// What is asked on every poll counts for a few polls.
+    /// Whether the node's kubelet is known to be silent: it was watched for long enough to have been heard.
+    pub fn kubelet_silent(&self, node: &NodeName) -> bool {
+        let long_enough = |since: Moment| self.now.since(since) > self.heartbeat_ttl();
+        !self.kubelet_alive(node) && self.obs.heartbeats.get(node).is_none_or(|beat| long_enough(beat.watched_since))
+    }
+
+    /// A renewal is seen at the next look after it.
+    fn heartbeat_ttl(&self) -> Duration {
+        HEARTBEAT_TTL.max(Duration::from_secs(10) + self.spec.poll * 3)
+    }
+
+    /// What is asked on every poll counts for a few polls. A single look asks once, and believes what it saw.
     fn near_limit(&self) -> Duration {
+        if self.trust == Trust::Stated {
+            return Duration::MAX;
+        }
         (self.spec.poll * 5).max(Duration::from_secs(10))
     }
 
     /// What is asked less often once it is well, or answers slowly when it is not.
     fn far_limit(&self) -> Duration {
+        if self.trust == Trust::Stated {
+            return Duration::MAX;
+        }
         (self.spec.poll * 15).max(Duration::from_secs(45))
     }
 

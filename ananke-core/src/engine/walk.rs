@@ -24,6 +24,8 @@ pub struct Plan {
     pub remedies: &'static [Remedy],
     /// Phases of a shutdown stay passed: the cluster that proved them goes away.
     pub latching: bool,
+    /// Part of a graph, for a look at one gate: it neither starts nor ends a life of the cluster.
+    pub partial: bool,
 }
 
 impl Plan {
@@ -36,12 +38,14 @@ impl Plan {
             }
         }
         self.rows.retain(|row| wanted.contains(&row.id));
+        self.partial = true;
         self
     }
 
     /// Walks `gate` alone, behind the guards: what else it requires is taken for granted.
     pub fn only(mut self, gate: GateId) -> Self {
         self.rows.retain(|row| row.id == gate || row.id == GateId::Guards);
+        self.partial = true;
         self
     }
 }
@@ -81,6 +85,7 @@ pub struct Walk {
     pub notes: Vec<String>,
     pub outcome: Option<Outcome>,
     pub(super) floor: Floor,
+    pub(super) nodes_asked: Moment,
     changed: bool,
 }
 
@@ -130,6 +135,7 @@ impl Walk {
             notes: Vec::new(),
             outcome: None,
             floor: Floor::default(),
+            nodes_asked: Moment::from_millis(0),
             changed: true,
         }
     }
@@ -158,6 +164,8 @@ impl Walk {
             gates: &self.gates,
             history: &self.history,
             leases: &self.leases,
+            earlier: &self.earlier,
+            nodes_asked: self.nodes_asked,
         }
     }
 
@@ -265,6 +273,11 @@ impl Walk {
         }
     }
 
+    /// Whether the whole graph was walked to its end: only then does the run end, or begin, a life of the cluster.
+    pub(super) fn got_through(&self) -> bool {
+        !self.plan.partial && self.gates.values().all(|gate| gate.status != GateStatus::Failed)
+    }
+
     /// Whether a guard that is part of this walk has not passed.
     pub(super) fn held_by_guards(&self) -> bool {
         self.gates.get(&GateId::Guards).is_some_and(|gate| gate.settled.is_none())
@@ -358,7 +371,9 @@ impl GateRun {
         if !open && was == GateStatus::Passed && self.judgement.passes() {
             return;
         }
-        if !open {
+        if !open && self.is_late(row, now, patience) {
+            self.status = GateStatus::Failed;
+        } else if !open {
             self.status = GateStatus::Pending;
             self.settled = None;
             self.waiting_since = None;
@@ -394,7 +409,7 @@ impl GateRun {
             return GateStatus::Passed;
         }
         let overdue = self.is_overdue(now, patience);
-        if overdue && row.overdue == Overdue::Fatal {
+        if self.is_late(row, now, patience) || overdue && row.overdue == Overdue::Fatal {
             return GateStatus::Failed;
         }
         let mut unsettled = false;
@@ -434,6 +449,11 @@ impl GateRun {
 
     fn is_overdue(&self, now: Moment, patience: std::time::Duration) -> bool {
         self.waiting_since.is_some_and(|since| now.since(since) >= patience)
+    }
+
+    /// What never holds for long is overdue from when it could have begun to.
+    fn is_late(&self, row: &Row, now: Moment, patience: std::time::Duration) -> bool {
+        row.overdue == Overdue::Ends && self.opened.is_some_and(|opened| now.since(opened) >= patience)
     }
 
     fn wants_person(&self) -> bool {

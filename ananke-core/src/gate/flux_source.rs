@@ -4,8 +4,9 @@
 //! artifact that is younger, counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::engine::view::View;
+use crate::engine::view::{Trust, View};
 use crate::name::{Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
@@ -106,11 +107,22 @@ pub(crate) fn wanted_branch<'a>(view: &View<'a>) -> Option<&'a Arc<str>> {
 }
 
 fn proved(view: &View<'_>, source: &SourceState) -> bool {
-    handled_since(&source.reconcile, view.floor) || source.artifact_updated.is_some_and(|at| at >= view.floor)
+    believable(view, &source.reconcile) || source.artifact_updated.is_some_and(|at| at >= view.floor)
+}
+
+/// A cluster that has been up for this long has reconciled everything by itself, if its controllers run at all.
+const LONG_UP: Duration = Duration::from_secs(1800);
+
+/// Whether what the object says was said in this life of the cluster. A single look cannot ask for proof, so it believes a
+/// cluster that has been up for long.
+pub(crate) fn believable(view: &View<'_>, state: &Reconcile) -> bool {
+    let known = view.floor > Moment::from_millis(0);
+    let long_up = view.trust == Trust::Stated && known && view.now.since(view.floor) >= LONG_UP;
+    handled_since(state, view.floor) || long_up
 }
 
 /// Whether the controller handled a reconcile request that was made at or after `floor`.
-pub(crate) fn handled_since(state: &Reconcile, floor: Moment) -> bool {
+fn handled_since(state: &Reconcile, floor: Moment) -> bool {
     state.handled_at.as_deref().and_then(|token| Moment::parse(token).ok()).is_some_and(|at| at >= floor)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::view::View;
+use crate::fact::Gap;
 use crate::intent::IntentState;
 use crate::name::{Subject, human};
 use crate::observation::UpsReading;
@@ -32,6 +33,11 @@ fn own(view: &View<'_>) -> Verdict {
         Ok(intent) => intent,
         Err(gap) => return Verdict::unknown(gap, "look at intent.json in the state directory"),
     };
+    // An intent that can no longer be read may say anything by now.
+    if let Some(error) = view.obs.intent.newest_failure() {
+        let gap = Gap { error: Some(error.clone()), at: None, text: error.to_string() };
+        return Verdict::unknown(gap, "look at intent.json in the state directory; `ananke intent clear` sets it aside");
+    }
     match intent {
         Some(intent) if intent.state == IntentState::ShuttingDown && intent.run != *view.run => {
             let age = view.now.since(intent.at);

@@ -1,10 +1,11 @@
 //! Gate `kustomizations`: required Kustomizations are ready at the source's revision, reconciled since the cluster came
 //! up, none suspended by mistake; required namespaces exist.
 
-use super::flux_source::{self, handled_since, said};
+use super::flux_source::{self, believable, said};
 use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
 use crate::observation::{FluxState, KustomizationState, Tri};
+use crate::port::clean;
 use crate::verdict::{BlockerKind, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -99,7 +100,7 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
             look,
         );
     }
-    if !handled_since(state, view.floor) {
+    if !believable(view, state) {
         return Verdict::repairable(
             Reason::NotProvedThisBoot,
             Trap::FluxDependencyChainSlow,
@@ -116,7 +117,7 @@ fn suspended(view: &View<'_>, found: &KustomizationState) -> Verdict {
         Some(stamp) => Verdict::repairable(
             Reason::SuspendedByAnanke,
             Trap::FluxSuspendedLooksReady,
-            format!("{object} is suspended by Ananke ({stamp})"),
+            format!("{object} is suspended by Ananke ({})", clean(stamp, 80)),
             format!("run `flux resume kustomization {} -n {}`", object.name, object.namespace),
         ),
         None if view.spec.flux.required.contains(object) => Verdict::person(

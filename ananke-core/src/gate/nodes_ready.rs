@@ -6,6 +6,7 @@ use crate::gate::node_ssh::go_and_look;
 use crate::lease;
 use crate::name::{NodeName, Subject};
 use crate::observation::{NodeState, Tri};
+use crate::port::clean;
 use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
@@ -38,11 +39,13 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
         return silent(Reason::NodeAbsent, format!("{name} is not registered"));
     };
     if let Some(sentence) = &node.manual_note {
-        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), sentence.as_ref());
+        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), clean(sentence, 300));
     }
     match node.ready {
         Tri::True => {}
-        Tri::False | Tri::Unknown => return silent(Reason::NodeNotReady, format!("{name} is not Ready ({})", node.reason)),
+        Tri::False | Tri::Unknown => {
+            return silent(Reason::NodeNotReady, format!("{name} is not Ready ({})", clean(&node.reason, 80)));
+        }
     }
     if !view.kubelet_alive(name) {
         return silent(Reason::HeartbeatNotSeen, format!("{name} says Ready, but its kubelet was not seen to renew its Lease"));

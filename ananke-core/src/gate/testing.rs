@@ -63,6 +63,8 @@ impl Bench {
             gates: &self.gates,
             history: &self.history,
             leases: &self.leases,
+            earlier: &[],
+            nodes_asked: self.now.plus(Duration::from_secs(1)),
         }
     }
 
@@ -334,6 +336,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
             scheme: None,
         },
         services: Vec::new(),
+        unit_grace: Duration::from_secs(60),
         soak: Duration::from_secs(60),
         poll: Duration::from_secs(2),
         cordon_window: Duration::from_secs(3600),

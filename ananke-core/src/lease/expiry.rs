@@ -1,6 +1,7 @@
 //! When a lease ends, and who sweeps it: whoever looks, from what stands on disk and on the nodes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{ANNOTATION, LeaseEvent, LeaseRecord, LeaseState, read_note, taint_lease};
 use crate::name::{LeaseId, Moment, NodeName, Subject, Uid};
@@ -24,13 +25,22 @@ pub enum Finding {
 pub struct Sweep<'a> {
     pub now: Moment,
     pub cluster: Option<&'a Uid>,
+    /// Host name of this Ananke: another's lease is left to it until it expired, and [`GRACE`] more.
+    pub holder: &'a str,
+    /// When the nodes were asked for: a lease that moved after that is not judged by them.
+    pub asked: Moment,
     /// Leases whose run is alive and still needs them.
     pub in_use: &'a BTreeSet<LeaseId>,
+    /// Leases that their own run gives back now, whatever became of the node.
+    pub done_with: &'a BTreeSet<LeaseId>,
     /// Nodes that are proved: Ready, kubelet alive, boot ID equal.
     pub proved: &'a BTreeSet<NodeName>,
     /// Nodes that will not be proved without a person.
     pub given_up: &'a BTreeSet<NodeName>,
 }
+
+/// How long another Ananke has after the expiry to settle its own lease.
+pub const GRACE: Duration = Duration::from_secs(300);
 
 /// Judges every lease against the nodes as they are.
 pub fn sweep(records: &[LeaseRecord], nodes: &[NodeState], with: &Sweep<'_>) -> Vec<Finding> {
@@ -50,6 +60,10 @@ pub fn sweep(records: &[LeaseRecord], nodes: &[NodeState], with: &Sweep<'_>) -> 
 
 fn one(record: &LeaseRecord, nodes: &[NodeState], with: &Sweep<'_>) -> Option<Finding> {
     let lease = &record.lease;
+    if record.since >= with.asked || with.in_use.contains(&lease.id) && !record.state.outstanding() {
+        return None;
+    }
+    let foreign = lease.holder != with.holder && with.now < lease.expires.plus(GRACE);
     let standing = nodes.iter().find(|node| lease.stands_on(node));
     match (record.state, standing) {
         (LeaseState::Intended | LeaseState::Held, None) => {
@@ -68,7 +82,10 @@ fn one(record: &LeaseRecord, nodes: &[NodeState], with: &Sweep<'_>) -> Option<Fi
             if with.in_use.contains(&lease.id) && !lease.expired(with.now) {
                 return None;
             }
-            let proved = with.proved.contains(&node.name);
+            if foreign {
+                return None;
+            }
+            let proved = with.proved.contains(&node.name) || with.done_with.contains(&lease.id);
             if proved || !lease.expired(with.now) {
                 return Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() });
             }
@@ -97,8 +114,6 @@ fn sentence(record: &LeaseRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::gate::testing::{Bench, node};
 
@@ -121,6 +136,9 @@ mod tests {
             let cluster = Uid::parse("cluster-1").unwrap();
             let with = Sweep {
                 now: self.bench.now,
+                holder: "titan-db",
+                asked: self.bench.now.plus(Duration::from_secs(1)),
+                done_with: &BTreeSet::new(),
                 cluster: Some(&cluster),
                 in_use: &self.in_use,
                 proved: &self.proved,
@@ -156,6 +174,24 @@ mod tests {
         case.given_up.insert(node(1));
         case.check("mark n1 lease-1");
         case.proved.insert(node(1));
+        case.check("release n1 lease-1");
+    }
+
+    #[test]
+    fn nodes_asked_for_before_a_lease_moved_say_nothing_of_it() {
+        let mut case = Case::new();
+        case.bench.change_node(1, |node| node.taints.clear());
+        case.bench.leases[0].since = case.bench.now.plus(Duration::from_secs(2));
+        case.check("");
+    }
+
+    #[test]
+    fn another_anankes_lease_is_left_to_it_until_after_its_expiry() {
+        let mut case = Case::new();
+        case.bench.leases[0].lease.holder = "tethys".to_owned();
+        case.proved.insert(node(1));
+        case.check("");
+        case.bench.now = case.bench.now.plus(Duration::from_secs(3600)).plus(GRACE);
         case.check("release n1 lease-1");
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::api_is_stopped;
 use crate::engine::view::View;
 use crate::lease::taint_lease;
-use crate::name::{LeaseId, Subject};
+use crate::name::{LeaseId, RunId, Subject};
 use crate::remedy::{Action, leftover_cordon};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
@@ -27,7 +27,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         let verdict = match taint_lease(node) {
             None => Verdict::pass("no cordon of Ananke"),
             Some(lease) => {
-                let remove = format!("kubectl taint node {} {}-", node.name, crate::lease::TAINT_KEY);
+                let remove = crate::lease::remove_with(&node.name);
                 let text = format!("{} is still cordoned under lease {lease}", node.name);
                 Verdict::waiting(Reason::CordonOutstanding, text, format!("run `{remove}`"))
             }
@@ -40,12 +40,14 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 /// Before this phase only the leases of other runs are swept; in it, all.
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let releasing = view.gates.get(&GateId::CordonsReleased).is_some_and(|gate| gate.opened.is_some());
-    let in_use: BTreeSet<LeaseId> = if releasing { BTreeSet::new() } else { own(view) };
-    leftover_cordon::actions(view, &in_use)
+    let (own, none) = (own(view), BTreeSet::new());
+    let (in_use, done_with) = if releasing { (&none, &own) } else { (&own, &none) };
+    leftover_cordon::actions(view, in_use, done_with)
 }
 
-/// The leases that this run placed.
+/// The leases that this run placed, or a run before it that died on the same shutdown.
 pub(crate) fn own(view: &View<'_>) -> BTreeSet<LeaseId> {
-    let mine = |id: &LeaseId| id.as_str().starts_with(view.run.as_str());
+    let of = |run: &RunId, id: &LeaseId| id.as_str().strip_prefix(run.as_str()).is_some_and(|rest| rest.starts_with('-'));
+    let mine = |id: &LeaseId| of(view.run, id) || view.earlier.iter().any(|earlier| of(&earlier.run, id));
     view.leases.iter().map(|record| record.lease.id.clone()).filter(mine).collect()
 }

@@ -47,7 +47,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 }
 
 fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
-    if !view.kubelet_alive(node) {
+    if view.kubelet_silent(node) {
         // Its pods cannot end while its kubelet is away, and nothing is forced without proof of death.
         return Verdict::pass(format!("its kubelet is silent: {} pods are left as they are", pods.len()));
     }
@@ -86,7 +86,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(pods) = view.pods() else { return Vec::new() };
     let left = left(view, pods);
     // Workers first: the servers carry the API that the drain needs.
-    let mut nodes: Vec<&NodeName> = left.keys().filter(|node| view.kubelet_alive(node)).collect();
+    let mut nodes: Vec<&NodeName> = left.keys().filter(|node| !view.kubelet_silent(node)).collect();
     nodes.sort_by_key(|node| view.spec.nodes.get(*node).map(|spec| std::cmp::Reverse(spec.role)));
     // A node whose pods are all refused by their budgets is asked again, and keeps no other node waiting.
     let (stuck, moving): (Vec<_>, Vec<_>) =

@@ -1,6 +1,7 @@
 //! Gives back cordons whose run is gone (trap 43). What people did to a node is not touched.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Action;
 use crate::engine::view::View;
@@ -10,14 +11,17 @@ use crate::name::{LeaseId, NodeName};
 use crate::order::{ClusterOrder, Order};
 use crate::verdict::GateId;
 
+/// Between two tries on the same node: the next list of nodes must have come.
+const PAUSE: Duration = Duration::from_secs(5);
+
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
-    actions(view, &BTreeSet::new())
+    actions(view, &BTreeSet::new(), &BTreeSet::new())
 }
 
-/// Releases and marks, with the leases in `in_use` left alone.
-pub(crate) fn actions(view: &View<'_>, in_use: &BTreeSet<LeaseId>) -> Vec<Action> {
+/// Releases and marks, with the leases in `in_use` left alone and those in `done_with` given back in any case.
+pub(crate) fn actions(view: &View<'_>, in_use: &BTreeSet<LeaseId>, done_with: &BTreeSet<LeaseId>) -> Vec<Action> {
     let Ok(nodes) = view.nodes() else { return Vec::new() };
-    let findings = findings(view, in_use);
+    let findings = findings(view, in_use, done_with);
     let version = |name: &NodeName| nodes.iter().find(|node| node.name == *name).map(|node| node.version.clone());
     findings
         .into_iter()
@@ -32,11 +36,13 @@ pub(crate) fn actions(view: &View<'_>, in_use: &BTreeSet<LeaseId>) -> Vec<Action
             }),
             Finding::Settle { .. } | Finding::Adopt(_) => None,
         })
+        // A release is owed until it is done: a pause, and no budget.
+        .filter(|action| view.history.allows(action.order.verb(), &action.order.subject(), view.now, u32::MAX, PAUSE))
         .collect()
 }
 
 /// What the sweep finds with what this run knows of its nodes.
-pub(crate) fn findings(view: &View<'_>, in_use: &BTreeSet<LeaseId>) -> Vec<Finding> {
+pub(crate) fn findings(view: &View<'_>, in_use: &BTreeSet<LeaseId>, done_with: &BTreeSet<LeaseId>) -> Vec<Finding> {
     let Ok(nodes) = view.nodes() else { return Vec::new() };
     let (mut proved, mut given_up) = (BTreeSet::new(), BTreeSet::new());
     if let Some(gate) = view.gates.get(&GateId::NodesReady) {
@@ -52,7 +58,17 @@ pub(crate) fn findings(view: &View<'_>, in_use: &BTreeSet<LeaseId>) -> Vec<Findi
         given_up.extend(gate.overdue.iter().filter_map(as_node).cloned());
     }
     let cluster = view.api().ok().map(|api| &api.cluster_uid);
-    sweep(view.leases, nodes, &Sweep { now: view.now, cluster, in_use, proved: &proved, given_up: &given_up })
+    let with = Sweep {
+        now: view.now,
+        cluster,
+        holder: &view.spec.holder,
+        asked: view.nodes_asked,
+        in_use,
+        done_with,
+        proved: &proved,
+        given_up: &given_up,
+    };
+    sweep(view.leases, nodes, &with)
 }
 
 #[cfg(test)]

@@ -9,8 +9,6 @@ use crate::name::Subject;
 use crate::observation::UnitState;
 use crate::order::{HostOrder, Order};
 
-/// systemd starts enabled units by itself within seconds of the boot: before that, a stopped unit is only early.
-const BOOT_GRACE: Duration = Duration::from_secs(60);
 /// Times a unit is started in one recovery before a person must look.
 const BUDGET: u32 = 3;
 /// k3s gives up on its own start after 90 s or so (`TimeoutStartSec`): sooner, a second start helps nothing.
@@ -21,7 +19,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     for (name, node) in view.spec.nodes.iter() {
         let Ok(host) = view.host(name) else { continue };
         let stopped = match host.unit {
-            UnitState::Inactive | UnitState::Failed => host.uptime >= BOOT_GRACE,
+            UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace,
             UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
         };
         let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };

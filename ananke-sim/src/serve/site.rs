@@ -74,7 +74,7 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
     line(format!("flux_source: {}/{}", source.namespace, source.name));
     line(format!("expected_flux_source_url: {}\nexpected_flux_branch: main", world.source().url));
     line(format!("ingress:\n  address: \"{}\"\n  scheme: http", addresses.http));
-    line(format!("startup:\n  soak: {}\n  post_start_probes:", scaled(60_000, 1000)));
+    line(format!("startup:\n  unit_grace: {}\n  soak: {}\n  post_start_probes:", scaled(60_000, 1000), scaled(60_000, 1000)));
     for (name, prefix, path, statuses) in PROBES {
         if let Some(ingress) = world.ingresses().iter().find(|ingress| ingress.host.starts_with(prefix)) {
             let host = &ingress.host;
