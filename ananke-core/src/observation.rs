@@ -142,6 +142,8 @@ pub struct KustomizationState {
     pub applied_revision: Option<Arc<str>>,
     /// The annotation [`crate::order::SUSPENDED_ANNOTATION`]: Ananke suspended it, and says in which run.
     pub suspend_stamp: Option<Arc<str>>,
+    /// Deployments, StatefulSets and DaemonSets in `status.inventory`: with `spec.wait` it is ready only when they are.
+    pub workloads: Vec<ObjectRef>,
 }
 
 /// What every Flux object says of its reconciliation.
@@ -202,6 +204,8 @@ pub struct IngressState {
     pub hosts: Vec<Arc<str>>,
     /// Hosts that `spec.tls` names.
     pub tls_hosts: Vec<Arc<str>>,
+    /// Services of the same namespace that its rules lead to.
+    pub services: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -197,6 +197,14 @@ impl Verdict {
         matches!(self, Self::Pass(_))
     }
 
+    /// The subject whose trouble this one only follows.
+    pub fn cause(&self) -> Option<&Subject> {
+        match self {
+            Self::Hold(Blocker { kind: BlockerKind::Follows(cause), .. }) => Some(cause),
+            Self::Hold(_) | Self::Pass(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// One line for a person.
     pub fn text(&self) -> &str {
         match self {

@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_box_is_one_instruction_wherever_it_stands() {
+        for (seed, node) in [(3, "titan-30"), (11, "titan-02"), (12, "titan-17"), (13, "titan-09")] {
+            let scenario = Scenario::default().with_fault(Fault::NeverBoots, Some(NodeName::parse(node).unwrap()));
+            let drill = run(&scenario, seed).unwrap();
+            assert_eq!(drill.violations, Vec::<String>::new());
+            let subjects: Vec<String> = drill.report.manual.iter().map(|action| action.subject.to_string()).collect();
+            assert_eq!(subjects, [node], "seed {seed}");
+        }
+    }
+
+    #[test]
     fn the_same_seed_tells_the_same_story() {
         let (a, b) = (run(&Scenario::default(), 7).unwrap(), run(&Scenario::default(), 7).unwrap());
         assert_eq!(a, b);
@@ -304,6 +315,8 @@ mod tests {
             let drill = run(&Scenario::default().with_fault(fault, None), 3).unwrap();
             let told = drill.story.join("\n");
             assert_eq!((drill.outcome, &drill.violations), (ending, &Vec::new()), "{fault}: {told}");
+            let instructions = if ending == Ending::Manual { 1 } else { 0 };
+            assert_eq!(drill.report.manual.len(), instructions, "{fault}: {:#?}", drill.report.manual);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::name::{Moment, Subject};
 use crate::order::Order;
 use crate::port::PortError;
-use crate::report::ActionReport;
+use crate::report::{ActionOutcome, ActionReport};
 
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -30,6 +30,12 @@ impl History {
         let mut history = Self::default();
         for action in actions {
             history.note(&action.verb, &action.subject, action.at);
+            // It may never have left: it costs budget, and nothing waits for its effect.
+            if action.outcome == ActionOutcome::Sent
+                && let Some(tries) = history.done.get_mut(&(action.verb.clone(), action.subject.clone()))
+            {
+                tries.last = None;
+            }
         }
         history
     }

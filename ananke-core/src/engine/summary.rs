@@ -55,45 +55,71 @@ impl Walk {
     /// Each subject that needs a person, once, with what waits for it.
     pub fn manual_actions(&self) -> Vec<ManualAction> {
         let mut actions: BTreeMap<Subject, ManualAction> = BTreeMap::new();
-        let mut followers: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
-        for row in &self.plan.rows {
-            let Some(gate) = self.gates.get(&row.id) else { continue };
-            for (subject, verdict) in &gate.judgement.subjects {
+        // First what stands for itself, then what follows a cause that nobody was sent to.
+        for following in [false, true] {
+            for (id, subject, verdict) in self.wanting() {
+                let root = self.root(subject, verdict);
+                if verdict.cause().is_some() != following || actions.contains_key(subject) || actions.contains_key(root) {
+                    continue;
+                }
                 let (reason, found, instruction) = match verdict {
                     Verdict::Pass(_) => continue,
                     Verdict::Unknown(unknown) => (None, &unknown.gap.text, &unknown.if_it_lasts),
-                    Verdict::Hold(blocker) => {
-                        if let BlockerKind::Follows(cause) = &blocker.kind
-                            && actions.contains_key(cause)
-                        {
-                            if cause != subject {
-                                followers.entry(cause.clone()).or_default().insert(subject.clone());
-                            }
-                            continue;
-                        }
-                        (Some(blocker.reason), &blocker.text, &blocker.if_it_lasts)
-                    }
+                    Verdict::Hold(blocker) => (Some(blocker.reason), &blocker.text, &blocker.if_it_lasts),
                 };
-                let failed = gate.status == GateStatus::Failed;
-                let person = matches!(verdict, Verdict::Hold(blocker) if blocker.kind == BlockerKind::Person);
-                if person || failed || gate.overdue.contains(subject) {
-                    actions.entry(subject.clone()).or_insert_with(|| ManualAction {
-                        subject: subject.clone(),
-                        gate: row.id,
-                        reason,
-                        found: found.clone(),
-                        instruction: instruction.clone(),
-                        holds_back: Vec::new(),
-                    });
-                }
+                let action = ManualAction {
+                    subject: subject.clone(),
+                    gate: id,
+                    reason,
+                    found: found.clone(),
+                    instruction: instruction.clone(),
+                    holds_back: Vec::new(),
+                };
+                actions.insert(subject.clone(), action);
             }
         }
-        for (cause, waiting) in followers {
+        let mut waiting: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
+        for (_, subject, verdict) in self.wanting() {
+            let root = self.root(subject, verdict);
+            if root != subject {
+                waiting.entry(root.clone()).or_default().insert(subject.clone());
+            }
+        }
+        for (cause, subjects) in waiting {
             if let Some(action) = actions.get_mut(&cause) {
-                action.holds_back = waiting.into_iter().collect();
+                action.holds_back = subjects.into_iter().collect();
             }
         }
         actions.into_values().collect()
+    }
+
+    /// Verdicts that will not become a pass without a person.
+    fn wanting(&self) -> impl Iterator<Item = (GateId, &Subject, &Verdict)> {
+        let gates = self.plan.rows.iter().filter_map(|row| self.gates.get(&row.id).map(|gate| (row.id, gate)));
+        gates.flat_map(|(id, gate)| {
+            let failed = gate.status == GateStatus::Failed;
+            let settled = gate.status == GateStatus::Manual;
+            gate.judgement.subjects.iter().filter_map(move |(subject, verdict)| {
+                let person = matches!(verdict, Verdict::Hold(blocker) if blocker.kind == BlockerKind::Person);
+                let follows = settled && verdict.cause().is_some();
+                let wanting = !verdict.is_pass() && (person || follows || failed || gate.overdue.contains(subject));
+                wanting.then_some((id, subject, verdict))
+            })
+        })
+    }
+
+    /// The end of the chain of causes that `subject` follows; itself, if it follows none.
+    fn root<'a>(&'a self, subject: &'a Subject, verdict: &'a Verdict) -> &'a Subject {
+        let mut root = verdict.cause().unwrap_or(subject);
+        // A chain is at most as long as there are gates and parents; a circle ends it too.
+        for _ in 0..64 {
+            let next = self.gates.values().filter_map(|gate| gate.judgement.subjects.get(root)).find_map(Verdict::cause);
+            match next {
+                Some(cause) if cause != root => root = cause,
+                Some(_) | None => break,
+            }
+        }
+        root
     }
 
     pub fn gate_reports(&self, now: Moment) -> Vec<GateReport> {

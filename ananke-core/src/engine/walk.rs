@@ -314,6 +314,18 @@ impl Walk {
                 }
             }
         }
+        // What follows a cause is a cause to what follows it.
+        let followers = || {
+            let verdicts = self.gates.values().flat_map(|gate| &gate.judgement.subjects);
+            verdicts.filter_map(|(subject, verdict)| verdict.cause().map(|cause| (subject, cause)))
+        };
+        let mut grown = usize::MAX;
+        while grown != causes.len() {
+            grown = causes.len();
+            let new: Vec<Subject> =
+                followers().filter(|(_, cause)| causes.contains(*cause)).map(|(subject, _)| subject.clone()).collect();
+            causes.extend(new);
+        }
         causes
     }
 

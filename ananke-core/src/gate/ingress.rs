@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::view::View;
-use crate::name::Subject;
+use crate::name::{ObjectRef, Subject};
 use crate::observation::{IngressState, ProbeAnswer};
 use crate::spec::{IngressSpec, Spec};
-use crate::verdict::{Judgement, Reason, Verdict};
+use crate::verdict::{Blocker, GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let ingresses = match view.ingresses() {
@@ -23,9 +23,26 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for (url, host) in urls {
         let accepted = accepted(view.spec, &host);
-        judgement.set(Subject::Url(url.clone()), answer(view, &url, accepted));
+        judgement.set(Subject::Url(url.clone()), explained(view, &host, answer(view, &url, accepted)));
     }
     judgement
+}
+
+/// A host that does not answer because the workload behind it has not converged follows that workload. The Service is
+/// taken to have the workload's name, as nearly all have; where it has not, the host stands for itself.
+pub(crate) fn explained(view: &View<'_>, host: &str, verdict: Verdict) -> Verdict {
+    match (verdict, behind(view, host)) {
+        (Verdict::Hold(Blocker { reason, text, .. }), Some(cause)) => Verdict::follows(reason, cause, text),
+        (verdict @ (Verdict::Pass(_) | Verdict::Hold(_) | Verdict::Unknown(_)), _) => verdict,
+    }
+}
+
+fn behind(view: &View<'_>, host: &str) -> Option<Subject> {
+    let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
+    let ingress = view.ingresses().ok()?.iter().find(|ingress| ingress.hosts.iter().any(|found| found.as_ref() == host))?;
+    let leads_to = |object: &ObjectRef| object.namespace == ingress.object.namespace && ingress.services.contains(&object.name);
+    let mut stuck = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
+    stuck.find(|subject| matches!(subject, Subject::Object(object) if leads_to(object))).cloned()
 }
 
 /// URL and host of every ingress host that is checked.

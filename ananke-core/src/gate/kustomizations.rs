@@ -6,7 +6,7 @@ use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
 use crate::observation::{FluxState, KustomizationState, Tri};
 use crate::port::clean;
-use crate::verdict::{BlockerKind, Judgement, Reason, Trap, Verdict};
+use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
@@ -76,7 +76,12 @@ pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
         );
     }
     if let Some(parent) = found.depends_on.iter().find(|parent| !ready(view, flux, parent)) {
-        return Verdict::waiting(Reason::DependencyNotReady, format!("{object} waits for {parent}"), look);
+        let text = format!("{object} waits for {parent}");
+        // A parent that does not exist has no verdict of its own to follow.
+        return match flux.kustomizations.iter().any(|found| found.object == *parent) {
+            true => Verdict::follows(Reason::DependencyNotReady, Subject::Object(parent.clone()), text),
+            false => Verdict::waiting(Reason::DependencyNotReady, text, look),
+        };
     }
     own(view, flux, found)
 }
@@ -88,7 +93,11 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
     let source = flux.sources.iter().find(|source| source.object == found.source);
     let state = &found.reconcile;
     if state.ready != Tri::True || state.observed_generation != state.generation {
-        return Verdict::waiting(Reason::KustomizationNotReady, format!("{object} is not ready: {}", said(state)), look);
+        let text = format!("{object} is not ready: {}", said(state));
+        return match stuck_workload(view, found) {
+            Some(cause) => Verdict::follows(Reason::KustomizationNotReady, cause, text),
+            None => Verdict::waiting(Reason::KustomizationNotReady, text, look),
+        };
     }
     if let Some(revision) = source.and_then(|source| source.revision.as_deref())
         && found.applied_revision.as_deref() != Some(revision)
@@ -109,6 +118,13 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
         );
     }
     Verdict::pass(format!("ready at {}", found.applied_revision.as_deref().unwrap_or("its revision")))
+}
+
+/// A workload of this Kustomization that has not converged: its health check waits for it.
+fn stuck_workload(view: &View<'_>, found: &KustomizationState) -> Option<Subject> {
+    let workloads = view.gates.get(&GateId::Workloads)?;
+    let mut subjects = found.workloads.iter().map(|object| Subject::Object(object.clone()));
+    subjects.find(|subject| workloads.judgement.subjects.get(subject).is_some_and(|verdict| !verdict.is_pass()))
 }
 
 fn suspended(view: &View<'_>, found: &KustomizationState) -> Verdict {
@@ -149,7 +165,7 @@ mod tests {
         bench.change_kustomization("core", |k| k.reconcile.handled_at = Some(Moment::from_millis(0).to_string().into()));
         bench.check(
             evaluate,
-            "Kustomization flux-system/apps: hold dependency-not-ready waiting\n\
+            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
              Kustomization flux-system/core: hold not-proved-this-boot repairable",
         );
     }

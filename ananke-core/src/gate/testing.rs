@@ -229,6 +229,7 @@ impl Bench {
             reconcile: reconcile(),
             applied_revision: source.revision.clone(),
             suspend_stamp: None,
+            workloads: Vec::new(),
         };
         let kustomizations = vec![kustomization("core", &[]), kustomization("apps", &["core"])];
         let flux = FluxState { sources: vec![source.clone()], kustomizations };
@@ -288,7 +289,12 @@ impl Bench {
 
     pub(crate) fn ingress(&mut self, hosts: &[&str]) {
         let hosts = hosts.iter().map(|host| (*host).into()).collect();
-        let state = IngressState { object: ObjectRef::new(Kind::Ingress, "apps", "web"), hosts, tls_hosts: Vec::new() };
+        let state = IngressState {
+            object: ObjectRef::new(Kind::Ingress, "apps", "web"),
+            hosts,
+            tls_hosts: Vec::new(),
+            services: Vec::new(),
+        };
         self.obs.ingresses = Fact::known(Arc::new(vec![state]), self.now);
     }
 

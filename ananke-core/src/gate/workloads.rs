@@ -2,11 +2,12 @@
 //! a pod that says Ready on a silent node says nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::view::View;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{PodState, WorkloadState};
-use crate::verdict::{Judgement, Reason, Verdict};
+use crate::verdict::{Blocker, BlockerKind, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let look = "look at the API server: it does not list workloads";
@@ -34,7 +35,28 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             judgement.set(Subject::Object(found.object.clone()), judge(view, found, own));
         }
     }
+    blame_stranded(&mut judgement);
     judgement
+}
+
+/// A workload that is not ready, without an error of its own, while others are stranded on a dead node, most likely waits
+/// for one of them, first of all for one of its namespace: the node comes first, and the next run tells what is left.
+fn blame_stranded(judgement: &mut Judgement) {
+    let mut stranded: BTreeMap<Arc<str>, Subject> = BTreeMap::new();
+    for (subject, verdict) in &judgement.subjects {
+        if let (Subject::Object(object), Verdict::Hold(Blocker { kind: BlockerKind::Follows(_), .. })) = (subject, verdict) {
+            stranded.insert(object.namespace.clone(), subject.clone());
+        }
+    }
+    for (subject, verdict) in &mut judgement.subjects {
+        if let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict)
+            && blocker.kind == BlockerKind::Waiting
+            && blocker.reason == Reason::WorkloadNotConverged
+            && let Some(cause) = stranded.get(&object.namespace).or(stranded.values().next())
+        {
+            blocker.kind = BlockerKind::Follows(cause.clone());
+        }
+    }
 }
 
 fn by_owner(pods: &[PodState]) -> BTreeMap<&ObjectRef, Vec<&PodState>> {
@@ -131,6 +153,20 @@ mod tests {
         bench.check(evaluate, "StatefulSet apps/db: hold workload-not-converged waiting");
         bench.node_dies(2);
         bench.check(evaluate, "StatefulSet apps/db: hold workload-not-converged follows n2");
+    }
+
+    #[test]
+    fn what_only_waits_beside_a_stranded_workload_follows_it() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
+        bench.workload(Kind::Deployment, "web", &[(1, false)]);
+        bench.node_dies(2);
+        bench.check(
+            evaluate,
+            "Deployment apps/web: hold workload-not-converged follows StatefulSet apps/db\n\
+             StatefulSet apps/db: hold workload-not-converged follows n2",
+        );
     }
 
     #[test]

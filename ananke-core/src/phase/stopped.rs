@@ -47,13 +47,16 @@ fn evaluate(view: &View<'_>, role: NodeRole) -> Judgement {
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
-    let role = if at_work(view, GateId::WorkersStopped) {
-        NodeRole::Worker
-    } else if at_work(view, GateId::ServersStopped) {
-        NodeRole::Server
-    } else {
-        return Vec::new();
-    };
+    let mut actions = Vec::new();
+    for (phase, role) in [(GateId::WorkersStopped, NodeRole::Worker), (GateId::ServersStopped, NodeRole::Server)] {
+        if at_work(view, phase) {
+            actions.extend(stops(view, role));
+        }
+    }
+    actions
+}
+
+fn stops(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let mut actions = Vec::new();
     for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
         let runs = view.host(name).is_ok_and(|host| matches!(host.unit, UnitState::Active | UnitState::Activating));

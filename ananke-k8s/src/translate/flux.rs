@@ -72,6 +72,20 @@ struct Status {
     last_handled_reconcile_at: Option<Arc<str>>,
     last_applied_revision: Option<Arc<str>>,
     artifact: Option<Artifact>,
+    inventory: Option<Inventory>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Inventory {
+    #[serde(deserialize_with = "null_is_default")]
+    entries: Vec<Entry>,
+}
+
+/// `id` is `<namespace>_<name>_<group>_<kind>`; no part but the name can have an underscore in it, and names have none.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    id: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +123,7 @@ pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<Kusto
         depends_on: spec.depends_on.iter().map(|other| other.object(Kind::Kustomization, &namespace)).collect(),
         applied_revision: set(status.last_applied_revision.take()),
         suspend_stamp: set(metadata.annotations.suspended.take()),
+        workloads: status.inventory.take().unwrap_or_default().entries.iter().filter_map(Entry::workload).collect(),
         reconcile: reconcile(metadata, spec.suspend, status),
     }))
 }
@@ -145,6 +160,20 @@ impl GitReference {
             let value = value.as_deref().filter(|value| !value.is_empty())?;
             Some(format!("{field}={value}").into())
         })
+    }
+}
+
+impl Entry {
+    fn workload(&self) -> Option<ObjectRef> {
+        let mut parts = self.id.split('_');
+        let (namespace, name, group, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let kind = match (group, kind) {
+            ("apps", "Deployment") => Kind::Deployment,
+            ("apps", "StatefulSet") => Kind::StatefulSet,
+            ("apps", "DaemonSet") => Kind::DaemonSet,
+            _ => return None,
+        };
+        Some(ObjectRef::new(kind, namespace, name))
     }
 }
 
@@ -202,6 +231,14 @@ mod tests {
         assert_eq!(state.reconcile.ready, Tri::Unknown);
         assert_eq!(state.suspend_stamp.as_deref(), Some("shutdown-1 2026-01-01T00:00:00Z"));
         assert_eq!((state.reconcile.requested_at.as_deref(), state.applied_revision), (Some("2026-01-01T00:00:00Z"), None));
+    }
+
+    #[test]
+    fn the_inventory_names_the_workloads() {
+        let state = check_kustomization(
+            r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"1"},"spec":{},"status":{"inventory":{"entries":[{"id":"home_home-assistant_apps_StatefulSet","v":"v1"},{"id":"home_web__Service","v":"v1"},{"id":"_home__Namespace","v":"v1"},{"id":"torn","v":"v1"}]}}}"#,
+        );
+        assert_eq!(state.workloads, [ObjectRef::new(Kind::StatefulSet, "home", "home-assistant")]);
     }
 
     #[test]

@@ -28,6 +28,32 @@ struct Spec {
 #[serde(default)]
 struct Rule {
     host: Arc<str>,
+    http: Http,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Http {
+    #[serde(deserialize_with = "null_is_default")]
+    paths: Vec<Path>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Path {
+    backend: Backend,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Backend {
+    service: Service,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    name: Arc<str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +64,9 @@ struct Tls {
 }
 
 pub(crate) fn ingress(ingress: Ingress) -> Result<Option<IngressState>, String> {
+    let services = ingress.spec.rules.iter().flat_map(|rule| &rule.http.paths).map(|path| path.backend.service.name.clone());
     Ok(Some(IngressState {
+        services: distinct(services),
         object: ingress.metadata.object(Kind::Ingress),
         hosts: distinct(ingress.spec.rules.into_iter().map(|rule| rule.host)),
         tls_hosts: distinct(ingress.spec.tls.into_iter().flat_map(|tls| tls.hosts)),

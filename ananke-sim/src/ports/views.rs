@@ -114,6 +114,7 @@ impl Views {
                 object: ingress.object.clone(),
                 hosts: vec![ingress.host.clone()],
                 tls_hosts: vec![ingress.host.clone()],
+                services: world.workloads().get(ingress.backend).map(|of| of.object.name.clone()).into_iter().collect(),
             };
             Arc::new(world.ingresses().iter().map(state).collect())
         };
@@ -162,6 +163,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
         reconcile: reconcile(&kust.meta, words),
         applied_revision: kust.applied_revision.clone(),
         suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
+        workloads: kust.workloads.iter().filter_map(|row| world.workloads().get(*row)).map(|of| of.object.clone()).collect(),
     }
 }
 

@@ -96,5 +96,9 @@ fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
     if let Some(attempted) = &world.source().revision {
         status.insert("lastAttemptedRevision".to_owned(), json!(attempted));
     }
+    let workloads = row.workloads.iter().filter_map(|at| world.workloads().get(*at)).map(|workload| &workload.object);
+    let entries: Vec<Value> =
+        workloads.map(|of| json!({"id": format!("{}_{}_apps_{}", of.namespace, of.name, of.kind), "v": "v1"})).collect();
+    status.insert("inventory".to_owned(), json!({"entries": entries}));
     object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
 }
