@@ -177,4 +177,18 @@ mod tests {
         assert_eq!(LeaseState::Held.after(FoundGone), Ok(LeaseState::TakenAway));
         assert_eq!(LeaseState::Released.after(FoundAgain), Ok(LeaseState::Held));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_happens_a_settled_lease_is_outstanding_again_only_if_it_was_found_on_the_node(events: Vec<u8>) {
+            use LeaseEvent::*;
+            let all = [Placed, GivenBack, FoundGone, NeverPlaced, Marked, FoundAgain];
+            let mut state = LeaseState::Intended;
+            for event in events.iter().filter_map(|index| all.get(usize::from(*index) % all.len())) {
+                let Ok(next) = state.after(*event) else { continue };
+                proptest::prop_assert!(state.outstanding() || !next.outstanding() || *event == FoundAgain);
+                state = next;
+            }
+        }
+    }
 }

@@ -512,3 +512,6 @@ fn touched(order: &Order) -> Vec<Part> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

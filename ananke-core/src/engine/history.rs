@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::name::{Moment, Subject};
 use crate::order::Order;
-use crate::port::PortError;
+use crate::port::{ErrorKind, PortError};
 use crate::report::{ActionOutcome, ActionReport};
 
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,10 @@ impl History {
     pub(crate) fn answered(&mut self, order: &Order, error: Option<PortError>) {
         if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), order.subject())) {
             tries.in_flight = false;
+            // A conflict did nothing: what was judged was old, and what is newer is judged at once, within the budget.
+            if error.as_ref().is_some_and(|error| error.kind == ErrorKind::Conflict) {
+                tries.last = None;
+            }
             tries.error = error;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::engine::view::View;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{PodState, WorkloadState};
-use crate::verdict::{Blocker, BlockerKind, Judgement, Reason, Verdict};
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let look = "look at the API server: it does not list workloads";
@@ -99,12 +99,14 @@ fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict 
     }
 }
 
-/// The node without which this workload cannot converge: all its pods that are not ready sit on a node that is dead.
+/// The node without which this workload cannot converge: all its pods that are not ready sit on one that is not there.
 fn dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a NodeName> {
     let mut waiting = pods.iter().filter(|pod| !pod.ready);
     let first = waiting.next()?.node.as_ref()?;
-    let dead = !view.kubelet_alive(first) && view.host(first).is_err();
-    (dead && waiting.all(|pod| pod.node.as_ref() == Some(first))).then_some(first)
+    let silent = !view.kubelet_alive(first) && view.host(first).is_err();
+    let judged = view.gates.get(&GateId::NodesReady).and_then(|gate| gate.judgement.subjects.get(&Subject::Node(first.clone())));
+    let not_ready = matches!(judged, Some(Verdict::Hold(blocker)) if blocker.reason == Reason::NodeNotReady);
+    ((silent || not_ready) && waiting.all(|pod| pod.node.as_ref() == Some(first))).then_some(first)
 }
 
 fn why_not(pods: &[&PodState]) -> String {

@@ -10,7 +10,7 @@ use super::handle::Reply;
 use super::kinds::Kind;
 use super::request::ApiRequest;
 use super::status::{self, Failure, bad_request};
-use super::store::{DeleteOptions, Key, ObjectStore};
+use super::store::{DeleteOptions, Key, ObjectStore, StoreError};
 use super::{patch, render};
 
 type Store = Arc<dyn ObjectStore>;
@@ -45,21 +45,28 @@ pub fn create(store: &Store, kind: &'static Kind, namespace: &str, request: &Api
     Ok(Reply::Json(201, render::one(kind, &made, request.form, store.now_millis())))
 }
 
+/// Times an update that names no version is made again on a newer object, as the real server does.
+const UPDATE_TRIES: usize = 5;
+
 /// PUT and PATCH, of the object or of its status.
 pub fn update(store: &Store, key: &Key, sub: &str, request: &ApiRequest, body: &Bytes) -> Result<Reply, Failure> {
-    let current = store.get(key).ok_or_else(|| status::not_found(key))?;
-    let wanted = if request.method == Method::PUT {
-        parse_object(key.kind, body)?
-    } else {
-        patch::apply(key.kind, &current, &request.content_type, body)?
-    };
-    let object = reconciled(key, &current, wanted, sub == "status")?;
-    let left = if object == *current {
-        current
-    } else {
-        store.replace(key, object, request.dry_run()).map_err(|error| status::of_store(error, key, ""))?
-    };
-    Ok(Reply::Json(200, render::one(key.kind, &left, request.form, store.now_millis())))
+    let mut left = UPDATE_TRIES;
+    loop {
+        left = left.saturating_sub(1);
+        let current = store.get(key).ok_or_else(|| status::not_found(key))?;
+        let wanted = if request.method == Method::PUT {
+            parse_object(key.kind, body)?
+        } else {
+            patch::apply(key.kind, &current, &request.content_type, body)?
+        };
+        let object = reconciled(key, &current, wanted, sub == "status")?;
+        let made = if object == *current { Ok(current) } else { store.replace(key, object, request.dry_run()) };
+        match made {
+            Ok(made) => return Ok(Reply::Json(200, render::one(key.kind, &made, request.form, store.now_millis()))),
+            Err(StoreError::Conflict) if left > 0 => {}
+            Err(error) => return Err(status::of_store(error, key, "")),
+        }
+    }
 }
 
 /// The current object with the changes of `wanted` that this endpoint may make, made on the version that `wanted` names.
