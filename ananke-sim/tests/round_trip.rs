@@ -67,7 +67,7 @@ impl Bench {
 
     fn check_up(&self, report: &Report, what: &str) {
         assert_eq!(report.outcome, Outcome::Done, "{what}: {}\n{:#?}", report.summary, report.manual);
-        self.sim.world().truly_healthy().unwrap_or_else(|wrong| panic!("{what}: {wrong:?}"));
+        assert_eq!(self.sim.world().truly_healthy(), Ok(()), "{what}");
         assert_eq!(self.taints(), 0, "{what}");
         assert_eq!(self.state.kept().intent.unwrap().state, IntentState::Normal, "{what}");
     }

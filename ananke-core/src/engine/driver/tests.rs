@@ -160,10 +160,8 @@ fn run(hosts: &MockHosts, journal_works: bool) -> Report {
     let away = Away { host, now: std::sync::Mutex::new(bench.now) };
     let (cluster, mut state) = (MockCluster::new(), MockState::new());
     let full = || PortError::new(ErrorKind::Transient, "append", "the journal", "no space left on device");
-    state.expect_append().returning(move |entry| match &entry.what {
-        What::Acting { .. } if !journal_works => Err(full()),
-        _ => Ok(()),
-    });
+    let refused = move |entry: &Entry| !journal_works && matches!(entry.what, What::Acting { .. });
+    state.expect_append().returning(move |entry| if refused(entry) { Err(full()) } else { Ok(()) });
     state.expect_save_intent().returning(|_| Ok(()));
     state.expect_save_progress().returning(|_| Ok(()));
     state.expect_save_report().returning(|_| Ok(()));
