@@ -6,7 +6,7 @@ use ananke_core::name::human;
 use ananke_core::report::{ActionOutcome, ActionReport, Command, GateReport, GateStatus, ManualAction, Report};
 use ananke_sim::drill::{Drill, Ending, status_word};
 
-/// Lines of actions that a report spells out; the journal has them all.
+/// Kinds of actions that a report spells out; the journal has them all.
 const ACTIONS_SHOWN: usize = 15;
 /// Names in one line; the rest is counted.
 const NAMES_SHOWN: usize = 6;
@@ -132,18 +132,36 @@ fn actions(out: &mut String, title: &str, actions: &[ActionReport]) {
         return;
     }
     line(out, format_args!("\n{title}"));
-    for action in actions.iter().take(ACTIONS_SHOWN) {
+    let groups = grouped(actions);
+    for (action, more) in groups.iter().take(ACTIONS_SHOWN) {
         let outcome = match &action.outcome {
             ActionOutcome::Planned | ActionOutcome::Done => String::new(),
             ActionOutcome::Sent => " [no answer]".to_owned(),
             ActionOutcome::Failed(error) => format!(" [failed: {}]", clip(error, 120)),
         };
-        line(out, format_args!("  {} ({}){outcome}", action.text, action.why));
+        let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+        line(out, format_args!("  {}{more} ({}){outcome}", action.text, action.why));
     }
-    let more = actions.len().saturating_sub(ACTIONS_SHOWN);
+    let more = groups.len().saturating_sub(ACTIONS_SHOWN);
     if more > 0 {
-        line(out, format_args!("  and {more} more"));
+        line(out, format_args!("  and {more} other kinds; the journal has them all"));
     }
+}
+
+/// The first action of each kind, with how many more there are like it: the same verb, in the same way, for the same end.
+fn grouped(actions: &[ActionReport]) -> Vec<(&ActionReport, usize)> {
+    let alike = |a: &ActionReport, b: &ActionReport| {
+        let failed = |action: &ActionReport| matches!(action.outcome, ActionOutcome::Failed(_));
+        a.verb == b.verb && failed(a) == failed(b) && a.why.split_whitespace().next() == b.why.split_whitespace().next()
+    };
+    let mut groups: Vec<(&ActionReport, usize)> = Vec::new();
+    for action in actions {
+        match groups.iter_mut().find(|(first, _)| alike(first, action)) {
+            Some((_, more)) => *more = more.saturating_add(1),
+            None => groups.push((action, 0)),
+        }
+    }
+    groups
 }
 
 pub(crate) fn clip(text: &str, limit: usize) -> String {
@@ -158,4 +176,37 @@ pub(crate) fn clip(text: &str, limit: usize) -> String {
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     writeln!(out, "{text}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::name::{Moment, NodeName, Subject};
+
+    use super::*;
+
+    #[test]
+    fn actions_of_one_kind_are_one_line() {
+        let action = |node: &str, verb: &str, outcome| ActionReport {
+            at: Moment::from_millis(0),
+            verb: verb.to_owned(),
+            subject: Subject::Node(NodeName::parse(node).unwrap()),
+            text: format!("{verb} {node}"),
+            why: "shutdown".to_owned(),
+            outcome,
+        };
+        let done = || ActionOutcome::Done;
+        let all = [
+            action("n1", "cordon", done()),
+            action("n2", "cordon", done()),
+            action("n3", "cordon", ActionOutcome::Failed("409".to_owned())),
+            action("n1", "stop", done()),
+            action("n4", "cordon", done()),
+        ];
+        let mut out = String::new();
+        actions(&mut out, "it did:", &all);
+        assert_eq!(
+            out,
+            "\nit did:\n  cordon n1 and 2 more (shutdown)\n  cordon n3 (shutdown) [failed: 409]\n  stop n1 (shutdown)\n"
+        );
+    }
 }
