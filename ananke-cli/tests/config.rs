@@ -128,6 +128,8 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     assert_eq!(loaded.ingress_address.unwrap().to_string(), "10.0.0.200:443");
     for gate in GateId::ALL {
         assert!(whole.contains(&format!("\n  {gate}: ")), "{gate}");
+        // The core's own defaults are what embedders and drills get: the config says the same.
+        assert_eq!(defaults.spec.deadline(*gate), ananke_core::spec::default_deadline(*gate), "{gate}");
     }
 }
 
