@@ -14,6 +14,9 @@ use crate::exit::Exit;
 #[derive(Debug, Parser)]
 #[command(name = "ananke", version, max_term_width = 110)]
 pub struct Args {
+    /// Log more to standard error: -v what moves, -vv each call.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -9,6 +9,7 @@ mod walk;
 use std::io::Write;
 
 use serde::Serialize;
+use tracing::Level;
 
 use crate::args::{Args, Command, Format};
 use crate::exit::Exit;
@@ -16,6 +17,7 @@ use crate::wire::Failure;
 
 /// Runs a command to its exit code. Errors go to standard error, as one line and what to do.
 pub fn run(args: Args) -> Exit {
+    log_to_stderr(args.verbose);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Internal, &format!("start the runtime: {error}")),
@@ -45,6 +47,17 @@ pub fn run(args: Args) -> Exit {
         };
         fail(exit, &format!("{failure}{remedy}"))
     })
+}
+
+/// Warnings are always shown; a second subscriber in the same process (tests) is no error.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => Level::WARN,
+        1 => Level::INFO,
+        2.. => Level::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).without_time();
+    log.try_init().unwrap_or_default();
 }
 
 fn fail(exit: Exit, text: &str) -> Exit {

@@ -257,6 +257,7 @@ impl<'a, 'o> Run<'a, 'o> {
         self.schedule.unsettle();
         let changes = self.walk.judge(now);
         for change in &changes {
+            tracing::info!(run = %self.walk.run, gate = %change.gate, status = ?change.status, "{}", change.text);
             (self.observer)(&self.walk, now, &News::Gate(change));
         }
         changes
