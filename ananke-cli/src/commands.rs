@@ -37,13 +37,13 @@ pub fn run(args: Args) -> Exit {
         let exit = match &failure {
             Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
             Failure::Port(error) if error.kind == ananke_core::port::ErrorKind::Invalid => Exit::Usage,
-            Failure::Port(_) => Exit::Internal,
+            Failure::Port(_) | Failure::Internal(_) => Exit::Internal,
             Failure::Lock(crate::state::lock::LockError::Held { .. }) => Exit::Refused,
             Failure::Lock(crate::state::lock::LockError::Failed(_)) => Exit::Internal,
         };
         let remedy = match &failure {
             Failure::Port(error) => error.remedy.as_ref().map(|remedy| format!("\n  {remedy}")).unwrap_or_default(),
-            Failure::Config(_) | Failure::Usage(_) | Failure::Lock(_) => String::new(),
+            Failure::Config(_) | Failure::Usage(_) | Failure::Internal(_) | Failure::Lock(_) => String::new(),
         };
         fail(exit, &format!("{failure}{remedy}"))
     })
@@ -70,7 +70,7 @@ fn fail(exit: Exit, text: &str) -> Exit {
 fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let mut shown = match format {
         Format::Text => text(value),
-        Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Usage(format!("write JSON: {error}")))?,
+        Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Internal(format!("write JSON: {error}")))?,
     };
     if !shown.ends_with('\n') {
         shown.push('\n');

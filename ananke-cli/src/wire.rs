@@ -25,6 +25,9 @@ pub(crate) enum Failure {
     Port(#[from] PortError),
     #[error("{0}")]
     Usage(String),
+    /// A defect, or a machine that does not let us work.
+    #[error("{0}")]
+    Internal(String),
     #[error(transparent)]
     Lock(#[from] crate::state::lock::LockError),
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &args::Drill) -> Result<Exit, Failure> {
 }
 
 fn one(args: &args::Drill, scenario: &Scenario) -> Result<Exit, Failure> {
-    let drill = drill::run(scenario, args.seed).map_err(|stalled| Failure::Usage(format!("the drill hung: {stalled}")))?;
+    let drill = drill::run(scenario, args.seed).map_err(|stalled| Failure::Internal(format!("the drill hung: {stalled}")))?;
     print(args.output.output, &drill, render::drill)?;
     Ok(match drill.outcome {
         Ending::Recovered => Exit::Done,

@@ -29,7 +29,7 @@ pub(super) async fn run(args: Sim) -> Result<Exit, Failure> {
 
 async fn serve(options: UpOptions) -> Result<Exit, Failure> {
     let dir = options.dir.clone();
-    let failed = |error: std::io::Error| Failure::Usage(format!("listen for signals: {error}"));
+    let failed = |error: std::io::Error| Failure::Internal(format!("listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let served = up(options).await.map_err(|error| Failure::Usage(error.to_string()))?;

@@ -21,7 +21,7 @@ use crate::state::lock::{LockError, RunLock};
 use crate::wire::{self, Adapters, Failure};
 
 pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
-    let loaded = load(&args.config.config, &Overrides::default())?;
+    let loaded = wire::load(&args.config.config, &Overrides::default())?;
     let adapters = Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?;
     let intent = adapters.state.intent().await.unwrap_or_default();
     let walk = engine::status(loaded.spec, adapters.clock.now(), intent.as_ref());
@@ -38,7 +38,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         ..Overrides::default()
     };
     let plan = narrowed(engine::startup_plan(), args.only.as_deref(), args.until.as_deref())?;
-    let loaded = load(&args.config.config, &overrides)?;
+    let loaded = wire::load(&args.config.config, &overrides)?;
     let state = open(&loaded, args.execute)?;
     let adapters = Adapters::new(&loaded, state).await?;
     let now = adapters.clock.now();
@@ -52,7 +52,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
 
 pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     let args::Mode::ClusterOnly = args.mode;
-    let loaded = load(&args.config.config, &Overrides { skip_drain: args.skip_drain, ..Overrides::default() })?;
+    let loaded = wire::load(&args.config.config, &Overrides { skip_drain: args.skip_drain, ..Overrides::default() })?;
     let adapters = Adapters::new(&loaded, open(&loaded, args.execute)?).await?;
     let now = adapters.clock.now();
     // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
@@ -66,10 +66,6 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left, intent.as_ref());
     walk.notes.extend(note.into_iter().chain(intent_note));
     finish(walk, &adapters, args.execute, args.output.output, lock).await
-}
-
-fn load(path: &std::path::Path, overrides: &Overrides) -> Result<Loaded, Failure> {
-    Ok(wire::load(path, overrides)?)
 }
 
 fn open(loaded: &Loaded, execute: bool) -> Result<StateDir, Failure> {
@@ -130,7 +126,7 @@ fn show(format: Format, report: &Report) -> Result<(), Failure> {
 
 /// Comes with the first Ctrl-C or SIGTERM.
 fn interrupted() -> Result<BoxFuture<'static, ()>, Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("listen for signals: {error}"));
+    let failed = |error: std::io::Error| Failure::Internal(format!("listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     Ok(async move {
