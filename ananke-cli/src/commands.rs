@@ -10,6 +10,9 @@ use std::io::Write;
 
 use serde::Serialize;
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Args, Command, Format};
 use crate::exit::Exit;
@@ -49,15 +52,17 @@ pub fn run(args: Args) -> Exit {
     })
 }
 
-/// Warnings are always shown; a second subscriber in the same process (tests) is no error.
+/// Warnings are always shown, and only our own: a client library that complains of a cluster that is down tells nothing that
+/// the gates do not tell better. A second subscriber in the same process (tests) is no error.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => Level::WARN,
         1 => Level::INFO,
         2.. => Level::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).without_time();
-    log.try_init().unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time();
+    let ours = Targets::new().with_target("ananke", level);
+    tracing_subscriber::registry().with(lines).with(ours).try_init().unwrap_or_default();
 }
 
 fn fail(exit: Exit, text: &str) -> Exit {
