@@ -1,9 +1,16 @@
 //! Observe, judge, act: the walk through a graph of gates.
 
+mod delta;
 pub mod driver;
+mod effects;
+pub mod explain;
+mod gate_run;
 pub mod history;
 mod intake;
 pub mod journal;
+pub mod keeper;
+mod record;
+pub mod replay;
 mod schedule;
 mod summary;
 pub mod view;
@@ -11,9 +18,10 @@ pub mod walk;
 
 use std::time::Duration;
 
+use crate::baseline::{self, Baseline};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, RunId};
-use crate::report::{Command, Progress};
+use crate::report::{Command, EarlierRun, Progress};
 use crate::spec::Spec;
 use crate::verdict::GateId;
 use crate::{gate, phase, remedy};
@@ -41,32 +49,52 @@ pub fn startup(plan: Plan, spec: Spec, now: Moment, left: Option<Progress>, inte
     let stopped = intent.filter(|intent| intent.state == IntentState::ShutdownComplete).map(|intent| intent.at);
     let same_life = |progress: &Progress| stopped.is_none_or(|at| progress.started > at);
     walk.resume(left.filter(|progress| died(progress) && recent(progress) && same_life(progress)));
-    walk.history = History::from_actions(walk.earlier.iter().flat_map(|run| &run.actions));
+    walk.history = history_of(Command::Startup, &walk.earlier);
     walk.raise_floor(intent);
     walk
 }
 
+/// What is to be remembered of today as the last good baseline; none unless what `walk` saw makes today a healthy day. A walk
+/// of [`status`] that has looked is enough.
+pub fn healthy_baseline(walk: &Walk, now: Moment) -> Option<Baseline> {
+    baseline::of(&walk.view(now))
+}
+
 /// One look with the gates of a start-up.
 pub fn status(spec: Spec, now: Moment, intent: Option<&Intent>) -> Walk {
-    let mut plan = Plan { command: Command::Status, remedies: &[], ..startup_plan() };
-    // A single look cannot see that something holds.
-    plan.rows.retain(|row| row.id != GateId::Soak);
-    let mut walk = Walk::new(plan, spec, run_id("status", now), now, Trust::Stated);
+    let mut walk = Walk::new(plan(Command::Status), spec, run_id("status", now), now, Trust::Stated);
     walk.raise_floor(intent);
     walk
+}
+
+/// The whole graph of a command.
+fn plan(command: Command) -> Plan {
+    match command {
+        Command::Startup => startup_plan(),
+        Command::Shutdown => {
+            Plan { command, rows: phase::SHUTDOWN.to_vec(), remedies: phase::REMEDIES, latching: true, partial: false }
+        }
+        Command::Status => {
+            let mut plan = Plan { command, remedies: &[], ..startup_plan() };
+            // A single look cannot see that something holds.
+            plan.rows.retain(|row| row.id != GateId::Soak);
+            plan
+        }
+    }
+}
+
+/// Budgets that runs which died on the same job have spent. Those of a shutdown begin anew.
+fn history_of(command: Command, earlier: &[EarlierRun]) -> History {
+    match command {
+        Command::Startup => History::from_actions(earlier.iter().flat_map(|run| &run.actions)),
+        Command::Shutdown | Command::Status => History::default(),
+    }
 }
 
 /// A shutdown that goes on where `left` stopped, if the intent says that it is still wanted. Budgets begin anew: the pods of a
 /// StatefulSet come back under the same names.
 pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
-    let plan = Plan {
-        command: Command::Shutdown,
-        rows: phase::SHUTDOWN.to_vec(),
-        remedies: phase::REMEDIES,
-        latching: true,
-        partial: false,
-    };
-    let mut walk = Walk::new(plan, spec, run_id("shutdown", now), now, Trust::Proven);
+    let mut walk = Walk::new(plan(Command::Shutdown), spec, run_id("shutdown", now), now, Trust::Proven);
     walk.reason = reason.to_owned();
     let wanted = |run: &RunId| intent.is_some_and(|intent| intent.state == IntentState::ShuttingDown && intent.run == *run);
     let died = |progress: &Progress| progress.command == Command::Shutdown && wanted(&progress.run);

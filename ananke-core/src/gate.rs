@@ -4,15 +4,22 @@
 //! requires has.
 
 pub mod control_plane;
+pub mod dns_cni;
+pub mod endpoints;
 pub mod flux_source;
+pub mod foundation;
 pub mod guards;
+pub mod host_health;
+pub mod http_check;
 pub mod ingress;
 pub mod inventory;
 pub mod kustomizations;
 pub mod node_ssh;
 pub mod nodes_ready;
+pub mod secrets;
 pub mod services;
 pub mod soak;
+pub mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod workloads;
@@ -66,15 +73,22 @@ pub const STARTUP: &[Row] = &[
     Row { id: G::Guards,         needs: &[],                                            overdue: Fatal,  evaluate: guards::evaluate },
     Row { id: G::Inventory,      needs: &[Whole(G::Guards)],                            overdue: Person, evaluate: inventory::evaluate },
     Row { id: G::NodeSsh,        needs: &[Whole(G::Inventory)],                         overdue: Person, evaluate: node_ssh::evaluate },
+    Row { id: G::HostHealth,     needs: &[Part(G::NodeSsh)],                            overdue: Person, evaluate: host_health::evaluate },
     Row { id: G::ControlPlane,   needs: &[Whole(G::Inventory)],                         overdue: Fatal,  evaluate: control_plane::evaluate },
     Row { id: G::NodesReady,     needs: &[Whole(G::ControlPlane)],                      overdue: Person, evaluate: nodes_ready::evaluate },
+    Row { id: G::DnsCni,         needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: dns_cni::evaluate },
+    Row { id: G::Storage,        needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: storage::evaluate },
+    Row { id: G::Secrets,        needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: secrets::evaluate },
+    Row { id: G::Foundation,     needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: foundation::evaluate },
     Row { id: G::FluxSource,     needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: flux_source::evaluate },
     Row { id: G::Kustomizations, needs: &[Whole(G::FluxSource)],                        overdue: Person, evaluate: kustomizations::evaluate },
     Row { id: G::Workloads,      needs: &[Whole(G::ControlPlane), Part(G::NodesReady)], overdue: Person, evaluate: workloads::evaluate },
     Row { id: G::Ingress,        needs: &[Part(G::Workloads)],                          overdue: Person, evaluate: ingress::evaluate },
     Row { id: G::Services,       needs: &[Part(G::Workloads)],                          overdue: Person, evaluate: services::evaluate },
+    Row { id: G::Endpoints,      needs: &[Part(G::Workloads)],                          overdue: Person, evaluate: endpoints::evaluate },
     Row { id: G::Soak,           needs: &[
-        Whole(G::NodeSsh), Whole(G::NodesReady), Whole(G::Kustomizations), Whole(G::Workloads), Whole(G::Ingress), Whole(G::Services),
+        Whole(G::NodeSsh), Whole(G::HostHealth), Whole(G::NodesReady), Whole(G::DnsCni), Whole(G::Storage), Whole(G::Secrets),
+        Whole(G::Foundation), Whole(G::Kustomizations), Whole(G::Workloads), Whole(G::Ingress), Whole(G::Services), Whole(G::Endpoints),
     ],                                                                                  overdue: Ends,   evaluate: soak::evaluate },
 ];
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Moment, RunId};
 
+/// `intent.json`: it outlives every run, and every run reads it before it acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     pub state: IntentState,
@@ -16,8 +17,10 @@ pub struct Intent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentState {
+    /// The cluster is to run, and does.
     Normal,
     StartupInProgress,
+    /// A shutdown is wanted, and did not get to its end yet: no start-up may begin.
     ShuttingDown,
     ShutdownComplete,
 }

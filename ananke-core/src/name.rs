@@ -109,10 +109,33 @@ name!(
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 );
 name!(
+    /// A snapshot of etcd: `ananke-shutdown-20260314T020611123`.
+    SnapshotName, "snapshot name", "letters, digits, '-' and '.', 1 to 128, not starting with '-'", |text| !text.is_empty()
+        && text.len() <= 128 && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+);
+name!(
     /// One cordon lease; it is also the value of the taint, so it is a valid label value.
     LeaseId, "lease ID", "letters, digits and '-', 1 to 63", |text| !text.is_empty() && text.len() <= 63
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 );
+
+name!(
+    /// An absolute path on a host, without anything that a shell or a mount table would read differently.
+    HostPath, "path", "absolute, of letters, digits, '/', '-', '_', '.' and ',', without '..', at most 255", is_host_path
+);
+name!(
+    /// A package of a distribution, as Debian spells names.
+    PackageName, "package", "lower case letters, digits, '+', '-' and '.', 2 to 100, starting with a letter or digit",
+    |text| (2..=100).contains(&text.len()) && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+);
+
+fn is_host_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() <= 255
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.,".contains(&b))
+        && text.split('/').all(|part| part != "..")
+}
 
 impl RunId {
     /// `command-stamp`, of which everything else than letters and digits is left out.
@@ -134,6 +157,13 @@ pub enum Kind {
     Ingress,
     GitRepository,
     Kustomization,
+    OCIRepository,
+    Bucket,
+    HelmRelease,
+    Job,
+    Service,
+    PersistentVolumeClaim,
+    VolumeAttachment,
 }
 
 impl fmt::Display for Kind {
@@ -181,6 +211,7 @@ pub enum Subject {
     Object(ObjectRef),
     Ups(Arc<str>),
     Url(Arc<str>),
+    Peer(Arc<str>),
 }
 
 impl fmt::Display for Subject {
@@ -192,6 +223,7 @@ impl fmt::Display for Subject {
             Self::Object(object) => write!(f, "{object}"),
             Self::Ups(name) => write!(f, "UPS {name}"),
             Self::Url(url) => f.write_str(url),
+            Self::Peer(name) => write!(f, "peer {name}"),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Baseline;
 use crate::fact::Fact;
 use crate::intent::Intent;
-use crate::name::{BootId, Moment, NodeName, ObjectRef, ResourceVersion, Uid};
+use crate::name::{BootId, HostPath, Moment, NodeName, ObjectRef, PackageName, ResourceVersion, Uid, UnitName};
 
 /// Everything Ananke knows at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -20,11 +21,33 @@ pub struct Observation {
     pub nodes: Fact<Arc<Vec<NodeState>>>,
     /// Kubelet renewals as Ananke saw them advance, by node; kept by [`Observation::fold_nodes`].
     pub heartbeats: BTreeMap<NodeName, Heartbeat>,
+    /// Nodes that are not Ready, and since when by our own looks; kept by [`Observation::fold_nodes`].
+    #[serde(default)]
+    pub unready: BTreeMap<NodeName, Moment>,
     pub flux: Fact<Arc<Option<FluxState>>>,
     pub workloads: Fact<Arc<Vec<WorkloadState>>>,
     pub pods: Fact<Arc<Vec<PodState>>>,
     pub ingresses: Fact<Arc<Vec<IngressState>>>,
     pub namespaces: Fact<Arc<Vec<Arc<str>>>>,
+    pub storage: Fact<Arc<StorageState>>,
+    pub endpoints: Fact<Arc<Vec<EndpointsState>>>,
+    pub jobs: Fact<Arc<Vec<JobState>>>,
+    /// The coordination Lease; `None` where there is none yet.
+    pub coordination: Fact<Option<CoordinationState>>,
+    /// Since when the coordination Lease is as it is, by our own looks; kept by [`Observation::fold_coordination`].
+    #[serde(default)]
+    pub coordination_seen: Option<CoordinationSeen>,
+    /// What other Anankes want, by the name that the config has for them.
+    pub peers: BTreeMap<Arc<str>, Fact<Option<Intent>>>,
+    /// Snapshots of etcd on a server, by node.
+    pub snapshots: BTreeMap<NodeName, Fact<Vec<SnapshotState>>>,
+    pub vault: Fact<VaultState>,
+    /// Whether this machine's clock follows a source; `None` where nothing on it tells.
+    pub own_clock: Fact<Option<bool>>,
+    /// What persons confirmed with their own eyes.
+    pub confirmations: Fact<Vec<Confirmation>>,
+    pub baseline: Fact<Option<Baseline>>,
+    /// By [`crate::port::ProbeRequest::key`].
     pub probes: BTreeMap<Arc<str>, Fact<ProbeAnswer>>,
 }
 
@@ -39,6 +62,38 @@ pub struct HostState {
     pub clock_skew_millis: i64,
     /// The k3s unit that belongs to the node's role.
     pub unit: UnitState,
+    pub health: HostHealth,
+    pub leftovers: Leftovers,
+}
+
+impl HostState {
+    /// A host that runs in step with us and lacks nothing.
+    pub fn new(boot_id: BootId, machine_id: &str, uptime: Duration, unit: UnitState) -> Self {
+        let (machine_id, health, leftovers) = (machine_id.to_owned(), HostHealth::default(), Leftovers::default());
+        Self { boot_id, machine_id, uptime, clock_skew_millis: 0, unit, health, leftovers }
+    }
+}
+
+/// What is asked of a host beside its unit. What is missing is listed out of what [`crate::spec::HostNeeds`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostHealth {
+    pub root_read_only: bool,
+    /// Whether its clock follows a source; `None` where nothing on the host tells.
+    pub clock_synced: Option<bool>,
+    /// Not mounted, or mounted read-only.
+    pub missing_mounts: Vec<HostPath>,
+    pub missing_packages: Vec<PackageName>,
+    /// Not active.
+    pub missing_units: Vec<UnitName>,
+}
+
+/// What k3s leaves running when it is stopped (`KillMode=process`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Leftovers {
+    /// `containerd-shim` processes.
+    pub shims: u32,
+    /// Mounts of CSI volumes under the kubelet's directory.
+    pub mounts: u32,
 }
 
 /// systemd's `ActiveState`.
@@ -87,6 +142,7 @@ pub struct NodeState {
     /// The `Ready` condition as the API has it; it may be from before the outage.
     pub ready: Tri,
     pub reason: Arc<str>,
+    pub message: Arc<str>,
     /// `status.nodeInfo.bootID`.
     pub boot_id: Option<BootId>,
     /// `spec.renewTime` of the node's Lease in `kube-node-lease`.
@@ -98,6 +154,26 @@ pub struct NodeState {
     pub lease_note: Option<Arc<str>>,
     /// The annotation [`crate::lease::MANUAL_ANNOTATION`].
     pub manual_note: Option<Arc<str>>,
+}
+
+impl NodeState {
+    /// A node of which nothing else is known.
+    pub fn new(name: NodeName, uid: Uid, version: ResourceVersion) -> Self {
+        Self {
+            name,
+            uid,
+            version,
+            ready: Tri::Unknown,
+            reason: "".into(),
+            message: "".into(),
+            boot_id: None,
+            renewed: None,
+            unschedulable: false,
+            taints: Vec::new(),
+            lease_note: None,
+            manual_note: None,
+        }
+    }
 }
 
 /// What Ananke itself saw of a kubelet's Lease.
@@ -115,6 +191,20 @@ pub struct Heartbeat {
 pub struct FluxState {
     pub sources: Vec<SourceState>,
     pub kustomizations: Vec<KustomizationState>,
+    /// Empty where the cluster serves no helm-controller API.
+    pub helm_releases: Vec<HelmReleaseState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelmReleaseState {
+    pub object: ObjectRef,
+    pub version: ResourceVersion,
+    pub depends_on: Vec<ObjectRef>,
+    pub reconcile: Reconcile,
+    /// As in [`KustomizationState::suspend_stamp`].
+    pub suspend_stamp: Option<Arc<str>>,
+    /// Message of a `Stalled` condition that is true: helm-controller tries no more.
+    pub stalled: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +234,8 @@ pub struct KustomizationState {
     pub suspend_stamp: Option<Arc<str>>,
     /// Deployments, StatefulSets and DaemonSets in `status.inventory`: with `spec.wait` it is ready only when they are.
     pub workloads: Vec<ObjectRef>,
+    /// Flux's own objects in `status.inventory`: sources whose branch it writes, HelmReleases that it waits for.
+    pub applies: Vec<ObjectRef>,
 }
 
 /// What every Flux object says of its reconciliation.
@@ -164,12 +256,17 @@ pub struct Reconcile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadState {
     pub object: ObjectRef,
+    pub version: ResourceVersion,
     /// `spec.replicas`; for a DaemonSet `status.desiredNumberScheduled`.
     pub desired: u32,
     pub ready: u32,
     pub updated: u32,
     pub generation: i64,
     pub observed_generation: i64,
+    /// Registries that its images come from, as hosts: `registry.example.org`, `docker.io`.
+    pub registries: Vec<Arc<str>>,
+    /// The annotation [`crate::order::SCALED_ANNOTATION`], as a number.
+    pub scaled_from: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +282,9 @@ pub struct PodState {
     pub reason: Arc<str>,
     /// When `deletionTimestamp` is set.
     pub deleting: bool,
+    /// Claims of its namespace that it mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Arc<str>>,
     /// Static pods (`kubernetes.io/config.mirror`) live and die with their kubelet.
     pub mirror: bool,
 }
@@ -208,10 +308,158 @@ pub struct IngressState {
     pub services: Vec<Arc<str>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What [`crate::port::ProbeRequest::keep`] keeps of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProbeAnswer {
     pub status: u16,
+    /// Where a redirect leads, without its query: states and nonces stand there.
     pub location: Option<String>,
+    /// Of the headers that were asked for, by lower case name: the text that was looked for, where it stands there; else
+    /// how the value begins.
+    pub headers: BTreeMap<Arc<str>, String>,
+    /// Texts that were looked for and do not stand in the body.
+    pub missing: Vec<String>,
+    /// How the body begins, where a text is missing in it.
+    pub body: Option<String>,
+}
+
+/// Volumes, and the drivers that serve them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StorageState {
+    /// `CSINode`: which drivers have registered with the node's kubelet.
+    pub csi_nodes: Vec<CsiNodeState>,
+    pub attachments: Vec<AttachmentState>,
+    pub claims: Vec<ClaimState>,
+    /// `None` where the cluster serves no Longhorn API.
+    pub longhorn: Option<LonghornState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CsiNodeState {
+    pub node: NodeName,
+    pub drivers: Vec<Arc<str>>,
+}
+
+/// A VolumeAttachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentState {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub node: NodeName,
+    /// `spec.attacher`.
+    pub driver: Arc<str>,
+    /// Name of the PersistentVolume.
+    pub volume: Arc<str>,
+    pub attached: bool,
+    pub deleting: bool,
+    /// `status.attachError` or `detachError`.
+    pub error: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimState {
+    pub object: ObjectRef,
+    /// `status.phase` is `Bound`.
+    pub bound: bool,
+    /// `status.phase` is `Lost`.
+    pub lost: bool,
+    /// Name of the PersistentVolume.
+    pub volume: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LonghornState {
+    pub nodes: Vec<LonghornNode>,
+    pub volumes: Vec<LonghornVolume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LonghornNode {
+    pub node: NodeName,
+    pub ready: Tri,
+    pub schedulable: Tri,
+    pub message: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LonghornVolume {
+    /// It is also the name of the PersistentVolume.
+    pub name: Arc<str>,
+    pub claim: Option<ObjectRef>,
+    /// `status.state`: `attached`, `detached`, `attaching`, …
+    pub state: Arc<str>,
+    /// `status.robustness`: `healthy`, `degraded`, `faulted`, `unknown`.
+    pub robustness: Arc<str>,
+}
+
+/// The EndpointSlices of one Service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointsState {
+    pub service: ObjectRef,
+    /// Endpoints whose `ready` condition is not false.
+    pub ready: u32,
+    /// Pods behind it, ready or not.
+    pub pods: Vec<ObjectRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobState {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    /// None while it runs.
+    pub ended: Option<JobEnd>,
+    /// The Kustomization or HelmRelease whose labels it carries.
+    pub applied_by: Option<ObjectRef>,
+    /// Somebody marked it as not to be deleted (`kustomize.toolkit.fluxcd.io/prune: disabled`, `helm.sh/resource-policy: keep`).
+    pub keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobEnd {
+    Complete,
+    Failed,
+}
+
+/// The Lease `kube-system/ananke`, by which several Anankes of one cluster know of each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinationState {
+    pub version: ResourceVersion,
+    /// None where it was given back.
+    pub holder: Option<String>,
+    pub renewed: Option<Moment>,
+    /// `spec.leaseDurationSeconds`.
+    pub lasts: Duration,
+}
+
+/// When a version of the coordination Lease was first seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinationSeen {
+    pub version: ResourceVersion,
+    pub since: Moment,
+}
+
+/// A snapshot of etcd as the server lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotState {
+    pub name: Arc<str>,
+    pub bytes: u64,
+}
+
+/// What `GET /v1/sys/seal-status` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultState {
+    pub initialised: bool,
+    pub sealed: bool,
+}
+
+/// A person saw with their own eyes that a machine has no power (`ananke confirm-off NODE`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    pub node: NodeName,
+    pub at: Moment,
+    /// The boot that was confirmed to be over, as the API had it; none if that was not known.
+    pub boot_id: Option<BootId>,
 }
 
 /// One reading of a UPS, as far as start-up asks.
@@ -223,11 +471,23 @@ pub struct UpsReading {
     pub charge_percent: Option<u8>,
 }
 
+/// How often a kubelet renews its Lease.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
+
 impl Observation {
     /// Takes a list of nodes and notes which kubelets renewed their Lease since the list before.
     pub fn fold_nodes(&mut self, read: Result<Arc<Vec<NodeState>>, crate::port::PortError>, at: Moment) {
         if let Ok(nodes) = &read {
+            // While the API was away no kubelet could renew its Lease: none was silent, and each has its time again.
+            if self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY) {
+                self.heartbeats.values_mut().for_each(|beat| beat.watched_since = at);
+            }
             for node in nodes.iter() {
+                if node.ready == Tri::True {
+                    self.unready.remove(&node.name);
+                } else if !self.unready.contains_key(&node.name) {
+                    self.unready.insert(node.name.clone(), at);
+                }
                 let Some(renewed) = node.renewed else { continue };
                 match self.heartbeats.get_mut(&node.name) {
                     Some(beat) if renewed > beat.renewed => (beat.renewed, beat.advanced_at) = (renewed, Some(at)),
@@ -239,5 +499,16 @@ impl Observation {
             }
         }
         self.nodes.fold(read, at);
+    }
+
+    /// Takes the coordination Lease and notes since when it has not changed.
+    pub fn fold_coordination(&mut self, read: Result<Option<CoordinationState>, crate::port::PortError>, at: Moment) {
+        if let Ok(found) = &read {
+            let version = found.as_ref().map(|state| &state.version);
+            if version != self.coordination_seen.as_ref().map(|seen| &seen.version) {
+                self.coordination_seen = version.map(|version| CoordinationSeen { version: version.clone(), since: at });
+            }
+        }
+        self.coordination.fold(read, at);
     }
 }

@@ -7,10 +7,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
-use crate::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Subject, Uid, UnitName};
+use crate::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName};
+use crate::proof::DeathProof;
 
+/// Namespace and name of the Lease by which several Anankes of one cluster know of each other.
+pub const COORDINATION: (&str, &str) = ("kube-system", "ananke");
+/// Without a renewal for this long, the holder of the coordination Lease counts as gone.
+pub const COORDINATION_LASTS: Duration = Duration::from_secs(30);
 /// Who set `spec.suspend`, so that start-up resumes only what shutdown suspended. The value is `<run id> <RFC 3339 time>`.
 pub const SUSPENDED_ANNOTATION: &str = "ananke.dev/suspended";
+/// How many replicas a workload had before it was scaled to zero; whoever scales it back takes the annotation away.
+pub const SCALED_ANNOTATION: &str = "ananke.dev/scaled-from";
 /// Flux's own annotation that asks for a reconciliation.
 pub const REQUESTED_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
 
@@ -18,7 +25,12 @@ pub const REQUESTED_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     Cluster(ClusterOrder),
-    Host { node: NodeName, order: HostOrder },
+    Host {
+        node: NodeName,
+        order: HostOrder,
+    },
+    /// Unseals Vault; the keys are the adapter's.
+    Unseal,
 }
 
 /// One write to the API. `seen` is the resourceVersion the decision was made on; a late order gets a conflict.
@@ -41,7 +53,15 @@ pub enum ClusterOrder {
     MarkManual {
         node: NodeName,
         seen: ResourceVersion,
+        /// The lease whose window or repair ended so.
+        lease: LeaseId,
         sentence: String,
+        at: Moment,
+    },
+    /// Takes the mark for manual action away: a person says that it is done.
+    ClearMark {
+        node: NodeName,
+        seen: ResourceVersion,
     },
     /// `policy/v1` Eviction with a UID precondition.
     Evict {
@@ -53,6 +73,33 @@ pub enum ClusterOrder {
         pod: ObjectRef,
         uid: Uid,
         grace: Option<Duration>,
+    },
+    /// Delete with grace 0: only where the machine is proved to be dead.
+    ForceDelete {
+        pod: ObjectRef,
+        uid: Uid,
+        proof: DeathProof,
+    },
+    /// A finished Job whose template cannot be changed; Flux makes it anew.
+    DeleteJob {
+        job: ObjectRef,
+        uid: Uid,
+    },
+    /// Sets `spec.replicas` and takes [`SCALED_ANNOTATION`] away.
+    Scale {
+        workload: ObjectRef,
+        seen: ResourceVersion,
+        replicas: u32,
+    },
+    /// Creates or takes the Lease `kube-system/ananke`, or renews it; `seen` is none where there was none.
+    Coordinate {
+        seen: Option<ResourceVersion>,
+        holder: String,
+        at: Moment,
+    },
+    /// Gives the Lease back.
+    Uncoordinate {
+        seen: ResourceVersion,
     },
     SetBranch {
         source: ObjectRef,
@@ -85,6 +132,13 @@ pub enum HostOrder {
     Start(UnitName),
     /// `systemctl stop`, waiting for it.
     Stop(UnitName),
+    /// `systemctl restart --no-block`.
+    Restart(UnitName),
+    /// Ends the containers that a stopped k3s left running, and unmounts their volumes. Refused while the unit runs.
+    KillPods(UnitName),
+    /// Takes a snapshot of etcd under this name.
+    SaveSnapshot(SnapshotName),
+    PowerOff,
 }
 
 impl Order {
@@ -92,16 +146,33 @@ impl Order {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Host { node, .. } => Subject::Node(node.clone()),
+            Self::Unseal => Subject::Cluster,
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { node, .. }
                 | ClusterOrder::Uncordon { node, .. }
-                | ClusterOrder::MarkManual { node, .. } => Subject::Node(node.clone()),
-                ClusterOrder::Evict { pod, .. } | ClusterOrder::Delete { pod, .. } => Subject::Object(pod.clone()),
-                ClusterOrder::SetBranch { source: object, .. }
+                | ClusterOrder::MarkManual { node, .. }
+                | ClusterOrder::ClearMark { node, .. } => Subject::Node(node.clone()),
+                ClusterOrder::Evict { pod, .. } | ClusterOrder::Delete { pod, .. } | ClusterOrder::ForceDelete { pod, .. } => {
+                    Subject::Object(pod.clone())
+                }
+                ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => Subject::Cluster,
+                ClusterOrder::DeleteJob { job: object, .. }
+                | ClusterOrder::Scale { workload: object, .. }
+                | ClusterOrder::SetBranch { source: object, .. }
                 | ClusterOrder::Reconcile { object, .. }
                 | ClusterOrder::Suspend { object, .. }
                 | ClusterOrder::Resume { object, .. } => Subject::Object(object.clone()),
             },
+        }
+    }
+
+    /// Whether it ends a lease or asks a person to: it only gives back, so it goes on where nothing new may begin.
+    pub fn ends_a_lease(&self) -> bool {
+        match self {
+            Self::Cluster(order) => {
+                matches!(order, ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } | ClusterOrder::ClearMark { .. })
+            }
+            Self::Host { .. } | Self::Unseal => false,
         }
     }
 
@@ -110,10 +181,21 @@ impl Order {
         match self {
             Self::Host { order: HostOrder::Start(_), .. } => "start-unit",
             Self::Host { order: HostOrder::Stop(_), .. } => "stop-unit",
+            Self::Host { order: HostOrder::Restart(_), .. } => "restart-unit",
+            Self::Host { order: HostOrder::KillPods(_), .. } => "kill-pods",
+            Self::Host { order: HostOrder::SaveSnapshot(_), .. } => "save-snapshot",
+            Self::Host { order: HostOrder::PowerOff, .. } => "power-off",
+            Self::Unseal => "unseal",
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { .. } => "cordon",
                 ClusterOrder::Uncordon { .. } => "uncordon",
                 ClusterOrder::MarkManual { .. } => "mark-manual",
+                ClusterOrder::ClearMark { .. } => "clear-mark",
+                ClusterOrder::ForceDelete { .. } => "force-delete-pod",
+                ClusterOrder::DeleteJob { .. } => "delete-job",
+                ClusterOrder::Scale { .. } => "scale",
+                ClusterOrder::Coordinate { .. } => "coordinate",
+                ClusterOrder::Uncoordinate { .. } => "uncoordinate",
                 ClusterOrder::Evict { .. } => "evict",
                 ClusterOrder::Delete { .. } => "delete-pod",
                 ClusterOrder::SetBranch { .. } => "set-branch",
@@ -131,12 +213,23 @@ impl fmt::Display for Order {
         match self {
             Self::Host { node, order: HostOrder::Start(unit) } => write!(f, "start unit {unit} on {node}"),
             Self::Host { node, order: HostOrder::Stop(unit) } => write!(f, "stop unit {unit} on {node}"),
+            Self::Host { node, order: HostOrder::Restart(unit) } => write!(f, "restart unit {unit} on {node}"),
+            Self::Host { node, order: HostOrder::KillPods(_) } => write!(f, "end the containers that k3s left running on {node}"),
+            Self::Host { node, order: HostOrder::SaveSnapshot(name) } => write!(f, "save etcd snapshot {name} on {node}"),
+            Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
+            Self::Unseal => write!(f, "unseal Vault"),
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { node, lease, .. } => {
                     write!(f, "cordon {node} under lease {} until {}", lease.id, lease.expires)
                 }
                 ClusterOrder::Uncordon { node, lease, .. } => write!(f, "give back the cordon of {node} (lease {lease})"),
                 ClusterOrder::MarkManual { node, sentence, .. } => write!(f, "mark {node} for manual action: {sentence}"),
+                ClusterOrder::ClearMark { node, .. } => write!(f, "take the mark for manual action from {node}"),
+                ClusterOrder::ForceDelete { pod, proof, .. } => write!(f, "delete {pod} at once: {proof}"),
+                ClusterOrder::DeleteJob { job, .. } => write!(f, "delete {job}, which has finished"),
+                ClusterOrder::Scale { workload, replicas, .. } => write!(f, "scale {workload} to {replicas}"),
+                ClusterOrder::Coordinate { holder, .. } => write!(f, "hold the coordination Lease as {holder}"),
+                ClusterOrder::Uncoordinate { .. } => write!(f, "give the coordination Lease back"),
                 ClusterOrder::Evict { pod, .. } => write!(f, "evict {pod}"),
                 ClusterOrder::Delete { pod, .. } => write!(f, "delete {pod} with its grace period"),
                 ClusterOrder::SetBranch { source, branch, .. } => write!(f, "set branch {branch} on {source}"),

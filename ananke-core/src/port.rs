@@ -5,18 +5,26 @@
 pub mod clock;
 pub mod cluster;
 pub mod hosts;
+pub mod machine;
+pub mod memory;
+pub mod nothing;
+pub mod peers;
 pub mod probe;
 pub mod state;
 pub mod ups;
+pub mod vault;
 
 use serde::{Deserialize, Serialize};
 
 pub use clock::Clock;
 pub use cluster::{ClusterActions, ClusterReads};
 pub use hosts::{HostActions, HostReads};
-pub use probe::Probes;
+pub use machine::MachineReads;
+pub use peers::PeerReads;
+pub use probe::{ProbeRequest, Probes};
 pub use state::{StateReads, StateWrites};
 pub use ups::UpsReads;
+pub use vault::{VaultActions, VaultReads};
 
 /// What kind of trouble a port met: it tells the engine whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +51,11 @@ pub enum ErrorKind {
 #[error("{tried} on {on}: {found}")]
 pub struct PortError {
     pub kind: ErrorKind,
+    /// A verb with its object: `list nodes`.
     pub tried: String,
+    /// The machine, the object or the URL.
     pub on: String,
+    /// What came instead, in one line; remote text in it is clean and bounded.
     pub found: String,
     /// What a person can do about it, where the adapter knows better than the gate (the exact `known_hosts` line, the missing right).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +67,7 @@ impl PortError {
         Self { kind, tried: tried.to_owned(), on: on.to_string(), found: clean(&found.to_string(), 300), remedy: None }
     }
 
+    /// With what a person can do about it.
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self

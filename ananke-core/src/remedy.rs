@@ -1,16 +1,27 @@
 //! Remedies of start-up, one file each: pure plans over what is seen and what was done before.
 //!
-//! Wait first, then nudge, then act; a budget per kind and per object. A remedy is eligible by its own preconditions,
-//! never by its gate's place in the walk.
+//! Wait first, then nudge, then act (`Pace`); a budget per trap and per object (`Budget`); a brake on storms over all
+//! objects (`brake`). A remedy is eligible by its own preconditions, judged on the newest observation, never by its gate's
+//! place in the walk.
 
+pub mod dead_node_pods;
 pub mod flux_branch;
+pub mod immutable_job;
 pub mod leftover_cordon;
 pub mod reconcile;
+pub mod restart_agent;
+pub mod restore_scale;
 pub mod resume;
 pub mod start_units;
+pub mod unseal_vault;
 
-use crate::engine::view::View;
-use crate::order::Order;
+use std::time::Duration;
+
+use crate::coordination;
+use crate::engine::history::Brake;
+use crate::engine::view::{Trust, View};
+use crate::name::Subject;
+use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::verdict::Trap;
 
 /// One order with the reason why it is given.
@@ -29,8 +40,166 @@ pub struct Remedy {
 /// Remedies of a start-up, most urgent first.
 pub const STARTUP: &[Remedy] = &[
     Remedy { trap: Some(Trap::NodeLeftCordoned), plan: leftover_cordon::plan },
+    Remedy { trap: None, plan: coordination::plan },
     Remedy { trap: Some(Trap::HostServiceNotEnabled), plan: start_units::plan },
+    Remedy { trap: Some(Trap::KubeletWedged), plan: restart_agent::plan },
+    Remedy { trap: Some(Trap::VaultSealed), plan: unseal_vault::plan },
     Remedy { trap: Some(Trap::FluxWrongBranch), plan: flux_branch::plan },
     Remedy { trap: Some(Trap::FluxSuspendedLooksReady), plan: resume::plan },
+    Remedy { trap: Some(Trap::FluxImmutableField), plan: immutable_job::plan },
     Remedy { trap: Some(Trap::FluxArtifactReadyLie), plan: reconcile::plan },
+    Remedy { trap: Some(Trap::ScaledToZeroNotRestored), plan: restore_scale::plan },
+    Remedy { trap: Some(Trap::PodTerminatingOnDeadNode), plan: dead_node_pods::plan },
 ];
+
+/// How often one trap may be worked on at one object with one kind of order, and how long a try has before the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) trap: Trap,
+    pub(crate) times: u32,
+    pub(crate) pause: Duration,
+}
+
+impl Budget {
+    pub(crate) fn allows(&self, view: &View<'_>, order: &Order) -> bool {
+        view.history.allows_for(self.trap, order, view.now, self.times, self.pause)
+    }
+}
+
+/// How far a remedy may go with one object now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Much heals by itself.
+    Wait,
+    /// What changes nothing for good, or would have happened anyway.
+    Nudge,
+    Act,
+}
+
+/// How long a trap is looked at before it is nudged, and how long a nudge has to help.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) wait: Duration,
+    pub(crate) nudge: Duration,
+}
+
+impl Pace {
+    /// Counted from when a gate first held `subject` for `trap`. A single look plans what a run would come to.
+    pub(crate) fn stage(&self, view: &View<'_>, trap: Trap, subject: &Subject) -> Stage {
+        let seen_for = match (view.trust, view.first_seen(trap, subject)) {
+            (Trust::Stated, _) => return Stage::Act,
+            (Trust::Proven, None) => return Stage::Wait,
+            (Trust::Proven, Some(first)) => view.now.since(first),
+        };
+        if seen_for < self.wait {
+            Stage::Wait
+        } else if seen_for < self.wait.saturating_add(self.nudge) {
+            Stage::Nudge
+        } else {
+            Stage::Act
+        }
+    }
+}
+
+/// The brake on each trap's remedy: a rule that is wrong, or a cluster that is broken in a way that no rule foresaw, must
+/// not be repaired object by object as fast as the API takes it. `None` where a whole cluster is owed the order at once.
+pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
+    match trap {
+        Trap::HostServiceNotEnabled | Trap::ControlPlaneWaits | Trap::NodeLeftCordoned | Trap::FluxSuspendedLooksReady => None,
+        // A request changes nothing by itself, and comes only when the parents are ready.
+        Trap::FluxArtifactReadyLie | Trap::FluxDependencyChainSlow => Some(Brake { a_minute: 600, a_run: 20_000 }),
+        Trap::FluxWrongBranch | Trap::VaultSealed => Some(Brake { a_minute: 6, a_run: 60 }),
+        Trap::FluxImmutableField => Some(Brake { a_minute: 10, a_run: 100 }),
+        Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
+        Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
+        Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
+    }
+}
+
+/// Orders that give something back or call for a person are owed: no brake holds them.
+pub(crate) fn is_owed(order: &Order) -> bool {
+    match order {
+        Order::Cluster(order) => match order {
+            ClusterOrder::Uncordon { .. }
+            | ClusterOrder::MarkManual { .. }
+            | ClusterOrder::ClearMark { .. }
+            | ClusterOrder::Coordinate { .. }
+            | ClusterOrder::Uncoordinate { .. }
+            | ClusterOrder::Resume { .. } => true,
+            ClusterOrder::Cordon { .. }
+            | ClusterOrder::Evict { .. }
+            | ClusterOrder::Delete { .. }
+            | ClusterOrder::ForceDelete { .. }
+            | ClusterOrder::DeleteJob { .. }
+            | ClusterOrder::Scale { .. }
+            | ClusterOrder::SetBranch { .. }
+            | ClusterOrder::Reconcile { .. }
+            | ClusterOrder::Suspend { .. } => false,
+        },
+        Order::Host { order, .. } => match order {
+            HostOrder::Start(_) => true,
+            HostOrder::Stop(_)
+            | HostOrder::Restart(_)
+            | HostOrder::KillPods(_)
+            | HostOrder::SaveSnapshot(_)
+            | HostOrder::PowerOff => false,
+        },
+        Order::Unseal => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::walk::Walk;
+    use crate::gate::testing::Bench;
+    use crate::name::{Kind, ObjectRef};
+
+    #[test]
+    fn a_storm_is_braked_over_all_objects_and_what_is_owed_is_not() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        for n in 0..30 {
+            bench.workload(Kind::Deployment, &format!("web-{n}"), &[]);
+            bench.change_workload(&format!("web-{n}"), |it| it.scaled_from = Some(1));
+        }
+        let mut resumed = 0;
+        bench.change_flux(|flux| {
+            let one = flux.kustomizations[0].clone();
+            flux.kustomizations = (0..700).map(|_| one.clone()).collect();
+            for found in &mut flux.kustomizations {
+                found.object = ObjectRef::new(Kind::Kustomization, "flux-system", &format!("k-{resumed}"));
+                (found.reconcile.suspended, found.suspend_stamp) = (true, Some("shutdown-1".into()));
+                resumed += 1;
+            }
+        });
+        let run = crate::name::RunId::parse("startup-1").unwrap();
+        let mut walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Stated);
+        walk.obs = bench.obs.clone();
+        let actions = walk.plan_actions(bench.now);
+        let of = |actions: &[Action], verb: &str| actions.iter().filter(|action| action.order.verb() == verb).count();
+        assert_eq!((of(&actions, "scale"), of(&actions, "resume")), (20, 700));
+        let note = "storm brake: at most 20 actions a minute and 400 a run about scaled-to-zero-not-restored; the rest waits";
+        assert_eq!(walk.notes, [note]);
+        for action in actions.iter().filter(|action| action.order.verb() == "scale") {
+            walk.record_sent(&action.order, &action.why, bench.now);
+            walk.history.answered(&action.order, None);
+        }
+        assert_eq!(of(&walk.plan_actions(bench.now), "scale"), 0);
+        let later = walk.plan_actions(bench.now.plus(Duration::from_secs(60)));
+        assert_eq!(of(&later, "scale"), 10, "a minute later the rest follows");
+    }
+
+    #[test]
+    fn a_trap_is_waited_for_then_nudged_then_acted_upon() {
+        const PACE: Pace = Pace { wait: Duration::from_secs(30), nudge: Duration::from_secs(60) };
+        let (trap, subject) = (Trap::FluxImmutableField, Subject::Cluster);
+        let mut bench = Bench::new(1);
+        assert_eq!(PACE.stage(&bench.view(), trap, &subject), Stage::Wait, "no gate has held it yet");
+        let mut at = |secs| {
+            bench.seen_for(trap, &subject, Duration::from_secs(secs));
+            PACE.stage(&bench.view(), trap, &subject)
+        };
+        assert_eq!([at(0), at(29), at(30), at(89), at(90)], [Stage::Wait, Stage::Wait, Stage::Nudge, Stage::Nudge, Stage::Act]);
+    }
+}

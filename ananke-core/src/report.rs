@@ -1,14 +1,16 @@
 //! Progress and reports as data: what `startup-progress.json` and the last reports hold, and what commands print.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Moment, NodeName, RunId, Subject};
-use crate::verdict::{GateId, Reason};
+use crate::verdict::{GateId, Reason, Trap};
 
 pub const SCHEMA: u32 = 1;
 
+/// What a run was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
@@ -47,6 +49,8 @@ pub enum GateStatus {
     /// What it still misses is a person's job; what does not need that goes on.
     Manual,
     NotApplicable,
+    /// Given up for what comes after it: the whole must be over by a given time.
+    CutShort,
     /// Its deadline passed.
     Failed,
 }
@@ -59,6 +63,9 @@ pub struct GateReport {
     /// From when it could be judged in earnest (what it requires had passed) until it settled, or until now.
     #[serde(rename = "seconds", with = "seconds")]
     pub took: Duration,
+    /// What it took in the middle one of the runs before this one; none where there is no history yet.
+    #[serde(rename = "normal_seconds", with = "maybe_seconds", skip_serializing_if = "Option::is_none", default)]
+    pub normal: Option<Duration>,
     /// From the start of the run to its passing.
     #[serde(rename = "passed_after_seconds", with = "maybe_seconds", skip_serializing_if = "Option::is_none", default)]
     pub passed_after: Option<Duration>,
@@ -91,6 +98,9 @@ pub struct ActionReport {
     pub text: String,
     pub why: String,
     pub outcome: ActionOutcome,
+    /// What it is about; none for what is no trap's remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trap: Option<Trap>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +138,9 @@ pub struct Progress {
     pub updated: Moment,
     /// None while the run goes on, and for ever if it died.
     pub outcome: Option<Outcome>,
+    /// What remains, if the rest goes as it did in the runs before; none where there is no history yet.
+    #[serde(rename = "eta_seconds", with = "maybe_seconds", skip_serializing_if = "Option::is_none", default)]
+    pub remaining: Option<Duration>,
     pub gates: Vec<GateReport>,
     pub actions: Vec<ActionReport>,
     /// Runs before this one that died on the same job, oldest first.
@@ -145,6 +158,19 @@ pub struct EarlierRun {
     pub actions: Vec<ActionReport>,
 }
 
+/// One line of `runs.jsonl`: how long a run and its gates took, so that the next one can say what is normal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRun {
+    pub schema: u32,
+    pub run: RunId,
+    pub command: Command,
+    pub started: Moment,
+    pub outcome: Outcome,
+    pub seconds: u64,
+    /// Seconds from the opening of each gate to its settling, of those that passed.
+    pub gates: BTreeMap<GateId, u64>,
+}
+
 /// `last-startup-report.json`, `last-shutdown-report.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -157,6 +183,9 @@ pub struct Report {
     pub ended: Moment,
     #[serde(rename = "seconds", with = "seconds")]
     pub took: Duration,
+    /// What a whole run took in the middle one of those before this one; none where there is no history yet.
+    #[serde(rename = "normal_seconds", with = "maybe_seconds", skip_serializing_if = "Option::is_none", default)]
+    pub normal: Option<Duration>,
     pub outcome: Outcome,
     /// One line: what came of it.
     pub summary: String,

@@ -1,13 +1,16 @@
 //! What the operator expects of the cluster: the config, parsed once into types. No default is read from a machine.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::name::{NodeName, ObjectRef, UnitName};
+use serde::{Deserialize, Serialize};
+
+use crate::name::{HostPath, Kind, NodeName, ObjectRef, PackageName, UnitName};
 use crate::verdict::GateId;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// Host name of this Ananke, as leases and the report name it.
     pub holder: String,
@@ -36,18 +39,79 @@ pub struct Spec {
     pub poll: Duration,
     pub cordon_window: Duration,
     pub max_cordons: usize,
+    /// How long a node whose host runs may be silent or not Ready before its agent is restarted under a lease.
+    pub repair_after: Duration,
+    /// Servers among [`Spec::ignored`]: they still count as members of etcd.
+    pub ignored_servers: usize,
     /// Patience of each gate, counted from when what it requires had passed.
     pub deadlines: BTreeMap<GateId, Duration>,
     pub drain: DrainSpec,
+    /// Other Anankes of this cluster, as the config names them.
+    pub peers: Vec<Arc<str>>,
+    pub time_sync: TimeSync,
+    pub storage: StorageSpec,
+    /// Vault is to be unsealed; none: the cluster has no Vault, or it is nobody's business here.
+    pub vault: Option<VaultSpec>,
+    /// Workloads behind the Flux source, the registry and Vault, beside those that are discovered.
+    pub foundation: Vec<ObjectRef>,
+    /// Services that must have ready endpoints; empty: those behind the ingress hosts that are checked.
+    pub critical_services: Vec<ObjectRef>,
+    pub shutdown: ShutdownSpec,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How closely clocks must agree (`startup.time_sync_mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeSync {
+    /// Every host.
+    Strict,
+    /// At least this many servers; the others are reported.
+    Quorum(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StorageSpec {
+    /// `startup.require_storage_ready`.
+    pub required: bool,
+    /// Drivers that must register on every node; empty: on each node those that attachments there name, and Longhorn's where
+    /// Longhorn knows the node.
+    pub drivers: Vec<Arc<str>>,
+    /// Claims that must be usable; empty: all that are bound.
+    pub claims: Vec<ObjectRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultSpec {
+    pub address: Arc<str>,
+    /// There is something to unseal it with; what that is, only the adapter knows.
+    pub can_unseal: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShutdownSpec {
+    pub mode: ShutdownMode,
+    pub etcd_snapshot: bool,
+    /// The whole shutdown must be over by then (battery): phases are cut short in order of value, and the report says which.
+    pub within: Option<Duration>,
+    /// Hosts that are acted on at once.
+    pub concurrency: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShutdownMode {
+    ClusterOnly,
+    /// Hosts off too, workers first; Ananke's own host is last, and not the engine's business.
+    Poweroff,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     Coordinator,
     Peer { allow_startup: bool },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub role: NodeRole,
     /// systemd unit of k3s on it.
@@ -56,22 +120,39 @@ pub struct NodeSpec {
     pub target: Option<SshTarget>,
     /// Where the box stands, for the person who must touch it; may be empty.
     pub location: String,
+    pub needs: HostNeeds,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+impl NodeSpec {
+    /// A node whose host is reached as root on the usual port of `host`, and needs nothing but k3s.
+    pub fn new(role: NodeRole, unit: UnitName, host: &str) -> Self {
+        let target = SshTarget { host: host.to_owned(), port: 22, user: "root".to_owned() };
+        Self { role, unit, target: Some(target), location: String::new(), needs: HostNeeds::default() }
+    }
+}
+
+/// What a host must have before Kubernetes can be trusted on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostNeeds {
+    pub mounts: Vec<HostPath>,
+    pub packages: Vec<PackageName>,
+    pub units: Vec<UnitName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NodeRole {
     Server,
     Worker,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SshTarget {
     pub host: String,
     pub port: u16,
     pub user: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FluxSpec {
     /// `namespace/name` of the source that all else comes from.
     pub source: ObjectRef,
@@ -83,8 +164,10 @@ pub struct FluxSpec {
     pub required: Vec<ObjectRef>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngressSpec {
+    /// Only these hosts are checked; empty: all that are discovered.
+    pub include: Vec<Arc<str>>,
     /// Hosts that are not checked.
     pub exclude: Vec<Arc<str>>,
     pub accepted_statuses: Vec<u16>,
@@ -95,26 +178,105 @@ pub struct IngressSpec {
 }
 
 /// One entry of the service checklist.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceCheck {
     pub name: String,
     pub url: Arc<str>,
+    pub method: ProbeMethod,
     pub accepted_statuses: Vec<u16>,
+    /// `Location` must begin with this; its query is not looked at.
+    pub redirect: Option<String>,
+    /// Headers (lower case), each with a text that its value must contain; empty: the header must be there.
+    pub headers: BTreeMap<Arc<str>, String>,
+    /// Texts that the beginning of the body must contain ([`crate::port::probe::BODY_READ`]).
+    pub body: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ProbeMethod {
+    #[default]
+    Get,
+    Head,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainSpec {
     pub skip: bool,
     /// Nodes drained at once.
     pub batch: usize,
+    /// Evictions and deletions that are under way at once.
+    pub concurrency: usize,
     /// How long a pod may refuse eviction before it is deleted with its grace period.
     pub patience: Duration,
 }
 
+impl fmt::Display for ProbeMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        })
+    }
+}
+
 impl Spec {
-    /// Patience of a gate: the configured one, or [`default_deadline`].
+    /// The defaults of the config, for `nodes`: no UPS, no peer, no Vault, no service checks; Flux's source is
+    /// `flux-system/flux-system`, wherever it points. `holder` is the host name of this Ananke.
+    pub fn new(holder: &str, nodes: BTreeMap<NodeName, NodeSpec>) -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            holder: holder.to_owned(),
+            role: Role::Coordinator,
+            nodes,
+            ignored: Vec::new(),
+            ups: Vec::new(),
+            minimum_charge_percent: 30,
+            allow_on_battery: false,
+            guard_wait: 10 * MINUTE,
+            intent_max_age: 360 * MINUTE,
+            flux: FluxSpec {
+                source: ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system"),
+                expected_url: None,
+                expected_branch: None,
+                force_branch: None,
+                required: Vec::new(),
+            },
+            required_namespaces: Vec::new(),
+            required_workloads: Vec::new(),
+            ingress: IngressSpec {
+                include: Vec::new(),
+                exclude: Vec::new(),
+                accepted_statuses: vec![200, 204, 301, 302, 303, 307, 308, 401, 403],
+                accepted_by_host: BTreeMap::new(),
+                scheme: None,
+            },
+            services: Vec::new(),
+            unit_grace: MINUTE,
+            soak: MINUTE,
+            poll: Duration::from_secs(2),
+            cordon_window: 60 * MINUTE,
+            max_cordons: 3,
+            repair_after: 3 * MINUTE,
+            ignored_servers: 0,
+            deadlines: BTreeMap::new(),
+            drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: 2 * MINUTE },
+            peers: Vec::new(),
+            time_sync: TimeSync::Strict,
+            storage: StorageSpec { required: true, ..StorageSpec::default() },
+            vault: None,
+            foundation: Vec::new(),
+            critical_services: Vec::new(),
+            shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
+        }
+    }
+
+    /// Patience of a gate: the configured one, or [`default_deadline`]. The guards go on after `guard_wait`, so they have
+    /// that long at least.
     pub fn deadline(&self, gate: GateId) -> Duration {
-        self.deadlines.get(&gate).copied().unwrap_or_else(|| default_deadline(gate))
+        let own = self.deadlines.get(&gate).copied().unwrap_or_else(|| default_deadline(gate));
+        if gate == GateId::Guards { own.max(self.guard_wait) } else { own }
     }
 
     pub fn servers(&self) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
@@ -140,11 +302,20 @@ impl Spec {
 pub const fn default_deadline(gate: GateId) -> Duration {
     let minutes = match gate {
         GateId::Inventory | GateId::IntentRecorded => 1,
-        GateId::FluxSuspended | GateId::Cordoned | GateId::CordonsReleased => 2,
-        GateId::WorkersStopped | GateId::ServersStopped => 5,
-        GateId::Guards | GateId::NodeSsh | GateId::NodesReady | GateId::Ingress | GateId::Services | GateId::Drained => 10,
-        GateId::ControlPlane | GateId::FluxSource => 15,
-        GateId::Workloads => 20,
+        GateId::FluxSuspended | GateId::EtcdSnapshot | GateId::Cordoned | GateId::CordonsReleased | GateId::VolumesDetached => 2,
+        GateId::WorkersStopped | GateId::PodsStopped | GateId::ServersStopped | GateId::PoweredOff => 5,
+        GateId::Guards
+        | GateId::NodeSsh
+        | GateId::HostHealth
+        | GateId::NodesReady
+        | GateId::DnsCni
+        | GateId::Secrets
+        | GateId::Ingress
+        | GateId::Services
+        | GateId::Endpoints
+        | GateId::Drained => 10,
+        GateId::ControlPlane | GateId::Storage | GateId::FluxSource => 15,
+        GateId::Foundation | GateId::Workloads => 20,
         GateId::Kustomizations | GateId::Soak => 30,
     };
     Duration::from_secs(minutes * 60)

@@ -77,21 +77,31 @@ registry!(
         Guards = "guards",
         Inventory = "inventory",
         NodeSsh = "node-ssh",
+        HostHealth = "host-health",
         ControlPlane = "control-plane",
         NodesReady = "nodes-ready",
+        DnsCni = "dns-cni",
+        Storage = "storage",
+        Secrets = "secrets",
+        Foundation = "foundation",
         FluxSource = "flux-source",
         Kustomizations = "kustomizations",
         Workloads = "workloads",
         Ingress = "ingress",
         Services = "services",
+        Endpoints = "endpoints",
         Soak = "soak",
         IntentRecorded = "intent-recorded",
         FluxSuspended = "flux-suspended",
+        EtcdSnapshot = "etcd-snapshot",
         Cordoned = "cordoned",
         Drained = "drained",
+        VolumesDetached = "volumes-detached",
         WorkersStopped = "workers-stopped",
+        PodsStopped = "pods-stopped",
         CordonsReleased = "cordons-released",
         ServersStopped = "servers-stopped",
+        PoweredOff = "powered-off",
     }
 );
 
@@ -145,6 +155,39 @@ registry!(
         PodsLeft = "pods-left",
         BudgetBlocks = "budget-blocks",
         UnitRunning = "unit-running",
+        ClockNotSynced = "clock-not-synced",
+        PeerShutsDown = "peer-shuts-down",
+        RootReadOnly = "root-read-only",
+        MountMissing = "mount-missing",
+        PackageMissing = "package-missing",
+        UnitDown = "unit-down",
+        EtcdUnhealthy = "etcd-unhealthy",
+        CertificateInvalid = "certificate-invalid",
+        DnsNotServing = "dns-not-serving",
+        NetworkNotReady = "network-not-ready",
+        DriverNotRegistered = "driver-not-registered",
+        AttachmentStale = "attachment-stale",
+        ClaimNotBound = "claim-not-bound",
+        StorageNodeNotReady = "storage-node-not-ready",
+        VolumeFaulted = "volume-faulted",
+        VaultSealed = "vault-sealed",
+        VaultNotInitialised = "vault-not-initialised",
+        VaultNotAnswering = "vault-not-answering",
+        HelmReleaseNotReady = "helm-release-not-ready",
+        ScaledToZero = "scaled-to-zero",
+        JobImmutable = "job-immutable",
+        PodOnDeadNode = "pod-on-dead-node",
+        RedirectDiffers = "redirect-differs",
+        HeaderDiffers = "header-differs",
+        BodyDiffers = "body-differs",
+        NoEndpoints = "no-endpoints",
+        CoordinationHeld = "coordination-held",
+        TooManySick = "too-many-sick",
+        SnapshotMissing = "snapshot-missing",
+        VolumesAttached = "volumes-attached",
+        PodsRunning = "pods-running",
+        StillPowered = "still-powered",
+        CutShort = "cut-short",
     }
 );
 
@@ -159,6 +202,12 @@ registry!(
         FluxDependencyChainSlow = "flux-dependency-chain-slow",
         FluxSuspendedLooksReady = "flux-suspended-looks-ready",
         FluxWrongBranch = "flux-wrong-branch",
+        NodeReadyButOff = "node-ready-but-off",
+        KubeletWedged = "kubelet-wedged",
+        FluxImmutableField = "flux-immutable-field",
+        ScaledToZeroNotRestored = "scaled-to-zero-not-restored",
+        PodTerminatingOnDeadNode = "pod-terminating-on-dead-node",
+        VaultSealed = "vault-sealed",
     }
 );
 
@@ -191,6 +240,17 @@ impl Verdict {
 
     pub fn unknown(gap: Gap, if_it_lasts: impl Into<String>) -> Self {
         Self::Unknown(Unknown { gap, if_it_lasts: if_it_lasts.into() })
+    }
+
+    /// What is not done by now will not be: what comes after it is worth more.
+    pub(crate) fn cut_short(&mut self) {
+        let text = format!("cut short: {}", self.text());
+        let if_it_lasts = match self {
+            Self::Pass(_) => return,
+            Self::Hold(blocker) => std::mem::take(&mut blocker.if_it_lasts),
+            Self::Unknown(unknown) => std::mem::take(&mut unknown.if_it_lasts),
+        };
+        *self = Self::waiting(Reason::CutShort, text, if_it_lasts);
     }
 
     pub fn is_pass(&self) -> bool {

@@ -1,7 +1,8 @@
 //! The one place that awaits ports. It decides nothing: it asks what the walk wants to know, hands it the answers, and
 //! sends what the walk has decided, journal first.
 
-use std::collections::BTreeSet;
+mod journaling;
+
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
@@ -9,19 +10,23 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::Permit;
 use super::intake::{self, Reading};
-use super::journal::{Entry, What};
+use super::journal::{Seen, What};
+use super::record;
 use super::schedule::{Part, Schedule};
 use super::view::Trust;
 use super::walk::{Change, Walk};
+use crate::eta::Past;
 use crate::intent::{Intent, IntentState};
-use crate::lease::expiry::Finding;
-use crate::lease::{LeaseEvent, LeaseRecord, LeaseState};
-use crate::name::{LeaseId, Moment};
-use crate::order::{ClusterOrder, Order};
+use crate::lease::expiry::prune;
+use crate::lease::merged;
+use crate::name::{Moment, RunId};
+use crate::order::{ClusterOrder, HostOrder, Order};
+use crate::port::nothing::Nothing;
 use crate::port::{
-    Clock, ClusterActions, ClusterReads, ErrorKind, HostActions, HostReads, PortError, Probes, StateReads, StateWrites, UpsReads,
+    Clock, ClusterActions, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes, StateReads,
+    StateWrites, UpsReads, VaultActions, VaultReads,
 };
-use crate::remedy::{Action, leftover_cordon};
+use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
 
 /// Everything is judged again at least this often: facts age, deadlines pass.
@@ -30,10 +35,12 @@ const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
 /// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
-/// Actions sent at once; the rest waits for the next round.
-const ACTIONS_AT_ONCE: usize = 64;
-
-/// The ports that only look.
+/// Progress is written at least this often: whoever keeps the leases knows by it that the run is alive.
+const SAVE_AT_LEAST: Duration = Duration::from_secs(30);
+/// A run that ends waits this long for answers to what it sent: with the time to notice a shutdown, less than 10 s.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// The ports that only look. Each call has a deadline of a minute here, whatever the adapter's own is; an error is a gap in
+/// what is known and never ends a run.
 #[derive(Clone, Copy)]
 pub struct Reads<'a> {
     pub clock: &'a dyn Clock,
@@ -41,6 +48,9 @@ pub struct Reads<'a> {
     pub hosts: &'a dyn HostReads,
     pub probes: &'a dyn Probes,
     pub ups: &'a dyn UpsReads,
+    pub machine: &'a dyn MachineReads,
+    pub peers: &'a dyn PeerReads,
+    pub vault: &'a dyn VaultReads,
     pub state: &'a dyn StateReads,
 }
 
@@ -49,7 +59,23 @@ pub struct Reads<'a> {
 pub struct Hands<'a> {
     pub cluster: &'a dyn ClusterActions,
     pub hosts: &'a dyn HostActions,
+    pub vault: &'a dyn VaultActions,
     pub state: &'a dyn StateWrites,
+}
+
+impl<'a> Reads<'a> {
+    /// The ports that no run can do without; the others are [`Nothing`] until they are set.
+    pub fn new(clock: &'a dyn Clock, cluster: &'a dyn ClusterReads, hosts: &'a dyn HostReads, state: &'a dyn StateReads) -> Self {
+        let (probes, ups, machine, peers, vault) = (&Nothing, &Nothing, &Nothing, &Nothing, &Nothing);
+        Self { clock, cluster, hosts, probes, ups, machine, peers, vault, state }
+    }
+}
+
+impl<'a> Hands<'a> {
+    /// The ports that no run can act without; Vault is [`Nothing`] until it is set.
+    pub fn new(cluster: &'a dyn ClusterActions, hosts: &'a dyn HostActions, state: &'a dyn StateWrites) -> Self {
+        Self { cluster, hosts, vault: &Nothing, state }
+    }
 }
 
 impl std::fmt::Debug for Reads<'_> {
@@ -67,12 +93,12 @@ impl std::fmt::Debug for Hands<'_> {
 /// What a run tells whoever watches it.
 #[derive(Debug)]
 pub enum News<'a> {
+    /// A gate changed its status.
     Gate(&'a Change),
+    /// An order is journaled and about to be sent.
     Acting(&'a Action),
-    Acted {
-        order: &'a Order,
-        error: Option<&'a PortError>,
-    },
+    /// An order was answered.
+    Acted { order: &'a Order, error: Option<&'a PortError> },
     /// Nothing in particular: a good moment to draw.
     Tick,
 }
@@ -96,6 +122,7 @@ pub async fn look<'a>(mut walk: Walk, reads: Reads<'a>, observer: &'a mut Observ
         Err(error) => walk.notes.push(format!("the leases on disk cannot be read: {error}")),
     }
     let mut run = Run::new(walk, reads, None, observer);
+    run.learn().await;
     run.watch_once().await;
     let mut walk = run.walk;
     let now = reads.clock.now();
@@ -135,9 +162,19 @@ struct Run<'a, 'o> {
     schedule: Schedule,
     inflight: FuturesUnordered<BoxFuture<'a, Event>>,
     seq: u64,
+    /// The journal's first line, until it is written.
+    opening: Option<What>,
+    /// What was read since the last judgement; none where nobody keeps it.
+    seen: Option<Vec<Seen>>,
     judged: Moment,
     /// The intent says that a start-up is under way.
     announced: bool,
+    /// When a shutdown last wrote its intent.
+    intended: Moment,
+    /// When the progress was last written.
+    saved: Moment,
+    /// Whose intent stood there at the first look; none before it.
+    found: Option<Option<RunId>>,
 }
 
 impl<'a, 'o> Run<'a, 'o> {
@@ -151,8 +188,13 @@ impl<'a, 'o> Run<'a, 'o> {
             schedule: Schedule::default(),
             inflight: FuturesUnordered::new(),
             seq: 0,
+            opening: None,
+            seen: hands.filter(|hands| hands.state.records()).map(|_| Vec::new()),
             judged,
             announced: false,
+            intended: judged,
+            saved: judged,
+            found: None,
         }
     }
 
@@ -163,6 +205,7 @@ impl<'a, 'o> Run<'a, 'o> {
         // A shutdown's intent comes first of all: whoever starts the cluster must see it and yield.
         if self.walk.plan.command == Command::Shutdown {
             hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await?;
+            self.intended = now;
         }
         match self.reads.state.leases().await {
             Ok(leases) => self.walk.leases = leases,
@@ -170,8 +213,22 @@ impl<'a, 'o> Run<'a, 'o> {
                 self.walk.notes.push(format!("the leases on disk cannot be read ({error}); they are taken from the nodes"))
             }
         }
+        self.learn().await;
         let resumes = self.walk.earlier.last().map(|earlier| earlier.run.clone());
-        self.journal(What::RunStarted { command: self.walk.plan.command, resumes }).await.map(|_| ())
+        let start = self.seen.is_some().then(|| Box::new(self.walk.start()));
+        self.opening = Some(What::RunStarted { command: self.walk.plan.command, resumes, start });
+        if let Err(error) = self.open_journal().await {
+            self.walk.note_once(format!("the journal cannot be begun, so that nothing new is done: {error}"));
+        }
+        Ok(())
+    }
+
+    /// What is normal, is read once: a history that cannot be read is only told.
+    async fn learn(&mut self) {
+        match self.reads.state.runs().await {
+            Ok(runs) => self.walk.past = Past::of(&runs, self.walk.plan.command),
+            Err(error) => self.walk.note_once(format!("what earlier runs took cannot be read: {error}")),
+        }
     }
 
     async fn watch_once(&mut self) {
@@ -195,13 +252,15 @@ impl<'a, 'o> Run<'a, 'o> {
             let quiet = now.since(self.judged);
             if quiet >= JUDGE_AT_LEAST || quiet >= JUDGE_AT_MOST && self.walk.take_changed() {
                 let changes = self.judge(now);
+                self.record_judgement(now).await;
                 for change in &changes {
                     let what = What::Gate { gate: change.gate, status: change.status, text: change.text.clone() };
-                    self.journal_or_note(what).await;
+                    self.journal_or_note(what, now).await;
                 }
                 self.settle_leases(now).await;
+                self.keep_intent(now).await;
                 self.act(now).await;
-                if !changes.is_empty() {
+                if !changes.is_empty() || now.since(self.saved) >= SAVE_AT_LEAST {
                     self.save_progress(now).await;
                 }
                 (self.observer)(&self.walk, now, &News::Tick);
@@ -225,7 +284,12 @@ impl<'a, 'o> Run<'a, 'o> {
         let event = {
             let timer = self.reads.clock.sleep_until(until);
             match select(self.inflight.next(), timer).await {
-                Either::Left((event, _)) => event,
+                Either::Left((Some(event), _)) => Some(event),
+                // Once the interrupt has come, nothing may be under way: time alone brings the next answer.
+                Either::Left((None, timer)) => {
+                    timer.await;
+                    None
+                }
                 Either::Right(((), _)) => None,
             }
         };
@@ -241,13 +305,29 @@ impl<'a, 'o> Run<'a, 'o> {
         let now = self.reads.clock.now();
         match event {
             Event::Read(part, reading) => {
-                if self.walk.take(*reading, now) {
-                    self.schedule.unsettle();
-                }
+                self.take_in(*reading, now);
                 self.schedule.answered(&part, &self.walk, now);
             }
             Event::Acted { seq, index, order, result } => self.acted(seq, index, &order, result, now).await,
-            Event::Interrupted => self.walk.end(Outcome::Interrupted),
+            Event::Interrupted => {
+                self.walk.interrupt(now);
+                self.journal_or_note(What::Interrupted, now).await;
+            }
+        }
+    }
+
+    fn take_in(&mut self, reading: Reading, now: Moment) {
+        if let Reading::Intent(Ok(intent)) = &reading {
+            self.found.get_or_insert_with(|| intent.as_ref().map(|intent| intent.run.clone()));
+            if let Some(intent) = intent.as_ref().filter(|intent| self.is_overtaken_by(intent)) {
+                self.yield_to(intent);
+            }
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.push(record::seen(&reading, &self.walk.obs, now));
+        }
+        if self.walk.take(reading, now) {
+            self.schedule.unsettle();
         }
     }
 
@@ -255,6 +335,7 @@ impl<'a, 'o> Run<'a, 'o> {
         self.judged = now;
         // Facts age: what was fresh at the last judgement may not be at this one.
         self.schedule.unsettle();
+        self.walk.uptime = self.reads.clock.uptime();
         let changes = self.walk.judge(now);
         for change in &changes {
             tracing::info!(run = %self.walk.run, gate = %change.gate, status = ?change.status, "{}", change.text);
@@ -266,49 +347,36 @@ impl<'a, 'o> Run<'a, 'o> {
     /// Records that only follow the world, without touching it.
     async fn settle_leases(&mut self, now: Moment) {
         let Some(hands) = self.hands else { return };
-        if self.walk.outcome.is_some() {
-            return;
-        }
-        let findings = {
-            let view = self.walk.view(now);
-            leftover_cordon::findings(&view, &crate::phase::cordons_released::own(&view), &BTreeSet::new())
-        };
-        let mut moved = false;
-        for finding in findings {
-            match finding {
-                Finding::Settle { lease, event } => moved |= self.walk.move_lease(&lease, event, now),
-                Finding::Adopt(record) => {
-                    self.walk
-                        .notes
-                        .push(format!("the lease {} on {} was not on disk; taken over", record.lease.id, record.lease.node));
-                    self.walk.leases.push(*record);
-                    moved = true;
-                }
-                Finding::Release { .. } | Finding::Mark { .. } => {}
-            }
-        }
-        if moved && let Err(error) = hands.state.save_leases(&self.walk.leases).await {
+        let moved = self.walk.settle_leases(now);
+        if moved && let Err(error) = self.keep_leases(hands, now).await {
             self.walk.note_once(format!("the leases cannot be written: {error}"));
         }
     }
 
     async fn act(&mut self, now: Moment) {
         let Some(hands) = self.hands else { return };
-        if self.walk.outcome.is_some() {
+        let actions = self.walk.orders(now);
+        if actions.is_empty() {
             return;
         }
-        let mut actions = self.walk.plan_actions(now);
-        actions.truncate(ACTIONS_AT_ONCE);
-        if actions.is_empty() || self.walk.held_by_guards() || self.yields().await {
+        if self.yields().await {
+            self.record_withheld("a shutdown took over, or the intent could not be read", now).await;
             return;
         }
         self.announce(hands, now).await;
+        let mut stopped = false;
         for action in actions {
-            if let Err(error) = self.send(hands, action, now).await {
-                // What cannot be journaled is not done: a full disk stops actions, not the checks.
-                self.walk.note_once(format!("an action was not started: {error}"));
-                break;
+            // What cannot be journaled is not done, save for the end of a lease: a full disk stops new actions, not the checks.
+            if stopped && !action.order.ends_a_lease() {
+                continue;
             }
+            if let Err(error) = self.send(hands, action, now).await {
+                self.walk.note_once(format!("an action was not started: {error}"));
+                stopped = true;
+            }
+        }
+        if stopped {
+            self.record_withheld("an order could not be made durable", now).await;
         }
         self.save_progress(now).await;
     }
@@ -320,17 +388,51 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let now = self.reads.clock.now();
         let intent = self.reads.state.intent().await;
-        let shutdown = matches!(&intent, Ok(Some(intent)) if intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
-            && now.since(intent.at) <= self.walk.spec.intent_max_age);
-        if shutdown {
-            self.walk.end(Outcome::Yielded);
+        let shutdown = matches!(&intent, Ok(Some(intent)) if self.is_overtaken_by(intent)
+            || intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
+                && now.since(intent.at) <= self.walk.spec.intent_max_age);
+        if shutdown && let Ok(Some(intent)) = &intent {
+            self.yield_to(intent);
         }
         let unreadable = intent.is_err();
         if unreadable {
             self.walk.note_once("nothing was done while the intent could not be read".to_owned());
         }
-        self.walk.obs.intent.fold(intent, now);
+        self.take_in(Reading::Intent(intent), now);
         shutdown || unreadable
+    }
+
+    /// Whether a shutdown came after this start-up had begun. One that found little to stop may be over before it is seen.
+    fn is_overtaken_by(&self, intent: &Intent) -> bool {
+        let startup = self.hands.is_some() && self.walk.plan.command == Command::Startup;
+        let new = self.found.as_ref().is_some_and(|found| found.as_ref() != Some(&intent.run)) && intent.run != self.walk.run;
+        let stops = match intent.state {
+            IntentState::ShuttingDown | IntentState::ShutdownComplete => true,
+            IntentState::Normal | IntentState::StartupInProgress => false,
+        };
+        startup && new && stops
+    }
+
+    fn yield_to(&mut self, intent: &Intent) {
+        self.walk.note_once(format!("it yielded to {}: {}", intent.run, intent.reason));
+        self.walk.end(Outcome::Yielded);
+    }
+
+    /// A shutdown's intent must not grow stale while it runs, and a start-up that was just beginning may have written its
+    /// own over it.
+    async fn keep_intent(&mut self, now: Moment) {
+        let Some(hands) = self.hands.filter(|_| self.walk.plan.command == Command::Shutdown) else { return };
+        let seen = &self.walk.obs.intent;
+        let ours = |intent: &Intent| intent.state == IntentState::ShuttingDown && intent.run == self.walk.run;
+        let lost = seen.seen_at() > Some(self.intended) && !seen.last().and_then(Option::as_ref).is_some_and(ours);
+        let old = now.since(self.intended) >= self.walk.spec.intent_max_age / 4;
+        if self.walk.outcome.is_some() || !(lost || old) {
+            return;
+        }
+        match hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await {
+            Ok(()) => self.intended = now,
+            Err(error) => self.walk.note_once(format!("the intent cannot be written: {error}")),
+        }
     }
 
     /// Before the first action of a start-up: whoever looks shall see that one is under way.
@@ -345,13 +447,20 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     async fn send(&mut self, hands: Hands<'a>, action: Action, now: Moment) -> Result<(), PortError> {
-        if let Order::Cluster(ClusterOrder::Cordon { lease, .. }) = &action.order {
-            let record = LeaseRecord { lease: (**lease).clone(), state: LeaseState::Intended, since: now };
-            self.walk.leases.retain(|known| known.lease.id != record.lease.id);
-            self.walk.leases.push(record);
-            hands.state.save_leases(&self.walk.leases).await?;
+        if self.walk.intend(&action.order, now) {
+            self.keep_leases(hands, now).await?;
         }
-        let seq = self.journal(What::Acting { order: action.order.clone(), why: action.why.clone() }).await?;
+        let seq = match self.journal(What::Acting { order: action.order.clone(), why: action.why.clone() }, now).await {
+            Ok(seq) => seq,
+            // The node and the record on disk are the truth, and a cordon must not outlive its lease for want of a line. The
+            // number that is left out shows in the journal.
+            Err(error) if action.order.ends_a_lease() => {
+                self.walk.note_once(format!("leases end without their line in the journal: {error}"));
+                self.seq = self.seq.saturating_add(1);
+                self.seq
+            }
+            Err(error) => return Err(error),
+        };
         let permit = Permit { run: self.walk.run.clone(), seq };
         let index = self.walk.record_sent(&action.order, &action.why, now);
         (self.observer)(&self.walk, now, &News::Acting(&action));
@@ -361,6 +470,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 let result = match &*order {
                     Order::Cluster(order) => hands.cluster.perform(order, &permit).await,
                     Order::Host { node, order } => hands.hosts.perform(node, order, &permit).await,
+                    Order::Unseal => hands.vault.unseal(&permit).await,
                 };
                 Event::Acted { seq, index, order, result }
             }
@@ -371,73 +481,30 @@ impl<'a, 'o> Run<'a, 'o> {
 
     async fn acted(&mut self, seq: u64, index: usize, order: &Order, result: Result<(), PortError>, now: Moment) {
         let error = result.err();
-        let outcome = error.as_ref().map_or(ActionOutcome::Done, |error| ActionOutcome::Failed(error.to_string()));
-        self.walk.set_outcome(index, outcome);
-        self.walk.history.answered(order, error.clone());
-        self.walk.touch();
-        self.move_lease_after(order, error.as_ref(), now).await;
+        if self.walk.answered(index, order, error.as_ref(), now)
+            && let Some(hands) = self.hands
+            && let Err(error) = self.keep_leases(hands, now).await
+        {
+            self.walk.note_once(format!("the leases cannot be written: {error}"));
+        }
         for part in touched(order) {
             self.schedule.hurry(&part, now);
         }
         (self.observer)(&self.walk, now, &News::Acted { order, error: error.as_ref() });
-        self.journal_or_note(What::Acted { order_seq: seq, error }).await;
+        self.journal_or_note(What::Acted { order_seq: seq, error }, now).await;
     }
 
-    async fn journal_or_note(&mut self, what: What) {
-        if let Err(error) = self.journal(what).await {
-            self.walk.note_once(format!("the journal cannot be written: {error}"));
-        }
-    }
-
-    /// A cordon or its return changes the lease's record, at once and durably.
-    async fn move_lease_after(&mut self, order: &Order, error: Option<&PortError>, now: Moment) {
-        let Some(hands) = self.hands else { return };
-        let Order::Cluster(order) = order else { return };
-        let (id, event): (LeaseId, LeaseEvent) = match (order, error.map(|error| error.kind)) {
-            (ClusterOrder::Cordon { lease, .. }, None) => (lease.id.clone(), LeaseEvent::Placed),
-            // Whether a cordon whose answer got lost was placed, only the node can tell: the record stays intended.
-            // Nor is a conflict a no: it may be the answer to our own cordon, placed by a try whose answer got lost.
-            (ClusterOrder::Cordon { lease, .. }, Some(ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Invalid)) => {
-                (lease.id.clone(), LeaseEvent::NeverPlaced)
-            }
-            (ClusterOrder::Uncordon { lease, .. }, None) => (lease.clone(), LeaseEvent::GivenBack),
-            (ClusterOrder::MarkManual { node, .. }, None) => {
-                let marked = self.walk.leases.iter().find(|record| record.lease.node == *node && record.state.outstanding());
-                match marked {
-                    Some(record) => (record.lease.id.clone(), LeaseEvent::Marked),
-                    None => return,
-                }
-            }
-            (
-                ClusterOrder::Cordon { .. }
-                | ClusterOrder::Uncordon { .. }
-                | ClusterOrder::MarkManual { .. }
-                | ClusterOrder::Evict { .. }
-                | ClusterOrder::Delete { .. }
-                | ClusterOrder::SetBranch { .. }
-                | ClusterOrder::Reconcile { .. }
-                | ClusterOrder::Suspend { .. }
-                | ClusterOrder::Resume { .. },
-                _,
-            ) => return,
-        };
-        self.walk.move_lease(&id, event, now);
-        if let Err(error) = hands.state.save_leases(&self.walk.leases).await {
-            self.walk.note_once(format!("the leases cannot be written: {error}"));
-        }
-    }
-
-    async fn journal(&mut self, what: What) -> Result<u64, PortError> {
-        let Some(hands) = self.hands else { return Ok(0) };
-        let seq = self.seq.saturating_add(1);
-        let entry = Entry { run: self.walk.run.clone(), seq, at: self.reads.clock.now(), what };
-        hands.state.append(&entry).await?;
-        self.seq = seq;
-        Ok(seq)
+    /// A daemon may have written meanwhile: what it added stays, and what was settled long ago goes.
+    async fn keep_leases(&self, hands: Hands<'a>, now: Moment) -> Result<(), PortError> {
+        let disk = self.reads.state.leases().await.unwrap_or_default();
+        let mut records = merged(self.walk.leases.clone(), disk);
+        prune(&mut records, now);
+        hands.state.save_leases(&records).await
     }
 
     async fn save_progress(&mut self, now: Moment) {
         let Some(hands) = self.hands else { return };
+        self.saved = now;
         if let Err(error) = hands.state.save_progress(&self.walk.progress(now)).await {
             self.walk.note_once(format!("the progress cannot be written: {error}"));
         }
@@ -465,8 +532,19 @@ impl<'a, 'o> Run<'a, 'o> {
                     self.walk.note_once(format!("the intent cannot be written: {error}"));
                 }
             }
+            let up = self.walk.plan.command == Command::Startup && outcome == Outcome::Done && self.walk.got_through();
+            if let Some(baseline) = super::healthy_baseline(&self.walk, now).filter(|_| up)
+                && let Err(error) = hands.state.save_baseline(&baseline).await
+            {
+                self.walk.note_once(format!("the baseline cannot be written: {error}"));
+            }
             self.save_progress(now).await;
-            self.journal_or_note(What::RunEnded { outcome }).await;
+            self.journal_or_note(What::RunEnded { outcome }, now).await;
+            if let Some(past) = self.walk.past_run(now)
+                && let Err(error) = hands.state.save_run(&past).await
+            {
+                self.walk.note_once(format!("what this run took cannot be kept: {error}"));
+            }
             let report = self.walk.report(now);
             if let Err(error) = hands.state.save_report(&report).await {
                 self.walk.note_once(format!("the report cannot be written: {error}"));
@@ -477,7 +555,7 @@ impl<'a, 'o> Run<'a, 'o> {
 
     /// Actions that are under way are waited for, within their deadline: their answers belong in the journal.
     async fn drain_actions(&mut self) {
-        let until = self.reads.clock.now().plus(Duration::from_secs(10));
+        let until = self.reads.clock.now().plus(LAST_ANSWERS);
         while self.walk.history.any_in_flight() {
             let event = {
                 let timer = self.reads.clock.sleep_until(until);
@@ -502,10 +580,18 @@ impl<'a, 'o> Run<'a, 'o> {
 /// The parts that show what an order did.
 fn touched(order: &Order) -> Vec<Part> {
     match order {
+        Order::Host { node, order: HostOrder::SaveSnapshot(_) } => vec![Part::Snapshots(node.clone())],
         Order::Host { node, .. } => vec![Part::Host(node.clone())],
+        Order::Unseal => vec![Part::Vault],
         Order::Cluster(order) => match order {
-            ClusterOrder::Cordon { .. } | ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } => vec![Part::Nodes],
-            ClusterOrder::Evict { .. } | ClusterOrder::Delete { .. } => vec![Part::Pods],
+            ClusterOrder::Cordon { .. }
+            | ClusterOrder::Uncordon { .. }
+            | ClusterOrder::MarkManual { .. }
+            | ClusterOrder::ClearMark { .. } => vec![Part::Nodes],
+            ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => vec![Part::Coordination],
+            ClusterOrder::Evict { .. } | ClusterOrder::Delete { .. } | ClusterOrder::ForceDelete { .. } => vec![Part::Pods],
+            ClusterOrder::DeleteJob { .. } => vec![Part::Jobs],
+            ClusterOrder::Scale { .. } => vec![Part::Workloads],
             ClusterOrder::SetBranch { .. }
             | ClusterOrder::Reconcile { .. }
             | ClusterOrder::Suspend { .. }

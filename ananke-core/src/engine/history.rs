@@ -7,10 +7,13 @@ use crate::name::{Moment, Subject};
 use crate::order::Order;
 use crate::port::{ErrorKind, PortError};
 use crate::report::{ActionOutcome, ActionReport};
+use crate::verdict::Trap;
 
 #[derive(Debug, Clone, Default)]
 pub struct History {
     done: BTreeMap<(String, Subject), Tries>,
+    /// When something was done about a trap, at whatever object.
+    about: BTreeMap<Trap, Vec<Moment>>,
 }
 
 /// How often one kind of action was tried on one subject.
@@ -22,6 +25,25 @@ pub struct Tries {
     pub in_flight: bool,
     /// The answer to the newest try, if it was an error.
     pub error: Option<PortError>,
+    /// How many were answered without an error.
+    pub landed: u32,
+    /// The trap that the newest try was about.
+    trap: Option<Trap>,
+    shares: BTreeMap<Trap, Share>,
+}
+
+/// What one trap has used of the tries: the same action on the same object can be owed for different reasons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    count: u32,
+    last: Option<Moment>,
+}
+
+/// How often something may be done about one trap, over all objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Brake {
+    pub(crate) a_minute: usize,
+    pub(crate) a_run: usize,
 }
 
 impl History {
@@ -29,12 +51,13 @@ impl History {
     pub fn from_actions<'a>(actions: impl Iterator<Item = &'a ActionReport>) -> Self {
         let mut history = Self::default();
         for action in actions {
-            history.note(&action.verb, &action.subject, action.at);
-            // It may never have left: it costs budget, and nothing waits for its effect.
-            if action.outcome == ActionOutcome::Sent
-                && let Some(tries) = history.done.get_mut(&(action.verb.clone(), action.subject.clone()))
-            {
-                tries.last = None;
+            history.note(&action.verb, &action.subject, action.trap, action.at);
+            let Some(tries) = history.done.get_mut(&(action.verb.clone(), action.subject.clone())) else { continue };
+            match action.outcome {
+                // It may never have left: it costs budget, and nothing waits for its effect.
+                ActionOutcome::Sent => tries.forget_pause(),
+                ActionOutcome::Done => tries.landed = tries.landed.saturating_add(1),
+                ActionOutcome::Planned | ActionOutcome::Failed(_) => {}
             }
         }
         history
@@ -50,9 +73,34 @@ impl History {
         !tries.in_flight && tries.count < budget && tries.last.is_none_or(|last| now.since(last) >= pause)
     }
 
+    /// The same, of the tries that were about this trap.
+    pub(crate) fn allows_for(&self, trap: Trap, order: &Order, now: Moment, budget: u32, pause: Duration) -> bool {
+        let Some(tries) = self.done.get(&(order.verb().to_owned(), order.subject())) else { return budget > 0 };
+        let share = tries.shares.get(&trap).copied().unwrap_or_default();
+        !tries.in_flight && share.count < budget && share.last.is_none_or(|last| now.since(last) >= pause)
+    }
+
+    /// How many more actions about `trap` the brake lets through.
+    pub(crate) fn room(&self, trap: Trap, brake: Brake, now: Moment) -> usize {
+        let about = self.about.get(&trap).map_or(&[][..], Vec::as_slice);
+        let minute = about.iter().rev().take_while(|at| now.since(**at) < Duration::from_secs(60)).count();
+        brake.a_minute.saturating_sub(minute).min(brake.a_run.saturating_sub(about.len()))
+    }
+
+    /// When the newest action of this kind that was answered without an error was sent, of those on such a subject.
+    pub(crate) fn last_landed(&self, verb: &str, on: impl Fn(&Subject) -> bool) -> Option<Moment> {
+        let landed = self.done.iter().filter(|((of, subject), tries)| of == verb && tries.landed > 0 && on(subject));
+        landed.filter_map(|(_, tries)| tries.last).max()
+    }
+
+    #[cfg(test)]
     pub(crate) fn sent(&mut self, order: &Order, at: Moment) {
+        self.sent_for(None, order, at);
+    }
+
+    pub(crate) fn sent_for(&mut self, trap: Option<Trap>, order: &Order, at: Moment) {
         let subject = order.subject();
-        self.note(order.verb(), &subject, at);
+        self.note(order.verb(), &subject, trap, at);
         if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), subject)) {
             tries.in_flight = true;
         }
@@ -62,22 +110,54 @@ impl History {
         if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), order.subject())) {
             tries.in_flight = false;
             // A conflict did nothing: what was judged was old, and what is newer is judged at once, within the budget.
-            if error.as_ref().is_some_and(|error| error.kind == ErrorKind::Conflict) {
-                tries.last = None;
+            match &error {
+                Some(error) if error.kind == ErrorKind::Conflict => tries.forget_pause(),
+                Some(_) => {}
+                None => tries.landed = tries.landed.saturating_add(1),
             }
             tries.error = error;
         }
+    }
+
+    /// Leaves out what was last tried before this run began, and before the life of its subject did.
+    pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) {
+        self.done.retain(|(_, subject), tries| {
+            let newest = tries.last.or(tries.first);
+            tries.in_flight || newest.is_none_or(|at| at >= started || at >= life(subject))
+        });
+        let whole = life(&Subject::Cluster);
+        self.about.values_mut().for_each(|times| times.retain(|at| *at >= started || *at >= whole));
+    }
+
+    /// How many actions of this kind are under way.
+    pub fn in_flight(&self, verb: &str) -> usize {
+        self.done.iter().filter(|((kind, _), tries)| kind == verb && tries.in_flight).count()
     }
 
     pub(super) fn any_in_flight(&self) -> bool {
         self.done.values().any(|tries| tries.in_flight)
     }
 
-    fn note(&mut self, verb: &str, subject: &Subject, at: Moment) {
+    fn note(&mut self, verb: &str, subject: &Subject, trap: Option<Trap>, at: Moment) {
         let tries = self.done.entry((verb.to_owned(), subject.clone())).or_default();
         tries.count = tries.count.saturating_add(1);
         tries.first.get_or_insert(at);
         tries.last = Some(at);
+        tries.trap = trap;
+        if let Some(trap) = trap {
+            let share = tries.shares.entry(trap).or_default();
+            (share.count, share.last) = (share.count.saturating_add(1), Some(at));
+            self.about.entry(trap).or_default().push(at);
+        }
+    }
+}
+
+impl Tries {
+    fn forget_pause(&mut self) {
+        self.last = None;
+        if let Some(share) = self.trap.and_then(|trap| self.shares.get_mut(&trap)) {
+            share.last = None;
+        }
     }
 }
 
@@ -87,21 +167,89 @@ mod tests {
     use crate::name::{NodeName, UnitName};
     use crate::order::HostOrder;
 
+    fn start(node: &str) -> Order {
+        Order::Host { node: NodeName::parse(node).unwrap(), order: HostOrder::Start(UnitName::parse("k3s").unwrap()) }
+    }
+
+    const PAUSE: Duration = Duration::from_secs(60);
+
     #[test]
     fn a_budget_and_a_pause_bound_every_repetition() {
-        let node = NodeName::parse("titan-01").unwrap();
-        let order = Order::Host { node: node.clone(), order: HostOrder::Start(UnitName::parse("k3s").unwrap()) };
-        let (subject, pause) = (Subject::Node(node), Duration::from_secs(60));
+        let order = start("titan-01");
+        let subject = order.subject();
         let mut history = History::default();
         let t0 = Moment::from_millis(0);
-        assert!(history.allows("start-unit", &subject, t0, 2, pause));
+        assert!(history.allows("start-unit", &subject, t0, 2, PAUSE));
         history.sent(&order, t0);
-        assert!(!history.allows("start-unit", &subject, t0.plus(pause), 2, pause), "the first is still under way");
+        assert!(!history.allows("start-unit", &subject, t0.plus(PAUSE), 2, PAUSE), "the first is still under way");
         history.answered(&order, None);
-        assert!(!history.allows("start-unit", &subject, t0.plus(pause / 2), 2, pause));
-        assert!(history.allows("start-unit", &subject, t0.plus(pause), 2, pause));
-        history.sent(&order, t0.plus(pause));
+        assert!(!history.allows("start-unit", &subject, t0.plus(PAUSE / 2), 2, PAUSE));
+        assert!(history.allows("start-unit", &subject, t0.plus(PAUSE), 2, PAUSE));
+        history.sent(&order, t0.plus(PAUSE));
         history.answered(&order, None);
-        assert!(!history.allows("start-unit", &subject, t0.plus(pause * 10), 2, pause), "the budget is spent");
+        assert!(!history.allows("start-unit", &subject, t0.plus(PAUSE * 10), 2, PAUSE), "the budget is spent");
+        assert_eq!(history.tries("start-unit", &subject).landed, 2);
+    }
+
+    #[test]
+    fn each_trap_has_its_own_share_of_the_same_action_on_the_same_object() {
+        let (order, t0) = (start("titan-01"), Moment::from_millis(0));
+        let (one, other) = (Trap::HostServiceNotEnabled, Trap::KubeletWedged);
+        let mut history = History::default();
+        assert!(!history.allows_for(one, &order, t0, 0, PAUSE));
+        history.sent_for(Some(one), &order, t0);
+        assert!(!history.allows_for(other, &order, t0, 1, PAUSE), "one at a time, whatever it is about");
+        history.answered(&order, None);
+        assert!(!history.allows_for(one, &order, t0.plus(PAUSE), 1, PAUSE));
+        assert!(!history.allows_for(one, &order, t0, 2, PAUSE), "the pause");
+        assert!(history.allows_for(one, &order, t0.plus(PAUSE), 2, PAUSE));
+        assert!(history.allows_for(other, &order, t0, 1, PAUSE));
+    }
+
+    #[test]
+    fn a_conflict_costs_budget_and_no_pause() {
+        let (order, t0) = (start("titan-01"), Moment::from_millis(0));
+        let trap = Trap::HostServiceNotEnabled;
+        let mut history = History::default();
+        history.sent_for(Some(trap), &order, t0);
+        history.answered(&order, Some(PortError::new(ErrorKind::Conflict, "scale", "web", "changed")));
+        assert!(history.allows_for(trap, &order, t0, 2, PAUSE) && !history.allows_for(trap, &order, t0, 1, PAUSE));
+        assert_eq!(history.tries("start-unit", &order.subject()).landed, 0);
+    }
+
+    #[test]
+    fn the_brake_counts_over_all_objects_by_the_minute_and_by_the_run() {
+        let trap = Trap::HostServiceNotEnabled;
+        let brake = Brake { a_minute: 2, a_run: 3 };
+        let (mut history, t0) = (History::default(), Moment::from_millis(0));
+        assert_eq!(history.room(trap, brake, t0), 2);
+        history.sent_for(Some(trap), &start("titan-01"), t0);
+        history.sent_for(Some(trap), &start("titan-02"), t0);
+        assert_eq!(history.room(trap, brake, t0.plus(PAUSE / 2)), 0);
+        assert_eq!(history.room(Trap::KubeletWedged, brake, t0), 2, "another trap has its own");
+        assert_eq!(history.room(trap, brake, t0.plus(PAUSE)), 1, "the run's ceiling leaves one");
+        history.sent_for(Some(trap), &start("titan-03"), t0.plus(PAUSE));
+        assert_eq!(history.room(trap, brake, t0.plus(PAUSE * 9)), 0);
+    }
+
+    #[test]
+    fn what_a_run_that_died_had_done_stays_spent() {
+        let order = start("titan-01");
+        let trap = Trap::HostServiceNotEnabled;
+        let action = |outcome| ActionReport {
+            at: Moment::from_millis(0),
+            verb: order.verb().to_owned(),
+            subject: order.subject(),
+            text: order.to_string(),
+            why: String::new(),
+            outcome,
+            trap: Some(trap),
+        };
+        let actions = [action(ActionOutcome::Done), action(ActionOutcome::Sent)];
+        let history = History::from_actions(actions.iter());
+        let t1 = Moment::from_millis(1);
+        assert!(!history.allows_for(trap, &order, t1, 2, PAUSE), "the one that was only sent costs budget too");
+        assert!(history.allows_for(trap, &order, t1, 3, PAUSE), "and nothing waits for its effect");
+        assert_eq!(history.tries("start-unit", &order.subject()).landed, 1);
     }
 }

@@ -7,11 +7,13 @@ use futures::future::{BoxFuture, Either, FutureExt, select};
 use super::driver::Reads;
 use super::schedule::Part;
 use super::walk::Walk;
+use crate::baseline::Baseline;
 use crate::fact::Fact;
 use crate::intent::Intent;
 use crate::name::{Moment, NodeName};
 use crate::observation::{
-    ApiHealth, FluxState, HostState, IngressState, NodeState, PodState, ProbeAnswer, UpsReading, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
+    PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
@@ -27,14 +29,25 @@ pub(super) enum Reading {
     Pods(Result<Arc<Vec<PodState>>, PortError>),
     Ingresses(Result<Arc<Vec<IngressState>>, PortError>),
     Namespaces(Result<Arc<Vec<Arc<str>>>, PortError>),
+    Storage(Result<Arc<StorageState>, PortError>),
+    Endpoints(Result<Arc<Vec<EndpointsState>>, PortError>),
+    Jobs(Result<Arc<Vec<JobState>>, PortError>),
+    Coordination(Result<Option<CoordinationState>, PortError>),
+    Vault(Result<VaultState, PortError>),
+    OwnClock(Result<Option<bool>, PortError>),
+    Confirmations(Result<Vec<Confirmation>, PortError>),
+    Baseline(Result<Option<Baseline>, PortError>),
+    Peer(Arc<str>, Result<Option<Intent>, PortError>),
+    Snapshots(NodeName, Result<Vec<SnapshotState>, PortError>),
     Ups(Arc<str>, Result<UpsReading, PortError>),
     Host(NodeName, Result<HostState, PortError>),
+    /// By the key of its request.
     Probe(Arc<str>, Result<ProbeAnswer, PortError>),
 }
 
 /// One read, given up at `deadline` whatever the adapter's own deadline is.
 pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Moment) -> BoxFuture<'a, Reading> {
-    let Reads { cluster, hosts, probes, ups, state, .. } = reads;
+    let Reads { cluster, hosts, probes, ups, state, machine, peers, vault, .. } = reads;
     match part {
         Part::Intent => within(reads, deadline, "read the intent", state.intent(), Reading::Intent),
         Part::Api => within(reads, deadline, "ask the API server", cluster.health(), Reading::Api),
@@ -47,19 +60,41 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Pods => within(reads, deadline, "list pods", cluster.pods(), Reading::Pods),
         Part::Ingresses => within(reads, deadline, "list ingresses", cluster.ingresses(), Reading::Ingresses),
         Part::Namespaces => within(reads, deadline, "list namespaces", cluster.namespaces(), Reading::Namespaces),
+        Part::Storage => within(reads, deadline, "list volumes", cluster.storage(), Reading::Storage),
+        Part::Endpoints => within(reads, deadline, "list endpoints", cluster.endpoints(), Reading::Endpoints),
+        Part::Jobs => within(reads, deadline, "list jobs", cluster.jobs(), Reading::Jobs),
+        Part::Coordination => {
+            within(reads, deadline, "read the coordination Lease", cluster.coordination(), Reading::Coordination)
+        }
+        Part::Vault => within(reads, deadline, "ask Vault", vault.seal_status(), Reading::Vault),
+        Part::OwnClock => within(reads, deadline, "look at our own clock", machine.clock_synced(), Reading::OwnClock),
+        Part::Confirmations => within(reads, deadline, "read the confirmations", state.confirmations(), Reading::Confirmations),
+        Part::Baseline => within(reads, deadline, "read the baseline", state.baseline(), Reading::Baseline),
+        Part::Peer(name) => {
+            let name = name.clone();
+            async move { Reading::Peer(name.clone(), bounded(reads, deadline, "ask the peer", peers.intent(&name)).await) }
+                .boxed()
+        }
+        Part::Snapshots(node) => {
+            let node = node.clone();
+            async move {
+                Reading::Snapshots(node.clone(), bounded(reads, deadline, "list etcd snapshots", hosts.snapshots(&node)).await)
+            }
+            .boxed()
+        }
         Part::Ups(name) => {
             let name = name.clone();
             async move { Reading::Ups(name.clone(), bounded(reads, deadline, "read the UPS", ups.read(&name)).await) }.boxed()
         }
-        Part::Probe(url) => {
-            let url = url.clone();
-            async move { Reading::Probe(url.clone(), bounded(reads, deadline, "GET", probes.get(&url)).await) }.boxed()
+        Part::Probe(check) => {
+            let request = check.request.clone();
+            async move { Reading::Probe(request.key(), bounded(reads, deadline, "ask", probes.ask(&request)).await) }.boxed()
         }
         Part::Host(node) => {
-            let (node, unit) = (node.clone(), spec.nodes.get(node).map(|node| node.unit.clone()));
+            let (node, unit) = (node.clone(), spec.nodes.get(node).map(|node| (node.unit.clone(), node.needs.clone())));
             async move {
                 let read = match &unit {
-                    Some(unit) => bounded(reads, deadline, "inspect the host", hosts.inspect(&node, unit)).await,
+                    Some((unit, needs)) => bounded(reads, deadline, "inspect the host", hosts.inspect(&node, unit, needs)).await,
                     None => Err(PortError::new(ErrorKind::Missing, "inspect the host", &node, "it is not in the config")),
                 };
                 Reading::Host(node, read)
@@ -116,9 +151,23 @@ impl Walk {
             Reading::Pods(read) => fold_shared(&mut obs.pods, read, now),
             Reading::Ingresses(read) => fold_shared(&mut obs.ingresses, read, now),
             Reading::Namespaces(read) => fold_shared(&mut obs.namespaces, read, now),
+            Reading::Storage(read) => fold_shared(&mut obs.storage, read, now),
+            Reading::Endpoints(read) => fold_shared(&mut obs.endpoints, read, now),
+            Reading::Jobs(read) => fold_shared(&mut obs.jobs, read, now),
+            Reading::Coordination(read) => {
+                let same = matches!((&read, obs.coordination.last(), obs.coordination.newest_failure()), (Ok(new), Some(old), None) if new == old);
+                obs.fold_coordination(read, now);
+                !same
+            }
+            Reading::Vault(read) => fold(&mut obs.vault, read, now),
+            Reading::OwnClock(read) => fold(&mut obs.own_clock, read, now),
+            Reading::Confirmations(read) => fold(&mut obs.confirmations, read, now),
+            Reading::Baseline(read) => fold(&mut obs.baseline, read, now),
+            Reading::Peer(name, read) => fold(obs.peers.entry(name).or_default(), read, now),
+            Reading::Snapshots(node, read) => fold(obs.snapshots.entry(node).or_default(), read, now),
             Reading::Ups(name, read) => fold(obs.ups.entry(name).or_default(), read, now),
             Reading::Host(node, read) => fold_host(obs.hosts.entry(node).or_default(), read, now),
-            Reading::Probe(url, read) => fold(obs.probes.entry(url).or_default(), read, now),
+            Reading::Probe(key, read) => fold(obs.probes.entry(key).or_default(), read, now),
         };
         if changed {
             self.touch();
@@ -151,7 +200,8 @@ fn fold_shared<T: PartialEq>(fact: &mut Fact<Arc<T>>, read: Result<Arc<T>, PortE
 /// A host's uptime and skew change with every look, and mean nothing new.
 fn fold_host(fact: &mut Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
     let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
-        if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id);
+        if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id
+            && new.health == old.health && new.leftovers == old.leftovers);
     if same {
         fact.fold(read, now);
         return false;

@@ -1,46 +1,81 @@
-//! The journal: every decision is written before it is acted on.
+//! The journal: every decision is written before it is acted on, and with it all that it was made from, so that the run
+//! can be replayed ([`crate::engine::replay`]).
 
 use serde::{Deserialize, Serialize};
 
+pub use super::delta::{Delta, ListDelta, Put};
+pub use super::record::{Place, Seen, Told};
+use crate::lease::LeaseRecord;
 use crate::name::{Moment, RunId};
 use crate::order::Order;
 use crate::port::PortError;
-use crate::report::{Command, GateStatus, Outcome};
+use crate::port::clock::Uptime;
+use crate::report::{Command, EarlierRun, GateStatus, Outcome};
+use crate::spec::Spec;
 use crate::verdict::GateId;
 
 /// One line of `journal/<run>.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub run: RunId,
-    /// Counts from 1 within the run, without gaps.
+    /// Counts from 1 within the run. A gap is a line that could not be written.
     pub seq: u64,
+    /// The time of the decision: what was judged, sent or answered counts from here.
     pub at: Moment,
     #[serde(flatten)]
     pub what: What,
 }
 
+/// What happened. The order of entries is the order in which it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum What {
+    /// The first entry.
     RunStarted {
         command: Command,
         resumes: Option<RunId>,
+        /// Everything that the run begins with; none where the state keeps no records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start: Option<Box<Start>>,
     },
-    Gate {
-        gate: GateId,
-        status: GateStatus,
-        text: String,
+    /// Every gate was judged, and before that these answers had come since the judgement before. Written with
+    /// [`crate::port::StateWrites::record`].
+    Judged {
+        seen: Vec<Seen>,
+        /// This machine's own clock: leases age by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uptime: Option<Uptime>,
     },
+    /// A gate changed its status.
+    Gate { gate: GateId, status: GateStatus, text: String },
+    /// What the judgement would have led to was not sent.
+    Withheld { why: String },
     /// Written ahead: the order may or may not have reached the world.
-    Acting {
-        order: Order,
-        why: String,
-    },
+    Acting { order: Order, why: String },
+    /// The answer to an order.
     Acted {
+        /// The number of the order's own entry.
         order_seq: u64,
         error: Option<PortError>,
     },
-    RunEnded {
-        outcome: Outcome,
-    },
+    /// The operator wants it to end: a shutdown gives its cordons back, and nothing else is done.
+    Interrupted,
+    /// The last entry, unless the run died.
+    RunEnded { outcome: Outcome },
+}
+
+/// What a run begins with: all that its first judgement rests on, beside what it sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub spec: Spec,
+    pub reason: String,
+    pub started: Moment,
+    /// The gates that are walked.
+    pub gates: Vec<GateId>,
+    /// They are part of the graph only.
+    pub partial: bool,
+    /// From when on a reconciliation proves anything, as far as that was known.
+    pub floor: Option<Moment>,
+    pub leases: Vec<LeaseRecord>,
+    pub earlier: Vec<EarlierRun>,
 }

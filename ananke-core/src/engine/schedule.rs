@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::walk::Walk;
-use crate::gate::ingress;
+use crate::gate::http_check::{self, Check};
 use crate::name::{Moment, NodeName};
 use crate::observation::UnitState;
+use crate::verdict::GateId;
+
+/// A start-up yields to a shutdown within 10 s, however seldom it looks at the cluster.
+const HEEDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// One part of the world, read by one call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,9 +24,19 @@ pub(super) enum Part {
     Pods,
     Ingresses,
     Namespaces,
+    Storage,
+    Endpoints,
+    Jobs,
+    Coordination,
+    Vault,
+    OwnClock,
+    Confirmations,
+    Baseline,
+    Peer(Arc<str>),
+    Snapshots(NodeName),
     Ups(Arc<str>),
     Host(NodeName),
-    Probe(Arc<str>),
+    Probe(Arc<Check>),
 }
 
 /// When each part was last asked, and whether an answer is still out.
@@ -102,28 +116,31 @@ impl Schedule {
 /// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
 fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
     let view = walk.view(now);
-    let mut parts = vec![Part::Intent, Part::Api];
+    let mut parts = vec![Part::Intent, Part::Api, Part::OwnClock, Part::Confirmations, Part::Baseline];
+    if !walk.plan.latching {
+        parts.extend(walk.spec.peers.iter().cloned().map(Part::Peer));
+    }
+    let saved = walk.gates.get(&GateId::EtcdSnapshot).is_none_or(|gate| gate.settled.is_some());
+    if walk.plan.latching && walk.spec.shutdown.etcd_snapshot && !saved {
+        parts.extend(walk.spec.servers().map(|(name, _)| Part::Snapshots(name.clone())));
+    }
     parts.extend(walk.spec.ups.iter().cloned().map(Part::Ups));
     parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
     if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
         return parts;
     }
-    parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses]);
+    parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses, Part::Storage, Part::Coordination]);
     if !walk.spec.required_namespaces.is_empty() {
         parts.push(Part::Namespaces);
     }
     if walk.plan.latching {
         return parts;
     }
-    if let Ok(ingresses) = view.ingresses() {
-        parts.extend(ingress::urls(ingresses, &walk.spec.ingress).into_keys().map(Part::Probe));
+    parts.extend([Part::Endpoints, Part::Jobs]);
+    if walk.spec.vault.is_some() {
+        parts.push(Part::Vault);
     }
-    for check in &walk.spec.services {
-        let part = Part::Probe(check.url.clone());
-        if !parts.contains(&part) {
-            parts.push(part);
-        }
-    }
+    parts.extend(http_check::all(&view).into_iter().map(|check| Part::Probe(Arc::new(check))));
     parts
 }
 
@@ -131,16 +148,22 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
 fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
     let (poll, view) = (walk.spec.poll, walk.view(now));
     match part {
-        Part::Intent | Part::Api | Part::Nodes | Part::Flux | Part::Workloads | Part::Pods => poll,
-        Part::Ups(_) => poll * 2,
-        Part::Ingresses | Part::Namespaces => poll * 5,
+        Part::Intent => poll.min(HEEDED_WITHIN),
+        Part::Api
+        | Part::Nodes
+        | Part::Flux
+        | Part::Workloads
+        | Part::Pods
+        | Part::Endpoints
+        | Part::Coordination
+        | Part::Vault => poll,
+        Part::Ups(_) | Part::Storage | Part::Jobs | Part::Peer(_) | Part::Confirmations | Part::Snapshots(_) => poll * 2,
+        Part::Ingresses | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,
         },
-        Part::Probe(url) => match view.probe(url) {
-            Ok(answer) if answer.status < 400 => poll * 5,
-            Ok(_) | Err(_) => poll,
-        },
+        Part::Probe(check) if check.fulfilled(&view) => poll * 5,
+        Part::Probe(_) => poll,
     }
 }

@@ -23,6 +23,7 @@ impl Walk {
             started: self.started,
             updated: now,
             outcome: self.outcome,
+            remaining: self.remaining(now),
             gates: self.gate_reports(now),
             actions: self.actions.clone(),
             earlier: self.earlier.clone(),
@@ -41,6 +42,7 @@ impl Walk {
             started: self.started,
             ended: now,
             took: now.since(self.started),
+            normal: self.past.whole().map(|normal| normal.median),
             outcome,
             summary: self.summary(outcome, &manual, now),
             gates: self.gate_reports(now),
@@ -141,6 +143,7 @@ impl Walk {
             id,
             status: gate.status,
             took: gate.opened.map(|opened| end.since(opened)).unwrap_or_default(),
+            normal: self.past.gate(id).map(|normal| normal.median),
             passed_after: gate.passed.map(|passed| passed.since(self.started)),
             subjects_passed: u64::try_from(passed).unwrap_or(u64::MAX),
             subjects: u64::try_from(all).unwrap_or(u64::MAX),
@@ -184,9 +187,18 @@ impl Walk {
             (Outcome::Failed, Command::Status) => format!("not everything passes; {}", stuck()),
             (Outcome::Failed, Command::Startup | Command::Shutdown) => format!("not there after {took}; {}", stuck()),
             (Outcome::Refused, _) => format!("refused: {}", stuck_or_first(stuck(), first())),
-            (Outcome::Yielded, _) => format!("a shutdown took over after {took}"),
-            (Outcome::Interrupted, _) => format!("interrupted after {took}; {}", stuck()),
+            (Outcome::Yielded, _) => format!("a shutdown took over after {took}{}", self.who_took_over()),
+            (Outcome::Interrupted, Command::Shutdown) => format!(
+                "interrupted after {took}; `ananke shutdown --execute` goes on; `ananke intent clear` and then `ananke startup --execute` goes back; {}",
+                stuck()
+            ),
+            (Outcome::Interrupted, Command::Startup | Command::Status) => format!("interrupted after {took}; {}", stuck()),
         }
+    }
+
+    fn who_took_over(&self) -> String {
+        let intent = self.obs.intent.last().and_then(Option::as_ref).filter(|intent| intent.run != self.run);
+        intent.map_or_else(String::new, |intent| format!(": {} ({})", intent.reason, intent.run))
     }
 
     fn all_notes(&self) -> Vec<String> {

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::History;
-use super::walk::GateRun;
+use super::walk::{GateRun, Sightings};
+use crate::baseline::Baseline;
 use crate::fact::{Fact, Gap};
+use crate::intent::Intent;
 use crate::lease::LeaseRecord;
-use crate::name::{Moment, NodeName, RunId};
+use crate::name::{Moment, NodeName, RunId, Subject};
 use crate::observation::{
-    ApiHealth, FluxState, HostState, IngressState, NodeState, Observation, PodState, ProbeAnswer, UpsReading, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
+    Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
+use crate::port::ProbeRequest;
+use crate::port::clock::Uptime;
 use crate::report::EarlierRun;
 use crate::spec::Spec;
-use crate::verdict::GateId;
+use crate::verdict::{GateId, Trap};
 
 /// kubelets renew their Lease every 10 s: two missed renewals and a look, and the node counts as silent.
 pub const HEARTBEAT_TTL: Duration = Duration::from_secs(25);
@@ -31,6 +36,7 @@ pub enum Trust {
     Stated,
 }
 
+/// Each part of the observation is read through a method that knows how old is too old; what is, is a [`Gap`].
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub obs: &'a Observation,
@@ -46,8 +52,11 @@ pub struct View<'a> {
     pub leases: &'a [LeaseRecord],
     /// Runs before this one that died on the same job.
     pub earlier: &'a [EarlierRun],
+    /// How long this machine has run, and in which boot: leases of this boot age by it.
+    pub uptime: Option<&'a Uptime>,
     /// When the nodes that were seen last were asked for: what was done since does not show in them.
     pub nodes_asked: Moment,
+    pub sightings: &'a Sightings,
 }
 
 impl<'a> View<'a> {
@@ -83,8 +92,56 @@ impl<'a> View<'a> {
         self.obs.namespaces.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
     }
 
-    pub fn probe(&self, url: &Arc<str>) -> Result<&'a ProbeAnswer, Gap> {
-        self.keyed(&self.obs.probes, url, self.far_limit())
+    pub fn storage(&self) -> Result<&'a StorageState, Gap> {
+        self.obs.storage.fresh(self.now, self.far_limit()).map(AsRef::as_ref)
+    }
+
+    pub fn endpoints(&self) -> Result<&'a [EndpointsState], Gap> {
+        self.obs.endpoints.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn jobs(&self) -> Result<&'a [JobState], Gap> {
+        self.obs.jobs.fresh(self.now, self.far_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn coordination(&self) -> Result<Option<&'a CoordinationState>, Gap> {
+        self.obs.coordination.fresh(self.now, self.near_limit()).map(Option::as_ref)
+    }
+
+    pub fn peer(&self, name: &Arc<str>) -> Result<Option<&'a Intent>, Gap> {
+        self.keyed(&self.obs.peers, name, self.far_limit()).map(Option::as_ref)
+    }
+
+    /// etcd's snapshots on a server.
+    pub fn snapshots(&self, node: &NodeName) -> Result<&'a [SnapshotState], Gap> {
+        self.keyed(&self.obs.snapshots, node, self.far_limit()).map(Vec::as_slice)
+    }
+
+    pub fn vault(&self) -> Result<&'a VaultState, Gap> {
+        self.obs.vault.fresh(self.now, self.far_limit())
+    }
+
+    pub fn own_clock(&self) -> Result<Option<bool>, Gap> {
+        self.obs.own_clock.fresh(self.now, self.far_limit()).copied()
+    }
+
+    /// What persons confirmed; it does not age by itself.
+    pub fn confirmations(&self) -> &'a [Confirmation] {
+        self.obs.confirmations.last().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Since when a gate has held `subject` for `trap`.
+    pub fn first_seen(&self, trap: Trap, subject: &Subject) -> Option<Moment> {
+        self.sightings.get(&trap)?.get(subject).map(|sighting| sighting.first)
+    }
+
+    /// What was well on the last healthy day.
+    pub fn baseline(&self) -> Option<&'a Baseline> {
+        self.obs.baseline.last().and_then(Option::as_ref)
+    }
+
+    pub fn probe(&self, request: &ProbeRequest) -> Result<&'a ProbeAnswer, Gap> {
+        self.keyed(&self.obs.probes, &request.key(), self.far_limit())
     }
 
     pub fn ups(&self, name: &Arc<str>) -> Result<&'a UpsReading, Gap> {

@@ -3,18 +3,27 @@
 //! It awaits nothing and asks no clock; the driver does that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+pub use super::gate_run::GateRun;
 use super::history::History;
 use super::view::{Trust, View};
+use crate::eta::Past;
+use crate::fact::Fact;
 use crate::gate::{Need, Overdue, Row};
 use crate::lease::{LeaseEvent, LeaseRecord};
-use crate::name::{LeaseId, Moment, NodeName, RunId, Subject};
-use crate::observation::Observation;
+use crate::name::{LeaseId, Moment, NodeName, RunId, Subject, human};
+use crate::observation::{HostState, Observation};
 use crate::order::Order;
-use crate::remedy::{Action, Remedy};
+use crate::phase::deadline::{self, Limit};
+use crate::port::clock::Uptime;
+use crate::remedy::{self, Action, Remedy};
 use crate::report::{ActionReport, Command, EarlierRun, GateStatus, Outcome};
 use crate::spec::Spec;
-use crate::verdict::{BlockerKind, GateId, Judgement, Verdict};
+use crate::verdict::{Blocker, BlockerKind, GateId, Trap, Verdict};
+
+/// How long an interrupted shutdown gives cordons back; what is left then is told, and swept by whoever looks next.
+const WIND_DOWN: Duration = Duration::from_secs(15);
 
 /// Which graph is walked, with which remedies.
 #[derive(Debug, Clone)]
@@ -50,23 +59,8 @@ impl Plan {
     }
 }
 
-/// Where one gate stands in this run.
-#[derive(Debug, Clone)]
-pub struct GateRun {
-    pub status: GateStatus,
-    pub judgement: Judgement,
-    pub opened: Option<Moment>,
-    /// Since when it has been settled without a break.
-    pub settled: Option<Moment>,
-    /// When it passed for the first time.
-    pub passed: Option<Moment>,
-    /// Since when it waits, for its deadline.
-    waiting_since: Option<Moment>,
-    /// Subjects whose deadline passed.
-    pub overdue: BTreeSet<Subject>,
-    pub regressions: u64,
-}
-
+/// One run: what it expects, what it saw, what it judged and what it did. Made by [`crate::engine::startup`],
+/// [`crate::engine::shutdown`] and [`crate::engine::status`].
 #[derive(Debug)]
 pub struct Walk {
     pub plan: Plan,
@@ -74,20 +68,53 @@ pub struct Walk {
     pub run: RunId,
     pub dry_run: bool,
     pub trust: Trust,
+    /// Why, in the words of whoever asked.
     pub reason: String,
     pub started: Moment,
     pub obs: Observation,
     pub gates: BTreeMap<GateId, GateRun>,
     pub history: History,
     pub leases: Vec<LeaseRecord>,
+    /// Orders of this run, in the order in which they were sent.
     pub actions: Vec<ActionReport>,
+    /// Runs before this one that died on the same job, oldest first.
     pub earlier: Vec<EarlierRun>,
+    /// What is told at the end and waited for by nobody.
     pub notes: Vec<String>,
+    /// None while the run goes on.
     pub outcome: Option<Outcome>,
+    /// What earlier runs took: it is shown, and decides nothing.
+    pub past: Past,
+    /// Since when the operator wants it to end.
+    pub(super) interrupted: Option<Moment>,
     pub(super) floor: Floor,
+    /// This machine's own clock at the newest judgement.
+    pub uptime: Option<Uptime>,
     pub(super) nodes_asked: Moment,
+    /// What the orders that were planned last are about.
+    about: BTreeMap<(&'static str, Subject), Trap>,
+    sightings: Sightings,
     changed: bool,
 }
+
+/// Since when gates have held subjects for traps.
+pub type Sightings = BTreeMap<Trap, BTreeMap<Subject, Sighting>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    pub first: Moment,
+    last: Moment,
+}
+
+impl Sighting {
+    #[cfg(test)]
+    pub(crate) fn at(first: Moment) -> Self {
+        Self { first, last: first }
+    }
+}
+
+/// A trap that no gate has named for this long is over: a list that fails once does not make it new.
+const SIGHTING_LASTS: Duration = Duration::from_secs(30);
 
 /// From when on a reconciliation proves anything.
 #[derive(Debug, Clone, Copy, Default)]
@@ -134,8 +161,13 @@ impl Walk {
             earlier: Vec::new(),
             notes: Vec::new(),
             outcome: None,
+            past: Past::default(),
+            interrupted: None,
             floor: Floor::default(),
+            uptime: None,
             nodes_asked: Moment::from_millis(0),
+            about: BTreeMap::new(),
+            sightings: Sightings::new(),
             changed: true,
         }
     }
@@ -165,18 +197,16 @@ impl Walk {
             history: &self.history,
             leases: &self.leases,
             earlier: &self.earlier,
+            uptime: self.uptime.as_ref(),
             nodes_asked: self.nodes_asked,
+            sightings: &self.sightings,
         }
     }
 
     /// The moment a quorum of servers had booted: what was reconciled before it says nothing of this life of the cluster.
     fn floor_moment(&self) -> Moment {
-        let mut boots: Vec<Moment> = self
-            .spec
-            .servers()
-            .filter_map(|(node, _)| self.obs.hosts.get(node))
-            .filter_map(|fact| Some(fact.seen_at()?.minus(fact.last()?.uptime)))
-            .collect();
+        let mut boots: Vec<Moment> =
+            self.spec.servers().filter_map(|(node, _)| self.obs.hosts.get(node)).filter_map(boot_of).collect();
         boots.sort_unstable();
         let booted = boots.get(self.spec.quorum().saturating_sub(1)).or(boots.last()).copied();
         booted.into_iter().chain(self.floor.since).max().unwrap_or(Moment::from_millis(0))
@@ -185,43 +215,141 @@ impl Walk {
     /// Evaluates every gate and moves it on. Returns what changed.
     pub fn judge(&mut self, now: Moment) -> Vec<Change> {
         let mut changes = Vec::new();
+        if let Some(since) = self.interrupted {
+            if !self.cordons_are_out(now) || now.since(since) >= WIND_DOWN {
+                self.end(Outcome::Interrupted);
+            }
+            return changes;
+        }
+        self.forget_other_lives();
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
         for row in self.plan.rows.clone() {
             let judgement = (row.evaluate)(&self.view(now));
             let open = row.needs.iter().all(|need| self.satisfied(*need));
-            let patience = self.spec.deadline(row.id);
+            let limit = self.limit(row.id, now);
             let latching = self.plan.latching;
             let Some(gate) = self.gates.get_mut(&row.id) else { continue };
             if latching && gate.settled.is_some() {
                 continue;
             }
             let before = gate.status;
-            gate.step(&row, judgement, open, now, patience, &causes);
-            if gate.status != before {
-                changes.push(Change { gate: row.id, status: gate.status, text: gate.headline() });
+            gate.step(&row, judgement, open, now, limit, &causes);
+            let change = Change { gate: row.id, status: gate.status, text: gate.headline() };
+            if change.status == before {
+                continue;
             }
+            if gate.cut_short
+                && let Some(within) = self.spec.shutdown.within
+            {
+                let within = human(within);
+                let left = change.text.replace("cut short: ", "");
+                self.note_once(format!("{} was cut short, to be over within {within}: {left}", change.gate));
+            }
+            changes.push(change);
         }
+        self.sight(now);
         // A gate that moved may be the cause or the need of one that was judged before it.
         self.changed |= !changes.is_empty();
         self.outcome = self.outcome.or_else(|| self.verdict_of_run());
         changes
     }
 
-    /// What the remedies would do now, in the order of their table; nothing that is already under way.
-    pub fn plan_actions(&self, now: Moment) -> Vec<Action> {
-        let view = self.view(now);
+    /// Notes which traps hold which subjects, and since when.
+    fn sight(&mut self, now: Moment) {
+        for (subject, verdict) in self.gates.values().flat_map(|gate| &gate.judgement.subjects) {
+            let Verdict::Hold(Blocker { kind: BlockerKind::Repairable(trap), .. }) = verdict else { continue };
+            let seen = self.sightings.entry(*trap).or_default();
+            match seen.get_mut(subject) {
+                Some(sighting) => sighting.last = now,
+                None => drop(seen.insert(subject.clone(), Sighting { first: now, last: now })),
+            }
+        }
+        for seen in self.sightings.values_mut() {
+            seen.retain(|_, sighting| now.since(sighting.last) <= SIGHTING_LASTS);
+        }
+    }
+
+    /// When a gate's patience ends, if it is counting.
+    pub fn deadline(&self, id: GateId, now: Moment) -> Option<Moment> {
+        let gate = self.gates.get(&id)?;
+        let ends = self.plan.rows.iter().any(|row| row.id == id && row.overdue == Overdue::Ends);
+        let since = if ends { gate.opened } else { gate.waiting_since }?;
+        let limit = self.limit(id, now);
+        let end = since.plus(limit.patience);
+        Some(limit.cut.map_or(end, |cut| cut.min(end)))
+    }
+
+    /// How long a gate may wait.
+    fn limit(&self, gate: GateId, now: Moment) -> Limit {
+        let waiting = self.gates.get(&gate).and_then(|gate| gate.waiting_since).unwrap_or(now);
+        match self.plan.command {
+            Command::Shutdown => deadline::limit(&self.spec, gate, self.started, waiting),
+            Command::Startup | Command::Status => Limit { patience: self.spec.deadline(gate), cut: None },
+        }
+    }
+
+    /// Budgets that a run before this one spent are not held against a cluster that has booted since: what was tried then,
+    /// was tried on what the power cut has ended.
+    fn forget_other_lives(&mut self) {
+        if self.earlier.is_empty() {
+            return;
+        }
+        let floor = self.floor_moment();
+        let boots: BTreeMap<&NodeName, Moment> =
+            self.obs.hosts.iter().filter_map(|(name, host)| Some((name, boot_of(host)?))).collect();
+        let life = |subject: &Subject| as_node(subject).and_then(|node| boots.get(node).copied()).unwrap_or(floor);
+        self.history.forget_before(self.started, life);
+    }
+
+    /// What the remedies would do now, in the order of their table; nothing that is already under way, and no more than
+    /// the storm brakes let through.
+    pub fn plan_actions(&mut self, now: Moment) -> Vec<Action> {
+        let mut planned = BTreeSet::new();
+        let mut about = BTreeMap::new();
+        let mut rooms: BTreeMap<Trap, usize> = BTreeMap::new();
+        let mut held = BTreeSet::new();
         let mut actions: Vec<Action> = Vec::new();
+        let view = self.view(now);
         for remedy in self.plan.remedies {
             for action in (remedy.plan)(&view) {
                 let (verb, subject) = (action.order.verb(), action.order.subject());
-                let twice = actions.iter().any(|other| other.order.verb() == verb && other.order.subject() == subject);
-                if !twice && !self.history.tries(verb, &subject).in_flight {
-                    actions.push(action);
+                if self.history.tries(verb, &subject).in_flight || planned.contains(&(verb, subject.clone())) {
+                    continue;
                 }
+                if let Some(trap) = remedy.trap {
+                    if let Some(brake) = remedy::brake(trap).filter(|_| !remedy::is_owed(&action.order)) {
+                        let room = rooms.entry(trap).or_insert_with(|| self.history.room(trap, brake, now));
+                        if *room == 0 {
+                            held.insert(trap);
+                            continue;
+                        }
+                        *room = room.saturating_sub(1);
+                    }
+                    about.insert((verb, subject.clone()), trap);
+                }
+                planned.insert((verb, subject));
+                actions.push(action);
             }
         }
+        self.about = about;
+        for (trap, brake) in held.into_iter().filter_map(|trap| Some((trap, remedy::brake(trap)?))) {
+            let (a_minute, a_run) = (brake.a_minute, brake.a_run);
+            self.note_once(format!(
+                "storm brake: at most {a_minute} actions a minute and {a_run} a run about {trap}; the rest waits"
+            ));
+        }
         actions
+    }
+
+    /// The operator wants the run to end. A shutdown gives back the cordons of its drain first: nobody may ever go on with it.
+    pub(super) fn interrupt(&mut self, now: Moment) {
+        if self.plan.command == Command::Shutdown && self.cordons_are_out(now) {
+            self.interrupted.get_or_insert(now);
+            self.touch();
+        } else {
+            self.end(Outcome::Interrupted);
+        }
     }
 
     /// Ends a run from outside its gates: an interrupt, a shutdown that takes over.
@@ -229,8 +357,9 @@ impl Walk {
         self.outcome.get_or_insert(outcome);
     }
 
-    pub(super) fn record_sent(&mut self, order: &Order, why: &str, at: Moment) -> usize {
-        self.history.sent(order, at);
+    pub(crate) fn record_sent(&mut self, order: &Order, why: &str, at: Moment) -> usize {
+        let trap = self.about.get(&(order.verb(), order.subject())).copied();
+        self.history.sent_for(trap, order, at);
         self.actions.push(ActionReport {
             at,
             verb: order.verb().to_owned(),
@@ -238,6 +367,7 @@ impl Walk {
             text: order.to_string(),
             why: why.to_owned(),
             outcome: crate::report::ActionOutcome::Sent,
+            trap,
         });
         self.actions.len().saturating_sub(1)
     }
@@ -274,7 +404,7 @@ impl Walk {
     }
 
     /// Whether the whole graph was walked to its end: only then does the run end, or begin, a life of the cluster.
-    pub(super) fn got_through(&self) -> bool {
+    pub(crate) fn got_through(&self) -> bool {
         !self.plan.partial && self.gates.values().all(|gate| gate.status != GateStatus::Failed)
     }
 
@@ -286,7 +416,7 @@ impl Walk {
     fn satisfied(&self, need: Need) -> bool {
         let Some(gate) = self.gates.get(&need.gate()) else { return true };
         match (need, gate.status) {
-            (_, GateStatus::Passed | GateStatus::Manual | GateStatus::NotApplicable) => true,
+            (_, GateStatus::Passed | GateStatus::Manual | GateStatus::NotApplicable | GateStatus::CutShort) => true,
             (Need::Part(_), GateStatus::Holding | GateStatus::Unknown) => gate.judgement.counts().0 > 0,
             (Need::Whole(_), GateStatus::Holding | GateStatus::Unknown) | (_, GateStatus::Pending | GateStatus::Failed) => false,
         }
@@ -297,7 +427,7 @@ impl Walk {
         let mut causes = BTreeSet::new();
         for row in &self.plan.rows {
             let Some(gate) = self.gates.get(&row.id) else { continue };
-            let overdue = row.overdue == Overdue::Person && gate.is_overdue(now, self.spec.deadline(row.id));
+            let overdue = row.overdue == Overdue::Person && gate.is_overdue(now, self.limit(row.id, now).patience);
             for (subject, verdict) in &gate.judgement.subjects {
                 let overdue = overdue || gate.overdue.contains(subject);
                 let person = match verdict {
@@ -350,156 +480,16 @@ impl Walk {
     }
 }
 
-impl GateRun {
-    fn new() -> Self {
-        Self {
-            status: GateStatus::Pending,
-            judgement: Judgement::default(),
-            opened: None,
-            settled: None,
-            passed: None,
-            waiting_since: None,
-            overdue: BTreeSet::new(),
-            regressions: 0,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn opened_at(now: Moment) -> Self {
-        Self { opened: Some(now), ..Self::new() }
-    }
-
-    fn step(
-        &mut self,
-        row: &Row,
-        judgement: Judgement,
-        open: bool,
-        now: Moment,
-        patience: std::time::Duration,
-        causes: &BTreeSet<Subject>,
-    ) {
-        self.judgement = judgement;
-        let was = self.status;
-        if !open && was == GateStatus::Passed && self.judgement.passes() {
-            return;
-        }
-        if !open && self.is_late(row, now, patience) {
-            self.status = GateStatus::Failed;
-        } else if !open {
-            self.status = GateStatus::Pending;
-            self.settled = None;
-            self.waiting_since = None;
-        } else {
-            self.opened.get_or_insert(now);
-            self.status = self.open_status(row, now, patience, causes);
-            match self.status {
-                GateStatus::Passed | GateStatus::Manual | GateStatus::NotApplicable => {
-                    self.settled.get_or_insert(now);
-                    self.waiting_since = None;
-                }
-                GateStatus::Pending | GateStatus::Holding | GateStatus::Unknown | GateStatus::Failed => {
-                    self.settled = None;
-                    self.waiting_since.get_or_insert(now);
-                }
-            }
-        }
-        match (was == GateStatus::Passed, self.status == GateStatus::Passed) {
-            (false, true) => {
-                self.passed.get_or_insert(now);
-            }
-            (true, false) => self.regressions = self.regressions.saturating_add(1),
-            (true, true) | (false, false) => {}
-        }
-    }
-
-    fn open_status(&mut self, row: &Row, now: Moment, patience: std::time::Duration, causes: &BTreeSet<Subject>) -> GateStatus {
-        if self.judgement.not_applicable.is_some() {
-            return GateStatus::NotApplicable;
-        }
-        if self.judgement.passes() {
-            self.overdue.clear();
-            return GateStatus::Passed;
-        }
-        let overdue = self.is_overdue(now, patience);
-        if self.is_late(row, now, patience) || overdue && row.overdue == Overdue::Fatal {
-            return GateStatus::Failed;
-        }
-        let mut unsettled = false;
-        let mut unknown = true;
-        for (subject, verdict) in &self.judgement.subjects {
-            match verdict {
-                Verdict::Pass(_) => {
-                    self.overdue.remove(subject);
-                }
-                Verdict::Hold(blocker) => match &blocker.kind {
-                    BlockerKind::Person => unknown = false,
-                    BlockerKind::Follows(cause) if causes.contains(cause) => unknown = false,
-                    BlockerKind::Follows(_) | BlockerKind::Waiting | BlockerKind::Repairable(_) => {
-                        unknown = false;
-                        if overdue || self.overdue.contains(subject) {
-                            self.overdue.insert(subject.clone());
-                        } else {
-                            unsettled = true;
-                        }
-                    }
-                },
-                Verdict::Unknown(_) => {
-                    if overdue || self.overdue.contains(subject) {
-                        self.overdue.insert(subject.clone());
-                    } else {
-                        unsettled = true;
-                    }
-                }
-            }
-        }
-        match (unsettled, unknown) {
-            (false, _) => GateStatus::Manual,
-            (true, true) => GateStatus::Unknown,
-            (true, false) => GateStatus::Holding,
-        }
-    }
-
-    fn is_overdue(&self, now: Moment, patience: std::time::Duration) -> bool {
-        self.waiting_since.is_some_and(|since| now.since(since) >= patience)
-    }
-
-    /// What never holds for long is overdue from when it could have begun to.
-    fn is_late(&self, row: &Row, now: Moment, patience: std::time::Duration) -> bool {
-        row.overdue == Overdue::Ends && self.opened.is_some_and(|opened| now.since(opened) >= patience)
-    }
-
-    fn wants_person(&self) -> bool {
-        self.status == GateStatus::Manual
-    }
-
-    /// One line for the journal and the screen: the evidence, or the first blockers.
-    pub fn headline(&self) -> String {
-        if let Some(why) = &self.judgement.not_applicable {
-            return format!("not applicable: {why}");
-        }
-        let (passed, all) = self.judgement.counts();
-        let waiting: Vec<(&Subject, &Verdict)> =
-            self.judgement.subjects.iter().filter(|(_, verdict)| !verdict.is_pass()).collect();
-        match (waiting.as_slice(), all) {
-            ([], 1) => self.judgement.subjects.values().next().map_or_else(String::new, |only| only.text().to_owned()),
-            ([], _) => format!("all {all}"),
-            ([(subject, verdict)], 1) => named(subject, verdict.text()),
-            ([(subject, verdict), rest @ ..], _) => {
-                let first = named(subject, verdict.text());
-                match rest.len() {
-                    0 => format!("{passed} of {all}; {first}"),
-                    more => format!("{passed} of {all}; {first}; and {more} more"),
-                }
-            }
-        }
-    }
+/// When the host booted, by our clock.
+fn boot_of(host: &Fact<HostState>) -> Option<Moment> {
+    Some(host.seen_at()?.minus(host.last()?.uptime))
 }
 
 /// `text` with its subject in front, unless it speaks of it already.
 pub(crate) fn named(subject: &Subject, text: &str) -> String {
     match subject {
         Subject::Cluster | Subject::Ananke => text.to_owned(),
-        Subject::Node(_) | Subject::Object(_) | Subject::Ups(_) | Subject::Url(_) => {
+        Subject::Node(_) | Subject::Object(_) | Subject::Ups(_) | Subject::Url(_) | Subject::Peer(_) => {
             let name = subject.to_string();
             if text.contains(&name) { text.to_owned() } else { format!("{name}: {text}") }
         }
@@ -510,6 +500,6 @@ pub(crate) fn named(subject: &Subject, text: &str) -> String {
 pub(crate) fn as_node(subject: &Subject) -> Option<&NodeName> {
     match subject {
         Subject::Node(node) => Some(node),
-        Subject::Cluster | Subject::Ananke | Subject::Object(_) | Subject::Ups(_) | Subject::Url(_) => None,
+        Subject::Cluster | Subject::Ananke | Subject::Object(_) | Subject::Ups(_) | Subject::Url(_) | Subject::Peer(_) => None,
     }
 }

@@ -1,18 +1,40 @@
 //! Gate `control-plane`: the API server answered a quorum read and took a dry-run write. `/readyz` and cached lists
 //! answer 200 while the store hangs, so they are not asked.
+//!
+//! Both go through etcd's quorum, so they prove it healthy enough to write; and they come over a connection whose certificate
+//! was verified, so that is in order too. A certificate that is refused can only be renewed by a person (trap 33).
 
 use crate::engine::view::View;
 use crate::fact::Gap;
 use crate::name::Subject;
 use crate::observation::UnitState;
+use crate::port::{ErrorKind, PortError};
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let verdict = match view.api() {
-        Ok(api) => Verdict::pass(format!("{}: quorum read and dry-run write answered", api.version)),
-        Err(gap) => explain(view, gap),
+    // A refused certificate is refused, even while an answer from before it is young.
+    let refused = view.obs.api.newest_failure().filter(|error| error.kind == ErrorKind::Untrusted);
+    let verdict = match (refused, view.api()) {
+        (Some(error), _) => untrusted(view, error),
+        (None, Ok(api)) => Verdict::pass(format!("{}: quorum read and dry-run write answered over verified TLS", api.version)),
+        (None, Err(gap)) => explain(view, gap),
     };
     Judgement::of(Subject::Cluster, verdict)
+}
+
+/// The clock first: one that is wrong makes every certificate look expired, or not valid yet.
+fn untrusted(view: &View<'_>, error: &PortError) -> Verdict {
+    let server = view.spec.servers().next();
+    let (name, unit) = server.map_or(("a server", "k3s"), |(name, node)| (name.as_str(), node.unit.as_str()));
+    let instruction = error.remedy.clone().unwrap_or_else(|| {
+        format!(
+            "check the clocks of {} and {name} with `timedatectl`; then `k3s certificate check` on {name}: what is about to expire is renewed by \
+             `systemctl restart {unit}`, what has expired by `k3s certificate rotate` with {unit} stopped; if the CA changed, copy \
+             /etc/rancher/k3s/k3s.yaml to ananke's kubeconfig",
+            view.spec.holder
+        )
+    });
+    Verdict::person(Reason::CertificateInvalid, error.to_string(), instruction)
 }
 
 /// Why the API does not answer, as far as the servers tell.
@@ -63,6 +85,18 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
 mod tests {
     use super::*;
     use crate::gate::testing::Bench;
+
+    #[test]
+    fn a_certificate_that_is_refused_is_a_persons_job_at_once() {
+        let mut bench = Bench::new(3);
+        bench.api_up();
+        bench.check(evaluate, "the cluster: pass");
+        let error = PortError::new(ErrorKind::Untrusted, "read through the quorum", "the API server", "certificate has expired");
+        bench.obs.api.fold(Err(error), bench.now);
+        bench.check(evaluate, "the cluster: hold certificate-invalid person");
+        bench.api_up();
+        bench.check(evaluate, "the cluster: pass");
+    }
 
     #[test]
     fn an_api_that_is_away_is_explained_by_its_servers() {

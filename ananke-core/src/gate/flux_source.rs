@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dns_cni;
 use crate::engine::view::{Trust, View};
-use crate::name::{Moment, Subject};
+use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
@@ -27,22 +28,32 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
                     format!("bootstrap Flux again, or correct flux_source in the config: there is no {source}"),
                 ),
             };
-            Judgement::of(subject, verdict)
+            let mut judgement = Judgement::of(subject, verdict);
+            dns_cni::blame(view, &mut judgement, |_| true);
+            judgement
         }
     }
 }
 
 /// The verdict on one source; the Kustomizations that come from it ask too.
 pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
-    if let Some(verdict) = wrong_place(view, source) {
+    let object = &source.object;
+    // The config knows where the main source should be, and nothing of any other.
+    if *object == view.spec.flux.source
+        && let Some(verdict) = wrong_place(view, source)
+    {
         return verdict;
     }
-    let object = &source.object;
     if source.reconcile.suspended {
         return Verdict::person(
             Reason::Suspended,
             format!("{object} is suspended, so nothing is fetched"),
-            format!("find out who suspended {object}, then `flux resume source git {} -n {}`", object.name, object.namespace),
+            format!(
+                "find out who suspended {object}, then `flux resume source {} {} -n {}`",
+                short(object.kind),
+                object.name,
+                object.namespace
+            ),
         );
     }
     let state = &source.reconcile;
@@ -50,7 +61,12 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
         return Verdict::waiting(
             Reason::SourceNotReady,
             format!("{object} is not ready: {}", said(state)),
-            format!("look at `kubectl describe gitrepository {} -n {}`", object.name, object.namespace),
+            format!(
+                "look at `kubectl describe {} {} -n {}`",
+                object.kind.to_string().to_lowercase(),
+                object.name,
+                object.namespace
+            ),
         );
     }
     if !proved(view, source) {
@@ -89,6 +105,9 @@ fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
         return None;
     }
     let text = format!("{object} is on branch {branch}, expected is {wanted}");
+    if let Some(verdict) = set_back(view, source, branch, wanted) {
+        return Some(verdict);
+    }
     Some(if view.spec.flux.force_branch.is_some() {
         Verdict::repairable(
             Reason::BranchDiffers,
@@ -100,6 +119,55 @@ fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
         let instruction = format!("run startup again with --force-flux-branch {wanted}, or set expected_flux_branch: {branch}");
         Verdict::person(Reason::BranchDiffers, text, instruction)
     })
+}
+
+/// Times a branch is set before whoever sets it back must be dealt with: the first time, an object may still have come from the
+/// branch that was left.
+pub(crate) const BRANCH_TRIES: u32 = 2;
+/// What was set shows in the lists by then.
+const SHOWN_AFTER: Duration = Duration::from_secs(15);
+
+/// Something puts the branch back that `--force-flux-branch` changed: most likely the Kustomization that applies the source.
+fn set_back(view: &View<'_>, source: &SourceState, branch: &str, wanted: &Arc<str>) -> Option<Verdict> {
+    let object = &source.object;
+    let tries = view.history.tries("set-branch", &Subject::Object(object.clone()));
+    let shown = tries.last.is_some_and(|last| view.now.since(last) >= SHOWN_AFTER);
+    if tries.landed < BRANCH_TRIES || !shown {
+        return None;
+    }
+    let flux = view.flux().ok().and_then(Option::as_ref)?;
+    let applies = flux.kustomizations.iter().find(|it| it.applies.contains(object));
+    let (who, instruction) = match applies {
+        Some(it) => (
+            format!(", which {} applies", it.object),
+            format!("set spec.ref.branch of {object} to {wanted} in Git, where {} takes it from, or suspend it", it.object),
+        ),
+        None => (String::new(), format!("find out what sets spec.ref.branch of {object} back to {branch}")),
+    };
+    let text = format!("{object}{who}, was set to branch {wanted} {} times and is back on {branch}", tries.landed);
+    Some(Verdict::person(Reason::BranchDiffers, text, instruction))
+}
+
+/// What the `flux` command calls a kind of source.
+fn short(kind: Kind) -> &'static str {
+    match kind {
+        Kind::OCIRepository => "oci",
+        Kind::Bucket => "bucket",
+        Kind::GitRepository
+        | Kind::Kustomization
+        | Kind::HelmRelease
+        | Kind::Node
+        | Kind::Namespace
+        | Kind::Pod
+        | Kind::Deployment
+        | Kind::StatefulSet
+        | Kind::DaemonSet
+        | Kind::Ingress
+        | Kind::Job
+        | Kind::Service
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment => "git",
+    }
 }
 
 pub(crate) fn wanted_branch<'a>(view: &View<'a>) -> Option<&'a Arc<str>> {
@@ -177,5 +245,29 @@ mod tests {
         bench.check(evaluate, &format!("{SOURCE}: hold source-url-differs person"));
         bench.change_flux(|flux| flux.sources.clear());
         bench.check(evaluate, &format!("{SOURCE}: hold source-absent waiting"));
+    }
+    #[test]
+    fn a_branch_that_is_set_back_names_the_kustomization_that_does_it() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.spec.flux.force_branch = Some("main".into());
+        bench.change_source(|source| source.branch = Some("incident".into()));
+        let order = crate::order::Order::Cluster(crate::order::ClusterOrder::SetBranch {
+            source: bench.spec.flux.source.clone(),
+            seen: crate::name::ResourceVersion::parse("1").unwrap(),
+            branch: "main".into(),
+        });
+        for again in [false, true] {
+            bench.carried_out(&order, Trap::FluxWrongBranch);
+            bench.check(evaluate, &format!("{SOURCE}: hold branch-differs repairable"));
+            bench.now = bench.now.plus(SHOWN_AFTER);
+            bench.fresh_lists();
+            let kind = if again { "person" } else { "repairable" };
+            bench.check(evaluate, &format!("{SOURCE}: hold branch-differs {kind}"));
+        }
+        let source = bench.spec.flux.source.clone();
+        bench.change_kustomization("core", |it| it.applies = vec![source.clone()]);
+        let verdict = evaluate(&bench.view()).subjects.remove(&Subject::Object(source)).unwrap();
+        assert!(verdict.text().contains("which Kustomization flux-system/core applies"), "{}", verdict.text());
     }
 }

@@ -7,11 +7,20 @@ use crate::fact::Gap;
 use crate::intent::IntentState;
 use crate::name::{Subject, human};
 use crate::observation::UpsReading;
+use crate::port::clean;
 use crate::spec::Role;
 use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let mut judgement = Judgement::of(Subject::Ananke, own(view));
+    let mut judgement = Judgement::default();
+    let own = match own(view) {
+        Verdict::Pass(evidence) => own_clock(view, evidence, &mut judgement.notes),
+        refused @ (Verdict::Hold(_) | Verdict::Unknown(_)) => refused,
+    };
+    judgement.set(Subject::Ananke, own);
+    for peer in &view.spec.peers {
+        judgement.set(Subject::Peer(peer.clone()), judge_peer(view, peer));
+    }
     for ups in &view.spec.ups {
         judgement.set(Subject::Ups(ups.clone()), power(view, ups));
     }
@@ -19,6 +28,12 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         judgement.notes.push("no UPS is configured: power is not checked".to_owned());
     }
     judgement
+}
+
+/// What a person does about an intent that cannot be read: the adapter knows best why it cannot.
+fn readable_again(view: &View<'_>) -> String {
+    let remedy = view.obs.intent.newest_failure().and_then(|error| error.remedy.clone());
+    remedy.unwrap_or_else(|| "look at intent.json in the state directory; `ananke intent clear` sets it aside".to_owned())
 }
 
 fn own(view: &View<'_>) -> Verdict {
@@ -31,12 +46,12 @@ fn own(view: &View<'_>) -> Verdict {
     }
     let intent = match view.obs.intent.fresh(view.now, std::time::Duration::MAX) {
         Ok(intent) => intent,
-        Err(gap) => return Verdict::unknown(gap, "look at intent.json in the state directory"),
+        Err(gap) => return Verdict::unknown(gap, readable_again(view)),
     };
     // An intent that can no longer be read may say anything by now.
     if let Some(error) = view.obs.intent.newest_failure() {
         let gap = Gap { error: Some(error.clone()), at: None, text: error.to_string() };
-        return Verdict::unknown(gap, "look at intent.json in the state directory; `ananke intent clear` sets it aside");
+        return Verdict::unknown(gap, readable_again(view));
     }
     match intent {
         Some(intent) if intent.state == IntentState::ShuttingDown && intent.run != *view.run => {
@@ -58,18 +73,73 @@ fn own(view: &View<'_>) -> Verdict {
     }
 }
 
+/// Deadlines, leases and the age of every proof are counted by this machine's clock.
+fn own_clock(view: &View<'_>, evidence: String, notes: &mut Vec<String>) -> Verdict {
+    let holder = &view.spec.holder;
+    let look = || format!("look at `timedatectl` on {holder}, and give it a time source that does not need the cluster");
+    match view.own_clock() {
+        Ok(Some(true)) => Verdict::pass(format!("{evidence}; the clock of {holder} is in sync")),
+        Ok(Some(false)) => match waited(view) {
+            Some(waited) => Verdict::pass(format!("{evidence}; the clock of {holder} is not in sync after {waited}, going on")),
+            None => Verdict::waiting(Reason::ClockNotSynced, format!("the clock of {holder} follows no time source yet"), look()),
+        },
+        Ok(None) => {
+            notes.push(format!("nothing on {holder} tells whether its clock is in sync"));
+            Verdict::pass(evidence)
+        }
+        Err(gap) => match waited(view) {
+            Some(waited) => Verdict::pass(format!("{evidence}; its own clock could not be judged for {waited}: {}", gap.text)),
+            None => Verdict::unknown(gap, look()),
+        },
+    }
+}
+
+/// What another Ananke of this cluster was told.
+fn judge_peer(view: &View<'_>, peer: &Arc<str>) -> Verdict {
+    match view.peer(peer) {
+        Ok(Some(intent)) if intent.state == IntentState::ShuttingDown => {
+            let age = view.now.since(intent.at);
+            if age > view.spec.intent_max_age {
+                let (run, age) = (&intent.run, human(age));
+                return Verdict::pass(format!("the shutdown intent of {run} on {peer} is {age} old and no longer counts"));
+            }
+            Verdict::person(
+                Reason::PeerShutsDown,
+                format!("{peer} shuts the cluster down since {}: {} ({})", intent.at, clean(&intent.reason, 200), intent.run),
+                format!(
+                    "let that shutdown finish, or run `ananke intent clear` on {peer} if it is dead and the cluster shall start"
+                ),
+            )
+        }
+        Ok(Some(_) | None) => Verdict::pass(format!("no shutdown is in progress on {peer}")),
+        // A peer that is away is normal just after an outage, as a upsd is.
+        Err(gap) => match waited(view) {
+            Some(waited) => Verdict::pass(format!("{peer} did not answer for {waited}, going on without it: {}", gap.text)),
+            None => {
+                let remedy = gap.error.as_ref().and_then(|error| error.remedy.clone());
+                Verdict::unknown(
+                    gap,
+                    remedy.unwrap_or_else(|| format!("bring {peer} up, or take it out of coordination.peer_hosts")),
+                )
+            }
+        },
+    }
+}
+
+/// How long the guards have waited, once that is longer than anything they wait for may keep the cluster down.
+fn waited(view: &View<'_>) -> Option<String> {
+    let waited = view.now.since(view.started);
+    (waited >= view.spec.guard_wait).then(|| human(waited))
+}
+
 fn power(view: &View<'_>, ups: &Arc<str>) -> Verdict {
     match view.ups(ups) {
         Ok(reading) => judge_reading(view, ups, reading),
-        Err(gap) => {
-            // A upsd that is away is normal just after an outage: it must not keep the cluster down for ever.
-            let waited = view.now.since(view.started);
-            if waited >= view.spec.guard_wait {
-                Verdict::pass(format!("no reading for {}, going on without it: {}", human(waited), gap.text))
-            } else {
-                Verdict::unknown(gap, format!("check upsd and the cable of {ups}"))
-            }
-        }
+        // A upsd that is away is normal just after an outage: it must not keep the cluster down for ever.
+        Err(gap) => match waited(view) {
+            Some(waited) => Verdict::pass(format!("no reading for {waited}, going on without it: {}", gap.text)),
+            None => Verdict::unknown(gap, format!("check upsd and the cable of {ups}")),
+        },
     }
 }
 
@@ -87,13 +157,11 @@ fn judge_reading(view: &View<'_>, ups: &str, reading: &UpsReading) -> Verdict {
         );
     }
     match reading.charge_percent {
-        Some(charge) if charge < view.spec.minimum_charge_percent && view.now.since(view.started) < view.spec.guard_wait => {
-            Verdict::waiting(
-                Reason::ChargeLow,
-                format!("{ups} is charged {charge} %, {} % are wanted", view.spec.minimum_charge_percent),
-                format!("wait for {ups} to charge, or pass --allow-on-battery"),
-            )
-        }
+        Some(charge) if charge < view.spec.minimum_charge_percent && waited(view).is_none() => Verdict::waiting(
+            Reason::ChargeLow,
+            format!("{ups} is charged {charge} %, {} % are wanted", view.spec.minimum_charge_percent),
+            format!("wait for {ups} to charge, or pass --allow-on-battery"),
+        ),
         Some(charge) => Verdict::pass(format!("{status}, {charge} %")),
         None => Verdict::pass(format!("{status}, charge not reported")),
     }
@@ -108,19 +176,39 @@ mod tests {
     use crate::gate::testing::Bench;
     use crate::intent::Intent;
     use crate::name::RunId;
+    use crate::verdict::GateId;
 
     const NO_UPS: &str = "note: no UPS is configured: power is not checked";
 
-    #[test]
-    fn a_shutdown_in_progress_refuses_and_a_stale_one_does_not() {
+    fn bench() -> Bench {
         let mut bench = Bench::new(3);
-        let intent = Intent {
+        bench.obs.own_clock = Fact::known(Some(true), bench.now);
+        bench
+    }
+
+    fn shutting_down(bench: &Bench) -> Intent {
+        Intent {
             state: IntentState::ShuttingDown,
             run: RunId::parse("shutdown-1").unwrap(),
             at: bench.now,
             reason: "battery".to_owned(),
-        };
-        bench.obs.intent = Fact::known(Some(intent), bench.now);
+        }
+    }
+
+    #[test]
+    fn whoever_is_to_be_waited_for_longer_than_usual_is() {
+        let mut bench = Bench::new(1);
+        let (usual, long) = (Duration::from_secs(600), Duration::from_secs(1800));
+        bench.spec.guard_wait = Duration::ZERO;
+        assert_eq!(bench.spec.deadline(GateId::Guards), usual);
+        bench.spec.guard_wait = long;
+        assert_eq!(bench.spec.deadline(GateId::Guards), long, "the run would end while a upsd is still waited for");
+    }
+
+    #[test]
+    fn a_shutdown_in_progress_refuses_and_a_stale_one_does_not() {
+        let mut bench = bench();
+        bench.obs.intent = Fact::known(Some(shutting_down(&bench)), bench.now);
         bench.check(evaluate, &format!("ananke: hold shutdown-intent person\n{NO_UPS}"));
         bench.now = bench.now.plus(bench.spec.intent_max_age).plus(Duration::from_secs(1));
         bench.check(evaluate, &format!("ananke: pass\n{NO_UPS}"));
@@ -128,12 +216,63 @@ mod tests {
 
     #[test]
     fn an_unreadable_intent_is_unknown_and_never_a_go() {
-        Bench::new(3).check(evaluate, &format!("ananke: unknown\n{NO_UPS}"));
+        bench().check(evaluate, &format!("ananke: unknown\n{NO_UPS}"));
+    }
+
+    #[test]
+    fn a_clock_out_of_sync_holds_only_for_a_while_and_a_silent_one_is_noted() {
+        let mut bench = bench();
+        bench.obs.intent = Fact::known(None, bench.now);
+        bench.obs.own_clock = Fact::default();
+        bench.check(evaluate, &format!("ananke: unknown\n{NO_UPS}"));
+        bench.obs.own_clock = Fact::known(Some(false), bench.now);
+        bench.check(evaluate, &format!("ananke: hold clock-not-synced waiting\n{NO_UPS}"));
+        bench.obs.own_clock = Fact::known(None, bench.now);
+        let holder = &bench.spec.holder;
+        let silent = format!("note: nothing on {holder} tells whether its clock is in sync");
+        bench.check(evaluate, &format!("ananke: pass\n{silent}\n{NO_UPS}"));
+        bench.now = bench.now.plus(bench.spec.guard_wait);
+        bench.obs.own_clock = Fact::known(Some(false), bench.now);
+        bench.check(evaluate, &format!("ananke: pass\n{NO_UPS}"));
+        bench.obs.own_clock = Fact::default();
+        bench.check(evaluate, &format!("ananke: pass\n{NO_UPS}"));
+    }
+
+    #[test]
+    fn a_clock_never_hides_what_refuses_to_start() {
+        let mut bench = bench();
+        bench.obs.own_clock = Fact::known(Some(false), bench.now);
+        bench.spec.role = Role::Peer { allow_startup: false };
+        bench.check(evaluate, &format!("ananke: hold role-is-peer person\n{NO_UPS}"));
+    }
+
+    #[test]
+    fn a_peer_that_shuts_down_refuses_and_a_silent_one_holds_only_for_a_while() {
+        let mut bench = bench();
+        bench.obs.intent = Fact::known(None, bench.now);
+        let peer: Arc<str> = "tethys".into();
+        bench.spec.peers = vec![peer.clone()];
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: unknown\n{NO_UPS}"));
+        bench.obs.peers.insert(peer.clone(), Fact::known(None, bench.now));
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: pass\n{NO_UPS}"));
+        let intent = shutting_down(&bench);
+        bench.obs.peers.insert(peer.clone(), Fact::known(Some(intent.clone()), bench.now));
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: hold peer-shuts-down person\n{NO_UPS}"));
+        let done = Intent { state: IntentState::ShutdownComplete, ..intent.clone() };
+        bench.obs.peers.insert(peer.clone(), Fact::known(Some(done), bench.now));
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: pass\n{NO_UPS}"));
+        let stale = Intent { at: bench.now.minus(bench.spec.intent_max_age + Duration::from_secs(1)), ..intent };
+        bench.obs.peers.insert(peer, Fact::known(Some(stale), bench.now));
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: pass\n{NO_UPS}"));
+        bench.obs.peers.clear();
+        bench.now = bench.now.plus(bench.spec.guard_wait);
+        bench.obs.own_clock = Fact::known(Some(true), bench.now);
+        bench.check(evaluate, &format!("ananke: pass\npeer tethys: pass\n{NO_UPS}"));
     }
 
     #[test]
     fn a_ups_on_battery_holds_and_a_silent_one_only_for_a_while() {
-        let mut bench = Bench::new(3);
+        let mut bench = bench();
         bench.obs.intent = Fact::known(None, bench.now);
         let ups: Arc<str> = "rack@titan-db".into();
         bench.spec.ups = vec![ups.clone()];

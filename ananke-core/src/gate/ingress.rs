@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::http_check::{self, Check};
 use crate::engine::view::View;
-use crate::name::{ObjectRef, Subject};
-use crate::observation::{IngressState, ProbeAnswer};
-use crate::spec::{IngressSpec, Spec};
-use crate::verdict::{Blocker, GateId, Judgement, Reason, Verdict};
+use crate::name::Subject;
+use crate::observation::IngressState;
+use crate::port::ProbeRequest;
+use crate::spec::IngressSpec;
+use crate::verdict::{Judgement, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let ingresses = match view.ingresses() {
@@ -16,66 +18,54 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             return Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list Ingresses"));
         }
     };
-    let urls = urls(ingresses, &view.spec.ingress);
-    if urls.is_empty() {
+    let checks = checks(ingresses, &view.spec.ingress);
+    if checks.is_empty() {
         return Judgement::not_applicable("the cluster has no Ingress hosts to check");
     }
-    let mut judgement = Judgement::default();
-    for (url, host) in urls {
-        let accepted = accepted(view.spec, &host);
-        judgement.set(Subject::Url(url.clone()), explained(view, &host, answer(view, &url, accepted)));
-    }
-    judgement
+    http_check::judge(view, checks)
 }
 
-/// A host that does not answer because the workload behind it has not converged follows that workload. The Service is
-/// taken to have the workload's name, as nearly all have; where it has not, the host stands for itself.
-pub(crate) fn explained(view: &View<'_>, host: &str, verdict: Verdict) -> Verdict {
-    match (verdict, behind(view, host)) {
-        (Verdict::Hold(Blocker { reason, text, .. }), Some(cause)) => Verdict::follows(reason, cause, text),
-        (verdict @ (Verdict::Pass(_) | Verdict::Hold(_) | Verdict::Unknown(_)), _) => verdict,
-    }
+/// A check of every host that is looked at.
+pub(super) fn checks(ingresses: &[IngressState], spec: &IngressSpec) -> Vec<Check> {
+    let check = |(url, host): (Arc<str>, Arc<str>)| {
+        let accepted = spec.accepted_by_host.get(&host).unwrap_or(&spec.accepted_statuses).clone();
+        Check { subject: url.clone(), request: ProbeRequest::plain(url), accepted, redirect: None }
+    };
+    urls(ingresses, spec).into_iter().map(check).collect()
 }
 
-fn behind(view: &View<'_>, host: &str) -> Option<Subject> {
-    let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
-    let ingress = view.ingresses().ok()?.iter().find(|ingress| ingress.hosts.iter().any(|found| found.as_ref() == host))?;
-    let leads_to = |object: &ObjectRef| object.namespace == ingress.object.namespace && ingress.services.contains(&object.name);
-    let mut stuck = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
-    stuck.find(|subject| matches!(subject, Subject::Object(object) if leads_to(object))).cloned()
-}
-
-/// URL and host of every ingress host that is checked.
-pub(crate) fn urls(ingresses: &[IngressState], spec: &IngressSpec) -> BTreeMap<Arc<str>, Arc<str>> {
-    let mut urls = BTreeMap::new();
+/// URL and host of all that is checked. A host on the include list is asked even if no Ingress names it: a wildcard may serve
+/// it, and if nothing does, that must show.
+pub(super) fn urls(ingresses: &[IngressState], spec: &IngressSpec) -> BTreeMap<Arc<str>, Arc<str>> {
+    // Several Ingresses may name one host; TLS in any of them is TLS.
+    let mut hosts: BTreeMap<&Arc<str>, bool> = BTreeMap::new();
     for ingress in ingresses {
-        for host in &ingress.hosts {
-            // A wildcard is no name that can be asked for.
-            if host.starts_with('*') || spec.exclude.contains(host) {
-                continue;
-            }
-            let scheme = match &spec.scheme {
-                Some(scheme) => scheme.as_ref(),
-                None if ingress.tls_hosts.contains(host) => "https",
-                None => "http",
-            };
-            urls.insert(format!("{scheme}://{host}/").into(), host.clone());
+        // A wildcard is no name that can be asked for.
+        for host in ingress.hosts.iter().filter(|host| !host.starts_with('*')) {
+            *hosts.entry(host).or_default() |= has_tls(ingress, host);
         }
     }
-    urls
+    if !spec.include.is_empty() {
+        let tls = |host: &Arc<str>| ingresses.iter().any(|ingress| has_tls(ingress, host));
+        hosts = spec.include.iter().map(|host| (host, tls(host))).collect();
+    }
+    hosts.retain(|host, _| !spec.exclude.contains(host));
+    let url = |(host, tls): (&Arc<str>, bool)| {
+        let scheme = spec.scheme.as_deref().unwrap_or(if tls { "https" } else { "http" });
+        (format!("{scheme}://{host}/").into(), host.clone())
+    };
+    hosts.into_iter().map(url).collect()
 }
 
-fn accepted<'a>(spec: &'a Spec, host: &Arc<str>) -> &'a [u16] {
-    spec.ingress.accepted_by_host.get(host).unwrap_or(&spec.ingress.accepted_statuses)
+fn has_tls(ingress: &IngressState, host: &str) -> bool {
+    ingress.tls_hosts.iter().any(|pattern| serves(pattern, host))
 }
 
-/// The verdict on one URL; the service checklist asks in the same way.
-pub(crate) fn answer(view: &View<'_>, url: &Arc<str>, accepted: &[u16]) -> Verdict {
-    let look = format!("open {url} and look at the workload behind it");
-    match view.probe(url) {
-        Ok(ProbeAnswer { status, .. }) if accepted.contains(status) => Verdict::pass(format!("{url} answers {status}")),
-        Ok(ProbeAnswer { status, .. }) => Verdict::waiting(Reason::StatusRefused, format!("{url} answers {status}"), look),
-        Err(gap) => Verdict::unknown(gap, look),
+/// Whether the host of an Ingress rule covers `host`: a wildcard stands for one label.
+pub(super) fn serves(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(parent) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
+        None => pattern == host,
     }
 }
 
@@ -84,6 +74,14 @@ mod tests {
     use super::*;
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
+    use crate::name::{Kind, ObjectRef};
+    use crate::observation::{EndpointsState, ProbeAnswer};
+    use crate::verdict::GateId;
+
+    fn answers(bench: &mut Bench, url: &str, status: u16) {
+        let answer = ProbeAnswer { status, ..ProbeAnswer::default() };
+        bench.obs.probes.insert(ProbeRequest::plain(url.into()).key(), Fact::known(answer, bench.now));
+    }
 
     #[test]
     fn each_host_is_judged_by_its_own_accepted_statuses() {
@@ -93,10 +91,57 @@ mod tests {
         bench.ingress(&["git.example", "old.example", "*.example"]);
         bench.spec.ingress.exclude = vec!["old.example".into()];
         bench.check(evaluate, "http://git.example/: unknown");
-        let answer = |status| Fact::known(ProbeAnswer { status, location: None }, Bench::new(1).now);
-        bench.obs.probes.insert("http://git.example/".into(), answer(503));
+        answers(&mut bench, "http://git.example/", 503);
         bench.check(evaluate, "http://git.example/: hold status-refused waiting");
         bench.spec.ingress.accepted_by_host.insert("git.example".into(), vec![503]);
         bench.check(evaluate, "http://git.example/: pass");
+    }
+
+    #[test]
+    fn the_include_list_narrows_what_is_checked_and_never_hides_a_host_that_is_gone() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example", "old.example", "*.apps.example"]);
+        bench.spec.ingress.include = vec!["git.example".into(), "x.apps.example".into(), "gone.example".into()];
+        bench.check(evaluate, "http://git.example/: unknown\nhttp://gone.example/: unknown\nhttp://x.apps.example/: unknown");
+        bench.spec.ingress.exclude = vec!["gone.example".into()];
+        bench.check(evaluate, "http://git.example/: unknown\nhttp://x.apps.example/: unknown");
+        let mut ingresses = bench.obs.ingresses.last().unwrap().to_vec();
+        ingresses[0].tls_hosts = vec!["*.apps.example".into()];
+        bench.obs.ingresses = Fact::known(Arc::new(ingresses), bench.now);
+        bench.check(evaluate, "http://git.example/: unknown\nhttps://x.apps.example/: unknown");
+    }
+
+    #[test]
+    fn a_host_follows_the_workload_behind_its_service_whatever_that_is_called() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        bench.workload(Kind::StatefulSet, "gitea", &[(1, false)]);
+        bench.workload(Kind::Deployment, "git-http", &[(1, false)]);
+        let mut ingresses = bench.obs.ingresses.last().unwrap().to_vec();
+        ingresses[0].services = vec!["git-http".into()];
+        bench.obs.ingresses = Fact::known(Arc::new(ingresses), bench.now);
+        answers(&mut bench, "http://git.example/", 503);
+        bench.check(evaluate, "http://git.example/: hold status-refused waiting");
+        bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
+        bench.check(evaluate, "http://git.example/: hold status-refused follows Deployment apps/git-http");
+        let service = ObjectRef::new(Kind::Service, "apps", "git-http");
+        let pods = vec![ObjectRef::new(Kind::Pod, "apps", "gitea-0")];
+        bench.obs.endpoints = Fact::known(Arc::new(vec![EndpointsState { service, ready: 0, pods }]), bench.now);
+        bench.check(evaluate, "http://git.example/: hold status-refused follows StatefulSet apps/gitea");
+    }
+
+    #[test]
+    fn a_host_follows_its_service_where_no_workload_is_held() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["git"]);
+        bench.endpoints("apps", "git", 0, &[]);
+        answers(&mut bench, "http://git.example/", 503);
+        bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
+        bench.judged(GateId::Endpoints, crate::gate::endpoints::evaluate);
+        bench.check(evaluate, "http://git.example/: hold status-refused follows Service apps/git");
     }
 }

@@ -1,11 +1,18 @@
-//! Gate `kustomizations`: required Kustomizations are ready at the source's revision, reconciled since the cluster came
-//! up, none suspended by mistake; required namespaces exist.
+//! Gate `kustomizations`: required Kustomizations and HelmReleases are ready at the source's revision, reconciled since the
+//! cluster came up, none suspended by mistake; required namespaces exist. Sources beside the main one are judged here, for
+//! only what comes from them needs them.
+//!
+//! What was not ready before the outage is reported and not waited for, unless the config requires it by name.
 
+pub(crate) mod helm;
+
+use super::dns_cni;
 use super::flux_source::{self, believable, said};
 use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
 use crate::observation::{FluxState, KustomizationState, Tri};
 use crate::port::clean;
+use crate::remedy::immutable_job;
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -35,13 +42,16 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Object(object), verdict);
     }
+    dns_cni::blame(view, &mut judgement, |_| true);
     judgement
 }
 
 fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
     let required = &view.spec.flux.required;
     for object in required {
-        if !flux.kustomizations.iter().any(|found| found.object == *object) {
+        let there = flux.kustomizations.iter().any(|found| found.object == *object)
+            || flux.helm_releases.iter().any(|found| found.object == *object);
+        if !there {
             let text = format!("{object} does not exist");
             let verdict = Verdict::waiting(Reason::KustomizationAbsent, text, format!("find out what should create {object}"));
             judgement.set(Subject::Object(object.clone()), verdict);
@@ -51,9 +61,31 @@ fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
         if found.reconcile.suspended && found.suspend_stamp.is_none() {
             judgement.notes.push(format!("{} is suspended by someone else; left as it is", found.object));
         }
-        if required.is_empty() || required.contains(&found.object) {
-            judgement.set(Subject::Object(found.object.clone()), judge(view, flux, found));
+        if !(required.is_empty() || required.contains(&found.object)) {
+            continue;
         }
+        match known_failure(view, &found.object, judge(view, flux, found)) {
+            Ok(verdict) => judgement.set(Subject::Object(found.object.clone()), verdict),
+            Err(note) => judgement.notes.push(note),
+        }
+        let other = flux.sources.iter().find(|source| source.object == found.source && source.object != view.spec.flux.source);
+        if let Some(source) = other {
+            judgement.set(Subject::Object(source.object.clone()), flux_source::judge(view, source));
+        }
+    }
+    helm::judge_all(view, flux, judgement);
+}
+
+/// What is not ready and was not before the outage either is only a note. What Ananke can give back or repair is more.
+fn known_failure(view: &View<'_>, object: &ObjectRef, verdict: Verdict) -> Result<Verdict, String> {
+    let Verdict::Hold(blocker) = &verdict else { return Ok(verdict) };
+    let ours = matches!(blocker.kind, BlockerKind::Repairable(_)) || view.spec.flux.required.contains(object);
+    match view.baseline().filter(|baseline| !ours && baseline.flux_failing.contains(object)) {
+        Some(baseline) => {
+            let (text, day) = (&blocker.text, baseline.day());
+            Err(format!("{text}; it was not ready on {day}, before the outage: not waited for"))
+        }
+        None => Ok(verdict),
     }
 }
 
@@ -62,18 +94,10 @@ pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
     let object = &found.object;
     let look = format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace);
     if found.reconcile.suspended {
-        return suspended(view, found);
+        return suspended(view, object, found.suspend_stamp.as_deref());
     }
-    let source = flux.sources.iter().find(|source| source.object == found.source);
-    if let Some(source) = source
-        && let Verdict::Hold(blocker) = flux_source::judge(view, source)
-        && blocker.kind == BlockerKind::Person
-    {
-        return Verdict::follows(
-            blocker.reason,
-            Subject::Object(source.object.clone()),
-            format!("{object} waits for {}", source.object),
-        );
+    if let Some(verdict) = waits_for_source(view, flux, found) {
+        return verdict;
     }
     if let Some(parent) = found.depends_on.iter().find(|parent| !ready(view, flux, parent)) {
         let text = format!("{object} waits for {parent}");
@@ -86,6 +110,25 @@ pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
     own(view, flux, found)
 }
 
+/// The gate of the main source keeps this one closed while that can still pass: of it, only a person's job is told here.
+fn waits_for_source(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Option<Verdict> {
+    let (object, needed) = (&found.object, &found.source);
+    let text = format!("{object} waits for {needed}");
+    let main = *needed == view.spec.flux.source;
+    let Some(source) = flux.sources.iter().find(|source| source.object == *needed) else {
+        // The name of a kind that is not known here has its kind in it.
+        let known = !main && !needed.name.contains('/');
+        let instruction = format!("find out what should create {needed}, or what {object} should come from");
+        return known.then(|| Verdict::waiting(Reason::SourceAbsent, format!("{text}, which does not exist"), instruction));
+    };
+    match flux_source::judge(view, source) {
+        Verdict::Hold(blocker) if !main || blocker.kind == BlockerKind::Person => {
+            Some(Verdict::follows(blocker.reason, Subject::Object(needed.clone()), text))
+        }
+        Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,
+    }
+}
+
 /// What a Kustomization says of itself, its parents left out: Flux, too, asks its direct parents only.
 fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict {
     let object = &found.object;
@@ -93,8 +136,11 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
     let source = flux.sources.iter().find(|source| source.object == found.source);
     let state = &found.reconcile;
     if state.ready != Tri::True || state.observed_generation != state.generation {
+        if let Some(verdict) = immutable_job::judge(view, object, state) {
+            return verdict;
+        }
         let text = format!("{object} is not ready: {}", said(state));
-        return match stuck_workload(view, found) {
+        return match stuck_workload(view, found).or_else(|| stuck_release(view, flux, found)) {
             Some(cause) => Verdict::follows(Reason::KustomizationNotReady, cause, text),
             None => Verdict::waiting(Reason::KustomizationNotReady, text, look),
         };
@@ -127,19 +173,25 @@ fn stuck_workload(view: &View<'_>, found: &KustomizationState) -> Option<Subject
     subjects.find(|subject| workloads.judgement.subjects.get(subject).is_some_and(|verdict| !verdict.is_pass()))
 }
 
-fn suspended(view: &View<'_>, found: &KustomizationState) -> Verdict {
-    let object = &found.object;
-    match &found.suspend_stamp {
+/// A HelmRelease of this Kustomization that is not ready: its health check waits for it.
+fn stuck_release(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Option<Subject> {
+    let mut releases = flux.helm_releases.iter().filter(|release| found.applies.contains(&release.object));
+    releases.find(|release| !helm::judge(view, flux, release).is_pass()).map(|release| Subject::Object(release.object.clone()))
+}
+
+fn suspended(view: &View<'_>, object: &ObjectRef, stamp: Option<&str>) -> Verdict {
+    let resume = format!("flux resume {} {} -n {}", object.kind.to_string().to_lowercase(), object.name, object.namespace);
+    match stamp {
         Some(stamp) => Verdict::repairable(
             Reason::SuspendedByAnanke,
             Trap::FluxSuspendedLooksReady,
             format!("{object} is suspended by Ananke ({})", clean(stamp, 80)),
-            format!("run `flux resume kustomization {} -n {}`", object.name, object.namespace),
+            format!("run `{resume}`"),
         ),
         None if view.spec.flux.required.contains(object) => Verdict::person(
             Reason::Suspended,
             format!("{object} is required, and suspended by someone else"),
-            format!("find out who suspended {object}, then `flux resume kustomization {} -n {}`", object.name, object.namespace),
+            format!("find out who suspended {object}, then `{resume}`"),
         ),
         None => Verdict::pass("suspended by someone else; left as it is"),
     }
@@ -206,5 +258,52 @@ mod tests {
         bench.change_flux(|flux| flux.kustomizations.clear());
         bench.spec.required_namespaces = vec!["media".into()];
         bench.check(evaluate, "Namespace media: hold namespace-absent waiting");
+    }
+    #[test]
+    fn another_source_is_judged_with_what_comes_from_it_and_holds_nothing_else() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let charts = ObjectRef::new(Kind::OCIRepository, "flux-system", "charts");
+        bench.change_kustomization("apps", |it| it.source = charts.clone());
+        bench.check(evaluate, "Kustomization flux-system/apps: hold source-absent waiting\nKustomization flux-system/core: pass");
+        bench.change_flux(|flux| {
+            let mut source = flux.sources[0].clone();
+            (source.object, source.url) = (charts, "oci://harbor.example/apps".into());
+            (source.branch, source.pinned) = (None, Some("tag=latest".into()));
+            source.reconcile.ready = Tri::False;
+            flux.sources.push(source);
+        });
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold source-not-ready follows OCIRepository flux-system/charts\n\
+             Kustomization flux-system/core: pass\n\
+             OCIRepository flux-system/charts: hold source-not-ready waiting",
+        );
+        bench.change_flux(|flux| flux.sources[1].reconcile.ready = Tri::True);
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass\nOCIRepository flux-system/charts: pass",
+        );
+    }
+
+    #[test]
+    fn what_was_not_ready_before_the_outage_is_a_note_and_what_is_ours_is_still_given_back() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let apps = ObjectRef::new(Kind::Kustomization, "flux-system", "apps");
+        let mut known = crate::baseline::Baseline::new(Moment::from_millis(0), Vec::new());
+        known.flux_failing.insert(apps);
+        bench.obs.baseline = crate::fact::Fact::known(Some(known), bench.now);
+        bench.change_kustomization("apps", |it| (it.reconcile.ready, it.reconcile.reason) = (Tri::False, "BuildFailed".into()));
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/core: pass\nnote: Kustomization flux-system/apps is not ready: BuildFailed; \
+             it was not ready on 1970-01-01, before the outage: not waited for",
+        );
+        bench.change_kustomization("apps", |it| (it.reconcile.suspended, it.suspend_stamp) = (true, Some("shutdown-1".into())));
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold suspended-by-ananke repairable\nKustomization flux-system/core: pass",
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Gate `nodes-ready`: a node counts when it is Ready, its kubelet's Lease was seen to advance, and its boot ID is that of
 //! the host over SSH. Readiness alone is stale for about a minute after an outage (recordings: `all-nodes-lost`).
 
+use std::collections::BTreeMap;
+
 use crate::engine::view::View;
 use crate::gate::node_ssh::go_and_look;
-use crate::lease;
+use crate::lease::{LeaseState, taint_lease};
 use crate::name::{NodeName, Subject};
 use crate::observation::{NodeState, Tri};
 use crate::port::clean;
+use crate::remedy::restart_agent::{Stance, Ward};
 use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
@@ -18,9 +21,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             return Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes"));
         }
     };
+    let (by_name, ward): (BTreeMap<&NodeName, &NodeState>, Ward) =
+        (nodes.iter().map(|node| (&node.name, node)).collect(), Ward::default());
     for (name, expected) in &view.spec.nodes {
-        let found = nodes.iter().find(|node| node.name == *name);
-        judgement.set(Subject::Node(name.clone()), judge(view, name, expected, found));
+        let found = by_name.get(name).copied();
+        judgement.set(Subject::Node(name.clone()), judge(view, name, expected, found, &ward));
     }
     for node in nodes {
         note(view, node, &mut judgement);
@@ -28,18 +33,17 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     judgement
 }
 
-fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>) -> Verdict {
+fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward) -> Verdict {
     let host = view.host(name);
-    let look = |unit| format!("look at `journalctl -u {unit}` on {name}: the host runs and its kubelet does not report");
     let silent = |reason, text: String| match &host {
         Err(_) => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
-        Ok(_) => Verdict::waiting(reason, text, look(&expected.unit)),
+        Ok(_) => ailing(view, expected, found, ward, reason, text),
     };
     let Some(node) = found else {
         return silent(Reason::NodeAbsent, format!("{name} is not registered"));
     };
-    if let Some(sentence) = &node.manual_note {
-        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), clean(sentence, 300));
+    if let Some(sentence) = marked(view, node) {
+        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), clean(&sentence, 400));
     }
     match node.ready {
         Tri::True => {}
@@ -50,13 +54,13 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
     if !view.kubelet_alive(name) {
         return silent(Reason::HeartbeatNotSeen, format!("{name} says Ready, but its kubelet was not seen to renew its Lease"));
     }
-    if lease::taint_lease(node).is_some() {
-        let text = format!("{name} carries a cordon of Ananke");
+    if let Some(lease) = taint_lease(node) {
+        let text = format!("{name} carries a cordon of Ananke (lease {})", clean(lease, 63));
         return Verdict::repairable(
             Reason::CordonOutstanding,
             Trap::NodeLeftCordoned,
             text,
-            format!("run `ananke status` and read the lease on {name}"),
+            format!("run `ananke lease release {name}`"),
         );
     }
     match host {
@@ -80,6 +84,37 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
             ),
         ),
     }
+}
+
+/// A node whose host runs: whether its agent is restarted, and if not, why not.
+fn ailing(view: &View<'_>, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward, reason: Reason, text: String) -> Verdict {
+    let unit = &expected.unit;
+    let look = format!("look at `journalctl -u {unit}` there: the host runs and its kubelet does not report");
+    let Some(node) = found else { return Verdict::waiting(reason, text, look) };
+    match ward.stance(view, node) {
+        Stance::Waits => Verdict::waiting(reason, text, look),
+        Stance::Repairs => {
+            Verdict::repairable(reason, Trap::KubeletWedged, format!("{text}; {unit} is restarted under a lease"), look)
+        }
+        Stance::Spent => Verdict::waiting(reason, format!("{text}; it had its repair within the last hour"), look),
+        Stance::Braked(brake) => {
+            let text = format!("{text}; {unit} is not restarted: {brake}");
+            Verdict::waiting(brake.reason(), text, format!("{}, and {look}", brake.advice()))
+        }
+        Stance::CoordinationHeld(by) => {
+            let text = format!("{text}; {unit} is not restarted while the Ananke on {by} holds the coordination Lease");
+            Verdict::waiting(Reason::CoordinationHeld, text, look)
+        }
+    }
+}
+
+/// The sentence of a mark for manual action: the node's, or, where someone removed that, the lease's own.
+fn marked(view: &View<'_>, node: &NodeState) -> Option<String> {
+    let of_lease = || {
+        let standing = view.leases.iter().find(|record| record.state == LeaseState::Manual && record.lease.stands_on(node));
+        standing.map(|record| record.lease.sentence())
+    };
+    node.manual_note.as_deref().map(str::to_owned).or_else(of_lease)
 }
 
 /// What people did to nodes is reported and left alone.

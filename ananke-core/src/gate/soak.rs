@@ -1,12 +1,15 @@
 //! Gate `soak`: everything held for the whole window, and no lease is outstanding.
 
 use crate::engine::view::View;
+use crate::lease::Lease;
 use crate::name::{Subject, human};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    if let Some(record) = view.leases.iter().find(|record| record.state.outstanding()) {
-        let lease = &record.lease;
+    // A state directory that was carried here may hold leases of another cluster: they are no business of this one.
+    let here = |lease: &Lease| view.obs.api.last().is_none_or(|api| api.cluster_uid == lease.cluster_uid);
+    let mut outstanding = view.leases.iter().filter(|record| record.state.outstanding()).map(|record| &record.lease);
+    if let Some(lease) = outstanding.find(|lease| here(lease)) {
         let text = format!("the cordon lease {} on {} is outstanding until {}", lease.id, lease.node, lease.expires);
         let verdict = Verdict::waiting(Reason::CordonOutstanding, text, format!("remove it with: {}", lease.remove_with));
         return Judgement::of(Subject::Cluster, verdict);

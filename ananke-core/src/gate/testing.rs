@@ -9,17 +9,21 @@ use crate::engine::history::History;
 use crate::engine::view::{Trust, View};
 use crate::fact::Fact;
 use crate::lease::{Lease, LeaseRecord, LeaseState, TAINT_EFFECT, TAINT_KEY};
-use crate::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid, UnitName};
+use crate::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Subject, Uid, UnitName};
 use crate::observation::*;
 use crate::spec::*;
-use crate::verdict::{BlockerKind, Judgement, Verdict};
+use crate::verdict::{BlockerKind, Judgement, Trap, Verdict};
 
 pub(crate) struct Bench {
     pub(crate) obs: Observation,
     pub(crate) spec: Spec,
     pub(crate) now: Moment,
     pub(crate) leases: Vec<LeaseRecord>,
+    pub(crate) uptime: Option<crate::port::clock::Uptime>,
     pub(crate) history: History,
+    /// Runs that died on the same job.
+    pub(crate) earlier: Vec<crate::report::EarlierRun>,
+    sightings: crate::engine::walk::Sightings,
     run: RunId,
     gates: BTreeMap<crate::verdict::GateId, crate::engine::walk::GateRun>,
 }
@@ -37,13 +41,22 @@ impl Bench {
         let unit = |n| UnitName::parse(if n == 1 { "k3s" } else { "k3s-agent" }).unwrap();
         let role = |n| if n == 1 { NodeRole::Server } else { NodeRole::Worker };
         let target = |n: usize| SshTarget { host: format!("10.0.0.{n}"), port: 22, user: "ops".to_owned() };
-        let spec = |n| NodeSpec { role: role(n), unit: unit(n), target: Some(target(n)), location: String::new() };
+        let spec = |n| NodeSpec {
+            role: role(n),
+            unit: unit(n),
+            target: Some(target(n)),
+            location: String::new(),
+            needs: HostNeeds::default(),
+        };
         let mut bench = Self {
             obs: Observation::default(),
             spec: test_spec((1..=nodes).map(|n| (node(n), spec(n))).collect()),
             now: Moment::parse("2026-03-14T02:06:00Z").unwrap(),
             leases: Vec::new(),
+            uptime: None,
             history: History::default(),
+            sightings: BTreeMap::new(),
+            earlier: Vec::new(),
             run: RunId::parse("startup-test").unwrap(),
             gates: BTreeMap::new(),
         };
@@ -63,9 +76,17 @@ impl Bench {
             gates: &self.gates,
             history: &self.history,
             leases: &self.leases,
-            earlier: &[],
+            earlier: &self.earlier,
+            uptime: self.uptime.as_ref(),
             nodes_asked: self.now.plus(Duration::from_secs(1)),
+            sightings: &self.sightings,
         }
+    }
+
+    /// A gate has held the subject for the trap, since so long ago.
+    pub(crate) fn seen_for(&mut self, trap: Trap, subject: &Subject, span: Duration) {
+        let sighting = crate::engine::walk::Sighting::at(self.now.minus(span));
+        self.sightings.entry(trap).or_default().insert(subject.clone(), sighting);
     }
 
     /// One line per subject: `subject: pass`, `subject: unknown`, `subject: hold REASON KIND`; then the notes.
@@ -106,6 +127,57 @@ impl Bench {
         self.gates.insert(id, crate::engine::walk::GateRun::opened_at(self.now));
     }
 
+    /// Another gate is judged first, for those that look at what it says.
+    pub(crate) fn judged(&mut self, id: crate::verdict::GateId, evaluate: fn(&View<'_>) -> Judgement) {
+        self.open(id);
+        let judgement = evaluate(&self.view());
+        self.gates.get_mut(&id).unwrap().judgement = judgement;
+    }
+
+    /// The gate or phase has settled, with what it says now.
+    pub(crate) fn settle(&mut self, id: crate::verdict::GateId, evaluate: fn(&View<'_>) -> Judgement) {
+        let mut gate = crate::engine::walk::GateRun::opened_at(self.now);
+        (gate.settled, gate.judgement) = (Some(self.now), evaluate(&self.view()));
+        self.gates.insert(id, gate);
+    }
+
+    /// The order was sent now, and done.
+    pub(crate) fn done(&mut self, order: &crate::order::Order) {
+        self.history.sent(order, self.now);
+        self.history.answered(order, None);
+    }
+
+    /// The gate stands so.
+    pub(crate) fn stands(&mut self, id: crate::verdict::GateId, status: crate::report::GateStatus, judgement: Judgement) {
+        let mut gate = crate::engine::walk::GateRun::opened_at(self.now);
+        (gate.status, gate.judgement) = (status, judgement);
+        self.gates.insert(id, gate);
+    }
+
+    /// The order was sent now for the trap, and carried out.
+    pub(crate) fn carried_out(&mut self, order: &crate::order::Order, trap: Trap) {
+        self.history.sent_for(Some(trap), order, self.now);
+        self.history.answered(order, None);
+    }
+
+    /// The gate has been settled since now.
+    pub(crate) fn settles(&mut self, id: crate::verdict::GateId) {
+        let mut gate = crate::engine::walk::GateRun::opened_at(self.now);
+        gate.settled = Some(self.now);
+        self.gates.insert(id, gate);
+    }
+
+    /// The gate's deadline has passed for a node.
+    pub(crate) fn overdue(&mut self, id: crate::verdict::GateId, n: usize) {
+        let gate = self.gates.entry(id).or_insert_with(|| crate::engine::walk::GateRun::opened_at(self.now));
+        gate.overdue.insert(crate::name::Subject::Node(node(n)));
+    }
+
+    /// The API answers now.
+    pub(crate) fn refresh_api(&mut self) {
+        self.obs.api = self.obs.api.last().cloned().map_or_else(Fact::default, |api| Fact::known(api, self.now));
+    }
+
     /// The order was sent now, and refused.
     pub(crate) fn refuse(&mut self, order: &crate::order::Order, kind: crate::port::ErrorKind) {
         self.history.sent(order, self.now);
@@ -125,6 +197,21 @@ impl Bench {
         }
     }
 
+    /// Every list is read again and says the same; nobody is heard from.
+    pub(crate) fn fresh_lists(&mut self) {
+        fn again<T: Clone>(fact: &mut Fact<T>, now: Moment) {
+            if let Some(value) = fact.last().cloned() {
+                *fact = Fact::known(value, now);
+            }
+        }
+        let now = self.now;
+        again(&mut self.obs.nodes, now);
+        again(&mut self.obs.pods, now);
+        again(&mut self.obs.workloads, now);
+        again(&mut self.obs.flux, now);
+        again(&mut self.obs.jobs, now);
+    }
+
     pub(crate) fn servers(&mut self, count: usize) {
         for n in 1..=count {
             self.spec.nodes.get_mut(&node(n)).unwrap().role = NodeRole::Server;
@@ -138,6 +225,8 @@ impl Bench {
             uptime: Duration::from_secs(360),
             clock_skew_millis: 0,
             unit: UnitState::Active,
+            health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
+            leftovers: Leftovers::default(),
         };
         self.obs.hosts.insert(node(n), Fact::known(host, self.now));
     }
@@ -162,6 +251,7 @@ impl Bench {
             version: ResourceVersion::parse("1").unwrap(),
             ready: Tri::True,
             reason: "KubeletReady".into(),
+            message: "".into(),
             boot_id: Some(BootId::parse(&format!("boot-{n}")).unwrap()),
             renewed: Some(self.now.minus(Duration::from_secs(300))),
             unschedulable: false,
@@ -230,15 +320,23 @@ impl Bench {
             applied_revision: source.revision.clone(),
             suspend_stamp: None,
             workloads: Vec::new(),
+            applies: Vec::new(),
         };
         let kustomizations = vec![kustomization("core", &[]), kustomization("apps", &["core"])];
-        let flux = FluxState { sources: vec![source.clone()], kustomizations };
+        let flux = FluxState { sources: vec![source.clone()], kustomizations, helm_releases: Vec::new() };
         self.obs.flux = Fact::known(Arc::new(Some(flux)), self.now);
         self.obs.workloads = Fact::known(Arc::default(), self.now);
         self.obs.pods = Fact::known(Arc::default(), self.now);
         self.obs.ingresses = Fact::known(Arc::default(), self.now);
         self.obs.namespaces = Fact::known(Arc::default(), self.now);
         self.obs.intent = Fact::known(None, self.now);
+        self.obs.storage = Fact::known(Arc::default(), self.now);
+        self.obs.endpoints = Fact::known(Arc::default(), self.now);
+        self.obs.jobs = Fact::known(Arc::default(), self.now);
+        self.obs.coordination = Fact::known(None, self.now);
+        self.obs.own_clock = Fact::known(Some(true), self.now);
+        self.obs.confirmations = Fact::known(Vec::new(), self.now);
+        self.obs.baseline = Fact::known(None, self.now);
     }
 
     pub(crate) fn change_flux(&mut self, change: impl FnOnce(&mut FluxState)) {
@@ -261,11 +359,14 @@ impl Bench {
         let count = |wanted: bool| u32::try_from(pods.iter().filter(|(_, ready)| *ready || !wanted).count()).unwrap();
         let state = WorkloadState {
             object: object.clone(),
+            version: ResourceVersion::parse("1").unwrap(),
             desired: count(false),
             ready: count(true),
             updated: count(false),
             generation: 1,
             observed_generation: 1,
+            registries: Vec::new(),
+            scaled_from: None,
         };
         let mut workloads = self.obs.workloads.last().cloned().unwrap_or_default();
         Arc::make_mut(&mut workloads).push(state);
@@ -281,6 +382,7 @@ impl Bench {
                 ready: *ready,
                 reason: "".into(),
                 deleting: false,
+                claims: Vec::new(),
                 mirror: false,
             });
         }
@@ -298,13 +400,82 @@ impl Bench {
         self.obs.ingresses = Fact::known(Arc::new(vec![state]), self.now);
     }
 
+    /// The Ingress that is there leads to these Services of its namespace.
+    pub(crate) fn ingress_leads_to(&mut self, services: &[&str]) {
+        let mut ingresses = self.obs.ingresses.last().cloned().unwrap_or_default();
+        let ingress = Arc::make_mut(&mut ingresses).first_mut().unwrap();
+        ingress.services = services.iter().map(|name| (*name).into()).collect();
+        self.obs.ingresses = Fact::known(ingresses, self.now);
+    }
+
+    /// Changes one pod of `apps`.
+    pub(crate) fn pod(&mut self, name: &str, change: impl FnOnce(&mut PodState)) {
+        let mut pods = self.obs.pods.last().cloned().unwrap_or_default();
+        change(Arc::make_mut(&mut pods).iter_mut().find(|pod| pod.object.name.as_ref() == name).unwrap());
+        self.obs.pods = Fact::known(pods, self.now);
+    }
+
+    pub(crate) fn change_workload(&mut self, name: &str, change: impl FnOnce(&mut WorkloadState)) {
+        let mut workloads = self.obs.workloads.last().cloned().unwrap_or_default();
+        change(Arc::make_mut(&mut workloads).iter_mut().find(|found| found.object.name.as_ref() == name).unwrap());
+        self.obs.workloads = Fact::known(workloads, self.now);
+    }
+
+    /// A volume is attached to the node.
+    pub(crate) fn attach(&mut self, n: usize) {
+        self.storage(|storage| {
+            storage.attachments.push(AttachmentState {
+                object: ObjectRef::new(Kind::VolumeAttachment, "", "csi-1"),
+                uid: Uid::parse("u").unwrap(),
+                node: node(n),
+                driver: "driver.longhorn.io".into(),
+                volume: "pvc-1".into(),
+                attached: true,
+                deleting: false,
+                error: None,
+            });
+        });
+    }
+
+    pub(crate) fn storage(&mut self, change: impl FnOnce(&mut StorageState)) {
+        let mut storage = self.obs.storage.last().cloned().unwrap_or_default();
+        change(Arc::make_mut(&mut storage));
+        self.obs.storage = Fact::known(storage, self.now);
+    }
+
+    /// A Service with pods of `apps` behind it, in place of one of that name.
+    pub(crate) fn endpoints(&mut self, namespace: &str, name: &str, ready: u32, pods: &[&str]) {
+        let service = ObjectRef::new(Kind::Service, namespace, name);
+        let pods = pods.iter().map(|pod| ObjectRef::new(Kind::Pod, "apps", pod)).collect();
+        let mut all = self.obs.endpoints.last().cloned().unwrap_or_default();
+        let list = Arc::make_mut(&mut all);
+        list.retain(|state| state.service != service);
+        list.push(EndpointsState { service, ready, pods });
+        self.obs.endpoints = Fact::known(all, self.now);
+    }
+
+    /// Every node is cordoned, as behind phase `cordoned`.
+    pub(crate) fn cordon_all(&mut self) {
+        for n in 1..=self.spec.nodes.len() {
+            self.cordon(n);
+        }
+    }
+
     /// A lease of this Ananke that stands on the node.
     pub(crate) fn cordon(&mut self, n: usize) -> LeaseRecord {
         let (now, id) = (self.now, LeaseId::parse(&format!("lease-{n}")).unwrap());
         let cluster = Uid::parse("cluster-1").unwrap();
         let mut record = None;
         self.change_node(n, |node| {
-            let lease = Lease::new(id.clone(), "titan-db", node, &cluster, "drain", now, Duration::from_secs(3600));
+            let terms = crate::lease::Terms {
+                holder: "titan-db",
+                purpose: crate::lease::Purpose::Drain,
+                reason: "drain",
+                now,
+                uptime: None,
+                window: Duration::from_secs(3600),
+            };
+            let lease = Lease::new(id.clone(), node, &cluster, &terms);
             node.taints.push(Taint { key: TAINT_KEY.into(), value: id.as_str().into(), effect: TAINT_EFFECT.into() });
             node.lease_note = Some(serde_json::to_string(&lease).unwrap().into());
             record = Some(LeaseRecord { lease, state: LeaseState::Held, since: now });
@@ -336,6 +507,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         required_namespaces: Vec::new(),
         required_workloads: Vec::new(),
         ingress: IngressSpec {
+            include: Vec::new(),
             exclude: Vec::new(),
             accepted_statuses: vec![200, 302, 401],
             accepted_by_host: BTreeMap::new(),
@@ -347,7 +519,16 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         poll: Duration::from_secs(2),
         cordon_window: Duration::from_secs(3600),
         max_cordons: 3,
+        repair_after: Duration::from_secs(180),
+        ignored_servers: 0,
         deadlines: BTreeMap::new(),
-        drain: DrainSpec { skip: false, batch: 5, patience: Duration::from_secs(120) },
+        drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: Duration::from_secs(120) },
+        peers: Vec::new(),
+        time_sync: TimeSync::Strict,
+        storage: StorageSpec { required: true, ..StorageSpec::default() },
+        vault: None,
+        foundation: Vec::new(),
+        critical_services: Vec::new(),
+        shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
     }
 }

@@ -1,13 +1,18 @@
 //! Gate `workloads`: required Deployments, StatefulSets and DaemonSets have converged, on nodes whose kubelet is alive:
-//! a pod that says Ready on a silent node says nothing.
+//! a pod that says Ready on a silent node says nothing. None is at zero that a stamp or the last good baseline says was not.
+//!
+//! What was not healthy before the outage is reported and not waited for, unless the config requires it by name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::{dns_cni, storage};
 use crate::engine::view::View;
+use crate::engine::walk;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
-use crate::observation::{PodState, WorkloadState};
-use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Verdict};
+use crate::observation::{PodState, Tri, WorkloadState};
+use crate::remedy::{dead_node_pods, restore_scale};
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let look = "look at the API server: it does not list workloads";
@@ -30,13 +35,38 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         }
     }
     for found in workloads {
-        if required.is_empty() && found.desired > 0 || required.contains(&found.object) {
-            let own = pods.get(&found.object).map_or(&[][..], Vec::as_slice);
-            judgement.set(Subject::Object(found.object.clone()), judge(view, found, own));
+        let by_name = required.contains(&found.object);
+        let own = pods.get(&found.object).map_or(&[][..], Vec::as_slice);
+        let verdict = match (by_name, required.is_empty()) {
+            (true, _) => Ok(judge(view, found, own)),
+            (false, false) => continue,
+            (false, true) if found.desired > 0 => known_failure(view, found, judge(view, found, own)),
+            (false, true) => match restore_scale::judge(view, found, false) {
+                Some(verdict) => verdict,
+                None => continue,
+            },
+        };
+        match verdict {
+            Ok(verdict) => judgement.set(Subject::Object(found.object.clone()), verdict),
+            Err(note) => judgement.notes.push(note),
         }
     }
+    dns_cni::blame(view, &mut judgement, |blocker| blocker.reason == Reason::WorkloadNotConverged);
     blame_stranded(&mut judgement);
     judgement
+}
+
+/// What does not converge and did not before the outage either is only a note.
+fn known_failure(view: &View<'_>, found: &WorkloadState, verdict: Verdict) -> Result<Verdict, String> {
+    let known =
+        view.baseline().filter(|_| !verdict.is_pass()).and_then(|baseline| Some((baseline, baseline.workload(&found.object)?)));
+    match known {
+        Some((baseline, known)) if !known.healthy && known.desired > 0 => {
+            let (text, day) = (walk::named(&Subject::Object(found.object.clone()), verdict.text()), baseline.day());
+            Err(format!("{text}; it was not healthy on {day}, before the outage: not waited for"))
+        }
+        Some(_) | None => Ok(verdict),
+    }
 }
 
 /// A workload that is not ready, without an error of its own, while others are stranded on a dead node, most likely waits
@@ -69,20 +99,29 @@ fn by_owner(pods: &[PodState]) -> BTreeMap<&ObjectRef, Vec<&PodState>> {
     map
 }
 
-fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict {
+pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict {
     let object = &found.object;
     let look = format!("look at `kubectl describe {} {} -n {}`", kubectl_kind(object.kind), object.name, object.namespace);
     if found.desired == 0 && object.kind != Kind::DaemonSet {
         let text = format!("{object} is required and scaled to zero");
-        return Verdict::waiting(Reason::WorkloadNotConverged, text, format!("scale {object} up again, or stop requiring it"));
+        let verdict = || Verdict::waiting(Reason::ScaledToZero, text, format!("scale {object} up again, or stop requiring it"));
+        return restore_scale::judge(view, found, true).and_then(Result::ok).unwrap_or_else(verdict);
     }
     if found.ready < found.desired || found.observed_generation < found.generation || found.updated < found.desired {
         let text = format!("{object} has {} of {} ready{}", found.ready, found.desired, why_not(pods));
+        if let Some(pod) = on_dead_node(view, pods) {
+            let by_hand = format!("run `kubectl delete pod {} -n {} --force --grace-period=0`", pod.name, pod.namespace);
+            let text = format!("{text}; {pod} is on a machine that was confirmed to be off");
+            return Verdict::repairable(Reason::PodOnDeadNode, Trap::PodTerminatingOnDeadNode, text, by_hand);
+        }
         return match dead_node(view, pods) {
             Some(node) => {
                 Verdict::follows(Reason::WorkloadNotConverged, Subject::Node(node.clone()), format!("{text}; it needs {node}"))
             }
-            None => Verdict::waiting(reason(pods), text, look),
+            None => match storage::behind(view, pods) {
+                Some(cause) => Verdict::follows(Reason::WorkloadNotConverged, cause, text),
+                None => Verdict::waiting(reason(pods), text, look),
+            },
         };
     }
     let silent = pods.iter().filter(|pod| pod.ready).filter_map(|pod| pod.node.as_ref()).find(|node| !view.kubelet_alive(node));
@@ -99,13 +138,28 @@ fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict 
     }
 }
 
+/// A pod whose machine is proved to be off, and whose place another can take once it is gone.
+fn on_dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a ObjectRef> {
+    if view.confirmations().is_empty() {
+        return None;
+    }
+    let mut waited_for = pods.iter().filter(|pod| dead_node_pods::waited_for(pod).is_some());
+    let dead = |name: &NodeName| {
+        let node = view.node(name).ok().flatten();
+        node.is_some_and(|node| dead_node_pods::death(view, node).is_some())
+    };
+    waited_for.find(|pod| pod.node.as_ref().is_some_and(dead)).map(|pod| &pod.object)
+}
+
 /// The node without which this workload cannot converge: all its pods that are not ready sit on one that is not there.
 fn dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a NodeName> {
     let mut waiting = pods.iter().filter(|pod| !pod.ready);
     let first = waiting.next()?.node.as_ref()?;
     let silent = !view.kubelet_alive(first) && view.host(first).is_err();
     let judged = view.gates.get(&GateId::NodesReady).and_then(|gate| gate.judgement.subjects.get(&Subject::Node(first.clone())));
-    let not_ready = matches!(judged, Some(Verdict::Hold(blocker)) if blocker.reason == Reason::NodeNotReady);
+    // A node that is not Ready may be held for more than that, such as a mark for a person.
+    let says_ready = view.node(first).is_ok_and(|node| node.is_some_and(|node| node.ready == Tri::True));
+    let not_ready = matches!(judged, Some(Verdict::Hold(_))) && !says_ready;
     ((silent || not_ready) && waiting.all(|pod| pod.node.as_ref() == Some(first))).then_some(first)
 }
 
@@ -178,11 +232,35 @@ mod tests {
         bench.workload(Kind::Deployment, "off", &[]);
         bench.check(evaluate, "");
         bench.spec.required_workloads = vec![ObjectRef::new(Kind::Deployment, "apps", "off")];
-        bench.check(evaluate, "Deployment apps/off: hold workload-not-converged waiting");
+        bench.check(evaluate, "Deployment apps/off: hold scaled-to-zero waiting");
         bench.spec.required_workloads.push(ObjectRef::new(Kind::Deployment, "apps", "gone"));
         bench.check(
             evaluate,
-            "Deployment apps/gone: hold workload-absent waiting\nDeployment apps/off: hold workload-not-converged waiting",
+            "Deployment apps/gone: hold workload-absent waiting\nDeployment apps/off: hold scaled-to-zero waiting",
         );
+    }
+    #[test]
+    fn what_was_broken_before_the_outage_is_a_note_unless_it_is_required_by_name() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "old", &[(1, false)]);
+        bench.workload(Kind::Deployment, "web", &[(1, true)]);
+        let known = |name: &str, healthy| {
+            let object = ObjectRef::new(Kind::Deployment, "apps", name);
+            crate::baseline::BaselineWorkload { object, desired: 1, healthy }
+        };
+        let taken =
+            crate::baseline::Baseline::new(crate::name::Moment::from_millis(0), vec![known("old", false), known("web", true)]);
+        bench.obs.baseline = crate::fact::Fact::known(Some(taken), bench.now);
+        bench.check(
+            evaluate,
+            "Deployment apps/web: pass\nnote: Deployment apps/old has 0 of 1 ready; \
+             it was not healthy on 1970-01-01, before the outage: not waited for",
+        );
+        bench.spec.required_workloads = vec![ObjectRef::new(Kind::Deployment, "apps", "old")];
+        bench.check(evaluate, "Deployment apps/old: hold workload-not-converged waiting");
+        bench.spec.required_workloads.clear();
+        bench.change_workload("old", |it| it.ready = 1);
+        bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: pass");
     }
 }

@@ -1,29 +1,38 @@
 //! When a lease ends, and who sweeps it: whoever looks, from what stands on disk and on the nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{ANNOTATION, LeaseEvent, LeaseRecord, LeaseState, read_note, taint_lease};
-use crate::name::{LeaseId, Moment, NodeName, Subject, Uid};
+use super::{Lease, LeaseEvent, LeaseRecord, LeaseState, Purpose, SCHEMA, read_note, remove_with, taint_lease};
+use crate::name::{LeaseId, Moment, NodeName, Uid};
 use crate::observation::NodeState;
+use crate::port::clean;
+use crate::port::clock::Uptime;
 
 /// What a sweep finds to be done about one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Only the record moves: the world already is as it should be.
     Settle { lease: LeaseId, event: LeaseEvent },
-    /// The taint and the annotation are to be taken from the node.
+    /// What stands of the taint and the annotation is to be taken from the node.
     Release { node: NodeName, lease: LeaseId },
-    /// The window passed and the node is not proved: it needs a person.
+    /// It needs a person: the window passed and the node is not proved, or the repair was given up.
     Mark { node: NodeName, lease: LeaseId, sentence: String },
+    /// The mark is left over from a lease that a person ended.
+    ClearMark { node: NodeName, lease: LeaseId },
     /// The node carries a lease of this cluster that the disk does not know: it is taken over as it stands.
     Adopt(Box<LeaseRecord>),
+    /// Another cluster's, or nothing that can be read: never touched, and reported.
+    Foreign { node: NodeName, text: String },
 }
 
 /// What the sweep must know beside leases and nodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Sweep<'a> {
     pub now: Moment,
+    /// This machine's own clock: the age of a lease of this boot goes by it.
+    pub uptime: Option<&'a Uptime>,
+    /// Nothing is done while it is not known which cluster this is.
     pub cluster: Option<&'a Uid>,
     /// Host name of this Ananke: another's lease is left to it until it expired, and [`GRACE`] more.
     pub holder: &'a str,
@@ -31,197 +40,224 @@ pub struct Sweep<'a> {
     pub asked: Moment,
     /// Leases whose run is alive and still needs them.
     pub in_use: &'a BTreeSet<LeaseId>,
-    /// Leases that their own run gives back now, whatever became of the node.
+    /// Leases that their own run gives back, whatever became of the node.
     pub done_with: &'a BTreeSet<LeaseId>,
-    /// Nodes that are proved: Ready, kubelet alive, boot ID equal.
+    /// Leases whose repair was given up.
+    pub given_up: &'a BTreeSet<LeaseId>,
+    /// Nodes that are proved: their kubelet is alive in the boot that the host is in.
     pub proved: &'a BTreeSet<NodeName>,
-    /// Nodes that will not be proved without a person.
-    pub given_up: &'a BTreeSet<NodeName>,
+    /// Nodes that were watched for long enough to be proved, and are not.
+    pub unproved: &'a BTreeSet<NodeName>,
+    /// A shutdown is about to stop the servers: no cordon may outlive it, whoever placed it.
+    pub closing: bool,
 }
 
 /// How long another Ananke has after the expiry to settle its own lease.
-pub const GRACE: Duration = Duration::from_secs(300);
+pub const GRACE: Duration = Duration::from_secs(30);
+/// Nodes are asked for this often at least: a record that moved later than that after the asking carries a wrong time.
+const JUST_MOVED: Duration = Duration::from_secs(120);
+/// How long a settled lease is kept: an etcd that is restored from a backup may bring its taint back.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Holder of a lease of which only the taint was found.
+const UNKNOWN_HOLDER: &str = "unknown";
 
-/// Judges every lease against the nodes as they are.
+/// Judges every lease against the nodes as they are. A node gets one write at most: the next one is judged by what the
+/// first one made of it.
 pub fn sweep(records: &[LeaseRecord], nodes: &[NodeState], with: &Sweep<'_>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = records.iter().filter_map(|record| one(record, nodes, with)).collect();
-    for node in nodes {
-        let known = |id: &str| records.iter().any(|record| record.lease.id.as_str() == id);
-        let Some(id) = taint_lease(node).filter(|id| !known(id)) else { continue };
-        let Some(lease) = node.lease_note.as_deref().and_then(read_note) else { continue };
-        let ours = with.cluster == Some(&lease.cluster_uid) && lease.node_uid == node.uid && lease.id.as_str() == id;
-        if ours {
-            let since = lease.acquired;
-            findings.push(Finding::Adopt(Box::new(LeaseRecord { lease, state: LeaseState::Held, since })));
+    let Some(cluster) = with.cluster else { return Vec::new() };
+    let by_name: BTreeMap<&NodeName, &NodeState> = nodes.iter().map(|node| (&node.name, node)).collect();
+    let ids: BTreeSet<&str> = records.iter().map(|record| record.lease.id.as_str()).collect();
+    let node_of = |record: &LeaseRecord| by_name.get(&record.lease.node).copied();
+    let known = records.iter().filter_map(|record| known(record, node_of(record), cluster, with));
+    let unknown = nodes.iter().filter_map(|node| unknown(node, &ids, cluster, with));
+    let mut written: BTreeSet<NodeName> = BTreeSet::new();
+    let mut findings: Vec<Finding> = known.chain(unknown).collect();
+    findings.retain(|finding| match finding {
+        Finding::Release { node, .. } | Finding::Mark { node, .. } | Finding::ClearMark { node, .. } => {
+            written.insert(node.clone())
         }
-    }
+        Finding::Settle { .. } | Finding::Adopt(_) | Finding::Foreign { .. } => true,
+    });
     findings
 }
 
-fn one(record: &LeaseRecord, nodes: &[NodeState], with: &Sweep<'_>) -> Option<Finding> {
+/// Leases whose window is over and that nobody could settle yet.
+pub fn overdue<'a>(
+    records: &'a [LeaseRecord],
+    now: Moment,
+    uptime: Option<&'a Uptime>,
+) -> impl Iterator<Item = (&'a Lease, Duration)> {
+    let outstanding = records.iter().filter(|record| record.state.outstanding()).map(|record| &record.lease);
+    outstanding.filter_map(move |lease| lease.past(now, uptime).filter(|past| *past >= GRACE).map(|past| (lease, past)))
+}
+
+/// Forgets leases that were settled long ago.
+pub fn prune(records: &mut Vec<LeaseRecord>, now: Moment) {
+    records.retain(|record| match record.state {
+        LeaseState::Intended | LeaseState::Held | LeaseState::Manual => true,
+        LeaseState::Released | LeaseState::TakenAway => now.since(record.since) < KEPT,
+    });
+}
+
+fn known(record: &LeaseRecord, node: Option<&NodeState>, cluster: &Uid, with: &Sweep<'_>) -> Option<Finding> {
     let lease = &record.lease;
-    if record.since >= with.asked || with.in_use.contains(&lease.id) && !record.state.outstanding() {
+    let just_moved = record.since >= with.asked && record.since.since(with.asked) < JUST_MOVED;
+    // A state directory that was carried to another cluster: what it says of its own cluster stays true.
+    if lease.cluster_uid != *cluster || just_moved {
         return None;
     }
-    let foreign = lease.holder != with.holder && with.now < lease.expires.plus(GRACE);
-    let standing = nodes.iter().find(|node| lease.stands_on(node));
+    let standing = node.filter(|node| lease.stands_on(node));
     match (record.state, standing) {
-        (LeaseState::Intended | LeaseState::Held, None) => {
-            if with.in_use.contains(&lease.id) && record.state == LeaseState::Intended {
-                return None;
-            }
-            // An intended lease may have been refused, or may still be on its way: it is closed either way, and taken
-            // back should it turn up.
-            let event = if record.state == LeaseState::Intended { LeaseEvent::NeverPlaced } else { LeaseEvent::FoundGone };
-            Some(Finding::Settle { lease: lease.id.clone(), event })
-        }
-        (LeaseState::Released | LeaseState::TakenAway, Some(node)) => {
-            Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() })
-        }
-        (LeaseState::Intended | LeaseState::Held, Some(node)) => {
-            if with.in_use.contains(&lease.id) && !lease.expired(with.now) {
-                return None;
-            }
-            if foreign {
-                return None;
-            }
-            let proved = with.proved.contains(&node.name) || with.done_with.contains(&lease.id);
-            if proved || !lease.expired(with.now) {
-                return Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() });
-            }
-            with.given_up.contains(&node.name).then(|| Finding::Mark {
-                node: node.name.clone(),
-                lease: lease.id.clone(),
-                sentence: sentence(record),
-            })
-        }
+        (LeaseState::Intended | LeaseState::Held, None) => gone(record, with),
+        (LeaseState::Intended | LeaseState::Held, Some(node)) => stands(record, node, with),
         (LeaseState::Manual, None) => Some(Finding::Settle { lease: lease.id.clone(), event: LeaseEvent::FoundGone }),
-        (LeaseState::Manual, Some(_)) | (LeaseState::Released | LeaseState::TakenAway, None) => None,
+        // The taint stays until a person lifts it; without its mark it would block without a word.
+        (LeaseState::Manual, Some(node)) => node.manual_note.is_none().then(|| mark(lease)),
+        (LeaseState::Released | LeaseState::TakenAway, _) => leftover(record, node?, with),
     }
 }
 
-/// The one sentence that annotation, report and exit say alike.
-fn sentence(record: &LeaseRecord) -> String {
+/// An outstanding lease without its taint.
+fn gone(record: &LeaseRecord, with: &Sweep<'_>) -> Option<Finding> {
     let lease = &record.lease;
-    format!(
-        "{} was cordoned by Ananke ({}) until {} and did not come back: repair it, then remove {ANNOTATION} with `{}`",
-        Subject::Node(lease.node.clone()),
-        lease.reason,
-        lease.expires,
-        lease.remove_with
-    )
+    let event = match record.state {
+        // It may have been refused, or may still be on its way: it is closed once nobody waits for it, and taken back
+        // should it turn up.
+        LeaseState::Intended if with.in_use.contains(&lease.id) && !lease.expired(with.now, with.uptime) => return None,
+        LeaseState::Intended => LeaseEvent::NeverPlaced,
+        LeaseState::Held | LeaseState::Released | LeaseState::TakenAway | LeaseState::Manual => LeaseEvent::FoundGone,
+    };
+    Some(Finding::Settle { lease: lease.id.clone(), event })
+}
+
+/// An outstanding lease whose taint stands.
+fn stands(record: &LeaseRecord, node: &NodeState, with: &Sweep<'_>) -> Option<Finding> {
+    let lease = &record.lease;
+    let past = lease.past(with.now, with.uptime);
+    let in_use = with.in_use.contains(&lease.id) && past.is_none();
+    if record.state == LeaseState::Intended && in_use {
+        // The answer got lost; the node tells.
+        return Some(Finding::Settle { lease: lease.id.clone(), event: LeaseEvent::Placed });
+    }
+    let release = || Finding::Release { node: node.name.clone(), lease: lease.id.clone() };
+    if with.closing || with.done_with.contains(&lease.id) {
+        return Some(release());
+    }
+    if with.given_up.contains(&lease.id) {
+        return Some(mark(lease));
+    }
+    if in_use || lease.holder != with.holder && past.is_none_or(|past| past < GRACE) {
+        return None;
+    }
+    match past {
+        // Nobody repairs under it any more.
+        None => Some(release()),
+        Some(_) if with.proved.contains(&node.name) => Some(release()),
+        Some(_) => with.unproved.contains(&node.name).then(|| mark(lease)),
+    }
+}
+
+/// What a settled lease left on the node, or what came back: a taint without its lease, an annotation without its taint, a
+/// mark whose taint a person lifted. It is looked for by ID, whatever UID the node has.
+fn leftover(record: &LeaseRecord, node: &NodeState, with: &Sweep<'_>) -> Option<Finding> {
+    let lease = &record.lease;
+    let tainted = taint_lease(node) == Some(lease.id.as_str());
+    if tainted && with.in_use.contains(&lease.id) && record.state == LeaseState::Released {
+        // A refusal that was none: the run that still wants the cordon has it.
+        return None;
+    }
+    let noted = note(node).is_some_and(|note| note.id == lease.id.as_str() && note.cluster_uid == lease.cluster_uid.as_str());
+    if tainted || noted {
+        return Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() });
+    }
+    let marked = node.manual_note.as_deref() == Some(lease.sentence().as_str());
+    marked.then(|| Finding::ClearMark { node: node.name.clone(), lease: lease.id.clone() })
+}
+
+/// What a node carries of Ananke that no record knows.
+fn unknown(node: &NodeState, known: &BTreeSet<&str>, cluster: &Uid, with: &Sweep<'_>) -> Option<Finding> {
+    let note = note(node);
+    let id = taint_lease(node).or(note.as_ref().map(|note| note.id.as_str())).filter(|id| !known.contains(id))?;
+    let foreign = |text: String| Some(Finding::Foreign { node: node.name.clone(), text });
+    if let Some(note) = note.as_ref().filter(|note| note.id == id) {
+        if note.cluster_uid != cluster.as_str() {
+            let text = format!("{} carries the cordon {} of another cluster; left as it is", node.name, clean(&note.id, 63));
+            return foreign(text);
+        }
+        if note.schema != SCHEMA {
+            let text =
+                format!("{} carries a cordon under a lease of schema {}, not {SCHEMA}; left as it is", node.name, note.schema);
+            return foreign(text);
+        }
+    }
+    let whole = node.lease_note.as_deref().and_then(read_note).filter(|lease| lease.id.as_str() == id);
+    match (whole, taint_lease(node)) {
+        (Some(lease), None) => adopt(lease, node, with),
+        (Some(lease), Some(_)) if lease.node_uid == node.uid && lease.node == node.name => adopt(lease, node, with),
+        (Some(_) | None, Some(taint)) => match LeaseId::parse(taint) {
+            Ok(id) => Some(Finding::Adopt(Box::new(lost(id, node, cluster, with.now)))),
+            Err(_) => foreign(format!(
+                "{} carries the taint of Ananke with {:?}, which is no lease; a person removes it with `{}`",
+                node.name,
+                clean(taint, 63),
+                remove_with(&node.name)
+            )),
+        },
+        (None, None) => None,
+    }
+}
+
+fn adopt(lease: Lease, node: &NodeState, with: &Sweep<'_>) -> Option<Finding> {
+    let past = lease.past(with.now, with.uptime);
+    // Another Ananke knows of its own leases: they are taken over when it should have settled them.
+    if !with.closing && lease.holder != with.holder && past.is_none_or(|past| past < GRACE) {
+        return None;
+    }
+    let state = match (taint_lease(node), &node.manual_note) {
+        (None, _) => LeaseState::TakenAway,
+        (Some(_), Some(_)) => LeaseState::Manual,
+        (Some(_), None) => LeaseState::Held,
+    };
+    let since = lease.acquired;
+    Some(Finding::Adopt(Box::new(LeaseRecord { lease, state, since })))
+}
+
+/// A taint whose lease is lost on both sides: nobody knows whose it is or how old, so that its time is over.
+fn lost(id: LeaseId, node: &NodeState, cluster: &Uid, now: Moment) -> LeaseRecord {
+    let lease = Lease {
+        schema: SCHEMA,
+        id,
+        holder: UNKNOWN_HOLDER.to_owned(),
+        node: node.name.clone(),
+        node_uid: node.uid.clone(),
+        cluster_uid: cluster.clone(),
+        purpose: Purpose::Unknown,
+        reason: "it carries a cordon of Ananke whose lease is lost".to_owned(),
+        acquired: now,
+        expires: now,
+        clock: None,
+        remove_with: remove_with(&node.name),
+    };
+    LeaseRecord { lease, state: LeaseState::Held, since: now }
+}
+
+fn mark(lease: &Lease) -> Finding {
+    Finding::Mark { node: lease.node.clone(), lease: lease.id.clone(), sentence: lease.sentence() }
+}
+
+/// An annotation of any schema: enough to know whose it is.
+#[derive(serde::Deserialize)]
+struct Note {
+    id: String,
+    #[serde(default)]
+    cluster_uid: String,
+    #[serde(default)]
+    schema: u32,
+}
+
+fn note(node: &NodeState) -> Option<Note> {
+    node.lease_note.as_deref().and_then(|note| serde_json::from_str(note).ok())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gate::testing::{Bench, node};
-
-    struct Case {
-        bench: Bench,
-        proved: BTreeSet<NodeName>,
-        given_up: BTreeSet<NodeName>,
-        in_use: BTreeSet<LeaseId>,
-    }
-
-    impl Case {
-        fn new() -> Self {
-            let mut bench = Bench::new(1);
-            bench.all_up();
-            bench.cordon(1);
-            Self { bench, proved: BTreeSet::new(), given_up: BTreeSet::new(), in_use: BTreeSet::new() }
-        }
-
-        fn check(&self, expected: &str) {
-            let cluster = Uid::parse("cluster-1").unwrap();
-            let with = Sweep {
-                now: self.bench.now,
-                holder: "titan-db",
-                asked: self.bench.now.plus(Duration::from_secs(1)),
-                done_with: &BTreeSet::new(),
-                cluster: Some(&cluster),
-                in_use: &self.in_use,
-                proved: &self.proved,
-                given_up: &self.given_up,
-            };
-            let nodes = self.bench.obs.nodes.last().unwrap();
-            let found: Vec<String> = sweep(&self.bench.leases, nodes, &with)
-                .iter()
-                .map(|finding| match finding {
-                    Finding::Settle { lease, event } => format!("settle {lease} {event:?}"),
-                    Finding::Release { node, lease } => format!("release {node} {lease}"),
-                    Finding::Mark { node, lease, .. } => format!("mark {node} {lease}"),
-                    Finding::Adopt(record) => format!("adopt {}", record.lease.id),
-                })
-                .collect();
-            assert_eq!(found.join("\n"), expected);
-        }
-    }
-
-    #[test]
-    fn an_orphan_is_released_and_one_in_use_is_left() {
-        let mut case = Case::new();
-        case.check("release n1 lease-1");
-        case.in_use.insert(case.bench.leases[0].lease.id.clone());
-        case.check("");
-    }
-
-    #[test]
-    fn an_expired_lease_is_released_if_the_node_is_proved_and_marked_if_it_is_given_up() {
-        let mut case = Case::new();
-        case.bench.now = case.bench.now.plus(Duration::from_secs(3600));
-        case.check("");
-        case.given_up.insert(node(1));
-        case.check("mark n1 lease-1");
-        case.proved.insert(node(1));
-        case.check("release n1 lease-1");
-    }
-
-    #[test]
-    fn nodes_asked_for_before_a_lease_moved_say_nothing_of_it() {
-        let mut case = Case::new();
-        case.bench.change_node(1, |node| node.taints.clear());
-        case.bench.leases[0].since = case.bench.now.plus(Duration::from_secs(2));
-        case.check("");
-    }
-
-    #[test]
-    fn another_anankes_lease_is_left_to_it_until_after_its_expiry() {
-        let mut case = Case::new();
-        case.bench.leases[0].lease.holder = "tethys".to_owned();
-        case.proved.insert(node(1));
-        case.check("");
-        case.bench.now = case.bench.now.plus(Duration::from_secs(3600)).plus(GRACE);
-        case.check("release n1 lease-1");
-    }
-
-    #[test]
-    fn what_a_person_took_away_is_closed_and_what_comes_back_is_released_again() {
-        let mut case = Case::new();
-        case.bench.change_node(1, |node| node.taints.clear());
-        case.check("settle lease-1 FoundGone");
-        let mut case = Case::new();
-        case.bench.leases[0].state = LeaseState::Released;
-        case.check("release n1 lease-1");
-    }
-
-    #[test]
-    fn another_node_under_the_same_name_is_not_ours() {
-        let mut case = Case::new();
-        case.bench.change_node(1, |node| node.uid = Uid::parse("recreated").unwrap());
-        case.check("settle lease-1 FoundGone");
-    }
-
-    #[test]
-    fn a_lease_that_the_disk_lost_is_adopted_from_the_node_unless_it_is_of_another_cluster() {
-        let mut case = Case::new();
-        case.bench.leases.clear();
-        case.check("adopt lease-1");
-        case.bench.change_node(1, |node| {
-            let mut lease = read_note(node.lease_note.as_deref().unwrap()).unwrap();
-            lease.cluster_uid = Uid::parse("elsewhere").unwrap();
-            node.lease_note = Some(serde_json::to_string(&lease).unwrap().into());
-        });
-        case.check("");
-    }
-}
+mod tests;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{STOPPED, api_is_stopped, at_work};
+use crate::coordination;
 use crate::engine::view::View;
-use crate::lease::{Lease, LeaseState, taint_lease};
+use crate::lease::{Lease, LeaseState, Purpose, Terms, id_for, taint_lease};
 use crate::name::{LeaseId, NodeName, Subject};
 use crate::observation::NodeState;
 use crate::order::{ClusterOrder, Order};
@@ -22,7 +23,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         return Judgement::not_applicable(STOPPED);
     }
     match view.nodes() {
-        Err(gap) => Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes")),
+        Err(gap) => {
+            Judgement::of(Subject::Cluster, super::without_api(view, gap, "look at the API server: it does not list nodes"))
+        }
         Ok(nodes) => {
             let mut judgement = Judgement::default();
             for node in nodes.iter().filter(|node| view.spec.nodes.contains_key(&node.name)) {
@@ -38,8 +41,14 @@ fn judge(view: &View<'_>, node: &NodeState) -> Verdict {
         Some(lease) => Verdict::pass(format!("cordoned under lease {lease}")),
         None if taken_away(view, &node.name) => Verdict::pass("a person removed the cordon; it is not placed again"),
         None => {
-            let text = format!("{} is not cordoned", node.name);
-            Verdict::waiting(Reason::NotCordoned, text, format!("run `kubectl cordon {}`", node.name))
+            let (text, look) = (format!("{} is not cordoned", node.name), format!("run `kubectl cordon {}`", node.name));
+            match coordination::held_by(view) {
+                Some(by) => {
+                    let text = format!("{text}: the Ananke on {by} holds the coordination Lease");
+                    Verdict::waiting(Reason::CoordinationHeld, text, look)
+                }
+                None => Verdict::waiting(Reason::NotCordoned, text, look),
+            }
         }
     }
 }
@@ -50,26 +59,44 @@ fn taken_away(view: &View<'_>, node: &NodeName) -> bool {
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
-    if !at_work(view, GateId::Cordoned) {
+    // Two Anankes never cordon against each other.
+    if !coordination::may_cordon(view) {
         return Vec::new();
     }
-    let (Ok(nodes), Ok(api)) = (view.nodes(), view.api()) else { return Vec::new() };
-    let open = nodes.iter().filter(|node| taint_lease(node).is_none() && !taken_away(view, &node.name));
-    open.filter_map(|node| {
-        let id = lease_id(view, &node.name)?;
-        let lease =
-            Lease::new(id, &view.spec.holder, node, &api.cluster_uid, "drain before shutdown", view.now, view.spec.cordon_window);
-        let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
-        let order = Order::Cluster(order);
-        let allowed = view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
-        allowed.then(|| Action { order, why: "so that nothing that is drained starts elsewhere".to_owned() })
-    })
-    .collect()
+    open(view).into_iter().filter_map(|node| cordon(view, node)).collect()
 }
 
-/// One lease a node and run, so that a second try is the same lease. The node's place in the config is shorter than its
-/// name, and a taint's value has 63 characters.
+/// Whether a cordon is wanted: then the coordination Lease is.
+pub(crate) fn wants(view: &View<'_>) -> bool {
+    !open(view).is_empty()
+}
+
+fn open<'a>(view: &View<'a>) -> Vec<&'a NodeState> {
+    let Ok(nodes) = view.nodes() else { return Vec::new() };
+    if view.spec.drain.skip || !view.gates.contains_key(&GateId::Cordoned) || !at_work(view, GateId::Cordoned) {
+        return Vec::new();
+    }
+    nodes.iter().filter(|node| taint_lease(node).is_none() && !taken_away(view, &node.name)).collect()
+}
+
+fn cordon(view: &View<'_>, node: &NodeState) -> Option<Action> {
+    let (api, id) = (view.api().ok()?, lease_id(view, &node.name)?);
+    let terms = Terms {
+        holder: &view.spec.holder,
+        purpose: Purpose::Drain,
+        reason: "a shutdown drained it",
+        now: view.now,
+        uptime: view.uptime,
+        window: view.spec.cordon_window,
+    };
+    let lease = Lease::new(id, node, &api.cluster_uid, &terms);
+    let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
+    let order = Order::Cluster(order);
+    let allowed = view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
+    allowed.then(|| Action { order, why: "so that nothing that is drained starts elsewhere".to_owned() })
+}
+
 fn lease_id(view: &View<'_>, node: &NodeName) -> Option<LeaseId> {
-    let index = view.spec.nodes.keys().position(|found| found == node)?;
-    LeaseId::parse(&format!("{}-{index}", view.run)).ok()
+    let place = view.spec.nodes.keys().position(|found| found == node)?;
+    id_for(view.run, Purpose::Drain, place)
 }

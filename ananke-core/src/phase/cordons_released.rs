@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::api_is_stopped;
 use crate::engine::view::View;
-use crate::lease::taint_lease;
-use crate::name::{LeaseId, RunId, Subject};
+use crate::lease::{Lease, LeaseState, taint_lease};
+use crate::name::{LeaseId, Subject};
 use crate::remedy::{Action, leftover_cordon};
-use crate::verdict::{GateId, Judgement, Reason, Verdict};
+use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let outstanding = view.leases.iter().filter(|record| record.state.outstanding()).count();
@@ -24,8 +24,12 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     };
     let mut judgement = Judgement::default();
     for node in nodes {
+        let marked = |lease: &str| {
+            view.leases.iter().any(|record| record.lease.id.as_str() == lease && record.state == LeaseState::Manual)
+        };
         let verdict = match taint_lease(node) {
             None => Verdict::pass("no cordon of Ananke"),
+            Some(lease) if marked(lease) => Verdict::pass("marked for a person, who lifts the cordon"),
             Some(lease) => {
                 let remove = crate::lease::remove_with(&node.name);
                 let text = format!("{} is still cordoned under lease {lease}", node.name);
@@ -39,15 +43,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 /// Before this phase only the leases of other runs are swept; in it, all.
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
-    let releasing = view.gates.get(&GateId::CordonsReleased).is_some_and(|gate| gate.opened.is_some());
-    let (own, none) = (own(view), BTreeSet::new());
-    let (in_use, done_with) = if releasing { (&none, &own) } else { (&own, &none) };
-    leftover_cordon::actions(view, in_use, done_with)
+    leftover_cordon::plan(view)
 }
 
 /// The leases that this run placed, or a run before it that died on the same shutdown.
 pub(crate) fn own(view: &View<'_>) -> BTreeSet<LeaseId> {
-    let of = |run: &RunId, id: &LeaseId| id.as_str().strip_prefix(run.as_str()).is_some_and(|rest| rest.starts_with('-'));
-    let mine = |id: &LeaseId| of(view.run, id) || view.earlier.iter().any(|earlier| of(&earlier.run, id));
-    view.leases.iter().map(|record| record.lease.id.clone()).filter(mine).collect()
+    let mine = |lease: &Lease| lease.is_of(view.run) || view.earlier.iter().any(|earlier| lease.is_of(&earlier.run));
+    view.leases.iter().map(|record| &record.lease).filter(|lease| mine(lease)).map(|lease| lease.id.clone()).collect()
 }

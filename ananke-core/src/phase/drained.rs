@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{STOPPED, api_is_stopped, at_work};
-use crate::engine::view::View;
+use super::{STOPPED, api_is_stopped, at_work, deadline, without_api};
+use crate::engine::view::{Trust, View};
+use crate::lease::taint_lease;
 use crate::name::{Kind, NodeName, Subject};
 use crate::observation::{PodPhase, PodState};
 use crate::order::{ClusterOrder, Order};
@@ -13,6 +14,8 @@ use crate::port::ErrorKind;
 use crate::remedy::Action;
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
+const EVICT: &str = "evict";
+const DELETE: &str = "delete-pod";
 /// A refused eviction is asked again after this long, as `kubectl drain` does.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Far more tries than a patience has room for: the patience is the bound.
@@ -31,7 +34,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let pods = match view.pods() {
         Ok(pods) => pods,
         Err(gap) => {
-            return Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list pods"));
+            return Judgement::of(Subject::Cluster, without_api(view, gap, "look at the API server: it does not list pods"));
         }
     };
     let left = left(view, pods);
@@ -51,16 +54,22 @@ fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
         // Its pods cannot end while its kubelet is away, and nothing is forced without proof of death.
         return Verdict::pass(format!("its kubelet is silent: {} pods are left as they are", pods.len()));
     }
+    if view.trust == Trust::Proven && takes_pods(view, node) {
+        return Verdict::pass(format!("its cordon was taken away: {} pods are left until k3s stops", pods.len()));
+    }
     let look = format!("look at `kubectl get pods -A --field-selector spec.nodeName={node}`");
     for pod in pods {
-        let tries = view.history.tries("evict", &Subject::Object(pod.object.clone()));
+        let tries = view.history.tries(EVICT, &Subject::Object(pod.object.clone()));
         if let Some(error) = tries.error.filter(|error| error.kind == ErrorKind::Blocked) {
             let text = format!("{node}: {} cannot be evicted: {}", pod.object, error.found);
             return Verdict::waiting(Reason::BudgetBlocks, text, look);
         }
     }
     let names: Vec<String> = pods.iter().take(3).map(|pod| format!("{}/{}", pod.object.namespace, pod.object.name)).collect();
-    Verdict::waiting(Reason::PodsLeft, format!("{node}: {} pods left ({})", pods.len(), names.join(", ")), look)
+    let more = if pods.len() > names.len() { ", …" } else { "" };
+    let ending = pods.iter().filter(|pod| pod.deleting).count();
+    let text = format!("{node}: {} pods left, {ending} of them ending ({}{more})", pods.len(), names.join(", "));
+    Verdict::waiting(Reason::PodsLeft, text, look)
 }
 
 /// Pods that must end, by node.
@@ -84,20 +93,60 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         return Vec::new();
     }
     let Ok(pods) = view.pods() else { return Vec::new() };
-    let left = left(view, pods);
+    let mut left = left(view, pods);
+    left.retain(|node, _| !view.kubelet_silent(node) && (view.trust == Trust::Stated || !takes_pods(view, node)));
+    if !detachers_may_go(view, &left) {
+        left.values_mut().for_each(|pods| pods.retain(|pod| !detaches(pod)));
+        left.retain(|_, pods| !pods.is_empty());
+    }
     // Workers first: the servers carry the API that the drain needs.
-    let mut nodes: Vec<&NodeName> = left.keys().filter(|node| !view.kubelet_silent(node)).collect();
+    let mut nodes: Vec<&NodeName> = left.keys().collect();
     nodes.sort_by_key(|node| view.spec.nodes.get(*node).map(|spec| std::cmp::Reverse(spec.role)));
     // A node whose pods are all refused by their budgets is asked again, and keeps no other node waiting.
     let (stuck, moving): (Vec<_>, Vec<_>) =
         nodes.into_iter().filter_map(|node| left.get(node)).partition(|pods| all_refused(view, pods));
     let batch = moving.into_iter().take(view.spec.drain.batch).chain(stuck);
-    batch.flatten().filter_map(|pod| take_down(view, pod)).collect()
+    let mut actions: Vec<Action> = batch.flatten().filter_map(|pod| take_down(view, pod)).collect();
+    if view.trust == Trust::Proven {
+        let under_way = view.history.in_flight(EVICT).saturating_add(view.history.in_flight(DELETE));
+        actions.truncate(view.spec.drain.concurrency.saturating_sub(under_way));
+    }
+    actions
+}
+
+/// Nothing keeps replacements off the node: what is evicted there comes back, there or elsewhere, for ever.
+fn takes_pods(view: &View<'_>, node: &NodeName) -> bool {
+    let found = view.node(node).ok().flatten();
+    found.is_none_or(|node| taint_lease(node).is_none() && !node.unschedulable)
+}
+
+/// Whoever detaches volumes: CSI controllers (csi-attacher, ebs-csi-controller, csi-rbdplugin-provisioner, …) have it in
+/// their names. Without them attachments stay that nothing takes away (trap 51).
+fn detaches(pod: &PodState) -> bool {
+    pod.owner.as_ref().is_some_and(|owner| owner.name.contains("csi"))
+}
+
+/// They end last: when nobody else is left and no volume is attached to a worker, or when half of the phase's time is over.
+fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) -> bool {
+    let others = left.values().flatten().any(|pod| !detaches(pod));
+    let worker = |node: &NodeName| view.spec.workers().any(|(name, _)| name == node) && !view.kubelet_silent(node);
+    let attached = view.storage().is_ok_and(|storage| storage.attachments.iter().any(|found| worker(&found.node)));
+    let opened = view.gates.get(&GateId::Drained).and_then(|gate| gate.opened);
+    let late = opened.is_some_and(|opened| view.now.since(opened) >= view.spec.deadline(GateId::Drained) / 2);
+    late || view.trust == Trust::Stated || !(others || attached)
+}
+
+/// How long a pod may refuse eviction: no longer than leaves it time to end after that, where the time is short.
+fn patience(view: &View<'_>) -> Duration {
+    let own = view.spec.drain.patience;
+    let opened = view.gates.get(&GateId::Drained).and_then(|gate| gate.opened);
+    let cut = opened.and_then(|opened| deadline::limit(view.spec, GateId::Drained, view.started, opened).cut);
+    cut.zip(opened).map_or(own, |(cut, opened)| own.min(cut.since(opened) / 2))
 }
 
 fn all_refused(view: &View<'_>, pods: &[&PodState]) -> bool {
     let refused = |pod: &&PodState| {
-        let tries = view.history.tries("evict", &Subject::Object(pod.object.clone()));
+        let tries = view.history.tries(EVICT, &Subject::Object(pod.object.clone()));
         tries.error.is_some_and(|error| error.kind == ErrorKind::Blocked)
     };
     pods.iter().all(refused)
@@ -108,8 +157,8 @@ fn take_down(view: &View<'_>, pod: &PodState) -> Option<Action> {
         return None;
     }
     let subject = Subject::Object(pod.object.clone());
-    let first = view.history.tries("evict", &subject).first;
-    if first.is_some_and(|first| view.now.since(first) >= view.spec.drain.patience) {
+    let first = view.history.tries(EVICT, &subject).first;
+    if first.is_some_and(|first| view.now.since(first) >= patience(view)) {
         let order = Order::Cluster(ClusterOrder::Delete { pod: pod.object.clone(), uid: pod.uid.clone(), grace: None });
         let allowed = view.history.allows(order.verb(), &subject, view.now, DELETE_BUDGET, DELETE_PAUSE);
         return allowed.then(|| Action { order, why: "it could not be evicted in time; it keeps its grace period".to_owned() });
@@ -131,6 +180,7 @@ mod tests {
         bench.spec.drain.batch = 1;
         bench.workload(Kind::Deployment, "a", &[(2, true)]);
         bench.workload(Kind::Deployment, "b", &[(3, true)]);
+        bench.cordon_all();
         bench.open(GateId::Drained);
         let texts = |bench: &Bench| plan(&bench.view()).iter().map(|action| action.order.to_string()).collect::<Vec<_>>();
         assert_eq!(texts(&bench), ["evict Pod apps/a-0"]);
@@ -142,9 +192,102 @@ mod tests {
     }
 
     #[test]
+    fn kubelets_that_could_not_be_heard_while_the_api_was_away_are_not_silent() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon_all();
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        let away = crate::port::PortError::new(ErrorKind::Transient, "list nodes", "the API server", "connection refused");
+        bench.now = bench.now.plus(Duration::from_secs(20));
+        bench.obs.fold_nodes(Err(away), bench.now);
+        bench.now = bench.now.plus(Duration::from_secs(20));
+        let nodes = bench.obs.nodes.last().cloned().unwrap();
+        bench.obs.fold_nodes(Ok(nodes.clone()), bench.now);
+        bench.fresh_lists();
+        bench.check(evaluate, "n1: pass\nn2: hold pods-left waiting");
+        bench.now = bench.now.plus(Duration::from_secs(26));
+        bench.obs.fold_nodes(Ok(nodes), bench.now);
+        bench.fresh_lists();
+        bench.check(evaluate, "n1: pass\nn2: pass");
+    }
+
+    #[test]
+    fn a_dry_run_names_them_all_and_a_run_evicts_so_many_at_once() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.spec.drain.concurrency = 2;
+        bench.workload(Kind::Deployment, "web", &[(2, true), (2, true), (2, true)]);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        let (all, some) = (plan(&View { trust: Trust::Stated, ..bench.view() }), plan(&bench.view()));
+        assert_eq!((all.len(), some.len()), (3, 2));
+        bench.history.sent(&some[0].order, bench.now);
+        bench.done(&some[1].order);
+        assert_eq!(
+            plan(&bench.view()).iter().map(|action| action.order.to_string()).collect::<Vec<_>>(),
+            ["evict Pod apps/web-2"]
+        );
+    }
+
+    #[test]
+    fn where_time_is_short_a_pod_is_deleted_while_it_can_still_end() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        bench.spec.shutdown.within = Some(Duration::from_secs(170));
+        bench.refuse(&plan(&bench.view())[0].order, ErrorKind::Blocked);
+        // 110 s are kept for what must not be cut: a minute is left for the drain.
+        for (seconds, verb) in [(29, EVICT), (30, DELETE)] {
+            bench.now = bench.view().started.plus(Duration::from_secs(seconds));
+            bench.fresh();
+            assert_eq!(plan(&bench.view())[0].order.verb(), verb, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn nothing_is_evicted_where_its_replacement_may_start() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon_all();
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        bench.open(GateId::Drained);
+        assert_eq!(plan(&bench.view()).len(), 1);
+        bench.change_node(2, |node| node.taints.clear());
+        assert!(plan(&bench.view()).is_empty(), "a person took the cordon away");
+        bench.check(evaluate, "n1: pass\nn2: pass");
+        bench.change_node(2, |node| node.unschedulable = true);
+        assert_eq!(plan(&bench.view()).len(), 1, "a person's cordon does as well");
+    }
+
+    #[test]
+    fn whoever_detaches_volumes_ends_last() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "csi-attacher", &[(2, true)]);
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        let texts = |bench: &Bench| plan(&bench.view()).iter().map(|action| action.order.to_string()).collect::<Vec<_>>();
+        assert_eq!(texts(&bench), ["evict Pod apps/web-0"]);
+        bench.obs.pods = crate::fact::Fact::known(
+            std::sync::Arc::new(bench.obs.pods.last().unwrap().iter().filter(|pod| detaches(pod)).cloned().collect()),
+            bench.now,
+        );
+        assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "nothing is attached");
+        bench.attach(2);
+        assert!(texts(&bench).is_empty(), "a volume waits for it");
+        bench.now = bench.now.plus(bench.spec.deadline(GateId::Drained) / 2);
+        bench.fresh();
+        assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "not for ever");
+    }
+
+    #[test]
     fn daemon_sets_stay_and_pods_on_a_silent_node_are_left() {
         let mut bench = Bench::new(2);
         bench.all_up();
+        bench.cordon_all();
         bench.workload(Kind::DaemonSet, "agent", &[(1, true), (2, true)]);
         bench.workload(Kind::Deployment, "web", &[(2, true)]);
         bench.check(evaluate, "n1: pass\nn2: hold pods-left waiting");

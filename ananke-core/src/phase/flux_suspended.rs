@@ -1,11 +1,16 @@
 //! Phase `flux-suspended`: no Kustomization puts back what is being taken down. Ours carry a stamp, so that start-up
 //! resumes only them; what a person suspended stays as it is.
+//!
+//! Sources are left alone: a fetch changes nothing in the cluster, and start-up wants the artifact. HelmReleases too: the
+//! drain changes no object that Helm keeps, and their specs come from the Kustomizations that are suspended. One that is
+//! in the middle of an action is told, for it may come back as pending (trap 77).
 
 use std::time::Duration;
 
 use super::{STOPPED, api_is_stopped, at_work};
 use crate::engine::view::View;
 use crate::name::Subject;
+use crate::observation::HelmReleaseState;
 use crate::order::{ClusterOrder, Order};
 use crate::remedy::Action;
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
@@ -34,9 +39,20 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
                 };
                 judgement.set(Subject::Object(object.clone()), verdict);
             }
+            judgement.notes.extend(flux.helm_releases.iter().filter_map(under_way));
             judgement
         }
     }
+}
+
+/// helm-controller says `Progressing` while Helm installs or upgrades.
+fn under_way(release: &HelmReleaseState) -> Option<String> {
+    let (object, reason) = (&release.object, release.reconcile.reason.as_ref());
+    (!release.reconcile.suspended && reason == "Progressing").then(|| {
+        format!(
+            "{object} is in the middle of a Helm action; if it is cut off, it comes back as pending: look at it after the start"
+        )
+    })
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -53,4 +69,46 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
             allowed.then(|| Action { order, why: "so that Flux does not put back what is taken down".to_owned() })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+    use crate::name::{Kind, ObjectRef, ResourceVersion};
+
+    #[test]
+    fn ours_get_a_stamp_and_a_persons_stay_as_they_are() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.open(GateId::FluxSuspended);
+        bench.change_kustomization("apps", |k| k.reconcile.suspended = true);
+        bench.check(evaluate, "Kustomization flux-system/apps: pass\nKustomization flux-system/core: hold not-suspended waiting");
+        let actions = plan(&bench.view());
+        let texts: Vec<String> = actions.iter().map(|action| action.order.to_string()).collect();
+        assert_eq!(texts, ["suspend Kustomization flux-system/core"]);
+    }
+
+    #[test]
+    fn a_helm_action_that_is_under_way_is_told() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_flux(|flux| {
+            let mut reconcile = flux.sources[0].reconcile.clone();
+            reconcile.reason = "Progressing".into();
+            flux.kustomizations.clear();
+            flux.helm_releases.push(HelmReleaseState {
+                object: ObjectRef::new(Kind::HelmRelease, "apps", "db"),
+                version: ResourceVersion::parse("1").unwrap(),
+                depends_on: Vec::new(),
+                reconcile,
+                suspend_stamp: None,
+                stalled: None,
+            });
+        });
+        bench.check(
+            evaluate,
+            "note: HelmRelease apps/db is in the middle of a Helm action; if it is cut off, it comes back as pending: look at it after the start",
+        );
+    }
 }

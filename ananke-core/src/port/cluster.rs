@@ -6,10 +6,15 @@ use async_trait::async_trait;
 
 use super::PortError;
 use crate::engine::Permit;
-use crate::observation::{ApiHealth, FluxState, IngressState, NodeState, PodState, WorkloadState};
+use crate::observation::{
+    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, StorageState,
+    WorkloadState,
+};
 use crate::order::ClusterOrder;
 
 /// Reads. Every call has a deadline of its own in the adapter and is never repeated there without a bound.
+///
+/// What not every cluster has is answered as absent, unless an adapter says otherwise.
 #[async_trait]
 pub trait ClusterReads: Send + Sync {
     /// A quorum read and a dry-run write: `/readyz` and cached lists answer 200 while the store hangs.
@@ -19,7 +24,9 @@ pub trait ClusterReads: Send + Sync {
     async fn nodes(&self) -> Result<Arc<Vec<NodeState>>, PortError>;
 
     /// Flux's sources and Kustomizations; `None` where the cluster has no Flux.
-    async fn flux(&self) -> Result<Arc<Option<FluxState>>, PortError>;
+    async fn flux(&self) -> Result<Arc<Option<FluxState>>, PortError> {
+        Ok(Arc::default())
+    }
 
     /// Deployments, StatefulSets and DaemonSets of all namespaces.
     async fn workloads(&self) -> Result<Arc<Vec<WorkloadState>>, PortError>;
@@ -28,14 +35,44 @@ pub trait ClusterReads: Send + Sync {
     async fn pods(&self) -> Result<Arc<Vec<PodState>>, PortError>;
 
     /// Ingresses of all namespaces.
-    async fn ingresses(&self) -> Result<Arc<Vec<IngressState>>, PortError>;
+    async fn ingresses(&self) -> Result<Arc<Vec<IngressState>>, PortError> {
+        Ok(Arc::default())
+    }
 
     /// Names of the namespaces that exist and are not being deleted.
-    async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError>;
+    async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// CSINodes, VolumeAttachments, claims, and Longhorn's own objects where it is served.
+    async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// Services with their EndpointSlices, of all namespaces.
+    async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// Jobs that a Kustomization applied.
+    async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// The Lease `kube-system/ananke`; `None` where there is none.
+    async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
+        Ok(None)
+    }
 }
 
 /// Writes. The permit proves that the engine decided and journaled this order.
 #[async_trait]
 pub trait ClusterActions: Send + Sync {
+    /// Carries out one order, once. `Ok`: the API took it.
+    ///
+    /// # Errors
+    /// [`super::ErrorKind::Conflict`] if the object is not as the order saw it: nothing was done, and it is judged again.
+    /// [`super::ErrorKind::Blocked`] if a disruption budget does not allow it now. After `Transient` it may or may not have
+    /// been done.
     async fn perform(&self, order: &ClusterOrder, permit: &Permit) -> Result<(), PortError>;
 }

@@ -2,21 +2,34 @@
 
 use async_trait::async_trait;
 
-use super::PortError;
+use super::{ErrorKind, PortError};
 use crate::engine::Permit;
 use crate::name::{NodeName, UnitName};
 use crate::observation::HostState;
+use crate::observation::SnapshotState;
 use crate::order::HostOrder;
+use crate::spec::HostNeeds;
 
 /// Reads over an authenticated and verified connection.
 #[async_trait]
 pub trait HostReads: Send + Sync {
-    /// Who the host is, since when it runs, and how `unit` is doing.
-    async fn inspect(&self, node: &NodeName, unit: &UnitName) -> Result<HostState, PortError>;
+    /// Who the host is, since when it runs, how `unit` is doing, and what of `needs` is missing.
+    async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError>;
+
+    /// The whole snapshots of etcd that were taken on this server; k3s appends node and time to the name that was ordered.
+    /// [`super::ErrorKind::Missing`] where the datastore is not etcd.
+    async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
+        Err(PortError::new(ErrorKind::Missing, "list etcd snapshots", node, "there is no etcd that could be asked"))
+    }
 }
 
 /// Changes, from a closed set.
 #[async_trait]
 pub trait HostActions: Send + Sync {
+    /// Carries out one order, once. `Ok`: the host took it; whether it helped, the next look tells.
+    ///
+    /// # Errors
+    /// [`super::ErrorKind::Untrusted`] if the host is not who it should be: then nothing was sent. After `Transient` it may
+    /// or may not have been done.
     async fn perform(&self, node: &NodeName, order: &HostOrder, permit: &Permit) -> Result<(), PortError>;
 }

@@ -1,34 +1,43 @@
 //! Asks Flux to prove itself: the source first, then each Kustomization as soon as its parents are ready, never all in a
 //! loop (traps 72 and 74).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Action;
+use super::{Action, Budget};
 use crate::engine::view::View;
 use crate::gate::flux_source;
-use crate::gate::kustomizations;
-use crate::name::{ObjectRef, Subject};
+use crate::gate::kustomizations::{self, helm};
+use crate::name::ObjectRef;
 use crate::observation::{FluxState, KustomizationState, Reconcile};
 use crate::order::{ClusterOrder, Order};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Reason, Trap, Verdict};
 
 /// A request is kept by the object and handled when its controller gets to it; more than a few say nothing new.
-const BUDGET: u32 = 6;
-const PAUSE: Duration = Duration::from_secs(60);
+const BUDGET: Budget = Budget { trap: Trap::FluxArtifactReadyLie, times: 6, pause: Duration::from_secs(60) };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
     let mut actions = Vec::new();
-    if let Some(source) = flux.sources.iter().find(|source| source.object == view.spec.flux.source)
-        && wants_proof(&flux_source::judge(view, source))
-        && !source.reconcile.suspended
-    {
-        actions.extend(request(view, &source.object, &source.reconcile, "its artifact is not proved since the cluster came up"));
+    let used: BTreeSet<&ObjectRef> = flux.kustomizations.iter().map(|found| &found.source).collect();
+    for source in &flux.sources {
+        let wanted = source.object == view.spec.flux.source || used.contains(&source.object);
+        if wanted && !source.reconcile.suspended && wants_proof(&flux_source::judge(view, source)) {
+            actions.extend(request(
+                view,
+                &source.object,
+                &source.reconcile,
+                "its artifact is not proved since the cluster came up",
+            ));
+        }
     }
     for found in &flux.kustomizations {
         if eligible(view, flux, found) {
             actions.extend(request(view, &found.object, &found.reconcile, "its parents are ready and it is not proved itself"));
         }
+    }
+    for found in flux.helm_releases.iter().filter(|found| helm::wants_request(view, flux, found)) {
+        actions.extend(request(view, &found.object, &found.reconcile, "what it depends on is ready and it is not proved itself"));
     }
     actions
 }
@@ -50,10 +59,9 @@ fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bo
 fn request(view: &View<'_>, object: &ObjectRef, state: &Reconcile, why: &str) -> Option<Action> {
     // A controller that works on the newest request is not asked again before it has had time for it.
     let pending = state.requested_at.is_some() && state.requested_at != state.handled_at;
-    let pause = if pending { PAUSE * 2 } else { PAUSE };
+    let pause = if pending { BUDGET.pause * 2 } else { BUDGET.pause };
     let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now });
-    let subject = Subject::Object(object.clone());
-    view.history.allows(order.verb(), &subject, view.now, BUDGET, pause).then(|| Action { order, why: why.to_owned() })
+    (Budget { pause, ..BUDGET }).allows(view, &order).then(|| Action { order, why: why.to_owned() })
 }
 
 #[cfg(test)]

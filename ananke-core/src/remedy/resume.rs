@@ -1,23 +1,25 @@
-//! Resumes the Kustomizations that a shutdown of Ananke suspended, and only those (trap 76).
+//! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those (trap 76).
 
 use std::time::Duration;
 
-use super::Action;
+use super::{Action, Budget};
 use crate::engine::view::View;
-use crate::name::Subject;
 use crate::order::{ClusterOrder, Order};
+use crate::port::clean;
+use crate::verdict::Trap;
 
-const BUDGET: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(30);
+const BUDGET: Budget = Budget { trap: Trap::FluxSuspendedLooksReady, times: 5, pause: Duration::from_secs(30) };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
+    let kustomizations = flux.kustomizations.iter().map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
+    let releases = flux.helm_releases.iter().map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
     let mut actions = Vec::new();
-    for found in &flux.kustomizations {
-        let Some(stamp) = found.suspend_stamp.as_ref().filter(|_| found.reconcile.suspended) else { continue };
-        let order = Order::Cluster(ClusterOrder::Resume { object: found.object.clone(), seen: found.version.clone() });
-        if view.history.allows(order.verb(), &Subject::Object(found.object.clone()), view.now, BUDGET, PAUSE) {
-            actions.push(Action { order, why: format!("Ananke suspended it ({stamp})") });
+    for (object, seen, state, stamp) in kustomizations.chain(releases) {
+        let Some(stamp) = stamp.as_ref().filter(|_| state.suspended) else { continue };
+        let order = Order::Cluster(ClusterOrder::Resume { object: object.clone(), seen: seen.clone() });
+        if BUDGET.allows(view, &order) {
+            actions.push(Action { order, why: format!("Ananke suspended it ({})", clean(stamp, 80)) });
         }
     }
     actions

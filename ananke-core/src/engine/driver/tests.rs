@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use mockall::mock;
 
 use super::*;
+use crate::baseline::Baseline;
 use crate::engine::journal::Entry;
 use crate::engine::{self, startup_plan};
 use crate::gate::testing::{Bench, node};
@@ -15,10 +16,14 @@ use crate::lease::LeaseRecord;
 use crate::name::{NodeName, UnitName};
 use crate::observation::UnitState;
 use crate::observation::{
-    ApiHealth, FluxState, HostState, IngressState, NodeState, PodState, ProbeAnswer, UpsReading, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
+    PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::order::HostOrder;
-use crate::report::Progress;
+use crate::port::ErrorKind;
+use crate::port::clock::Uptime;
+use crate::report::{PastRun, Progress};
+use crate::spec::HostNeeds;
 
 mock! {
     Hosts {}
@@ -37,6 +42,14 @@ mock! {
 }
 
 mock! {
+    Vault {}
+    #[async_trait]
+    impl VaultActions for Vault {
+        async fn unseal(&self, permit: &Permit) -> Result<(), PortError>;
+    }
+}
+
+mock! {
     State {}
     #[async_trait]
     impl StateWrites for State {
@@ -45,6 +58,9 @@ mock! {
         async fn save_progress(&self, progress: &Progress) -> Result<(), PortError>;
         async fn save_report(&self, report: &Report) -> Result<(), PortError>;
         async fn append(&self, entry: &Entry) -> Result<(), PortError>;
+        async fn record(&self, entry: &Entry) -> Result<(), PortError>;
+        async fn save_baseline(&self, baseline: &Baseline) -> Result<(), PortError>;
+        async fn save_run(&self, run: &PastRun) -> Result<(), PortError>;
     }
 }
 
@@ -64,6 +80,10 @@ impl Away {
 impl Clock for Away {
     fn now(&self) -> Moment {
         *self.now.lock().unwrap()
+    }
+
+    fn uptime(&self) -> Option<Uptime> {
+        None
     }
 
     async fn sleep_until(&self, until: Moment) {
@@ -104,18 +124,54 @@ impl ClusterReads for Away {
     async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
         Err(Self::error())
     }
+    async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
+        Err(Self::error())
+    }
+    async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
+        Err(Self::error())
+    }
+    async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
+        Err(Self::error())
+    }
+    async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
+        Err(Self::error())
+    }
 }
 
 #[async_trait]
 impl HostReads for Away {
-    async fn inspect(&self, _: &NodeName, _: &UnitName) -> Result<HostState, PortError> {
+    async fn inspect(&self, _: &NodeName, _: &UnitName, _: &HostNeeds) -> Result<HostState, PortError> {
         Ok(self.host.clone())
+    }
+    async fn snapshots(&self, _: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
+        Err(Self::error())
+    }
+}
+
+#[async_trait]
+impl MachineReads for Away {
+    async fn clock_synced(&self) -> Result<Option<bool>, PortError> {
+        Ok(Some(true))
+    }
+}
+
+#[async_trait]
+impl PeerReads for Away {
+    async fn intent(&self, _: &str) -> Result<Option<Intent>, PortError> {
+        Err(Self::error())
+    }
+}
+
+#[async_trait]
+impl VaultReads for Away {
+    async fn seal_status(&self) -> Result<VaultState, PortError> {
+        Err(Self::error())
     }
 }
 
 #[async_trait]
 impl Probes for Away {
-    async fn get(&self, _: &str) -> Result<ProbeAnswer, PortError> {
+    async fn ask(&self, _: &crate::port::ProbeRequest) -> Result<ProbeAnswer, PortError> {
         Err(Self::error())
     }
 }
@@ -138,6 +194,15 @@ impl StateReads for Away {
     async fn progress(&self) -> Result<Option<Progress>, PortError> {
         Ok(None)
     }
+    async fn baseline(&self) -> Result<Option<Baseline>, PortError> {
+        Ok(None)
+    }
+    async fn confirmations(&self) -> Result<Vec<Confirmation>, PortError> {
+        Ok(Vec::new())
+    }
+    async fn runs(&self) -> Result<Vec<PastRun>, PortError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Polls to the end; whoever waits here wakes itself.
@@ -148,6 +213,20 @@ fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+    }
+}
+
+fn reads(away: &Away) -> Reads<'_> {
+    Reads {
+        clock: away,
+        cluster: away,
+        hosts: away,
+        probes: away,
+        ups: away,
+        machine: away,
+        peers: away,
+        vault: away,
+        state: away,
     }
 }
 
@@ -165,8 +244,12 @@ fn run(hosts: &MockHosts, journal_works: bool) -> Report {
     state.expect_save_intent().returning(|_| Ok(()));
     state.expect_save_progress().returning(|_| Ok(()));
     state.expect_save_report().returning(|_| Ok(()));
-    let reads = Reads { clock: &away, cluster: &away, hosts: &away, probes: &away, ups: &away, state: &away };
-    let hands = Hands { cluster: &cluster, hosts, state: &state };
+    state.expect_record().returning(|_| Ok(()));
+    state.expect_save_baseline().returning(|_| Ok(()));
+    state.expect_save_run().returning(|_| Ok(()));
+    let reads = reads(&away);
+    let vault = MockVault::new();
+    let hands = Hands { cluster: &cluster, hosts, vault: &vault, state: &state };
     let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
     let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
     block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut silent)).0
@@ -189,4 +272,117 @@ fn what_is_journaled_is_done_under_the_number_of_its_entry_and_within_its_budget
     let report = run(&hosts, true);
     assert_eq!(report.outcome, Outcome::Failed, "the API never came: {}", report.summary);
     assert!(report.actions.iter().all(|action| action.verb == "start-unit"));
+}
+
+/// Hosts that take an order and never answer.
+struct Stuck;
+
+#[async_trait]
+impl HostActions for Stuck {
+    async fn perform(&self, _: &NodeName, _: &HostOrder, _: &Permit) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+}
+
+/// A start-up that polls every minute; once it has acted, another run writes `state` as its intent. How it ended, and how
+/// long after that.
+fn overtaken(state: IntentState, acts: bool) -> (Report, Duration) {
+    let mut bench = Bench::new(1);
+    bench.spec.poll = Duration::from_secs(60);
+    bench.host_up(1);
+    bench.host(1, |host| host.unit = if acts { UnitState::Inactive } else { UnitState::Active });
+    let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+    let away = Away { host, now: std::sync::Mutex::new(bench.now) };
+    let kept = crate::port::memory::MemoryState::default();
+    let (cluster, vault) = (MockCluster::new(), MockVault::new());
+    let hands = Hands { cluster: &cluster, hosts: &Stuck, vault: &vault, state: &kept };
+    let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
+    let (mut written, begins) = (None, bench.now.plus(Duration::from_secs(30)));
+    let mut other = |_: &Walk, now: Moment, news: &News<'_>| {
+        let due = if acts { matches!(news, News::Acting(_)) } else { now >= begins };
+        if written.is_none() && due {
+            written = Some(now);
+            let run = crate::name::RunId::parse("shutdown-1").unwrap();
+            kept.kept().intent = Some(Intent { state, run, at: now, reason: "maintenance".to_owned() });
+        }
+    };
+    let reads = Reads { state: &kept, ..reads(&away) };
+    let (report, _) = block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut other));
+    let took = report.ended.since(written.unwrap());
+    (report, took)
+}
+
+#[test]
+fn a_start_up_yields_within_10_s_whatever_it_waits_for() {
+    for state in [IntentState::ShuttingDown, IntentState::ShutdownComplete] {
+        for acts in [true, false] {
+            let (report, took) = overtaken(state, acts);
+            assert_eq!(report.outcome, Outcome::Yielded, "{state:?}: {}", report.summary);
+            assert!(took <= Duration::from_secs(10), "{state:?}: {took:?}");
+            assert!(report.summary.contains("maintenance"), "{}", report.summary);
+        }
+    }
+}
+
+/// Sends one order while neither journal nor leases can be written, and lets it come back; what was noted.
+fn sent_on_a_full_disk(
+    order: impl FnOnce(&Bench) -> ClusterOrder,
+    cluster: &MockCluster,
+) -> (Result<(), PortError>, Vec<String>) {
+    let mut bench = Bench::new(1);
+    bench.all_up();
+    bench.cordon(1);
+    let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+    let away = Away { host, now: std::sync::Mutex::new(bench.now) };
+    let full = || PortError::new(ErrorKind::Transient, "append", "the journal", "no space left on device");
+    let (hosts, vault, mut state) = (MockHosts::new(), MockVault::new(), MockState::new());
+    state.expect_append().returning(move |_| Err(full()));
+    state.expect_save_leases().returning(move |_| Err(full()));
+    let hands = Hands { cluster, hosts: &hosts, vault: &vault, state: &state };
+    let mut walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
+    walk.leases = bench.leases.clone();
+    let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+    let mut run = Run::new(walk, reads(&away), Some(hands), &mut silent);
+    let action = Action { order: Order::Cluster(order(&bench)), why: "test".to_owned() };
+    let sent = block_on(async {
+        let sent = run.send(hands, action, bench.now).await;
+        while let Some(event) = run.inflight.next().await {
+            run.take(event).await;
+        }
+        sent
+    });
+    (sent, run.walk.notes)
+}
+
+#[test]
+fn the_end_of_a_lease_is_sent_although_nothing_can_be_written() {
+    let seen = || crate::name::ResourceVersion::parse("1").unwrap();
+    let lease = |bench: &Bench| bench.leases[0].lease.id.clone();
+    let ends: [fn(&Bench, crate::name::ResourceVersion, crate::name::LeaseId) -> ClusterOrder; 3] = [
+        |_, seen, lease| ClusterOrder::Uncordon { node: node(1), seen, lease },
+        |bench, seen, lease| ClusterOrder::MarkManual { node: node(1), seen, lease, sentence: "look".to_owned(), at: bench.now },
+        |_, seen, _| ClusterOrder::ClearMark { node: node(1), seen },
+    ];
+    for end in ends {
+        let mut cluster = MockCluster::new();
+        cluster.expect_perform().times(1).returning(|_, _| Ok(()));
+        let (sent, notes) = sent_on_a_full_disk(|bench| end(bench, seen(), lease(bench)), &cluster);
+        assert_eq!(sent, Ok(()));
+        assert!(notes.iter().any(|note| note.contains("no space left")), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_new_cordon_is_not_sent_when_its_lease_cannot_be_written() {
+    let mut cluster = MockCluster::new();
+    cluster.expect_perform().never();
+    let (sent, _) = sent_on_a_full_disk(
+        |bench| ClusterOrder::Cordon {
+            node: node(1),
+            seen: crate::name::ResourceVersion::parse("1").unwrap(),
+            lease: Box::new(bench.leases[0].lease.clone()),
+        },
+        &cluster,
+    );
+    assert!(sent.is_err());
 }

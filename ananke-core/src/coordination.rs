@@ -1,0 +1,191 @@
+//! The coordination Lease `kube-system/ananke`: whoever holds it may cordon, so that two Anankes never cordon against each
+//! other. Pure: who holds it, and when it is taken, renewed and given back.
+
+use std::time::Duration;
+
+use crate::engine::view::{Trust, View};
+use crate::name::{Moment, Subject};
+use crate::observation::CoordinationState;
+use crate::order::{COORDINATION_LASTS, ClusterOrder, Order};
+use crate::phase::{cordoned, cordons_released};
+use crate::remedy::{Action, restart_agent};
+
+/// Three renewals fit into the time that it lasts.
+const RENEW_AFTER: Duration = Duration::from_secs(10);
+/// A cordon that is sent with less time left than this could arrive when another Ananke holds the Lease.
+const MARGIN: Duration = Duration::from_secs(10);
+/// A holder that claims longer than this is waited for no longer than this.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The next look at the Lease must have come.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Who holds it, as far as one observer can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// There is none, or it was given back.
+    Free,
+    /// Renewed by this host: for how long it still lasts.
+    Ours { left: Duration },
+    /// Another Ananke renews it.
+    Held { by: &'a str },
+    /// Another Ananke held it and was not seen to renew it for as long as it lasts.
+    Expired { by: &'a str },
+}
+
+/// Who holds the Lease `found`, which has been seen unchanged for `unchanged`. Another's clock is not compared with ours: only
+/// what was seen to change counts. The same host name is an earlier run of this host, or its daemon: it is ours.
+pub fn standing<'a>(found: Option<&'a CoordinationState>, unchanged: Duration, holder: &str, now: Moment) -> Standing<'a> {
+    let Some(state) = found else { return Standing::Free };
+    let Some(by) = state.holder.as_deref().filter(|by| !by.is_empty()) else { return Standing::Free };
+    let lasts = state.lasts.clamp(COORDINATION_LASTS, LONGEST);
+    if by == holder {
+        let age = state.renewed.filter(|at| *at <= now).map(|at| now.since(at));
+        return Standing::Ours { left: age.map_or(Duration::ZERO, |age| COORDINATION_LASTS.saturating_sub(age)) };
+    }
+    if unchanged >= lasts { Standing::Expired { by } } else { Standing::Held { by } }
+}
+
+impl Standing<'_> {
+    /// Whether a cordon may be sent now.
+    pub fn may_cordon(self) -> bool {
+        matches!(self, Self::Ours { left } if left > MARGIN)
+    }
+
+    fn is_due(self) -> bool {
+        match self {
+            Self::Free | Self::Expired { .. } => true,
+            Self::Ours { left } => left <= COORDINATION_LASTS.saturating_sub(RENEW_AFTER),
+            Self::Held { .. } => false,
+        }
+    }
+}
+
+/// What the view shows of it; none while the Lease cannot be read.
+pub(crate) fn seen<'a>(view: &View<'a>) -> Option<Standing<'a>> {
+    let found = view.coordination().ok()?;
+    let unchanged = match view.trust {
+        Trust::Proven => view.obs.coordination_seen.as_ref().map_or(Duration::ZERO, |seen| view.now.since(seen.since)),
+        // A single look cannot see a renewal: what is stated must do.
+        Trust::Stated => found.and_then(|state| state.renewed).map_or(Duration::MAX, |at| view.now.since(at)),
+    };
+    Some(standing(found, unchanged, &view.spec.holder, view.now))
+}
+
+/// Whether cordons may be placed; a dry run plans them where nobody else holds the Lease.
+pub(crate) fn may_cordon(view: &View<'_>) -> bool {
+    match (view.trust, seen(view)) {
+        (_, None) => false,
+        (Trust::Proven, Some(standing)) => standing.may_cordon(),
+        (Trust::Stated, Some(standing)) => !matches!(standing, Standing::Held { .. }),
+    }
+}
+
+/// The other Ananke that holds the Lease, if one does.
+pub(crate) fn held_by<'a>(view: &View<'a>) -> Option<&'a str> {
+    match seen(view)? {
+        Standing::Held { by } => Some(by),
+        Standing::Free | Standing::Ours { .. } | Standing::Expired { .. } => None,
+    }
+}
+
+/// Takes the Lease when a cordon is wanted, renews it while leases of this run are out, and gives it back after.
+pub(crate) fn plan(view: &View<'_>) -> Vec<Action> {
+    let (Some(standing), Ok(found)) = (seen(view), view.coordination()) else { return Vec::new() };
+    let order = match (is_needed(view), standing, found) {
+        (true, standing, found) if standing.is_due() => take(found, &view.spec.holder, view.now),
+        (false, Standing::Ours { .. }, Some(state)) if taken_here(view) => {
+            ClusterOrder::Uncoordinate { seen: state.version.clone() }
+        }
+        (true | false, _, _) => return Vec::new(),
+    };
+    let order = Order::Cluster(order);
+    let why = match standing {
+        Standing::Free => "to cordon, so that no other Ananke does".to_owned(),
+        Standing::Expired { by } => format!("to cordon; {by} was not seen to renew it"),
+        Standing::Ours { .. } | Standing::Held { .. } if is_needed(view) => "leases of this run are out".to_owned(),
+        Standing::Ours { .. } | Standing::Held { .. } => "no lease of this run is out any more".to_owned(),
+    };
+    let allowed = view.history.allows(order.verb(), &Subject::Cluster, view.now, u32::MAX, PAUSE);
+    if allowed { vec![Action { order, why }] } else { Vec::new() }
+}
+
+/// The order that takes or renews the Lease, on the version that was seen.
+pub(crate) fn take(found: Option<&CoordinationState>, holder: &str, at: Moment) -> ClusterOrder {
+    ClusterOrder::Coordinate { seen: found.map(|state| state.version.clone()), holder: holder.to_owned(), at }
+}
+
+fn is_needed(view: &View<'_>) -> bool {
+    let own = cordons_released::own(view);
+    let out = view.leases.iter().any(|record| record.state.outstanding() && own.contains(&record.lease.id));
+    out || cordoned::wants(view) || restart_agent::wants(view)
+}
+
+/// Taken by this run, and not just now: the answer may still be on its way into what is seen.
+fn taken_here(view: &View<'_>) -> bool {
+    let tries = view.history.tries("coordinate", &Subject::Cluster);
+    tries.last.is_some_and(|last| view.now.since(last) >= PAUSE) && !tries.in_flight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::ResourceVersion;
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_millis(0).plus(Duration::from_secs(1_000_000 + secs))
+    }
+
+    fn held(holder: Option<&str>, lasts: u64) -> CoordinationState {
+        CoordinationState {
+            version: ResourceVersion::parse("7").unwrap(),
+            holder: holder.map(str::to_owned),
+            renewed: Some(at(0)),
+            lasts: Duration::from_secs(lasts),
+        }
+    }
+
+    fn check(state: Option<&CoordinationState>, unchanged: u64, now: u64, expected: &str) {
+        let found = standing(state, Duration::from_secs(unchanged), "titan-db", at(now));
+        let text = match found {
+            Standing::Free => "free".to_owned(),
+            Standing::Ours { left } => format!("ours for {} s", left.as_secs()),
+            Standing::Held { by } => format!("held by {by}"),
+            Standing::Expired { by } => format!("{by} is gone"),
+        };
+        let more = match (found.may_cordon(), found.is_due()) {
+            (true, true) => ", cordon, renew",
+            (true, false) => ", cordon",
+            (false, true) => ", take",
+            (false, false) => "",
+        };
+        assert_eq!(format!("{text}{more}"), expected);
+    }
+
+    #[test]
+    fn ours_is_renewed_in_time_and_cordons_are_sent_while_it_is_fresh() {
+        let ours = held(Some("titan-db"), 30);
+        check(Some(&ours), 0, 0, "ours for 30 s, cordon");
+        check(Some(&ours), 9, 9, "ours for 21 s, cordon");
+        check(Some(&ours), 10, 10, "ours for 20 s, cordon, renew");
+        check(Some(&ours), 20, 20, "ours for 10 s, take");
+        check(Some(&ours), 9999, 9999, "ours for 0 s, take");
+        let future = CoordinationState { renewed: Some(at(60)), ..ours };
+        check(Some(&future), 0, 0, "ours for 0 s, take");
+    }
+
+    #[test]
+    fn anothers_is_judged_by_what_was_seen_to_change_and_never_by_its_clock() {
+        let theirs = held(Some("tethys"), 30);
+        check(Some(&theirs), 29, 999_999, "held by tethys");
+        check(Some(&theirs), 30, 0, "tethys is gone, take");
+        check(Some(&held(Some("tethys"), 0)), 29, 0, "held by tethys");
+        check(Some(&held(Some("tethys"), 1_000_000)), 300, 0, "tethys is gone, take");
+    }
+
+    #[test]
+    fn none_and_one_given_back_are_free() {
+        check(None, 0, 0, "free, take");
+        check(Some(&held(None, 30)), 0, 0, "free, take");
+        check(Some(&held(Some(""), 30)), 0, 0, "free, take");
+    }
+}

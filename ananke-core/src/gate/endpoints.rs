@@ -1,0 +1,197 @@
+//! Gate `endpoints`: Services that matter have ready endpoints, with a pod on a node whose kubelet is alive: an
+//! EndpointSlice from before the outage lists pods that are gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ingress;
+use crate::engine::view::View;
+use crate::fact::Gap;
+use crate::name::{Kind, ObjectRef, Subject};
+use crate::observation::{EndpointsState, PodState};
+use crate::verdict::{GateId, Judgement, Reason, Verdict};
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    let seen = || Ok((critical(view)?, view.endpoints()?, view.pods()?));
+    let (critical, services, pods) = match seen() {
+        Ok(seen) => seen,
+        Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, LOOK)),
+    };
+    if critical.is_empty() {
+        return Judgement::not_applicable("no checked ingress host leads to a Service, and startup.critical_services is empty");
+    }
+    let found: BTreeMap<&ObjectRef, &EndpointsState> =
+        services.iter().filter(|state| critical.contains(&state.service)).map(|state| (&state.service, state)).collect();
+    let behind = Behind::of(pods, found.values().copied());
+    let mut judgement = Judgement::default();
+    for service in critical {
+        let verdict = match found.get(&service) {
+            Some(state) => judge(view, state, &behind, Reason::NoEndpoints),
+            None => Verdict::waiting(
+                Reason::NoEndpoints,
+                format!("{service} does not exist"),
+                format!("find the Kustomization that should create {service}"),
+            ),
+        };
+        judgement.set(Subject::Object(service), verdict);
+    }
+    judgement
+}
+
+pub(super) const LOOK: &str = "look at the API server: it does not list Services and their endpoints";
+
+/// The Services that are named, or those behind the ingress hosts that are checked and answered on the last healthy day.
+fn critical(view: &View<'_>) -> Result<BTreeSet<ObjectRef>, Gap> {
+    if !view.spec.critical_services.is_empty() {
+        return Ok(view.spec.critical_services.iter().cloned().collect());
+    }
+    let ingresses = view.ingresses()?;
+    let mut checked = ingress::urls(ingresses, &view.spec.ingress);
+    if let Some(baseline) = view.baseline() {
+        checked.retain(|url, _| !baseline.urls_failing.contains(url));
+    }
+    let hosts: BTreeSet<_> = checked.into_values().collect();
+    let leads = ingresses.iter().filter(|ingress| ingress.hosts.iter().any(|host| hosts.contains(host)));
+    Ok(leads.flat_map(|ingress| ingress.services.iter().map(|name| service(&ingress.object.namespace, name))).collect())
+}
+
+pub(super) fn service(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Service, namespace, name)
+}
+
+/// The pods behind some Services, picked out of all pods in one pass.
+pub(super) struct Behind<'a>(BTreeMap<&'a ObjectRef, &'a PodState>);
+
+impl<'a> Behind<'a> {
+    pub(super) fn of<'s>(pods: &'a [PodState], services: impl Iterator<Item = &'s EndpointsState>) -> Self {
+        let wanted: BTreeSet<&ObjectRef> = services.flat_map(|state| &state.pods).collect();
+        Self(pods.iter().filter(|pod| wanted.contains(&pod.object)).map(|pod| (&pod.object, pod)).collect())
+    }
+
+    pub(super) fn pods(&self, state: &EndpointsState) -> Vec<&'a PodState> {
+        state.pods.iter().filter_map(|pod| self.0.get(pod).copied()).collect()
+    }
+
+    /// The workloads that the pods belong to.
+    pub(super) fn owners(&self, state: &EndpointsState) -> BTreeSet<&'a ObjectRef> {
+        self.pods(state).into_iter().filter_map(|pod| pod.owner.as_ref()).collect()
+    }
+}
+
+/// The verdict on one Service; cluster DNS is judged in the same way.
+pub(super) fn judge(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>, reason: Reason) -> Verdict {
+    let service = &state.service;
+    let (namespace, name) = (&service.namespace, &service.name);
+    let look = match state.pods.is_empty() {
+        true => format!(
+            "find the workload of {service} with `kubectl get deployments,statefulsets,daemonsets -n {namespace}`, and scale it up if it is at zero"
+        ),
+        false => format!(
+            "look at `kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={name}` and at the pods it lists"
+        ),
+    };
+    let hold = |text: String| match held_workload(view, state, behind) {
+        Some(cause) => Verdict::follows(reason, cause, text),
+        None => Verdict::waiting(reason, text, look),
+    };
+    if state.ready == 0 {
+        return hold(match state.pods.len() {
+            0 => format!("{service} has no ready endpoint, and no pod is behind it"),
+            1 => format!("{service} has no ready endpoint, one pod is behind it"),
+            pods => format!("{service} has no ready endpoint, {pods} pods are behind it"),
+        });
+    }
+    if state.pods.is_empty() {
+        return Verdict::pass(format!("{} ready, outside of the cluster's pods", state.ready));
+    }
+    let ready: Vec<&PodState> = behind.pods(state).into_iter().filter(|pod| pod.ready).collect();
+    let alive = ready.iter().find_map(|pod| Some((pod, pod.node.as_ref().filter(|node| view.kubelet_alive(node))?)));
+    match (alive, ready.iter().find_map(|pod| pod.node.as_ref())) {
+        (Some((pod, node)), _) => Verdict::pass(format!("{} ready, {} on {node}", state.ready, pod.object.name)),
+        (None, Some(node)) if view.host(node).is_err() => {
+            let text = format!("{service} lists only pods whose kubelets are silent, such as that of {node}");
+            Verdict::follows(reason, Subject::Node(node.clone()), text)
+        }
+        (None, Some(node)) => hold(format!("{service} lists only pods whose kubelets are silent, such as that of {node}")),
+        (None, None) => hold(format!("{service} lists endpoints whose pods are not ready")),
+    }
+}
+
+/// A workload behind the Service that has not converged: by its pods, and where there are none by its name.
+fn held_workload(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>) -> Option<Subject> {
+    let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
+    let owners = behind.owners(state);
+    let mut held = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
+    let is_it = |object: &ObjectRef| match owners.is_empty() {
+        true => object.namespace == state.service.namespace && object.name == state.service.name,
+        false => owners.contains(object),
+    };
+    held.find(|subject| matches!(subject, Subject::Object(object) if is_it(object))).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+    use crate::gate::workloads;
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.spec.critical_services = vec![service("apps", "web")];
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        bench.endpoints("apps", "web", 1, &["web-0"]);
+        bench
+    }
+
+    #[test]
+    fn a_ready_endpoint_counts_with_a_pod_on_a_living_node() {
+        let mut bench = bench();
+        bench.check(evaluate, "Service apps/web: pass");
+        bench.pod("web-0", |pod| pod.ready = false);
+        bench.check(evaluate, "Service apps/web: hold no-endpoints waiting");
+        bench.pod("web-0", |pod| pod.ready = true);
+        bench.obs.heartbeats.clear();
+        bench.check(evaluate, "Service apps/web: hold no-endpoints waiting");
+        bench.obs.hosts.clear();
+        bench.check(evaluate, "Service apps/web: hold no-endpoints follows n2");
+    }
+
+    #[test]
+    fn a_service_without_endpoints_follows_the_workload_behind_it() {
+        let mut bench = bench();
+        bench.pod("web-0", |pod| pod.ready = false);
+        bench.endpoints("apps", "web", 0, &["web-0"]);
+        bench.check(evaluate, "Service apps/web: hold no-endpoints waiting");
+        bench.obs.workloads = crate::fact::Fact::known(Default::default(), bench.now);
+        bench.workload(Kind::Deployment, "web", &[(2, false)]);
+        bench.judged(GateId::Workloads, workloads::evaluate);
+        bench.check(evaluate, "Service apps/web: hold no-endpoints follows Deployment apps/web");
+        bench.endpoints("apps", "web", 0, &[]);
+        bench.check(evaluate, "Service apps/web: hold no-endpoints follows Deployment apps/web");
+    }
+
+    #[test]
+    fn services_behind_checked_ingress_hosts_count_where_none_is_named() {
+        let mut bench = bench();
+        bench.spec.critical_services.clear();
+        bench.check(
+            evaluate,
+            "not applicable: no checked ingress host leads to a Service, and startup.critical_services is empty",
+        );
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["web", "gone"]);
+        bench.check(evaluate, "Service apps/gone: hold no-endpoints waiting\nService apps/web: pass");
+        bench.spec.ingress.exclude = vec!["git.example".into()];
+        bench.check(
+            evaluate,
+            "not applicable: no checked ingress host leads to a Service, and startup.critical_services is empty",
+        );
+    }
+
+    #[test]
+    fn endpoints_outside_of_the_cluster_are_believed() {
+        let mut bench = bench();
+        bench.endpoints("apps", "web", 2, &[]);
+        bench.check(evaluate, "Service apps/web: pass");
+    }
+}

@@ -1,0 +1,210 @@
+//! Phase `etcd-snapshot`: etcd was saved before anything is stopped, and the snapshot is there and not empty.
+//!
+//! The order's own "done" is not believed: the server must list the snapshot. With Flux suspended first, a cluster that is
+//! restored from it stays as quiet as it was left, and the next start-up knows by the stamps what to resume.
+
+use std::time::Duration;
+
+use super::{STOPPED, api_is_stopped, at_work};
+use crate::engine::view::View;
+use crate::name::{Moment, NodeName, RunId, SnapshotName, Subject};
+use crate::observation::{SnapshotState, UnitState};
+use crate::order::{HostOrder, Order};
+use crate::port::ErrorKind;
+use crate::remedy::Action;
+use crate::verdict::{GateId, Judgement, Reason, Verdict};
+
+/// Tries on one server.
+const BUDGET: u32 = 2;
+/// A save that failed is not tried on the same server at once.
+const PAUSE: Duration = Duration::from_secs(30);
+/// A save that was answered is listed within this time, or it went wrong.
+const LISTED: Duration = Duration::from_secs(10);
+/// A snapshot of a run that died counts if that run was alive this short a time ago: older, it misses too much.
+const STILL_GOOD: Duration = Duration::from_secs(3600);
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    if !view.spec.shutdown.etcd_snapshot {
+        return Judgement::not_applicable("--skip-etcd-snapshot");
+    }
+    if api_is_stopped(view) {
+        return Judgement::not_applicable(STOPPED);
+    }
+    if datastore_is_not_etcd(view) {
+        return Judgement::not_applicable("the datastore is not etcd");
+    }
+    let verdict = found(view).unwrap_or_else(|| missing(view));
+    Judgement::of(Subject::Cluster, verdict)
+}
+
+/// The servers that answer say that there is no etcd; one that is away cannot say otherwise, for they are all alike.
+fn datastore_is_not_etcd(view: &View<'_>) -> bool {
+    let mut answers = view.spec.servers().filter_map(|(name, _)| view.obs.snapshots.get(name));
+    let listed = view.spec.servers().any(|(name, _)| view.snapshots(name).is_ok());
+    !listed && answers.any(|fact| fact.newest_failure().is_some_and(|error| error.kind == ErrorKind::Missing))
+}
+
+fn found(view: &View<'_>) -> Option<Verdict> {
+    let taken = |run: &RunId| {
+        let wanted = name_of(run)?;
+        let lists = view.spec.servers().filter_map(|(name, _)| Some((name, view.snapshots(name).ok()?)));
+        lists.flat_map(|(node, list)| list.iter().map(move |snapshot| (node, snapshot))).find_map(|(node, snapshot)| {
+            let good = is(snapshot, &wanted) && snapshot.bytes > 0;
+            good.then(|| Verdict::pass(format!("{} on {node}, {} MiB", snapshot.name, snapshot.bytes.div_ceil(1 << 20))))
+        })
+    };
+    let recent = view.earlier.iter().filter(|earlier| view.now.since(earlier.last_seen) <= STILL_GOOD);
+    let proved = recent.clone().find(|earlier| earlier.gates_passed.contains(&GateId::EtcdSnapshot));
+    taken(view.run)
+        .or_else(|| recent.clone().find_map(|earlier| taken(&earlier.run)))
+        .or_else(|| proved.map(|earlier| Verdict::pass(format!("taken and checked by {}", earlier.run))))
+}
+
+fn missing(view: &View<'_>) -> Verdict {
+    let name = name_of(view.run).map_or_else(String::new, |name| name.to_string());
+    let command = format!("on a server: `k3s etcd-snapshot save --name {name}`, before it is stopped");
+    let mut gap = None;
+    let mut listed = None;
+    for (server, _) in view.spec.servers() {
+        match view.snapshots(server) {
+            Ok(list) => listed = Some((server, list)),
+            Err(found) => gap = gap.or(Some(found)),
+        }
+    }
+    let Some((server, list)) = listed else {
+        let gap = gap.unwrap_or_else(crate::fact::Gap::not_asked);
+        return Verdict::unknown(gap, command);
+    };
+    let failed = view.spec.servers().filter_map(|(name, _)| Some((name, tries(view, name).error?))).last();
+    let empty = name_of(view.run).is_some_and(|wanted| list.iter().any(|snapshot| is(snapshot, &wanted)));
+    let text = match failed {
+        Some((node, error)) => format!("{node} could not save etcd: {}", error.found),
+        None if empty => format!("the etcd snapshot {name} on {server} is empty"),
+        None => format!("no server lists the etcd snapshot {name} yet"),
+    };
+    Verdict::waiting(Reason::SnapshotMissing, text, command)
+}
+
+pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
+    if !at_work(view, GateId::EtcdSnapshot) || evaluate(view).not_applicable.is_some() || found(view).is_some() {
+        return Vec::new();
+    }
+    let Some(name) = name_of(view.run) else { return Vec::new() };
+    // One at a time: a save reads the whole store, and one is enough.
+    if view.spec.servers().any(|(server, _)| tries(view, server).in_flight || may_be_listed(view, server)) {
+        return Vec::new();
+    }
+    let runs = |server: &NodeName| view.host(server).is_ok_and(|host| host.unit == UnitState::Active);
+    let allowed = |server: &NodeName| view.history.allows("save-snapshot", &subject(server), view.now, BUDGET, PAUSE);
+    let servers = view.spec.servers().map(|(server, _)| server).filter(|server| runs(server) && allowed(server));
+    // Who has not failed yet goes first.
+    let next = servers.min_by_key(|server| tries(view, server).count);
+    let order = |node: &NodeName| Order::Host { node: node.clone(), order: HostOrder::SaveSnapshot(name.clone()) };
+    next.map(|node| Action { order: order(node), why: "so that the cluster's state survives its disks".to_owned() })
+        .into_iter()
+        .collect()
+}
+
+/// Saved without an error, so recently that the list may not show it yet.
+fn may_be_listed(view: &View<'_>, server: &NodeName) -> bool {
+    let tries = tries(view, server);
+    tries.error.is_none() && tries.last.is_some_and(|last: Moment| view.now.since(last) < LISTED)
+}
+
+fn tries(view: &View<'_>, server: &NodeName) -> crate::engine::history::Tries {
+    view.history.tries("save-snapshot", &subject(server))
+}
+
+fn subject(server: &NodeName) -> Subject {
+    Subject::Node(server.clone())
+}
+
+/// k3s adds the node and the time to the name that it is given.
+fn is(snapshot: &SnapshotState, wanted: &SnapshotName) -> bool {
+    snapshot.name.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn name_of(run: &RunId) -> Option<SnapshotName> {
+    SnapshotName::parse(&format!("ananke-{run}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Fact;
+    use crate::gate::testing::{Bench, node};
+    use crate::port::PortError;
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(4);
+        bench.servers(3);
+        bench.all_up();
+        bench.open(GateId::EtcdSnapshot);
+        (1..=3).for_each(|n| lists(&mut bench, n, &[("on-schedule-1", 4096)]));
+        bench
+    }
+
+    fn lists(bench: &mut Bench, n: usize, list: &[(&str, u64)]) {
+        let list = list.iter().map(|(name, bytes)| SnapshotState { name: (*name).into(), bytes: *bytes }).collect();
+        bench.obs.snapshots.insert(node(n), Fact::known(list, bench.now));
+    }
+
+    fn fails(bench: &mut Bench, n: usize, kind: ErrorKind) {
+        let mut fact = Fact::default();
+        fact.fold(Err(PortError::new(kind, "list etcd snapshots", node(n), "no")), bench.now);
+        bench.obs.snapshots.insert(node(n), fact);
+    }
+
+    fn texts(bench: &Bench) -> Vec<String> {
+        plan(&bench.view()).iter().map(|action| action.order.to_string()).collect()
+    }
+
+    #[test]
+    fn a_snapshot_counts_when_it_is_listed_and_not_empty() {
+        let mut bench = bench();
+        bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+        lists(&mut bench, 2, &[("ananke-startup-test-n2-1773453971", 0)]);
+        bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+        lists(&mut bench, 2, &[("ananke-startup-test-n2-1773453971", 9_000_000)]);
+        bench.check(evaluate, "the cluster: pass");
+        lists(&mut bench, 2, &[("ananke-startup-testament", 9_000_000)]);
+        bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+    }
+
+    #[test]
+    fn another_server_is_asked_when_the_first_fails_and_each_only_twice() {
+        let mut bench = bench();
+        bench.host(1, |host| host.unit = UnitState::Failed);
+        assert_eq!(texts(&bench), ["save etcd snapshot ananke-startup-test on n2"]);
+        let mut asked = Vec::new();
+        for _ in 0..10 {
+            for action in plan(&bench.view()) {
+                asked.push(action.order.subject().to_string());
+                bench.refuse(&action.order, ErrorKind::Transient);
+            }
+            bench.now = bench.now.plus(PAUSE / 2);
+            bench.fresh();
+            bench.host(1, |host| host.unit = UnitState::Failed);
+            (1..=3).for_each(|n| lists(&mut bench, n, &[]));
+        }
+        assert_eq!(asked, ["n2", "n3", "n2", "n3"]);
+        bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+    }
+
+    #[test]
+    fn it_does_not_apply_where_there_is_no_etcd_or_nothing_runs() {
+        let mut bench = bench();
+        (1..=3).for_each(|n| fails(&mut bench, n, if n == 1 { ErrorKind::Missing } else { ErrorKind::Transient }));
+        bench.check(evaluate, "not applicable: the datastore is not etcd");
+        assert!(texts(&bench).is_empty());
+        bench.spec.shutdown.etcd_snapshot = false;
+        bench.check(evaluate, "not applicable: --skip-etcd-snapshot");
+    }
+
+    #[test]
+    fn servers_that_do_not_answer_leave_it_unknown() {
+        let mut bench = bench();
+        (1..=3).for_each(|n| fails(&mut bench, n, ErrorKind::Transient));
+        bench.check(evaluate, "the cluster: unknown");
+    }
+}

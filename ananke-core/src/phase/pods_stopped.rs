@@ -1,0 +1,150 @@
+//! Phase `pods-stopped`: no container runs and no volume is mounted on a worker whose k3s is stopped.
+//!
+//! k3s stops with `KillMode=process`: its containers live on and write. They are ended only where the unit is stopped, for
+//! a kubelet would start them again. The same is judged of the servers by `servers-stopped`, after which nothing comes that
+//! needs them; here the servers still carry the API.
+
+use std::time::Duration;
+
+use super::stopped::is_off;
+use super::{at_work, left_behind, powered_off};
+use crate::engine::view::{Trust, View};
+use crate::name::{NodeName, Subject};
+use crate::observation::{HostState, UnitState};
+use crate::order::{HostOrder, Order};
+use crate::remedy::Action;
+use crate::spec::NodeRole;
+use crate::verdict::{GateId, Judgement, Reason, Verdict};
+
+const BUDGET: u32 = 3;
+/// Unmounting takes its time where a server of files is away.
+const PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    let mut judgement = Judgement::default();
+    for (name, _) in view.spec.workers() {
+        judgement.set(Subject::Node(name.clone()), judge(view, name));
+    }
+    if judgement.subjects.is_empty() {
+        return Judgement::not_applicable("there are no workers");
+    }
+    judgement
+}
+
+fn judge(view: &View<'_>, name: &NodeName) -> Verdict {
+    let follows = |text: String| Verdict::follows(Reason::PodsRunning, Subject::Node(name.clone()), text);
+    if powered_off::silent(view, name).is_some() {
+        return Verdict::pass("the host was ordered off and does not answer");
+    }
+    match view.host(name) {
+        Err(_) if is_off(view, name) => Verdict::pass("the machine is off, as a person confirmed"),
+        Err(_) if left_behind(view, GateId::WorkersStopped, name) => follows(format!("{name} does not answer SSH")),
+        Err(gap) => Verdict::unknown(gap, format!("on {name}: `k3s-killall.sh`, once k3s is stopped there")),
+        Ok(host) if stopped(host.unit) => after_the_unit(name, host),
+        Ok(_) => follows(format!("k3s runs on {name}, and its containers with it")),
+    }
+}
+
+/// What a host says whose unit is stopped.
+pub(super) fn after_the_unit(name: &NodeName, host: &HostState) -> Verdict {
+    let left = host.leftovers;
+    if (left.shims, left.mounts) == (0, 0) {
+        return Verdict::pass("stopped; no container and no volume is left");
+    }
+    Verdict::waiting(
+        Reason::PodsRunning,
+        format!("k3s is stopped on {name}, and has left {} containers and {} mounted volumes", left.shims, left.mounts),
+        format!("on {name}: `k3s-killall.sh`; what it cannot unmount, `findmnt` shows"),
+    )
+}
+
+pub(super) fn stopped(unit: UnitState) -> bool {
+    match unit {
+        UnitState::Inactive | UnitState::Failed | UnitState::NotFound => true,
+        UnitState::Active | UnitState::Activating | UnitState::Deactivating => false,
+    }
+}
+
+pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
+    if at_work(view, GateId::PodsStopped) { kills(view, NodeRole::Worker) } else { Vec::new() }
+}
+
+/// Ends what is left on hosts of that role, on no more at once than is allowed.
+pub(super) fn kills(view: &View<'_>, role: NodeRole) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let room = view.spec.shutdown.concurrency.saturating_sub(view.history.in_flight("kill-pods"));
+    for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
+        let left = |host: &HostState| stopped(host.unit) && !after_the_unit(name, host).is_pass();
+        // A look cannot know what a stopped k3s will leave.
+        let due = view.host(name).is_ok_and(|host| left(host) || view.trust == Trust::Stated);
+        let order = Order::Host { node: name.clone(), order: HostOrder::KillPods(node.unit.clone()) };
+        if due && view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
+            actions.push(Action { order, why: "they would go on writing".to_owned() });
+        }
+    }
+    if view.trust == Trust::Proven {
+        actions.truncate(room);
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+    use crate::observation::Leftovers;
+
+    const LEFT: Leftovers = Leftovers { shims: 3, mounts: 1 };
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(4);
+        bench.all_up();
+        for n in 2..=4 {
+            bench.host(n, |host| (host.unit, host.leftovers) = (UnitState::Inactive, LEFT));
+        }
+        bench.open(GateId::PodsStopped);
+        bench
+    }
+
+    fn texts(bench: &Bench) -> Vec<String> {
+        plan(&bench.view()).iter().map(|action| action.order.to_string()).collect()
+    }
+
+    #[test]
+    fn what_k3s_leaves_is_ended_on_so_many_hosts_at_once() {
+        let mut bench = bench();
+        bench.spec.shutdown.concurrency = 2;
+        bench.host(4, |host| host.leftovers = Leftovers { shims: 0, mounts: 0 });
+        bench.check(evaluate, "n2: hold pods-running waiting\nn3: hold pods-running waiting\nn4: pass");
+        assert_eq!(
+            texts(&bench),
+            ["end the containers that k3s left running on n2", "end the containers that k3s left running on n3"]
+        );
+        bench.history.sent(&plan(&bench.view())[0].order, bench.now);
+        assert_eq!(texts(&bench), ["end the containers that k3s left running on n3"]);
+    }
+
+    #[test]
+    fn nothing_is_ended_while_the_unit_runs_or_after_the_phase() {
+        let mut bench = bench();
+        for unit in [UnitState::Active, UnitState::Activating, UnitState::Deactivating] {
+            (2..=4).for_each(|n| bench.host(n, |host| host.unit = unit));
+            assert!(texts(&bench).is_empty(), "{unit:?}");
+        }
+        bench.check(
+            evaluate,
+            "n2: hold pods-running follows n2\nn3: hold pods-running follows n3\nn4: hold pods-running follows n4",
+        );
+    }
+
+    #[test]
+    fn a_worker_that_was_left_behind_is_not_waited_for_again() {
+        let mut bench = bench();
+        bench.host(3, |host| host.leftovers = Leftovers::default());
+        bench.host(4, |host| host.leftovers = Leftovers::default());
+        bench.obs.hosts.remove(&crate::gate::testing::node(2));
+        bench.check(evaluate, "n2: unknown\nn3: pass\nn4: pass");
+        bench.settle(GateId::WorkersStopped, super::super::stopped::workers);
+        bench.check(evaluate, "n2: hold pods-running follows n2\nn3: pass\nn4: pass");
+    }
+}

@@ -1,0 +1,95 @@
+//! Phase `volumes-detached`: no volume is attached to a worker any more: one that is cut off while it is attached comes back
+//! with a stale attachment, or with replicas that differ.
+
+use std::collections::BTreeMap;
+
+use super::{STOPPED, api_is_stopped};
+use crate::engine::view::View;
+use crate::name::{NodeName, Subject};
+use crate::observation::AttachmentState;
+use crate::verdict::{Judgement, Reason, Verdict};
+
+/// Attachments that a line for a person names.
+const NAMED: usize = 3;
+
+pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    if view.spec.drain.skip {
+        return Judgement::not_applicable("--skip-drain");
+    }
+    if api_is_stopped(view) {
+        return Judgement::not_applicable(STOPPED);
+    }
+    let storage = match view.storage() {
+        Ok(storage) => storage,
+        Err(gap) => {
+            return Judgement::of(
+                Subject::Cluster,
+                super::without_api(view, gap, "look at the API server: it does not list volumes"),
+            );
+        }
+    };
+    let mut attached: BTreeMap<&NodeName, Vec<&AttachmentState>> = BTreeMap::new();
+    for attachment in &storage.attachments {
+        attached.entry(&attachment.node).or_default().push(attachment);
+    }
+    let mut judgement = Judgement::default();
+    for (name, _) in view.spec.workers() {
+        let verdict = match attached.get(name) {
+            None => Verdict::pass("no volume is attached"),
+            // Nobody there can unmount, and nothing is forced without proof of death.
+            Some(left) if view.kubelet_silent(name) => {
+                Verdict::pass(format!("its kubelet is silent: {} volumes are left attached", left.len()))
+            }
+            Some(left) => held(name, left),
+        };
+        judgement.set(Subject::Node(name.clone()), verdict);
+    }
+    if judgement.subjects.is_empty() {
+        return Judgement::not_applicable("there are no workers");
+    }
+    judgement
+}
+
+fn held(node: &NodeName, left: &[&AttachmentState]) -> Verdict {
+    let names: Vec<&str> = left.iter().take(NAMED).map(|attachment| attachment.volume.as_ref()).collect();
+    Verdict::waiting(
+        Reason::VolumesAttached,
+        format!("{node}: {} volumes are attached ({})", left.len(), names.join(", ")),
+        format!(
+            "look at `kubectl get volumeattachments`: what is attached to {node} has a pod left, or its CSI attacher is away"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn a_worker_with_a_volume_holds_and_a_silent_one_is_left_as_it_is() {
+        let mut bench = Bench::new(3);
+        bench.all_up();
+        bench.attach(1);
+        bench.check(evaluate, "n2: pass\nn3: pass");
+        bench.attach(2);
+        bench.check(evaluate, "n2: hold volumes-attached waiting\nn3: pass");
+        bench.node_dies(2);
+        bench.check(evaluate, "n2: pass\nn3: pass");
+        assert_eq!(
+            evaluate(&bench.view()).subjects.values().next().unwrap().text(),
+            "its kubelet is silent: 1 volumes are left attached"
+        );
+    }
+
+    #[test]
+    fn without_a_drain_and_without_an_api_there_is_nothing_to_wait_for() {
+        let mut bench = Bench::new(2);
+        bench.check(evaluate, "the cluster: unknown");
+        bench.host_up(1);
+        bench.host(1, |host| host.unit = crate::observation::UnitState::Inactive);
+        bench.check(evaluate, "not applicable: the servers are stopped already");
+        bench.spec.drain.skip = true;
+        bench.check(evaluate, "not applicable: --skip-drain");
+    }
+}
