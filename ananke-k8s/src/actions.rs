@@ -1,12 +1,13 @@
 //! The port [`ClusterActions`] on a real API server: each order is one write, sent once.
 
 use ananke_core::engine::Permit;
-use ananke_core::name::{NodeName, ObjectRef};
+use ananke_core::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion};
 use ananke_core::order::ClusterOrder;
 use ananke_core::port::{ClusterActions, ErrorKind, PortError};
 use async_trait::async_trait;
 
 use crate::connect::KubeCluster;
+use crate::translate::coordination;
 use crate::translate::order::{self, TaintedNode, Write};
 
 #[async_trait]
@@ -19,6 +20,9 @@ impl ClusterActions for KubeCluster {
 
 impl KubeCluster {
     async fn carry_out(&self, order: &ClusterOrder) -> Result<(), PortError> {
+        if let ClusterOrder::MarkManual { node, seen, lease, sentence, at } = order {
+            return self.mark_manual(node, seen, lease, sentence, *at).await;
+        }
         match self.write_for(order).await? {
             Some(write) => self.send(&write).await,
             None => Ok(()),
@@ -30,9 +34,17 @@ impl KubeCluster {
         match order {
             ClusterOrder::Cordon { node, seen, lease } => order::cordon(seen, lease, &self.tainted_node(node).await?).map(Some),
             ClusterOrder::Uncordon { node, seen, lease } => order::uncordon(node, seen, lease, &self.tainted_node(node).await?),
-            ClusterOrder::MarkManual { node, seen, sentence } => Ok(Some(order::mark_manual(node, seen, sentence))),
             ClusterOrder::Evict { pod, uid } => order::evict(pod, uid).map(Some),
             ClusterOrder::Delete { pod, uid, grace } => order::delete(pod, uid, *grace).map(Some),
+            ClusterOrder::ForceDelete { pod, uid, .. } => order::force_delete(pod, uid).map(Some),
+            ClusterOrder::DeleteJob { job, uid } => order::delete_job(job, uid).map(Some),
+            ClusterOrder::Scale { workload, seen, replicas } => order::scale(workload, seen, *replicas).map(Some),
+            ClusterOrder::MarkManual { node, seen, lease, sentence, .. } => {
+                order::mark_manual(node, seen, lease, sentence, &self.tainted_node(node).await?).map(Some)
+            }
+            ClusterOrder::ClearMark { node, seen } => Ok(Some(order::clear_mark(node, seen))),
+            ClusterOrder::Coordinate { seen, holder, at } => Ok(Some(coordination::take(seen.as_ref(), holder, *at))),
+            ClusterOrder::Uncoordinate { seen } => Ok(Some(coordination::give_back(seen))),
             ClusterOrder::SetBranch { source, seen, branch } => {
                 let path = self.flux_path("set branch", source).await?;
                 Ok(Some(order::set_branch(&path, source, seen, branch)))
@@ -49,6 +61,24 @@ impl KubeCluster {
                 let path = self.flux_path("resume", object).await?;
                 Ok(Some(order::resume(&path, object, seen)))
             }
+        }
+    }
+
+    /// Annotation and label, then the Event; where the second failed, both are tried again, and both are then the same.
+    async fn mark_manual(
+        &self,
+        node: &NodeName,
+        seen: &ResourceVersion,
+        lease: &LeaseId,
+        sentence: &str,
+        at: Moment,
+    ) -> Result<(), PortError> {
+        let found = self.tainted_node(node).await?;
+        self.send(&order::mark_manual(node, seen, lease, sentence, &found)?).await?;
+        match self.send(&coordination::manual_event(node, found.uid(), lease, sentence, at)).await {
+            // It was written by an earlier try.
+            Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
+            other => other,
         }
     }
 
@@ -70,7 +100,7 @@ impl KubeCluster {
 
 #[cfg(test)]
 mod tests {
-    use ananke_core::name::{Kind, LeaseId, ResourceVersion};
+    use ananke_core::name::Kind;
 
     use super::*;
     use crate::reads::scripted::{Answer, Server};

@@ -1,5 +1,7 @@
 //! Which version of Flux's APIs the cluster serves, found by discovery and remembered while it holds.
 
+use std::collections::BTreeMap;
+
 use ananke_core::name::Kind;
 use ananke_core::port::{ErrorKind, PortError};
 use serde::Deserialize;
@@ -7,15 +9,21 @@ use serde::Deserialize;
 use crate::connect::KubeCluster;
 use crate::error;
 
-const SOURCES: (&str, &str) = ("source.toolkit.fluxcd.io", "gitrepositories");
-const KUSTOMIZATIONS: (&str, &str) = ("kustomize.toolkit.fluxcd.io", "kustomizations");
+const SOURCES: (&str, &[&str]) = ("source.toolkit.fluxcd.io", &["gitrepositories", "ocirepositories", "buckets"]);
+const KUSTOMIZATIONS: (&str, &[&str]) = ("kustomize.toolkit.fluxcd.io", &["kustomizations"]);
+const HELM: (&str, &[&str]) = ("helm.toolkit.fluxcd.io", &["helmreleases"]);
 const TRIED: &str = "discover Flux";
 
-/// Where the two kinds are: `source.toolkit.fluxcd.io/v1`, `kustomize.toolkit.fluxcd.io/v1`.
+/// Where the kinds are: each the group and version under which it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FluxApi {
     pub(crate) sources: String,
     pub(crate) kustomizations: String,
+    /// None where source-controller does not serve them.
+    pub(crate) oci_repositories: Option<String>,
+    pub(crate) buckets: Option<String>,
+    /// None where no helm-controller is installed.
+    pub(crate) helm_releases: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,11 +54,22 @@ impl FluxApi {
     /// The path under which all objects of a kind are listed; none for kinds that are not Flux's.
     pub(crate) fn collection(&self, kind: Kind) -> Option<(&str, &'static str)> {
         match kind {
-            Kind::GitRepository => Some((&self.sources, SOURCES.1)),
-            Kind::Kustomization => Some((&self.kustomizations, KUSTOMIZATIONS.1)),
-            Kind::Node | Kind::Namespace | Kind::Pod | Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Ingress => {
-                None
-            }
+            Kind::GitRepository => Some((self.sources.as_str(), "gitrepositories")),
+            Kind::Kustomization => Some((&self.kustomizations, "kustomizations")),
+            Kind::OCIRepository => Some((self.oci_repositories.as_ref()?, "ocirepositories")),
+            Kind::Bucket => Some((self.buckets.as_ref()?, "buckets")),
+            Kind::HelmRelease => Some((self.helm_releases.as_ref()?, "helmreleases")),
+            Kind::Node
+            | Kind::Namespace
+            | Kind::Pod
+            | Kind::Deployment
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Ingress
+            | Kind::Job
+            | Kind::Service
+            | Kind::PersistentVolumeClaim
+            | Kind::VolumeAttachment => None,
         }
     }
 }
@@ -61,8 +80,9 @@ impl KubeCluster {
         if let Some(known) = self.remembered().clone() {
             return Ok(Some(known));
         }
-        let (sources, kustomizations) = tokio::try_join!(self.version_of(SOURCES), self.version_of(KUSTOMIZATIONS))?;
-        let found = both_or_none(sources, kustomizations).map_err(|half| {
+        let (sources, kustomizations, helm) =
+            tokio::try_join!(self.versions_of(SOURCES), self.versions_of(KUSTOMIZATIONS), self.versions_of(HELM))?;
+        let found = put_together(&sources, &kustomizations, &helm).map_err(|half| {
             PortError::new(ErrorKind::Missing, TRIED, &self.server, half)
                 .with_remedy("install Flux's CRDs completely (flux install, or the bootstrap manifests)")
         })?;
@@ -79,22 +99,32 @@ impl KubeCluster {
         self.flux_api.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn version_of(&self, (group, resource): (&str, &str)) -> Result<Option<String>, PortError> {
+    /// Under which version each of the resources is served, as far as it is.
+    async fn versions_of(&self, (group, resources): (&str, &[&'static str])) -> Result<Served, PortError> {
+        let mut served = Served::new();
         let Some(found) = absent_is_none(self.get::<Group>(TRIED, &format!("/apis/{group}")).await)? else {
-            return Ok(None);
+            return Ok(served);
         };
         for version in in_order(found) {
             if !is_path(&version) {
                 return Err(error::nonsense(TRIED, &self.server, format!("{version:?} is no group and version")));
             }
-            let served = absent_is_none(self.get::<Resources>(TRIED, &format!("/apis/{version}")).await)?;
-            if served.is_some_and(|list| list.resources.iter().any(|served| served.name == resource)) {
-                return Ok(Some(version));
+            let list = absent_is_none(self.get::<Resources>(TRIED, &format!("/apis/{version}")).await)?;
+            for resource in list.into_iter().flat_map(|list| list.resources) {
+                if let Some(name) = resources.iter().find(|name| **name == resource.name) {
+                    served.entry(name).or_insert_with(|| version.clone());
+                }
+            }
+            if served.len() == resources.len() {
+                break;
             }
         }
-        Ok(None)
+        Ok(served)
     }
 }
+
+/// Resource and version.
+type Served = BTreeMap<&'static str, String>;
 
 /// The preferred version first. Nobody serves more than a handful of them.
 fn in_order(group: Group) -> Vec<String> {
@@ -119,10 +149,17 @@ fn absent_is_none<T>(read: Result<T, PortError>) -> Result<Option<T>, PortError>
     }
 }
 
-/// Half of Flux is neither Flux nor its absence: an empty list of Kustomizations would pass for a finished job.
-fn both_or_none(sources: Option<String>, kustomizations: Option<String>) -> Result<Option<FluxApi>, String> {
-    match (sources, kustomizations) {
-        (Some(sources), Some(kustomizations)) => Ok(Some(FluxApi { sources, kustomizations })),
+/// Half of Flux is neither Flux nor its absence: an empty list of Kustomizations would pass for a finished job. What a
+/// cluster may do without is left out.
+fn put_together(sources: &Served, kustomizations: &Served, helm: &Served) -> Result<Option<FluxApi>, String> {
+    match (sources.get("gitrepositories"), kustomizations.get("kustomizations")) {
+        (Some(git), Some(kustomizations)) => Ok(Some(FluxApi {
+            sources: git.clone(),
+            kustomizations: kustomizations.clone(),
+            oci_repositories: sources.get("ocirepositories").cloned(),
+            buckets: sources.get("buckets").cloned(),
+            helm_releases: helm.get("helmreleases").cloned(),
+        })),
         (None, None) => Ok(None),
         (Some(_), None) => Err("the cluster serves gitrepositories but no kustomizations".to_owned()),
         (None, Some(_)) => Err("the cluster serves kustomizations but no gitrepositories".to_owned()),
@@ -135,8 +172,14 @@ mod tests {
 
     #[test]
     fn half_of_flux_is_an_error_and_no_flux_is_not() {
-        assert_eq!(both_or_none(None, None), Ok(None));
-        assert!(both_or_none(Some("source.toolkit.fluxcd.io/v1".to_owned()), None).is_err());
+        let none = Served::new();
+        let git = Served::from([("gitrepositories", "source.toolkit.fluxcd.io/v1".to_owned())]);
+        let kustomizations = Served::from([("kustomizations", "kustomize.toolkit.fluxcd.io/v1".to_owned())]);
+        assert_eq!(put_together(&none, &none, &none), Ok(None));
+        assert!(put_together(&git, &none, &none).is_err() && put_together(&none, &kustomizations, &none).is_err());
+        let api = put_together(&git, &kustomizations, &none).unwrap().unwrap();
+        assert_eq!(api.collection(Kind::HelmRelease), None, "a cluster may do without helm-controller");
+        assert_eq!(api.collection(Kind::GitRepository), Some(("source.toolkit.fluxcd.io/v1", "gitrepositories")));
     }
 
     #[test]

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use ananke_core::observation::{ApiHealth, FluxState, IngressState, NodeState, PodState, WorkloadState};
+use ananke_core::name::Kind;
+use ananke_core::observation::{
+    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, LonghornState, NodeState, PodState,
+    StorageState, WorkloadState,
+};
 use ananke_core::port::{ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 
 use crate::connect::KubeCluster;
 use crate::error;
 use crate::flux_api::FluxApi;
 use crate::translate::namespace::{self, Namespace, Version};
-use crate::translate::{flux, ingress, node, order, pod, workload};
+use crate::translate::{coordination, endpoints, flux, ingress, job, node, order, pod, storage, workload};
 
 #[async_trait]
 impl ClusterReads for KubeCluster {
@@ -63,9 +68,54 @@ impl ClusterReads for KubeCluster {
     async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
         self.list("list namespaces", "/api/v1/namespaces", "", namespace::name).await.map(Arc::new)
     }
+
+    async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
+        let (csi_nodes, attachments, claims, longhorn) = tokio::try_join!(
+            self.list("list csinodes", "/apis/storage.k8s.io/v1/csinodes", "", storage::csi_node),
+            self.list("list volumeattachments", "/apis/storage.k8s.io/v1/volumeattachments", "", storage::attachment),
+            self.list("list persistentvolumeclaims", "/api/v1/persistentvolumeclaims", "", storage::claim),
+            self.longhorn(),
+        )?;
+        Ok(Arc::new(StorageState { csi_nodes, attachments, claims, longhorn }))
+    }
+
+    async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
+        let (services, slices) = tokio::try_join!(
+            self.list("list services", "/api/v1/services", "", endpoints::service),
+            self.list("list endpointslices", "/apis/discovery.k8s.io/v1/endpointslices", "", endpoints::slice),
+        )?;
+        Ok(Arc::new(endpoints::join(services, slices)))
+    }
+
+    async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
+        self.list("list jobs", "/apis/batch/v1/jobs", "", job::job).await.map(Arc::new)
+    }
+
+    async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
+        const TRIED: &str = "read the coordination Lease";
+        match self.get(TRIED, &coordination::path()).await {
+            Ok(lease) => coordination::state(lease).map(Some).map_err(|why| error::nonsense(TRIED, &self.server, why)),
+            Err(error) if error.kind == ErrorKind::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl KubeCluster {
+    /// `None` where the cluster serves no Longhorn at all; Longhorn that cannot be read is an error.
+    async fn longhorn(&self) -> Result<Option<LonghornState>, PortError> {
+        match self.get::<serde::de::IgnoredAny>("discover Longhorn", "/apis/longhorn.io").await {
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::Missing => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let (nodes, volumes) = tokio::try_join!(
+            self.list("list Longhorn's nodes", "/apis/longhorn.io/v1beta2/nodes", "", storage::longhorn_node),
+            self.list("list Longhorn's volumes", "/apis/longhorn.io/v1beta2/volumes", "", storage::longhorn_volume),
+        )?;
+        Ok(Some(LonghornState { nodes, volumes }))
+    }
+
     async fn dry_run(&self) -> Result<(), PortError> {
         match self.send(&order::dry_run(&self.server)).await {
             // The store looked and found one by that name, which is all that was asked of it.
@@ -75,13 +125,30 @@ impl KubeCluster {
     }
 
     async fn flux_objects(&self, api: &FluxApi) -> Result<FluxState, PortError> {
-        let sources = format!("/apis/{}/gitrepositories", api.sources);
-        let kustomizations = format!("/apis/{}/kustomizations", api.kustomizations);
-        let (sources, kustomizations) = tokio::try_join!(
-            self.list("list gitrepositories", &sources, "", flux::source),
-            self.list("list kustomizations", &kustomizations, "", flux::kustomization),
+        let (mut sources, oci, buckets, kustomizations, helm_releases) = tokio::try_join!(
+            self.flux_list("list gitrepositories", api, Kind::GitRepository, flux::git_repository),
+            self.flux_list("list ocirepositories", api, Kind::OCIRepository, flux::oci_repository),
+            self.flux_list("list buckets", api, Kind::Bucket, flux::bucket),
+            self.flux_list("list kustomizations", api, Kind::Kustomization, flux::kustomization),
+            self.flux_list("list helmreleases", api, Kind::HelmRelease, flux::helm_release),
         )?;
-        Ok(FluxState { sources, kustomizations })
+        sources.extend(oci);
+        sources.extend(buckets);
+        Ok(FluxState { sources, kustomizations, helm_releases })
+    }
+
+    /// Empty where the kind is not served.
+    async fn flux_list<I: DeserializeOwned, T>(
+        &self,
+        tried: &str,
+        api: &FluxApi,
+        kind: Kind,
+        take: fn(I) -> Result<Option<T>, String>,
+    ) -> Result<Vec<T>, PortError> {
+        match api.collection(kind) {
+            Some((version, plural)) => self.list(tried, &format!("/apis/{version}/{plural}"), "", take).await,
+            None => Ok(Vec::new()),
+        }
     }
 }
 

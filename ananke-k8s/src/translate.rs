@@ -2,11 +2,15 @@
 //!
 //! Shapes name only the fields that are read, so that the rest of an object is skipped while parsing and never held.
 
+pub(crate) mod coordination;
+pub(crate) mod endpoints;
 pub(crate) mod flux;
 pub(crate) mod ingress;
+pub(crate) mod job;
 pub(crate) mod meta;
 pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod order;
 pub(crate) mod pod;
+pub(crate) mod storage;
 pub(crate) mod workload;

@@ -98,7 +98,11 @@ pub(crate) fn discovery(request: &str) -> String {
     let path = request.split(' ').nth(1).unwrap();
     let group = path.trim_start_matches("/apis/").split('/').next().unwrap();
     if path.ends_with("/v1") {
-        let name = if group.starts_with("source") { "gitrepositories" } else { "kustomizations" };
+        let name = match group {
+            "source.toolkit.fluxcd.io" => "gitrepositories",
+            "helm.toolkit.fluxcd.io" => "helmreleases",
+            _ => "kustomizations",
+        };
         format!(
             r#"{{"kind":"APIResourceList","groupVersion":"{group}/v1","resources":[{{"name":"{name}/status"}},{{"name":"{name}"}}]}}"#
         )

@@ -86,7 +86,7 @@ async fn no_flux_is_not_an_error_and_is_asked_again() {
     let cluster = server.cluster();
     assert_eq!(*cluster.flux().await.unwrap(), None);
     assert_eq!(*cluster.flux().await.unwrap(), None);
-    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.requests().len(), 6);
 }
 
 #[tokio::test]
@@ -101,8 +101,30 @@ async fn flux_is_discovered_once() {
     .await;
     let cluster = server.cluster();
     assert_eq!(*cluster.flux().await.unwrap(), Some(FluxState::default()));
-    assert_eq!(server.requests().len(), 6);
+    assert_eq!(server.requests().len(), 9);
     cluster.flux().await.unwrap();
-    assert_eq!(server.requests().len(), 8);
+    assert_eq!(server.requests().len(), 12);
     assert!(server.requests().contains(&"GET /apis/kustomize.toolkit.fluxcd.io/v1/kustomizations?limit=500".to_owned()));
+}
+
+#[tokio::test]
+async fn a_cluster_without_longhorn_has_volumes_all_the_same() {
+    let server = Server::start(|request| match path(request) {
+        "/apis/longhorn.io" => Answer::Json(404, "404 page not found\n".to_owned()),
+        _ => Answer::Json(200, r#"{"items":null}"#.to_owned()),
+    })
+    .await;
+    assert_eq!(*server.cluster().storage().await.unwrap(), StorageState::default());
+    assert!(!server.requests().iter().any(|request| request.contains("longhorn.io/v1beta2")));
+}
+
+#[tokio::test]
+async fn longhorn_that_cannot_be_read_is_an_error() {
+    let server = Server::start(|request| match path(request) {
+        "/apis/longhorn.io" => Answer::Json(200, r#"{"kind":"APIGroup","name":"longhorn.io"}"#.to_owned()),
+        at if at.contains("longhorn.io") => Answer::Json(404, r#"{"message":"not found"}"#.to_owned()),
+        _ => Answer::Json(200, r#"{"items":[]}"#.to_owned()),
+    })
+    .await;
+    assert_eq!(server.cluster().storage().await.unwrap_err().kind, ErrorKind::Missing);
 }

@@ -1,15 +1,17 @@
-//! Flux's GitRepositories and Kustomizations.
+//! Flux's sources, Kustomizations and HelmReleases.
 
 use std::sync::Arc;
 
 use ananke_core::name::{Kind, Moment, ObjectRef};
-use ananke_core::observation::{KustomizationState, Reconcile, SourceState, Tri};
+use ananke_core::observation::{HelmReleaseState, KustomizationState, Reconcile, SourceState, Tri};
+use ananke_core::port::clean;
 use serde::Deserialize;
 
 use super::meta::{Condition, Meta, condition, null_is_default, set};
 
+/// A GitRepository, OCIRepository or Bucket.
 #[derive(Debug, Deserialize)]
-pub(crate) struct GitRepository {
+pub(crate) struct Source {
     metadata: Meta,
     #[serde(default)]
     spec: SourceSpec,
@@ -18,22 +20,26 @@ pub(crate) struct GitRepository {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct SourceSpec {
     url: Arc<str>,
     #[serde(rename = "ref")]
-    reference: Option<GitReference>,
+    reference: Option<Reference>,
+    /// Of a Bucket, which has no URL.
+    endpoint: String,
+    bucket_name: String,
     suspend: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct GitReference {
+struct Reference {
     branch: Option<Arc<str>>,
     tag: Option<Arc<str>>,
     semver: Option<Arc<str>>,
     name: Option<Arc<str>>,
     commit: Option<Arc<str>>,
+    digest: Option<Arc<str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +55,23 @@ pub(crate) struct Kustomization {
 #[serde(default, rename_all = "camelCase")]
 struct KustomizationSpec {
     source_ref: ObjectReference,
+    #[serde(deserialize_with = "null_is_default")]
+    depends_on: Vec<ObjectReference>,
+    suspend: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct HelmRelease {
+    metadata: Meta,
+    #[serde(default)]
+    spec: HelmReleaseSpec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct HelmReleaseSpec {
     #[serde(deserialize_with = "null_is_default")]
     depends_on: Vec<ObjectReference>,
     suspend: bool,
@@ -95,16 +118,29 @@ struct Artifact {
     last_update_time: Option<String>,
 }
 
-pub(crate) fn source(source: GitRepository) -> Result<Option<SourceState>, String> {
-    let GitRepository { metadata, spec, mut status } = source;
+pub(crate) fn git_repository(of: Source) -> Result<Option<SourceState>, String> {
+    source(Kind::GitRepository, of)
+}
+
+pub(crate) fn oci_repository(of: Source) -> Result<Option<SourceState>, String> {
+    source(Kind::OCIRepository, of)
+}
+
+pub(crate) fn bucket(of: Source) -> Result<Option<SourceState>, String> {
+    source(Kind::Bucket, of)
+}
+
+fn source(kind: Kind, source: Source) -> Result<Option<SourceState>, String> {
+    let Source { metadata, spec, mut status } = source;
     let version = metadata.version()?;
     let reference = spec.reference.unwrap_or_default();
     let artifact = status.artifact.take().unwrap_or_default();
     let updated = artifact.last_update_time.as_deref().map(Moment::parse).transpose();
+    let url = if kind == Kind::Bucket { format!("{}/{}", spec.endpoint, spec.bucket_name).into() } else { spec.url };
     Ok(Some(SourceState {
-        object: metadata.object(Kind::GitRepository),
+        object: metadata.object(kind),
         version,
-        url: spec.url,
+        url,
         pinned: reference.pinned(),
         branch: set(reference.branch),
         artifact_updated: updated.map_err(|error| format!("{}: {error}", metadata.name))?,
@@ -116,6 +152,10 @@ pub(crate) fn source(source: GitRepository) -> Result<Option<SourceState>, Strin
 pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<KustomizationState>, String> {
     let Kustomization { mut metadata, spec, mut status } = kustomization;
     let namespace = metadata.namespace.clone();
+    let inventory: Vec<ObjectRef> =
+        status.inventory.take().unwrap_or_default().entries.iter().filter_map(Entry::object).collect();
+    let is_workload = |object: &ObjectRef| matches!(object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
+    let (workloads, applies) = inventory.into_iter().partition(is_workload);
     Ok(Some(KustomizationState {
         object: metadata.object(Kind::Kustomization),
         version: metadata.version()?,
@@ -123,19 +163,39 @@ pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<Kusto
         depends_on: spec.depends_on.iter().map(|other| other.object(Kind::Kustomization, &namespace)).collect(),
         applied_revision: set(status.last_applied_revision.take()),
         suspend_stamp: set(metadata.annotations.suspended.take()),
-        workloads: status.inventory.take().unwrap_or_default().entries.iter().filter_map(Entry::workload).collect(),
+        workloads,
+        applies,
         reconcile: reconcile(metadata, spec.suspend, status),
     }))
 }
 
-/// The core knows GitRepositories only. Another kind of source keeps its kind in the name, which no GitRepository can
-/// have for the slash in it, so it is never taken for one.
+pub(crate) fn helm_release(release: HelmRelease) -> Result<Option<HelmReleaseState>, String> {
+    let HelmRelease { mut metadata, spec, status } = release;
+    let namespace = metadata.namespace.clone();
+    let stalled = condition(&status.conditions, "Stalled").filter(|condition| condition.tri() == Tri::True);
+    Ok(Some(HelmReleaseState {
+        object: metadata.object(Kind::HelmRelease),
+        version: metadata.version()?,
+        depends_on: spec.depends_on.iter().map(|other| other.object(Kind::HelmRelease, &namespace)).collect(),
+        suspend_stamp: set(metadata.annotations.suspended.take()),
+        stalled: stalled.map(|condition| format!("{}: {}", condition.reason, told(&condition.message)).into()),
+        reconcile: reconcile(metadata, spec.suspend, status),
+    }))
+}
+
+/// A kind of source that the core has no word for keeps its kind in the name, which no GitRepository can have for the
+/// slash in it, so it is never taken for one.
 fn source_of(source: &ObjectReference, namespace: &str) -> ObjectRef {
-    let mut object = source.object(Kind::GitRepository, namespace);
-    if source.kind != "GitRepository" {
-        object.name = format!("{}/{}", source.kind, source.name).into();
+    match source.kind.as_str() {
+        "GitRepository" => source.object(Kind::GitRepository, namespace),
+        "OCIRepository" => source.object(Kind::OCIRepository, namespace),
+        "Bucket" => source.object(Kind::Bucket, namespace),
+        other => {
+            let mut object = source.object(Kind::GitRepository, namespace);
+            object.name = format!("{other}/{}", source.name).into();
+            object
+        }
     }
-    object
 }
 
 fn reconcile(metadata: Meta, suspended: bool, status: Status) -> Reconcile {
@@ -146,16 +206,36 @@ fn reconcile(metadata: Meta, suspended: bool, status: Status) -> Reconcile {
         observed_generation: status.observed_generation,
         ready: ready.map_or(Tri::Unknown, Condition::tri),
         reason: ready.map_or("", |condition| &condition.reason).into(),
-        message: ananke_core::port::clean(ready.map_or("", |condition| &condition.message), 300).into(),
+        message: told(ready.map_or("", |condition| &condition.message)).into(),
         requested_at: set(metadata.annotations.requested),
         handled_at: set(status.last_handled_reconcile_at),
     }
 }
 
-impl GitReference {
+/// Characters of a message that are kept from its beginning and from its end.
+const KEPT: (usize, usize) = (220, 80);
+
+/// A rejected object's message has all of its template in the middle, and says at its end why it was rejected.
+fn told(message: &str) -> String {
+    let (first, last) = KEPT;
+    let message = message.trim_end();
+    let Some((cut, _)) = message.char_indices().rev().nth(last) else { return clean(message, first) };
+    if message.chars().count() <= first + last {
+        return clean(message, first + last);
+    }
+    format!("{} {}", clean(message, first), clean(message.get(cut..).unwrap_or_default(), last + 1))
+}
+
+impl Reference {
     /// What outranks the branch, the highest first, as source-controller ranks them.
     fn pinned(&self) -> Option<Arc<str>> {
-        let ranked = [("commit", &self.commit), ("name", &self.name), ("semver", &self.semver), ("tag", &self.tag)];
+        let ranked = [
+            ("digest", &self.digest),
+            ("commit", &self.commit),
+            ("name", &self.name),
+            ("semver", &self.semver),
+            ("tag", &self.tag),
+        ];
         ranked.into_iter().find_map(|(field, value)| {
             let value = value.as_deref().filter(|value| !value.is_empty())?;
             Some(format!("{field}={value}").into())
@@ -164,13 +244,18 @@ impl GitReference {
 }
 
 impl Entry {
-    fn workload(&self) -> Option<ObjectRef> {
+    /// Workloads and Flux's own objects; the rest is nobody's business here.
+    fn object(&self) -> Option<ObjectRef> {
         let mut parts = self.id.split('_');
         let (namespace, name, group, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let kind = match (group, kind) {
             ("apps", "Deployment") => Kind::Deployment,
             ("apps", "StatefulSet") => Kind::StatefulSet,
             ("apps", "DaemonSet") => Kind::DaemonSet,
+            ("source.toolkit.fluxcd.io", "GitRepository") => Kind::GitRepository,
+            ("source.toolkit.fluxcd.io", "OCIRepository") => Kind::OCIRepository,
+            ("source.toolkit.fluxcd.io", "Bucket") => Kind::Bucket,
+            ("helm.toolkit.fluxcd.io", "HelmRelease") => Kind::HelmRelease,
             _ => return None,
         };
         Some(ObjectRef::new(kind, namespace, name))
@@ -188,7 +273,7 @@ mod tests {
     use super::*;
 
     fn check_source(text: &str) -> SourceState {
-        source(serde_json::from_str(text).unwrap()).unwrap().unwrap()
+        git_repository(serde_json::from_str(text).unwrap()).unwrap().unwrap()
     }
 
     fn check_kustomization(text: &str) -> KustomizationState {
@@ -234,18 +319,79 @@ mod tests {
     }
 
     #[test]
-    fn the_inventory_names_the_workloads() {
+    fn the_inventory_names_the_workloads_and_fluxs_own_objects() {
         let state = check_kustomization(
-            r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"1"},"spec":{},"status":{"inventory":{"entries":[{"id":"home_home-assistant_apps_StatefulSet","v":"v1"},{"id":"home_web__Service","v":"v1"},{"id":"_home__Namespace","v":"v1"},{"id":"torn","v":"v1"}]}}}"#,
+            r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"1"},"spec":{},"status":{"inventory":{"entries":[{"id":"home_home-assistant_apps_StatefulSet","v":"v1"},{"id":"home_web__Service","v":"v1"},{"id":"_home__Namespace","v":"v1"},{"id":"torn","v":"v1"},{"id":"flux-system_flux-system_source.toolkit.fluxcd.io_GitRepository","v":"v1"},{"id":"home_zigbee_helm.toolkit.fluxcd.io_HelmRelease","v":"v2"}]}}}"#,
         );
         assert_eq!(state.workloads, [ObjectRef::new(Kind::StatefulSet, "home", "home-assistant")]);
+        let applies: Vec<String> = state.applies.iter().map(ToString::to_string).collect();
+        assert_eq!(applies, ["GitRepository flux-system/flux-system", "HelmRelease home/zigbee"]);
     }
 
     #[test]
-    fn another_kind_of_source_is_never_taken_for_a_git_repository() {
-        let state = check_kustomization(
-            r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"1"},"spec":{"sourceRef":{"kind":"OCIRepository","name":"titan-iac"}}}"#,
+    fn other_kinds_of_sources_keep_their_kind() {
+        let of = |kind: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"name":"a","namespace":"b","resourceVersion":"1"}},"spec":{{"sourceRef":{{"kind":"{kind}","name":"titan-iac"}}}}}}"#
+            );
+            check_kustomization(&text).source
+        };
+        assert_eq!(of("OCIRepository"), ObjectRef::new(Kind::OCIRepository, "b", "titan-iac"));
+        assert_eq!(of("Bucket"), ObjectRef::new(Kind::Bucket, "b", "titan-iac"));
+        assert_eq!(of("ExternalArtifact").name.as_ref(), "ExternalArtifact/titan-iac");
+    }
+
+    #[test]
+    fn an_oci_repository_and_a_bucket_are_sources_without_a_branch() {
+        let oci = oci_repository(
+            serde_json::from_str(
+                r#"{"metadata":{"name":"apps","namespace":"flux-system","resourceVersion":"9","generation":1},"spec":{"interval":"5m0s","url":"oci://harbor.example/apps","ref":{"tag":"latest","digest":"sha256:ab"}},"status":{"artifact":{"revision":"latest@sha256:ab","lastUpdateTime":"2026-01-01T00:00:00Z"},"conditions":[{"type":"Ready","status":"True","reason":"Succeeded","message":"stored"}],"observedGeneration":1}}"#,
+            )
+            .unwrap(),
         );
-        assert_eq!(state.source.name.as_ref(), "OCIRepository/titan-iac");
+        let oci = oci.unwrap().unwrap();
+        assert_eq!((oci.object.kind, oci.branch, oci.pinned.as_deref()), (Kind::OCIRepository, None, Some("digest=sha256:ab")));
+        assert_eq!(oci.revision.as_deref(), Some("latest@sha256:ab"));
+        let bucket = bucket(
+            serde_json::from_str(
+                r#"{"metadata":{"name":"b","namespace":"f","resourceVersion":"9"},"spec":{"endpoint":"minio.example:9000","bucketName":"iac","suspend":true}}"#,
+            )
+            .unwrap(),
+        );
+        let bucket = bucket.unwrap().unwrap();
+        assert_eq!((bucket.url.as_ref(), bucket.reconcile.suspended), ("minio.example:9000/iac", true));
+    }
+
+    #[test]
+    fn a_helm_release_that_gave_up_says_so_beside_its_ready_condition() {
+        let of = |conditions: &str| {
+            let text = format!(
+                r#"{{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{{"annotations":{{"ananke.dev/suspended":"shutdown-1 2026-01-01T00:00:00Z"}},"generation":4,"name":"zigbee","namespace":"home","resourceVersion":"12"}},"spec":{{"chart":{{"spec":{{"chart":"zigbee2mqtt"}}}},"dependsOn":[{{"name":"mosquitto"}}],"interval":"1h0m0s"}},"status":{{"conditions":{conditions},"failures":3,"observedGeneration":4,"lastHandledReconcileAt":"2026-01-01T00:00:00Z"}}}}"#
+            );
+            helm_release(serde_json::from_str(&text).unwrap()).unwrap().unwrap()
+        };
+        let stuck = of(
+            r#"[{"type":"Stalled","status":"True","reason":"RetriesExceeded","message":"Failed to upgrade after 3 attempt(s)"},{"type":"Ready","status":"False","reason":"UpgradeFailed","message":"Helm upgrade failed for release home/zigbee with chart zigbee2mqtt@1.2.3: timed out"}]"#,
+        );
+        assert_eq!(stuck.stalled.as_deref(), Some("RetriesExceeded: Failed to upgrade after 3 attempt(s)"));
+        assert_eq!((stuck.reconcile.ready, stuck.reconcile.reason.as_ref()), (Tri::False, "UpgradeFailed"));
+        assert_eq!(stuck.depends_on, [ObjectRef::new(Kind::HelmRelease, "home", "mosquitto")]);
+        assert_eq!(stuck.suspend_stamp.as_deref(), Some("shutdown-1 2026-01-01T00:00:00Z"));
+        let well = of(r#"[{"type":"Ready","status":"True","reason":"UpgradeSucceeded","message":"Helm upgrade succeeded"}]"#);
+        assert_eq!((well.stalled, well.reconcile.handled_at.as_deref()), (None, Some("2026-01-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_end() {
+        let template = "x".repeat(9000);
+        let text = format!(
+            "Job/harbor/migrate dry-run failed (Invalid): Job.batch \"migrate\" is invalid: spec.template: Invalid value: {{{template}}}: field is immutable\n"
+        );
+        let told = told(&text);
+        assert!(
+            told.starts_with("Job/harbor/migrate dry-run failed (Invalid): Job.batch \"migrate\" is invalid: spec.template:")
+        );
+        assert!(told.ends_with("field is immutable") && told.chars().count() < 310, "{told}");
+        assert_eq!(super::told("short\n"), "short");
     }
 }

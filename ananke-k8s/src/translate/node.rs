@@ -73,6 +73,7 @@ pub(crate) fn node(node: Node) -> Result<Option<NodeState>, String> {
         version,
         ready: ready.map_or(Tri::Unknown, Condition::tri),
         reason: ready.map_or("", |condition| &condition.reason).into(),
+        message: ready.map_or("", |condition| &condition.message).into(),
         boot_id: boot_id(&status.node_info.boot_id)?,
         renewed: None,
         unschedulable: spec.unschedulable,

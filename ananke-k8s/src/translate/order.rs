@@ -4,17 +4,17 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use ananke_core::lease::{ANNOTATION, Lease, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_EFFECT, TAINT_KEY};
-use ananke_core::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid};
-use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::name::{Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid};
+use ananke_core::order::{REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ErrorKind, PortError};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Under which name the server books Ananke's fields.
-const MANAGER: &str = "fieldManager=ananke";
-const MERGE: &str = "application/merge-patch+json";
-const JSON: &str = "application/json";
+pub(crate) const MANAGER: &str = "fieldManager=ananke";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
+pub(crate) const JSON: &str = "application/json";
 
 /// One request that changes something.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,13 +96,35 @@ pub(crate) fn uncordon(
     Ok((tainted || noted).then(|| patch("uncordon", name, &node_path(name), body)))
 }
 
-pub(crate) fn mark_manual(node: &NodeName, seen: &ResourceVersion, sentence: &str) -> Write {
+/// Only under the lease that it speaks of: a cordon that a person lifted meanwhile asks for nobody.
+pub(crate) fn mark_manual(
+    name: &NodeName,
+    seen: &ResourceVersion,
+    lease: &LeaseId,
+    sentence: &str,
+    node: &TaintedNode,
+) -> Result<Write, PortError> {
+    let conflict = |found: String| PortError::new(ErrorKind::Conflict, "mark for manual action", name, found);
+    node.unchanged_since(seen).map_err(conflict)?;
+    let stands = |taint: &Map<String, Value>| text(taint, "key") == TAINT_KEY && text(taint, "value") == lease.as_str();
+    if !node.spec.taints.iter().any(stands) {
+        return Err(conflict(format!("the node does not carry the cordon of lease {lease}")));
+    }
     let metadata = json!({
         "resourceVersion": seen.as_str(),
         "annotations": {MANUAL_ANNOTATION: sentence},
         "labels": {MANUAL_LABEL: "required"},
     });
-    patch("mark for manual action", node, &node_path(node), json!({ "metadata": metadata }))
+    Ok(patch("mark for manual action", name, &node_path(name), json!({ "metadata": metadata })))
+}
+
+pub(crate) fn clear_mark(node: &NodeName, seen: &ResourceVersion) -> Write {
+    let metadata = json!({
+        "resourceVersion": seen.as_str(),
+        "annotations": {MANUAL_ANNOTATION: null},
+        "labels": {MANUAL_LABEL: null},
+    });
+    patch("clear the mark", node, &node_path(node), json!({ "metadata": metadata }))
 }
 
 pub(crate) fn evict(pod: &ObjectRef, uid: &Uid) -> Result<Write, PortError> {
@@ -127,6 +149,50 @@ pub(crate) fn delete(pod: &ObjectRef, uid: &Uid, grace: Option<Duration>) -> Res
     }
     let path = pod_path("delete", pod)?;
     Ok(Write { tried: "delete", on: pod.to_string(), method: Method::DELETE, path, content_type: JSON, body })
+}
+
+/// The object goes at once, whether or not its containers run: the order carries the proof that they do not.
+pub(crate) fn force_delete(pod: &ObjectRef, uid: &Uid) -> Result<Write, PortError> {
+    let body =
+        json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": uid.as_str()}});
+    let path = pod_path("force-delete", pod)?;
+    Ok(Write { tried: "force-delete", on: pod.to_string(), method: Method::DELETE, path, content_type: JSON, body })
+}
+
+/// Its pods go with it, as they would with `kubectl delete job`.
+pub(crate) fn delete_job(job: &ObjectRef, uid: &Uid) -> Result<Write, PortError> {
+    check_segments("delete", job)?;
+    let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": {"uid": uid.as_str()}});
+    let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.namespace, job.name);
+    Ok(Write { tried: "delete", on: job.to_string(), method: Method::DELETE, path, content_type: JSON, body })
+}
+
+pub(crate) fn scale(workload: &ObjectRef, seen: &ResourceVersion, replicas: u32) -> Result<Write, PortError> {
+    check_segments("scale", workload)?;
+    let plural = match workload.kind {
+        Kind::Deployment => "deployments",
+        Kind::StatefulSet => "statefulsets",
+        Kind::DaemonSet
+        | Kind::Node
+        | Kind::Namespace
+        | Kind::Pod
+        | Kind::Ingress
+        | Kind::GitRepository
+        | Kind::Kustomization
+        | Kind::OCIRepository
+        | Kind::Bucket
+        | Kind::HelmRelease
+        | Kind::Job
+        | Kind::Service
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment => {
+            return Err(PortError::new(ErrorKind::Invalid, "scale", workload, "this kind has no number of replicas"));
+        }
+    };
+    let path = format!("/apis/apps/v1/namespaces/{}/{plural}/{}", workload.namespace, workload.name);
+    let metadata = json!({"resourceVersion": seen.as_str(), "annotations": {SCALED_ANNOTATION: null}});
+    Ok(patch("scale", workload, &path, json!({"metadata": metadata, "spec": {"replicas": replicas}})))
 }
 
 pub(crate) fn set_branch(path: &str, source: &ObjectRef, seen: &ResourceVersion, branch: &str) -> Write {
@@ -218,6 +284,10 @@ fn noted_lease(note: &str) -> Option<String> {
 }
 
 impl TaintedNode {
+    pub(crate) fn uid(&self) -> &str {
+        &self.metadata.uid
+    }
+
     fn unchanged_since(&self, seen: &ResourceVersion) -> Result<(), String> {
         let now = &self.metadata.resource_version;
         if now == seen.as_str() { Ok(()) } else { Err(format!("the node changed: it is at version {now} and not {seen}")) }

@@ -6,7 +6,7 @@ use ananke_core::name::{Kind, NodeName, ObjectRef};
 use ananke_core::observation::{PodPhase, PodState, Tri};
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default};
+use super::meta::{Condition, Meta, condition, null_is_default, set};
 
 /// Ended pods are left out by the server already.
 pub(crate) const SELECTOR: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -24,6 +24,22 @@ pub(crate) struct Pod {
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
     node_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Volume {
+    #[serde(rename = "persistentVolumeClaim", deserialize_with = "null_is_default")]
+    claim: Claim,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    #[serde(rename = "claimName")]
+    name: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +94,7 @@ pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
         ready,
         reason: if ready { "".into() } else { reason(&status) },
         deleting: metadata.deletion_timestamp.is_some(),
+        claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
     }))
 }

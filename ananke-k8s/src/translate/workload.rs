@@ -1,10 +1,12 @@
 //! Deployments, StatefulSets and DaemonSets.
 
+use std::sync::Arc;
+
 use ananke_core::name::Kind;
 use ananke_core::observation::WorkloadState;
 use serde::Deserialize;
 
-use super::meta::{Meta, count};
+use super::meta::{Meta, count, null_is_default};
 
 /// A Deployment or a StatefulSet.
 #[derive(Debug, Deserialize)]
@@ -17,8 +19,31 @@ pub(crate) struct Replicated {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Spec {
     replicas: Option<i64>,
+    template: Template,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Template {
+    spec: PodSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PodSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    init_containers: Vec<Container>,
+    #[serde(deserialize_with = "null_is_default")]
+    containers: Vec<Container>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    image: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +58,8 @@ struct ReplicaStatus {
 pub(crate) struct DaemonSet {
     metadata: Meta,
     #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
     status: DaemonStatus,
 }
 
@@ -46,34 +73,60 @@ struct DaemonStatus {
 }
 
 pub(crate) fn deployment(of: Replicated) -> Result<Option<WorkloadState>, String> {
-    Ok(Some(replicated(Kind::Deployment, &of)))
+    replicated(Kind::Deployment, &of).map(Some)
 }
 
 pub(crate) fn stateful_set(of: Replicated) -> Result<Option<WorkloadState>, String> {
-    Ok(Some(replicated(Kind::StatefulSet, &of)))
+    replicated(Kind::StatefulSet, &of).map(Some)
 }
 
-fn replicated(kind: Kind, of: &Replicated) -> WorkloadState {
-    WorkloadState {
+fn replicated(kind: Kind, of: &Replicated) -> Result<WorkloadState, String> {
+    Ok(WorkloadState {
         object: of.metadata.object(kind),
+        version: of.metadata.version()?,
+        registries: registries(&of.spec.template),
         // The server writes the default of 1 itself.
         desired: count(of.spec.replicas.unwrap_or(1)),
         ready: count(of.status.ready_replicas),
         updated: count(of.status.updated_replicas),
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
-    }
+        scaled_from: of.metadata.annotations.scaled_from.as_deref().and_then(|text| text.parse().ok()),
+    })
 }
 
 pub(crate) fn daemon_set(of: DaemonSet) -> Result<Option<WorkloadState>, String> {
     Ok(Some(WorkloadState {
         object: of.metadata.object(Kind::DaemonSet),
+        version: of.metadata.version()?,
+        registries: registries(&of.spec.template),
         desired: count(of.status.desired_number_scheduled),
         ready: count(of.status.number_ready),
         updated: count(of.status.updated_number_scheduled),
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
+        scaled_from: None,
     }))
+}
+
+/// The registries of all images, each once.
+fn registries(template: &Template) -> Vec<Arc<str>> {
+    let mut found: Vec<Arc<str>> = Vec::new();
+    for container in template.spec.init_containers.iter().chain(&template.spec.containers) {
+        let host = registry(&container.image);
+        if !container.image.is_empty() && !found.iter().any(|known| known.as_ref() == host) {
+            found.push(host.into());
+        }
+    }
+    found
+}
+
+/// What stands before the first slash is a host if it can be nothing else; a short name is Docker Hub's.
+fn registry(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        Some(_) | None => "docker.io",
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_deployment_that_no_controller_saw_has_an_older_observed_generation() {
-        let text = r#"{"metadata":{"generation":1,"name":"gitea","namespace":"apps"},"spec":{"replicas":3},"status":{}}"#;
+        let text = r#"{"metadata":{"resourceVersion":"7","generation":1,"name":"gitea","namespace":"apps"},"spec":{"replicas":3},"status":{}}"#;
         let state = deployment(serde_json::from_str(text).unwrap()).unwrap().unwrap();
         assert_eq!((state.desired, state.ready, state.updated), (3, 0, 0));
         assert_eq!((state.generation, state.observed_generation), (1, 0));
@@ -90,8 +143,24 @@ mod tests {
 
     #[test]
     fn a_daemon_set_counts_by_its_own_words() {
-        let text = r#"{"metadata":{"generation":2,"name":"agent","namespace":"apps"},"spec":{},"status":{"desiredNumberScheduled":4,"currentNumberScheduled":4,"numberReady":3,"updatedNumberScheduled":2,"observedGeneration":2}}"#;
+        let text = r#"{"metadata":{"resourceVersion":"7","generation":2,"name":"agent","namespace":"apps"},"spec":{},"status":{"desiredNumberScheduled":4,"currentNumberScheduled":4,"numberReady":3,"updatedNumberScheduled":2,"observedGeneration":2}}"#;
         let state = daemon_set(serde_json::from_str(text).unwrap()).unwrap().unwrap();
         assert_eq!((state.desired, state.ready, state.updated, state.observed_generation), (4, 3, 2, 2));
+    }
+
+    #[test]
+    fn images_name_their_registries_and_short_names_are_docker_hubs() {
+        for (image, host) in [
+            ("nginx", "docker.io"),
+            ("rancher/mirrored-coredns:1.12", "docker.io"),
+            ("ghcr.io/fluxcd/source-controller:v1", "ghcr.io"),
+            ("registry:5000/app@sha256:00", "registry:5000"),
+            ("localhost/app", "localhost"),
+        ] {
+            assert_eq!(registry(image), host, "{image}");
+        }
+        let text = r#"{"metadata":{"resourceVersion":"7","name":"gitea","namespace":"apps"},"spec":{"template":{"spec":{"initContainers":null,"containers":[{"image":"harbor.example/git/gitea:1"},{"image":"harbor.example/x"},{"image":"valkey"}]}}}}"#;
+        let state = deployment(serde_json::from_str(text).unwrap()).unwrap().unwrap();
+        assert_eq!(state.registries, ["harbor.example".into(), "docker.io".into()]);
     }
 }

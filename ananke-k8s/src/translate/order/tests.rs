@@ -1,6 +1,5 @@
 //! Requests as they go over the wire.
 
-use ananke_core::name::Kind;
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -24,9 +23,11 @@ fn lease() -> Lease {
         node: NodeName::parse("titan-01").unwrap(),
         node_uid: Uid::parse("u-1").unwrap(),
         cluster_uid: Uid::parse("c-1").unwrap(),
+        purpose: ananke_core::lease::Purpose::Drain,
         reason: "drain".to_owned(),
         acquired: now,
         expires: now.plus(Duration::from_secs(3600)),
+        clock: None,
         remove_with: "kubectl".to_owned(),
     }
 }
@@ -92,12 +93,25 @@ fn an_uncordon_gives_back_its_own_lease_only() {
 }
 
 #[test]
-fn a_manual_mark_is_annotation_and_label() {
+fn a_manual_mark_is_annotation_and_label_under_the_lease_that_it_speaks_of() {
+    let ours = r#"{"key":"ananke.dev/cordon","value":"l-1","effect":"NoSchedule"}"#;
+    let mark = |seen: &str, node: &TaintedNode| {
+        mark_manual(&lease().node, &ResourceVersion::parse(seen).unwrap(), &lease().id, "press the button", node)
+    };
     check(
-        &mark_manual(&lease().node, &seen(), "press the button"),
+        &mark("7", &node(ours, "{}")).unwrap(),
         expect![[r#"
         PATCH /api/v1/nodes/titan-01?fieldManager=ananke application/merge-patch+json
         {"metadata":{"annotations":{"ananke.dev/manual-action":"press the button"},"labels":{"ananke.dev/manual-action":"required"},"resourceVersion":"7"}}"#]],
+    );
+    for (seen, node) in [("6", node(ours, "{}")), ("7", node(&ours.replace("l-1", "l-2"), "{}")), ("7", node("", "{}"))] {
+        assert_eq!(mark(seen, &node).unwrap_err().kind, ErrorKind::Conflict);
+    }
+    check(
+        &clear_mark(&lease().node, &seen()),
+        expect![[r#"
+        PATCH /api/v1/nodes/titan-01?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"annotations":{"ananke.dev/manual-action":null},"labels":{"ananke.dev/manual-action":null},"resourceVersion":"7"}}"#]],
     );
 }
 
@@ -147,4 +161,33 @@ fn flux_objects_are_patched_under_the_version_that_is_served() {
         set_branch(&path, &object, &seen(), "main").body.to_string(),
         r#"{"metadata":{"resourceVersion":"7"},"spec":{"ref":{"branch":"main"}}}"#
     );
+}
+
+#[test]
+fn a_forced_deletion_and_a_finished_job_go_by_uid() {
+    let uid = Uid::parse("p-1").unwrap();
+    check(
+        &force_delete(&ObjectRef::new(Kind::Pod, "apps", "web-0"), &uid).unwrap(),
+        expect![[r#"
+        DELETE /api/v1/namespaces/apps/pods/web-0 application/json
+        {"apiVersion":"v1","gracePeriodSeconds":0,"kind":"DeleteOptions","preconditions":{"uid":"p-1"}}"#]],
+    );
+    check(
+        &delete_job(&ObjectRef::new(Kind::Job, "harbor", "migrate"), &uid).unwrap(),
+        expect![[r#"
+        DELETE /apis/batch/v1/namespaces/harbor/jobs/migrate application/json
+        {"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"p-1"},"propagationPolicy":"Background"}"#]],
+    );
+}
+
+#[test]
+fn a_workload_is_scaled_on_the_version_that_was_seen_and_loses_its_stamp() {
+    check(
+        &scale(&ObjectRef::new(Kind::StatefulSet, "apps", "db"), &seen(), 3).unwrap(),
+        expect![[r#"
+        PATCH /apis/apps/v1/namespaces/apps/statefulsets/db?fieldManager=ananke application/merge-patch+json
+        {"metadata":{"annotations":{"ananke.dev/scaled-from":null},"resourceVersion":"7"},"spec":{"replicas":3}}"#]],
+    );
+    let daemons = scale(&ObjectRef::new(Kind::DaemonSet, "apps", "agent"), &seen(), 3);
+    assert_eq!(daemons.unwrap_err().kind, ErrorKind::Invalid);
 }
