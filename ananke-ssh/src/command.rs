@@ -1,43 +1,80 @@
 //! The closed set of commands that can ever run on a host.
 //!
-//! Each has a fixed text with one validated hole for the unit, a bound on its output and a pure parser. [`UnitName`]
-//! admits no character that a shell knows, so nothing that is written here can become other syntax there. There is no way
-//! to run anything else.
+//! Each has a fixed text with validated holes, a bound on its output and a pure parser. The types of the holes admit no
+//! character that a shell knows, so nothing that is written here can become other syntax there. There is no way to run
+//! anything else.
 
-use std::collections::BTreeMap;
+pub mod answer;
+pub mod inspect;
+
 use std::time::Duration;
 
-use ananke_core::name::{BootId, Moment, UnitName};
-use ananke_core::observation::UnitState;
+use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, clean};
+use ananke_core::spec::HostNeeds;
 
-/// Standard output beyond this is not an answer to anything we ask.
-pub const MAX_STDOUT: usize = 64 * 1024;
+pub use answer::{parse_intent, parse_snapshots};
+pub use inspect::{Inspection, parse_inspection};
+
 /// Standard error is only shown, so its beginning is enough.
 pub const MAX_STDERR: usize = 4 * 1024;
+/// Standard output beyond this is not an answer to anything we ask.
+const MAX_STDOUT: usize = 64 * 1024;
+/// k3s describes each snapshot of every server in about a kilobyte.
+const MAX_LIST: usize = 2 * 1024 * 1024;
 
-/// Every line of ours is marked and starts on a line of its own, so that greetings of login scripts cannot be mistaken for
-/// an answer. The time comes first: it is compared with the middle of the exchange.
-const INSPECT: &str = concat!(
-    r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
-    r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
-    r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
-    r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
-);
-const INSPECT_END: &str = r#" 2>&1 | tr "\n" " ")"; p end ok'"#;
+/// A unit that stops, dozens of containers to end and volumes to unmount, or a store to copy to an SD card. The engine gives
+/// up on any call after 60 s, and what is under way goes on at the host: the next look shows what came of it.
+const WORK_LASTS: Duration = Duration::from_secs(55);
+
 const START: &str = "sudo -n systemctl start --no-block ";
 const STOP: &str = "sudo -n systemctl stop ";
+const RESTART: &str = "sudo -n systemctl restart --no-block ";
+const POWER_OFF: &str = "sudo -n systemctl poweroff";
+const K3S: &str = "/usr/local/bin/k3s";
+const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
+const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
+const INTENT: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'";
 
-/// A command with its only argument.
+/// k3s's own script ends its containers and unmounts their volumes, and it knows where each release keeps them. It does more:
+/// it stops k3s, which it must find stopped already, and it removes the CNI's interfaces and packet filter rules, which the
+/// next start of k3s makes anew. It kills without grace, so it runs only after a drain, and never beside a unit that runs,
+/// starts or stops. Its exit code is that of its last line and tells nothing: what is left is seen by the next look.
+const KILL: [&str; 2] = [
+    r#"sh -c 'case "$(systemctl is-active "#,
+    concat!(
+        r#")" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
+        r#"[ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; "#,
+        r#"sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
+    ),
+];
+const KILLALL: &str = "/usr/local/bin/k3s-killall.sh";
+const REFUSED_RUNS: u32 = 75;
+const REFUSED_NO_SCRIPT: u32 = 69;
+
+/// A command with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Who the host is, since when it runs, and how the unit is doing. Needs no rights.
-    Inspect(UnitName),
+    /// Who the host is, since when it runs, how the unit is doing, and what of the needs is missing. Needs no rights.
+    Inspect {
+        unit: UnitName,
+        needs: HostNeeds,
+    },
     /// Starts the unit without waiting for it.
     Start(UnitName),
     /// Stops the unit and waits for it.
     Stop(UnitName),
+    /// Restarts the unit without waiting for it.
+    Restart(UnitName),
+    /// Ends what the stopped unit left running.
+    KillPods(UnitName),
+    /// Takes a snapshot of etcd; k3s appends node and time to the name.
+    SaveSnapshot(SnapshotName),
+    ListSnapshots,
+    PowerOff,
+    /// Asks another Ananke what its operator last wanted.
+    PeerIntent,
 }
 
 /// How a command ended.
@@ -64,17 +101,8 @@ pub enum Remedy {
     Sudoers,
     /// The account cannot run commands.
     LoginShell,
-}
-
-/// What `Inspect` found; the skew needs our own clock, which is the caller's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    pub boot_id: BootId,
-    pub machine_id: String,
-    pub uptime: Duration,
-    /// The host's wall clock.
-    pub time: Moment,
-    pub unit: UnitState,
+    /// k3s or its script is not where its installer puts it.
+    K3s,
 }
 
 impl Command {
@@ -82,42 +110,119 @@ impl Command {
         match order {
             HostOrder::Start(unit) => Self::Start(unit.clone()),
             HostOrder::Stop(unit) => Self::Stop(unit.clone()),
+            HostOrder::Restart(unit) => Self::Restart(unit.clone()),
+            HostOrder::KillPods(unit) => Self::KillPods(unit.clone()),
+            HostOrder::SaveSnapshot(name) => Self::SaveSnapshot(name.clone()),
+            HostOrder::PowerOff => Self::PowerOff,
         }
     }
 
     /// The text that the host's login shell gets.
     pub fn line(&self) -> String {
         match self {
-            Self::Inspect(unit) => format!("{INSPECT}{unit}{INSPECT_END}"),
+            Self::Inspect { unit, needs } => inspect::line(unit, needs),
             Self::Start(unit) => format!("{START}{unit}"),
             Self::Stop(unit) => format!("{STOP}{unit}"),
+            Self::Restart(unit) => format!("{RESTART}{unit}"),
+            Self::KillPods(unit) => {
+                let [before, after] = KILL;
+                format!("{before}{unit}{after}")
+            }
+            Self::SaveSnapshot(name) => format!("{SAVE}{name}"),
+            Self::ListSnapshots => LIST.to_owned(),
+            Self::PowerOff => POWER_OFF.to_owned(),
+            Self::PeerIntent => INTENT.to_owned(),
         }
     }
 
     /// What messages call it.
     pub fn title(&self) -> String {
         match self {
-            Self::Inspect(unit) => format!("inspect host and unit {unit}"),
+            Self::Inspect { unit, .. } => format!("inspect host and unit {unit}"),
             Self::Start(unit) => format!("start unit {unit}"),
             Self::Stop(unit) => format!("stop unit {unit}"),
+            Self::Restart(unit) => format!("restart unit {unit}"),
+            Self::KillPods(unit) => format!("end the containers that {unit} left"),
+            Self::SaveSnapshot(name) => format!("save etcd snapshot {name}"),
+            Self::ListSnapshots => "list etcd snapshots".to_owned(),
+            Self::PowerOff => "power off".to_owned(),
+            Self::PeerIntent => "ask the peer for its intent".to_owned(),
         }
     }
 
     /// Whether it may be sent again after its connection broke: only what changes nothing.
     pub fn only_reads(&self) -> bool {
         match self {
-            Self::Inspect(_) => true,
-            Self::Start(_) | Self::Stop(_) => false,
+            Self::Inspect { .. } | Self::ListSnapshots | Self::PeerIntent => true,
+            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::KillPods(_) | Self::SaveSnapshot(_) | Self::PowerOff => {
+                false
+            }
+        }
+    }
+
+    /// How long it may take, from request to end, where `usual` is enough for what answers at once.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        match self {
+            Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::PowerOff | Self::PeerIntent => usual,
+            Self::ListSnapshots => usual * 2,
+            Self::Stop(_) | Self::KillPods(_) | Self::SaveSnapshot(_) => usual.max(WORK_LASTS),
+        }
+    }
+
+    /// Bytes of standard output that an answer may have.
+    pub fn max_stdout(&self) -> usize {
+        match self {
+            Self::ListSnapshots => MAX_LIST,
+            Self::Inspect { .. }
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::KillPods(_)
+            | Self::SaveSnapshot(_)
+            | Self::PowerOff
+            | Self::PeerIntent => MAX_STDOUT,
         }
     }
 
     /// The line in sudoers that allows exactly this; none where no right is needed.
+    ///
+    /// The digits of a snapshot's name are its time, so the line allows any digit where one stands: each pattern is one
+    /// character, which no other argument can hide in.
     pub fn sudoers(&self, user: &str) -> Option<String> {
-        let (Self::Start(unit) | Self::Stop(unit)) = self else { return None };
-        let line = self.line();
-        let arguments = line.strip_prefix("sudo -n systemctl ")?.strip_suffix(unit.as_str())?;
-        let unit = unit.as_str().replace(':', "\\:");
-        Some(format!("{user} ALL=(root) NOPASSWD: /usr/bin/systemctl {arguments}{unit}"))
+        let systemctl = |prefix: &str, unit: &UnitName| {
+            let arguments = prefix.strip_prefix("sudo -n systemctl ")?;
+            Some(format!("/usr/bin/systemctl {arguments}{}", unit.as_str().replace(':', "\\:")))
+        };
+        let command = match self {
+            Self::Inspect { .. } => return None,
+            Self::Start(unit) => systemctl(START, unit)?,
+            Self::Stop(unit) => systemctl(STOP, unit)?,
+            Self::Restart(unit) => systemctl(RESTART, unit)?,
+            Self::KillPods(_) => format!("{KILLALL} \"\""),
+            Self::SaveSnapshot(name) => {
+                let any = |c: char| if c.is_ascii_digit() { "[0-9]".to_owned() } else { c.to_string() };
+                format!("{K3S} etcd-snapshot save --name {}", name.as_str().chars().map(any).collect::<String>())
+            }
+            Self::ListSnapshots => format!("{K3S} etcd-snapshot ls -o json"),
+            Self::PowerOff => "/usr/bin/systemctl poweroff".to_owned(),
+            Self::PeerIntent => "/usr/local/bin/ananke intent show -o json".to_owned(),
+        };
+        Some(format!("{user} ALL=(root) NOPASSWD: {command}"))
+    }
+
+    /// Reads the answer of a command that changes something.
+    pub fn parse(&self, output: &Output) -> Result<(), Refusal> {
+        match self {
+            Self::KillPods(_) => parse_kill(output),
+            Self::Inspect { .. }
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::SaveSnapshot(_)
+            | Self::ListSnapshots
+            | Self::PowerOff
+            | Self::PeerIntent => parse_order(output),
+        }
     }
 }
 
@@ -126,6 +231,7 @@ impl Remedy {
         match (self, command.sudoers(user)) {
             (Self::Sudoers, Some(line)) => format!("add to /etc/sudoers.d/ananke on {node}: {line}"),
             (Self::Sudoers | Self::LoginShell, _) => format!("give {user} a login shell on {node} that runs commands"),
+            (Self::K3s, _) => format!("on {node}: link what is missing into /usr/local/bin, where the installer of k3s puts it"),
         }
     }
 }
@@ -144,70 +250,43 @@ impl Output {
     }
 }
 
-/// Reads the answer of `Inspect`.
-pub fn parse_inspection(output: &Output) -> Result<Inspection, Refusal> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let marked = marked(&text)?;
-    if marked.is_empty() {
-        return Err(no_markers(output));
-    }
-    let get = |key: &str| marked.get(key).copied().ok_or_else(|| invalid(format!("the answer has no {key}")));
-    get("end")?;
-    let boot_id = get("boot_id")?;
-    let boot_id = BootId::parse(boot_id).map_err(invalid)?;
-    let machine_id = get("machine_id")?;
-    if machine_id.len() > 128 || !machine_id.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(invalid(format!("machine ID {:?} is not valid", clean(machine_id, 80))));
-    }
-    Ok(Inspection {
-        boot_id,
-        machine_id: machine_id.to_owned(),
-        uptime: uptime(get("uptime")?)?,
-        time: wall_time(get("time")?)?,
-        unit: unit_state(get("unit")?)?,
-    })
-}
-
-/// Reads the answer of `Start` and `Stop`: they say nothing when they succeed.
-pub fn parse_order(output: &Output) -> Result<(), Refusal> {
+/// Reads the answer of commands that are `sudo` and another: they say nothing that matters when they succeed.
+fn parse_order(output: &Output) -> Result<(), Refusal> {
     let Some(exit) = output.exit else { return Err(refusal(ErrorKind::Transient, output, None)) };
     if exit == 0 {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
     let says = |words: &str| text.contains(words);
-    // sudo speaks the host's language, but always under its own name; its complaint about name resolution is no refusal.
-    let sudo_says_no = text.lines().any(|line| line.starts_with("sudo: ") && !line.contains("unable to resolve host"));
     Err(if exit == 126 || exit == 127 || says("command not found") {
         refusal(ErrorKind::Missing, output, None)
     } else if exit == 5 || says(" not found.") || says(" not loaded.") {
         // systemctl exits 5 where there is no such unit.
         refusal(ErrorKind::Missing, output, None)
-    } else if exit == 4 || sudo_says_no || says("not allowed to execute") || says("sudoers") || says("authentication required") {
+    } else if exit == 4 || sudo_says_no(&text) || says("authentication required") {
         refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers))
     } else {
         refusal(ErrorKind::Transient, output, None)
     })
 }
 
-fn marked(text: &str) -> Result<BTreeMap<&str, &str>, Refusal> {
-    let mut marked = BTreeMap::new();
-    for line in text.lines() {
-        let Some((key, value)) = line.strip_prefix("ananke:").and_then(|rest| rest.split_once('=')) else { continue };
-        if marked.insert(key, value.trim()).is_some() {
-            return Err(invalid(format!("the answer has {} twice", clean(key, 40))));
-        }
+/// The script's trace is on standard error, and its exit code is no verdict.
+fn parse_kill(output: &Output) -> Result<(), Refusal> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    match output.exit {
+        None => Err(refusal(ErrorKind::Transient, output, None)),
+        Some(REFUSED_RUNS) => Err(refusal(ErrorKind::Conflict, output, None)),
+        Some(REFUSED_NO_SCRIPT) => Err(refusal(ErrorKind::Missing, output, Some(Remedy::K3s))),
+        Some(126 | 127) if !text.lines().any(|line| line.starts_with('+')) => Err(refusal(ErrorKind::Missing, output, None)),
+        Some(_) if sudo_says_no(&text) => Err(refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers))),
+        Some(_) => Ok(()),
     }
-    Ok(marked)
 }
 
-fn no_markers(output: &Output) -> Refusal {
-    match output.exit {
-        Some(0) => invalid("the command printed nothing of what was asked"),
-        Some(126 | 127) => refusal(ErrorKind::Missing, output, Some(Remedy::LoginShell)),
-        Some(_) => refusal(ErrorKind::Denied, output, Some(Remedy::LoginShell)),
-        None => refusal(ErrorKind::Transient, output, None),
-    }
+/// sudo speaks the host's language, but always under its own name; its complaint about name resolution is no refusal.
+fn sudo_says_no(text: &str) -> bool {
+    let own = text.lines().any(|line| line.starts_with("sudo: ") && !line.contains("unable to resolve host"));
+    own || text.contains("not allowed to execute") || text.contains("sudoers")
 }
 
 fn refusal(kind: ErrorKind, output: &Output, remedy: Option<Remedy>) -> Refusal {
@@ -218,166 +297,65 @@ fn invalid(found: impl ToString) -> Refusal {
     Refusal { kind: ErrorKind::Invalid, found: found.to_string(), remedy: None }
 }
 
-/// `/proc/uptime`: seconds with two decimals, then the idle time.
-fn uptime(text: &str) -> Result<Duration, Refusal> {
-    let millis = text.split(' ').next().and_then(millis);
-    millis
-        .and_then(|millis| u64::try_from(millis).ok())
-        .map(Duration::from_millis)
-        .ok_or_else(|| invalid(format!("uptime {:?} is no number of seconds", clean(text, 40))))
-}
-
-/// `date +%s.%N`; a `date` that knows no nanoseconds prints something else there, and the second is good enough.
-fn wall_time(text: &str) -> Result<Moment, Refusal> {
-    millis(text).map(Moment::from_millis).ok_or_else(|| invalid(format!("time {:?} is no number of seconds", clean(text, 40))))
-}
-
-/// Decimal seconds as milliseconds; none if it is no number or does not fit.
-fn millis(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if whole.is_empty() || !whole.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits: String = fraction.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
-    whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(digits.parse().ok()?)
-}
-
-fn unit_state(text: &str) -> Result<UnitState, Refusal> {
-    let property = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    match (property("LoadState"), property("ActiveState")) {
-        (Some("not-found"), _) => Ok(UnitState::NotFound),
-        (Some(_), Some("active" | "reloading" | "refreshing")) => Ok(UnitState::Active),
-        (Some(_), Some("activating")) => Ok(UnitState::Activating),
-        (Some(_), Some("deactivating")) => Ok(UnitState::Deactivating),
-        (Some(_), Some("inactive" | "maintenance")) => Ok(UnitState::Inactive),
-        (Some(_), Some("failed")) => Ok(UnitState::Failed),
-        (Some(_), Some(_)) => Err(invalid(format!("unit state {:?} is unknown", clean(text, 80)))),
-        (None, _) | (_, None) => {
-            let kind = if text.contains("not found") { ErrorKind::Missing } else { ErrorKind::Transient };
-            Err(Refusal { kind, found: format!("systemctl said {:?}", clean(text, 150)), remedy: None })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2d3c-0000-4000-8000-00000000002a\n\n\
-        ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\n\
-        ananke:unit=LoadState=loaded ActiveState=activating \n\nananke:end=ok\n";
 
     fn unit() -> UnitName {
         UnitName::parse("k3s-agent.service").unwrap()
     }
 
-    fn inspect(stdout: &str) -> Result<Inspection, Refusal> {
-        parse_inspection(&Output { stdout: stdout.as_bytes().to_vec(), stderr: Vec::new(), exit: Some(0) })
+    fn snapshot() -> SnapshotName {
+        SnapshotName::parse("ananke-shutdown-20260314T020611000Z").unwrap()
     }
 
-    fn why_not(from: &str, to: &str) -> String {
-        assert!(ANSWER.contains(from), "{from:?} is part of the answer");
-        let refusal = inspect(&ANSWER.replace(from, to)).unwrap_err();
-        format!("{:?}: {}", refusal.kind, refusal.found)
+    fn output(exit: u32, stderr: &str) -> Output {
+        Output { stdout: Vec::new(), stderr: stderr.as_bytes().to_vec(), exit: Some(exit) }
     }
 
     fn order(exit: u32, stderr: &str) -> Result<(), (ErrorKind, Option<Remedy>)> {
-        let output = Output { stdout: Vec::new(), stderr: stderr.as_bytes().to_vec(), exit: Some(exit) };
-        parse_order(&output).map_err(|refusal| (refusal.kind, refusal.remedy))
+        parse_order(&output(exit, stderr)).map_err(|refusal| (refusal.kind, refusal.remedy))
     }
 
     #[test]
     fn the_command_lines_are_these_and_no_others() {
-        assert_eq!(Command::Start(unit()).line(), "sudo -n systemctl start --no-block k3s-agent.service");
-        assert_eq!(Command::Stop(unit()).line(), "sudo -n systemctl stop k3s-agent.service");
-        assert_eq!(
-            Command::Inspect(unit()).line(),
-            r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; p unit "$(systemctl show -p LoadState -p ActiveState k3s-agent.service 2>&1 | tr "\n" " ")"; p end ok'"#
-        );
-    }
-
-    #[test]
-    fn no_unit_name_can_become_shell_syntax() {
-        for byte in 0..=127u8 {
-            if UnitName::parse(&format!("a{}", byte as char)).is_ok() {
-                assert!(
-                    byte.is_ascii_alphanumeric() || b"-_.@:".contains(&byte),
-                    "{:?} is harmless in every shell",
-                    byte as char
-                );
-            }
+        let lines = [
+            (Command::Start(unit()), "sudo -n systemctl start --no-block k3s-agent.service"),
+            (Command::Stop(unit()), "sudo -n systemctl stop k3s-agent.service"),
+            (Command::Restart(unit()), "sudo -n systemctl restart --no-block k3s-agent.service"),
+            (Command::PowerOff, "sudo -n systemctl poweroff"),
+            (
+                Command::SaveSnapshot(snapshot()),
+                "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
+            ),
+            (Command::ListSnapshots, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'"),
+            (Command::PeerIntent, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'"),
+            (
+                Command::KillPods(unit()),
+                r#"sh -c 'case "$(systemctl is-active k3s-agent.service)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
+            ),
+        ];
+        for (command, line) in lines {
+            assert_eq!(command.line(), line);
         }
-        assert!(UnitName::parse("--force").is_err(), "no unit name can become an option");
+        assert!(LIST.contains(answer::MARK) && INTENT.contains(answer::MARK));
     }
 
     #[test]
-    fn an_answer_is_read() {
-        let inspection = inspect(ANSWER).unwrap();
-        assert_eq!(inspection.boot_id.as_str(), "0f1e2d3c-0000-4000-8000-00000000002a");
-        assert_eq!(inspection.machine_id, "5d41402abc4b2a76b9719d911017c592");
-        assert_eq!(inspection.uptime, Duration::from_millis(93_270));
-        assert_eq!(inspection.time, Moment::from_millis(1_773_453_971_250));
-        assert_eq!(inspection.unit, UnitState::Activating);
-    }
-
-    #[test]
-    fn greetings_around_the_answer_do_not_matter() {
-        let noisy = format!("Welcome to ananke:\nboot_id=fake ananke:boot_id=fake\u{1b}[2J no newline{ANSWER}bye\n");
-        assert_eq!(inspect(&noisy), inspect(ANSWER));
-    }
-
-    #[test]
-    fn a_date_without_nanoseconds_is_good_enough() {
-        let coarse = inspect(&ANSWER.replace(".250000000", ".%N")).unwrap();
-        assert_eq!(coarse.time, Moment::from_millis(1_773_453_971_000));
-    }
-
-    #[test]
-    fn every_state_of_systemd_has_its_meaning() {
-        let state = |text: &str| inspect(&ANSWER.replace("LoadState=loaded ActiveState=activating", text)).map(|i| i.unit);
-        assert_eq!(state("LoadState=not-found ActiveState=inactive"), Ok(UnitState::NotFound));
-        assert_eq!(state("ActiveState=active LoadState=loaded"), Ok(UnitState::Active));
-        assert_eq!(state("LoadState=loaded ActiveState=reloading"), Ok(UnitState::Active));
-        assert_eq!(state("LoadState=loaded ActiveState=deactivating"), Ok(UnitState::Deactivating));
-        assert_eq!(state("LoadState=masked ActiveState=inactive"), Ok(UnitState::Inactive));
-        assert_eq!(state("LoadState=loaded ActiveState=failed"), Ok(UnitState::Failed));
-    }
-
-    #[test]
-    fn a_wrong_answer_says_what_is_wrong() {
-        assert_eq!(why_not("ananke:boot_id", "boot_id"), "Invalid: the answer has no boot_id");
-        assert_eq!(why_not("ananke:end=ok", ""), "Invalid: the answer has no end");
-        assert_eq!(why_not("ananke:end=ok", "ananke:uptime=1"), "Invalid: the answer has uptime twice");
+    fn sudoers_allows_each_command_and_nothing_beside_it() {
+        let allowed = |command: Command| command.sudoers("ops").map(|line| line.replace("ops ALL=(root) NOPASSWD: ", ""));
+        assert_eq!(allowed(Command::Inspect { unit: unit(), needs: HostNeeds::default() }), None);
+        assert_eq!(allowed(Command::Start(unit())).unwrap(), "/usr/bin/systemctl start --no-block k3s-agent.service");
+        assert_eq!(allowed(Command::Stop(unit())).unwrap(), "/usr/bin/systemctl stop k3s-agent.service");
+        assert_eq!(allowed(Command::Restart(unit())).unwrap(), "/usr/bin/systemctl restart --no-block k3s-agent.service");
+        assert_eq!(allowed(Command::KillPods(unit())).unwrap(), "/usr/local/bin/k3s-killall.sh \"\"");
+        assert_eq!(allowed(Command::PowerOff).unwrap(), "/usr/bin/systemctl poweroff");
+        assert_eq!(allowed(Command::ListSnapshots).unwrap(), "/usr/local/bin/k3s etcd-snapshot ls -o json");
+        assert_eq!(allowed(Command::PeerIntent).unwrap(), "/usr/local/bin/ananke intent show -o json");
         assert_eq!(
-            why_not("93.27", "99999999999999999999.9"),
-            "Invalid: uptime \"99999999999999999999.9 180.11\" is no number of seconds"
+            allowed(Command::SaveSnapshot(SnapshotName::parse("a-2026T0Z").unwrap())).unwrap(),
+            "/usr/local/bin/k3s etcd-snapshot save --name a-[0-9][0-9][0-9][0-9]T[0-9]Z"
         );
-        assert_eq!(
-            why_not("1773453971", "9223372036854775807"),
-            "Invalid: time \"9223372036854775807.250000000\" is no number of seconds"
-        );
-        assert_eq!(why_not("1773453971", "-5"), "Invalid: time \"-5.250000000\" is no number of seconds");
-        assert_eq!(
-            why_not("ActiveState=activating", "ActiveState=dreaming"),
-            "Invalid: unit state \"LoadState=loaded ActiveState=dreaming\" is unknown"
-        );
-        assert_eq!(
-            why_not("LoadState=loaded ActiveState=activating", "Failed to connect to bus: No such file or directory"),
-            "Transient: systemctl said \"Failed to connect to bus: No such file or directory\""
-        );
-        assert_eq!(
-            why_not("LoadState=loaded ActiveState=activating", "sh: 1: systemctl: not found"),
-            "Missing: systemctl said \"sh: 1: systemctl: not found\""
-        );
-        assert_eq!(inspect("\u{0}\u{ff}garbage").unwrap_err().found, "the command printed nothing of what was asked");
-    }
-
-    #[test]
-    fn an_account_without_a_shell_is_a_denial() {
-        let output = Output { stdout: b"This account is currently not available.\n".to_vec(), stderr: Vec::new(), exit: Some(1) };
-        let refusal = parse_inspection(&output).unwrap_err();
-        assert_eq!((refusal.kind, refusal.remedy), (ErrorKind::Denied, Some(Remedy::LoginShell)));
-        assert_eq!(refusal.found, "exit 1: This account is currently not available.");
     }
 
     #[test]
@@ -393,6 +371,36 @@ mod tests {
             order(1, "sudo: unable to resolve host t: x\nJob for k3s.service failed because a timeout was exceeded."),
             Err((ErrorKind::Transient, None))
         );
+    }
+
+    #[test]
+    fn the_end_of_the_killall_script_is_no_verdict_but_a_refusal_is() {
+        let kill = |exit, stderr: &str| {
+            Command::KillPods(unit()).parse(&output(exit, stderr)).map_err(|refusal| (refusal.kind, refusal.remedy))
+        };
+        assert_eq!(kill(0, "+ systemctl stop k3s.service"), Ok(()));
+        assert_eq!(kill(127, "+ ip link delete cni0\n/usr/local/bin/k3s-killall.sh: 91: ip6tables-restore: not found"), Ok(()));
+        assert_eq!(kill(75, "ananke: refused: the unit is not stopped"), Err((ErrorKind::Conflict, None)));
+        assert_eq!(kill(69, "ananke: refused: there is no k3s-killall.sh"), Err((ErrorKind::Missing, Some(Remedy::K3s))));
+        assert_eq!(kill(1, "sudo: a password is required"), Err((ErrorKind::Denied, Some(Remedy::Sudoers))));
+        assert_eq!(kill(127, "sh: 1: sudo: not found"), Err((ErrorKind::Missing, None)));
+    }
+
+    #[test]
+    fn only_what_reads_is_sent_twice_and_what_works_is_given_its_time() {
+        let usual = Duration::from_secs(20);
+        for command in
+            [Command::ListSnapshots, Command::PeerIntent, Command::Inspect { unit: unit(), needs: HostNeeds::default() }]
+        {
+            assert!(command.only_reads(), "{command:?}");
+        }
+        for order in
+            [HostOrder::PowerOff, HostOrder::SaveSnapshot(snapshot()), HostOrder::KillPods(unit()), HostOrder::Restart(unit())]
+        {
+            assert!(!Command::of(&order).only_reads(), "{order:?}");
+        }
+        assert_eq!(Command::Start(unit()).patience(usual), usual);
+        assert!(Command::Stop(unit()).patience(usual) > usual * 2);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use russh::{ChannelMsg, ChannelOpenFailure, Preferred};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::command::{Command, MAX_STDERR, MAX_STDOUT, Output};
+use crate::command::{Command, MAX_STDERR, Output};
 use crate::identity::Identity;
 use crate::known_hosts::{self, KnownKeys};
 use crate::settings::SshSettings;
@@ -137,9 +137,9 @@ impl Connection {
         started();
         let exchange = async {
             channel.exec(true, command.line()).await.map_err(|error| (ErrorKind::Transient, explain(&error)))?;
-            collect(&mut channel).await
+            collect(&mut channel, command.max_stdout()).await
         };
-        host.within(settings.run_timeout, &tried, "the command did not end", exchange)
+        host.within(command.patience(settings.run_timeout), &tried, "the command did not end", exchange)
             .await
             .map_err(sent)?
             .map_err(|(kind, found)| sent(host.error(kind, &tried, found)))
@@ -151,14 +151,14 @@ impl Connection {
     clippy::wildcard_enum_match_arm,
     reason = "russh's messages are many and may grow; only these say something of a command"
 )]
-async fn collect(channel: &mut russh::Channel<client::Msg>) -> Result<Output, (ErrorKind, String)> {
+async fn collect(channel: &mut russh::Channel<client::Msg>, most: usize) -> Result<Output, (ErrorKind, String)> {
     let mut output = Output { stdout: Vec::new(), stderr: Vec::new(), exit: None };
     let mut ended = false;
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Data { data } => {
-                if output.stdout.len().saturating_add(data.len()) > MAX_STDOUT {
-                    return Err((ErrorKind::Invalid, format!("the host answered with more than {} KiB", MAX_STDOUT / 1024)));
+                if output.stdout.len().saturating_add(data.len()) > most {
+                    return Err((ErrorKind::Invalid, format!("the host answered with more than {} KiB", most / 1024)));
                 }
                 output.stdout.extend_from_slice(&data);
             }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use ananke_core::engine::Permit;
+use ananke_core::intent::Intent;
 use ananke_core::name::{Moment, NodeName, UnitName};
-use ananke_core::observation::HostState;
+use ananke_core::observation::{HostState, SnapshotState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{Clock, HostActions, HostReads, PortError};
+use ananke_core::spec::HostNeeds;
 use async_trait::async_trait;
 
-use crate::command::{Command, Inspection, Refusal, parse_inspection, parse_order};
+use crate::command::{Command, Inspection, Refusal, parse_inspection, parse_intent, parse_snapshots};
 use crate::connection::Host;
 use crate::identity::Identity;
 use crate::pool::Pool;
@@ -33,7 +35,14 @@ impl SshHosts {
     async fn order(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
         let command = Command::of(order);
         let output = self.pool.run(node, &command, &|| {}).await?;
-        parse_order(&output).map_err(|refusal| self.refused(node, &command, refusal))
+        command.parse(&output).map_err(|refusal| self.refused(node, &command, refusal))
+    }
+
+    /// What the operator last wanted of the cluster, as the Ananke on that machine has it: a peer is one of the targets.
+    pub async fn intent(&self, peer: &NodeName) -> Result<Option<Intent>, PortError> {
+        let command = Command::PeerIntent;
+        let output = self.pool.run(peer, &command, &|| {}).await?;
+        parse_intent(&output).map_err(|refusal| self.refused(peer, &command, refusal))
     }
 
     fn refused(&self, node: &NodeName, command: &Command, refusal: Refusal) -> PortError {
@@ -51,15 +60,21 @@ impl SshHosts {
 
 #[async_trait]
 impl HostReads for SshHosts {
-    async fn inspect(&self, node: &NodeName, unit: &UnitName) -> Result<HostState, PortError> {
-        let command = Command::Inspect(unit.clone());
+    async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
+        let command = Command::Inspect { unit: unit.clone(), needs: needs.clone() };
         let asked = AtomicI64::new(self.clock.now().as_millis());
         let output = self.pool.run(node, &command, &|| asked.store(self.clock.now().as_millis(), Ordering::Relaxed)).await?;
         let answered = self.clock.now();
-        let Inspection { boot_id, machine_id, uptime, time, unit } =
-            parse_inspection(&output).map_err(|refusal| self.refused(node, &command, refusal))?;
+        let Inspection { boot_id, machine_id, uptime, time, unit, health, leftovers } =
+            parse_inspection(&output, needs).map_err(|refusal| self.refused(node, &command, refusal))?;
         let clock_skew_millis = skew_millis(Moment::from_millis(asked.into_inner()), answered, time);
-        Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit })
+        Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit, health, leftovers })
+    }
+
+    async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
+        let command = Command::ListSnapshots;
+        let output = self.pool.run(node, &command, &|| {}).await?;
+        parse_snapshots(&output, node).map_err(|refusal| self.refused(node, &command, refusal))
     }
 }
 

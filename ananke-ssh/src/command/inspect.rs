@@ -1,0 +1,211 @@
+//! The one look at a host: what is asked, and how its answer is read.
+//!
+//! Every line of ours is marked and starts on a line of its own, so that greetings of login scripts cannot be mistaken for
+//! an answer. Nothing in it needs rights, changes anything or waits for a network.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ananke_core::name::{BootId, Moment, UnitName};
+use ananke_core::observation::{HostHealth, Leftovers, UnitState};
+use ananke_core::port::{ErrorKind, clean};
+use ananke_core::spec::HostNeeds;
+
+use super::{Output, Refusal, Remedy, invalid, refusal};
+
+/// The time comes first: it is compared with the middle of the exchange. `o` finds how a path is mounted: of several mounts
+/// on one path the last one counts.
+const HEAD: &str = concat!(
+    r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
+    r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
+    r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
+    r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
+    r#"p root "$(o /)"; "#,
+    r#"p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null || chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+    r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
+    r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+    r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
+    r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
+);
+const MOUNTS: &str = r#" 2>&1 | tr "\n" " ")"; p mounts "$(for n in "#;
+/// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
+/// required packages is left empty: what they bring can be asked for as units.
+const PACKAGES: &str = r#"; do printf "%s:%s " "$n" "$(o "$n")"; done)"; p packages "$(for n in "#;
+const UNITS: &str = concat!(
+    r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
+    r#"p units "$(for n in "#
+);
+const END: &str = r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#;
+
+/// What a look found; the skew needs our own clock, which is the caller's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    pub boot_id: BootId,
+    pub machine_id: String,
+    pub uptime: Duration,
+    /// The host's wall clock.
+    pub time: Moment,
+    pub unit: UnitState,
+    pub health: HostHealth,
+    pub leftovers: Leftovers,
+}
+
+/// The text for the host's shell. Its holes are types that admit no character which a shell knows.
+pub(super) fn line(unit: &UnitName, needs: &HostNeeds) -> String {
+    let mounts = words(needs.mounts.iter().map(|path| plain(path.as_str())));
+    let packages = words(needs.packages.iter().map(|package| package.as_str()));
+    let units = words(needs.units.iter().map(UnitName::as_str));
+    format!("{HEAD}{unit}{MOUNTS}{mounts}{PACKAGES}{packages}{UNITS}{units}{END}")
+}
+
+fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// As mount tables have it.
+fn plain(path: &str) -> &str {
+    let bare = path.trim_end_matches('/');
+    if bare.is_empty() { "/" } else { bare }
+}
+
+/// Reads the answer to a look that asked for `needs`.
+pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection, Refusal> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let marked = marked(&text)?;
+    if marked.is_empty() {
+        return Err(no_markers(output));
+    }
+    let get = |key: &str| marked.get(key).copied().ok_or_else(|| invalid(format!("the answer has no {key}")));
+    get("end")?;
+    let boot_id = BootId::parse(get("boot_id")?).map_err(invalid)?;
+    let machine_id = get("machine_id")?;
+    if machine_id.len() > 128 || !machine_id.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(invalid(format!("machine ID {:?} is not valid", clean(machine_id, 80))));
+    }
+    let (mounts, packages, units) = (states(get("mounts")?), states(get("packages")?), states(get("units")?));
+    Ok(Inspection {
+        boot_id,
+        machine_id: machine_id.to_owned(),
+        uptime: uptime(get("uptime")?)?,
+        time: wall_time(get("time")?)?,
+        unit: unit_state(get("unit")?)?,
+        health: HostHealth {
+            root_read_only: read_only("/", get("root")?)?,
+            clock_synced: synced(get("synced")?),
+            missing_mounts: missing(&needs.mounts, |path| mounts.get(plain(path.as_str())).is_some_and(|state| *state == "rw")),
+            missing_packages: missing(&needs.packages, |name| packages.get(name.as_str()).is_some_and(|state| installed(state))),
+            missing_units: missing(&needs.units, |name| units.get(name.as_str()).is_some_and(|state| is_up(state))),
+        },
+        leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
+    })
+}
+
+fn marked(text: &str) -> Result<BTreeMap<&str, &str>, Refusal> {
+    let mut marked = BTreeMap::new();
+    for line in text.lines() {
+        let Some((key, value)) = line.strip_prefix("ananke:").and_then(|rest| rest.split_once('=')) else { continue };
+        if marked.insert(key, value.trim()).is_some() {
+            return Err(invalid(format!("the answer has {} twice", clean(key, 40))));
+        }
+    }
+    Ok(marked)
+}
+
+fn no_markers(output: &Output) -> Refusal {
+    match output.exit {
+        Some(0) => invalid("the command printed nothing of what was asked"),
+        Some(126 | 127) => refusal(ErrorKind::Missing, output, Some(Remedy::LoginShell)),
+        Some(_) => refusal(ErrorKind::Denied, output, Some(Remedy::LoginShell)),
+        None => refusal(ErrorKind::Transient, output, None),
+    }
+}
+
+/// `name:state name:state …`; a unit's name may have colons of its own.
+fn states(text: &str) -> BTreeMap<&str, &str> {
+    text.split_ascii_whitespace().filter_map(|word| word.rsplit_once(':')).collect()
+}
+
+fn missing<T: Clone>(asked: &[T], there: impl Fn(&T) -> bool) -> Vec<T> {
+    asked.iter().filter(|one| !there(one)).cloned().collect()
+}
+
+/// dpkg's two letters: what is wanted (install, hold, …) and what is; the second says whether it is installed.
+fn installed(state: &str) -> bool {
+    state.as_bytes().get(1) == Some(&b'i')
+}
+
+/// systemd's word for a unit that runs; one that reloads runs on.
+fn is_up(state: &str) -> bool {
+    matches!(state, "active" | "reloading" | "refreshing")
+}
+
+fn read_only(path: &str, state: &str) -> Result<bool, Refusal> {
+    match state {
+        "rw" => Ok(false),
+        "ro" => Ok(true),
+        other => Err(invalid(format!("{path} is mounted as {:?}", clean(other, 40)))),
+    }
+}
+
+/// timedatectl's `yes` or `no` is the kernel's own word, whoever disciplines the clock; chrony has a line for it.
+pub fn synced(text: &str) -> Option<bool> {
+    match text.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        other => {
+            let leap = other.lines().find(|line| line.starts_with("Leap status"))?;
+            Some(!leap.trim_end().ends_with("Not synchronised"))
+        }
+    }
+}
+
+fn count(what: &str, text: &str) -> Result<u32, Refusal> {
+    if text == "hidden" {
+        return Err(invalid("the processes of other users are hidden (hidepid): nothing tells whether containers run"));
+    }
+    text.parse().map_err(|_| invalid(format!("{what} {:?} is no number", clean(text, 40))))
+}
+
+/// `/proc/uptime`: seconds with two decimals, then the idle time.
+fn uptime(text: &str) -> Result<Duration, Refusal> {
+    let millis = text.split(' ').next().and_then(millis);
+    millis
+        .and_then(|millis| u64::try_from(millis).ok())
+        .map(Duration::from_millis)
+        .ok_or_else(|| invalid(format!("uptime {:?} is no number of seconds", clean(text, 40))))
+}
+
+/// `date +%s.%N`; a `date` that knows no nanoseconds prints something else there, and the second is good enough.
+fn wall_time(text: &str) -> Result<Moment, Refusal> {
+    millis(text).map(Moment::from_millis).ok_or_else(|| invalid(format!("time {:?} is no number of seconds", clean(text, 40))))
+}
+
+/// Decimal seconds as milliseconds; none if it is no number or does not fit.
+fn millis(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() || !whole.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = fraction.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
+    whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(digits.parse().ok()?)
+}
+
+fn unit_state(text: &str) -> Result<UnitState, Refusal> {
+    let property = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    match (property("LoadState"), property("ActiveState")) {
+        (Some("not-found"), _) => Ok(UnitState::NotFound),
+        (Some(_), Some("active" | "reloading" | "refreshing")) => Ok(UnitState::Active),
+        (Some(_), Some("activating")) => Ok(UnitState::Activating),
+        (Some(_), Some("deactivating")) => Ok(UnitState::Deactivating),
+        (Some(_), Some("inactive" | "maintenance")) => Ok(UnitState::Inactive),
+        (Some(_), Some("failed")) => Ok(UnitState::Failed),
+        (Some(_), Some(_)) => Err(invalid(format!("unit state {:?} is unknown", clean(text, 80)))),
+        (None, _) | (_, None) => {
+            let kind = if text.contains("not found") { ErrorKind::Missing } else { ErrorKind::Transient };
+            Err(Refusal { kind, found: format!("systemctl said {:?}", clean(text, 150)), remedy: None })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

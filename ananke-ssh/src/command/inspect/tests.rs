@@ -1,0 +1,184 @@
+use ananke_core::name::{HostPath, PackageName};
+
+use super::*;
+use crate::command::Command;
+
+const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2d3c-0000-4000-8000-00000000002a\n\n\
+    ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\nananke:root=rw\n\n\
+    ananke:synced=yes\n\nananke:shims=14\n\nananke:csi=3\n\n\
+    ananke:unit=LoadState=loaded ActiveState=activating \n\nananke:mounts=/var/lib/longhorn:rw /srv:ro /gone: \n\n\
+    ananke:packages=open-iscsi:ii  nfs-common:rc  gone: \n\nananke:units=iscsid:active a@b:c:inactive \n\nananke:end=ok\n";
+
+fn unit() -> UnitName {
+    UnitName::parse("k3s-agent.service").unwrap()
+}
+
+fn needs() -> HostNeeds {
+    HostNeeds {
+        mounts: ["/var/lib/longhorn/", "/srv", "/gone"].map(|path| HostPath::parse(path).unwrap()).into(),
+        packages: ["open-iscsi", "nfs-common", "gone"].map(|name| PackageName::parse(name).unwrap()).into(),
+        units: ["iscsid", "a@b:c"].map(|name| UnitName::parse(name).unwrap()).into(),
+    }
+}
+
+fn output(stdout: &str) -> Output {
+    Output { stdout: stdout.as_bytes().to_vec(), stderr: Vec::new(), exit: Some(0) }
+}
+
+fn inspect(stdout: &str) -> Result<Inspection, Refusal> {
+    parse_inspection(&output(stdout), &needs())
+}
+
+fn why_not(from: &str, to: &str) -> String {
+    assert!(ANSWER.contains(from), "{from:?} is part of the answer");
+    let refusal = inspect(&ANSWER.replacen(from, to, 1)).unwrap_err();
+    format!("{:?}: {}", refusal.kind, refusal.found)
+}
+
+#[test]
+fn the_line_is_this_and_no_other() {
+    let line = Command::Inspect { unit: unit(), needs: needs() }.line();
+    expect_line(
+        &line,
+        &[
+            r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
+            r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
+            r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
+            r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; p root "$(o /)"; "#,
+            r#"p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null || chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+            r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+            r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
+            r#"p unit "$(systemctl show -p LoadState -p ActiveState k3s-agent.service 2>&1 | tr "\n" " ")"; "#,
+            r#"p mounts "$(for n in /var/lib/longhorn /srv /gone; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
+            r#"p packages "$(for n in open-iscsi nfs-common gone; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
+            r#"p units "$(for n in iscsid a@b:c; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+        ],
+    );
+    let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
+    assert!(!line.bytes().any(csh_and_quotes), "every login shell reads it the same");
+    assert_eq!(line.matches('\'').count(), 2, "nothing in it ends its quotes");
+}
+
+fn expect_line(line: &str, parts: &[&str]) {
+    assert_eq!(line, parts.concat());
+}
+
+#[test]
+fn no_hole_can_become_shell_syntax() {
+    for byte in 0..=127_u8 {
+        let char = byte as char;
+        let harmless = byte.is_ascii_alphanumeric() || b"-_@:./,+".contains(&byte);
+        let admitted = UnitName::parse(&format!("a{char}")).is_ok()
+            || HostPath::parse(&format!("/{char}")).is_ok()
+            || PackageName::parse(&format!("ab{char}")).is_ok();
+        assert!(!admitted || harmless, "{char:?} is harmless in every shell");
+    }
+    assert!(UnitName::parse("--force").is_err() && PackageName::parse("-W").is_err(), "no name can become an option");
+}
+
+#[test]
+fn an_answer_is_read() {
+    let inspection = inspect(ANSWER).unwrap();
+    assert_eq!(inspection.boot_id.as_str(), "0f1e2d3c-0000-4000-8000-00000000002a");
+    assert_eq!(inspection.machine_id, "5d41402abc4b2a76b9719d911017c592");
+    assert_eq!(inspection.uptime, Duration::from_millis(93_270));
+    assert_eq!(inspection.time, Moment::from_millis(1_773_453_971_250));
+    assert_eq!(inspection.unit, UnitState::Activating);
+    assert_eq!(inspection.leftovers, Leftovers { shims: 14, mounts: 3 });
+    let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units } = inspection.health;
+    assert_eq!((root_read_only, clock_synced), (false, Some(true)));
+    assert_eq!(missing_mounts.iter().map(HostPath::as_str).collect::<Vec<_>>(), ["/srv", "/gone"], "read-only is not enough");
+    assert_eq!(missing_packages.iter().map(PackageName::as_str).collect::<Vec<_>>(), ["nfs-common", "gone"]);
+    assert_eq!(missing_units.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["a@b:c"]);
+}
+
+#[test]
+fn what_the_answer_leaves_out_counts_as_missing() {
+    let silent = ANSWER.replace("/var/lib/longhorn:rw", "").replace("open-iscsi:ii", "").replace("iscsid:active", "");
+    let health = inspect(&silent).unwrap().health;
+    assert_eq!((health.missing_mounts.len(), health.missing_packages.len(), health.missing_units.len()), (3, 3, 2));
+}
+
+#[test]
+fn greetings_around_the_answer_do_not_matter() {
+    let noisy = format!("Welcome to ananke:\nboot_id=fake ananke:boot_id=fake\u{1b}[2J no newline{ANSWER}bye\n");
+    assert_eq!(inspect(&noisy), inspect(ANSWER));
+}
+
+#[test]
+fn an_answer_that_is_cut_anywhere_is_none() {
+    let whole = ANSWER.trim_end_matches("ok\n").len();
+    for end in 0..whole {
+        assert!(inspect(&ANSWER[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn a_date_without_nanoseconds_is_good_enough() {
+    let coarse = inspect(&ANSWER.replace(".250000000", ".%N")).unwrap();
+    assert_eq!(coarse.time, Moment::from_millis(1_773_453_971_000));
+}
+
+#[test]
+fn a_clock_is_in_sync_out_of_it_or_silent() {
+    let synced = |text: &str| inspect(&ANSWER.replace("synced=yes", text)).unwrap().health.clock_synced;
+    assert_eq!(synced("synced=no"), Some(false));
+    assert_eq!(synced("synced=Leap status     : Normal"), Some(true));
+    assert_eq!(synced("synced=Leap status     : Not synchronised"), Some(false));
+    assert_eq!(synced("synced="), None);
+    assert_eq!(synced("synced=\u{1b}[31mmaybe"), None);
+}
+
+#[test]
+fn every_state_of_systemd_has_its_meaning() {
+    let state = |text: &str| inspect(&ANSWER.replace("LoadState=loaded ActiveState=activating", text)).map(|i| i.unit);
+    assert_eq!(state("LoadState=not-found ActiveState=inactive"), Ok(UnitState::NotFound));
+    assert_eq!(state("ActiveState=active LoadState=loaded"), Ok(UnitState::Active));
+    assert_eq!(state("LoadState=loaded ActiveState=reloading"), Ok(UnitState::Active));
+    assert_eq!(state("LoadState=loaded ActiveState=deactivating"), Ok(UnitState::Deactivating));
+    assert_eq!(state("LoadState=masked ActiveState=inactive"), Ok(UnitState::Inactive));
+    assert_eq!(state("LoadState=loaded ActiveState=failed"), Ok(UnitState::Failed));
+}
+
+#[test]
+fn a_wrong_answer_says_what_is_wrong() {
+    assert_eq!(why_not("ananke:boot_id", "boot_id"), "Invalid: the answer has no boot_id");
+    assert_eq!(why_not("ananke:end=ok", ""), "Invalid: the answer has no end");
+    assert_eq!(why_not("ananke:end=ok", "ananke:uptime=1"), "Invalid: the answer has uptime twice");
+    assert_eq!(
+        why_not("93.27", "99999999999999999999.9"),
+        "Invalid: uptime \"99999999999999999999.9 180.11\" is no number of seconds"
+    );
+    assert_eq!(
+        why_not("1773453971", "9223372036854775807"),
+        "Invalid: time \"9223372036854775807.250000000\" is no number of seconds"
+    );
+    assert_eq!(why_not("1773453971", "-5"), "Invalid: time \"-5.250000000\" is no number of seconds");
+    assert_eq!(why_not("root=rw", "root="), "Invalid: / is mounted as \"\"");
+    assert_eq!(why_not("shims=14", "shims=4294967296"), "Invalid: shims \"4294967296\" is no number");
+    assert_eq!(
+        why_not("shims=14", "shims=hidden"),
+        "Invalid: the processes of other users are hidden (hidepid): nothing tells whether containers run"
+    );
+    assert_eq!(
+        why_not("ActiveState=activating", "ActiveState=dreaming"),
+        "Invalid: unit state \"LoadState=loaded ActiveState=dreaming\" is unknown"
+    );
+    assert_eq!(
+        why_not("LoadState=loaded ActiveState=activating", "Failed to connect to bus: No such file or directory"),
+        "Transient: systemctl said \"Failed to connect to bus: No such file or directory\""
+    );
+    assert_eq!(
+        why_not("LoadState=loaded ActiveState=activating", "sh: 1: systemctl: not found"),
+        "Missing: systemctl said \"sh: 1: systemctl: not found\""
+    );
+    assert_eq!(inspect("\u{0}\u{ff}garbage").unwrap_err().found, "the command printed nothing of what was asked");
+}
+
+#[test]
+fn an_account_without_a_shell_is_a_denial() {
+    let output = Output { stdout: b"This account is currently not available.\n".to_vec(), stderr: Vec::new(), exit: Some(1) };
+    let refusal = parse_inspection(&output, &HostNeeds::default()).unwrap_err();
+    assert_eq!((refusal.kind, refusal.remedy), (ErrorKind::Denied, Some(Remedy::LoginShell)));
+    assert_eq!(refusal.found, "exit 1: This account is currently not available.");
+}
