@@ -3,19 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ananke_core::baseline::{Baseline, BaselineWorkload};
 use ananke_core::engine::walk::Walk;
-use ananke_core::engine::{self, Hands, News, Reads};
-use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
+use ananke_core::engine::{self, News};
+use ananke_core::name::{HostPath, Kind, Moment, NodeName, ObjectRef, Subject};
 use ananke_core::port::Clock;
 use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
-use ananke_core::spec::{DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget};
+use ananke_core::spec::{
+    DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode, ShutdownSpec,
+    Spec, SshTarget, StorageSpec, TimeSync, VaultSpec,
+};
+use ananke_core::verdict::Reason;
 use serde::Serialize;
 
 use crate::executor::{Sim, Stalled};
 use crate::ports::{MemoryState, SimPorts};
 use crate::scenario::Scenario;
-use crate::world::{Ms, World};
+use crate::world::{LONGHORN_DISK, Ms, World, parsed};
 
 /// A start-up that takes longer than this in virtual time has hung: the gates' deadlines add up to less.
 const LIMIT: Ms = 4 * 3_600_000;
@@ -56,11 +61,12 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
     let (soak, nodes) = (spec.soak, spec.nodes.len());
     let (ports, state, clock) = (SimPorts::new(&sim), MemoryState::default(), sim.clock());
     let started = clock.now();
+    state.kept().baseline = Some(baseline(&sim.world()));
     let mut story = Story { lines: opening(&sim.world()), group: None };
     let report = {
         let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| story.tell(walk, now, news);
-        let reads = Reads { clock: &clock, cluster: &ports, hosts: &ports, probes: &ports, ups: &ports, state: &state };
-        let hands = Hands { cluster: &ports, hosts: &ports, state: &state };
+        let reads = ports.reads(&clock, &state);
+        let hands = ports.hands(&state);
         let walk = engine::startup(engine::startup_plan(), spec, started, None, None);
         let never = Box::pin(std::future::pending());
         sim.run(engine::execute(walk, reads, hands, never, &mut observer), LIMIT)?.0
@@ -116,20 +122,37 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
             found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
         }
     }
-    if !report.cordons.is_empty() {
-        found.push("cordons of Ananke are left".to_owned());
-    }
+    // A cordon stays only where a mark says why.
+    let marked = |node: &NodeName| {
+        report
+            .manual
+            .iter()
+            .any(|action| action.reason == Some(Reason::ManualActionMarked) && action.subject == Subject::Node(node.clone()))
+    };
+    found.extend(report.cordons.iter().filter(|node| !marked(node)).map(|node| format!("a cordon of Ananke is left on {node}")));
     found
 }
 
-/// What no machine decides: another branch, a program that crashes.
+/// What no machine decides: another branch, a program that crashes, a volume without a good replica.
 fn choice_for_a_person(world: &World) -> bool {
-    &*world.source().branch != "main" || world.workloads().iter().any(|workload| workload.crashing)
+    let crashing = world.workloads().iter().any(|workload| workload.crashing);
+    &*world.source().branch != "main" || crashing || world.volumes().iter().any(|volume| volume.faulted)
 }
 
 /// What comes from a source on another branch is not taken until a person has chosen.
 fn waits_for_branch(world: &World, wrong: &str) -> bool {
     &*world.source().branch != "main" && (wrong.starts_with("Kustomization") || wrong.contains("Flux source"))
+}
+
+/// What the daemon recorded while all was well, the day before.
+pub fn baseline(world: &World) -> Baseline {
+    let workload = |of: &crate::world::Workload| BaselineWorkload {
+        object: of.object.clone(),
+        desired: if of.is_daemon() { of.status.desired } else { of.replicas.max(of.forgotten) },
+        healthy: true,
+    };
+    let day = Duration::from_secs(24 * 3600);
+    Baseline::new(world.wall(world.now()).minus(day), world.workloads().iter().map(workload).collect())
 }
 
 /// Expectations that fit the world, as its operator would have written them.
@@ -139,6 +162,7 @@ pub fn spec(world: &World) -> Spec {
         unit: host.unit.clone(),
         target: Some(SshTarget { host: format!("{}.lan", host.name), port: 22, user: "ananke".to_owned() }),
         location: String::new(),
+        needs: HostNeeds { mounts: vec![parsed(HostPath::parse, LONGHORN_DISK)], ..HostNeeds::default() },
     };
     let nodes: BTreeMap<NodeName, NodeSpec> = world.hosts().iter().map(|host| (host.name.clone(), node(host))).collect();
     Spec {
@@ -161,24 +185,50 @@ pub fn spec(world: &World) -> Spec {
         required_namespaces: Vec::new(),
         required_workloads: Vec::new(),
         ingress: IngressSpec {
+            include: Vec::new(),
             exclude: Vec::new(),
             accepted_statuses: vec![200, 301, 302, 401, 403],
             accepted_by_host: BTreeMap::new(),
             scheme: None,
         },
-        services: vec![ServiceCheck {
-            name: "harbor".to_owned(),
-            url: "http://harbor.titan.example/v2/".into(),
-            accepted_statuses: vec![401],
-        }],
+        services: checklist(),
         unit_grace: Duration::from_secs(60),
         soak: Duration::from_secs(60),
         poll: Duration::from_secs(2),
         cordon_window: Duration::from_secs(3600),
         max_cordons: 3,
+        repair_after: Duration::from_secs(180),
+        ignored_servers: 0,
         deadlines: BTreeMap::new(),
-        drain: DrainSpec { skip: false, batch: 5, patience: Duration::from_secs(120) },
+        drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: Duration::from_secs(120) },
+        peers: Vec::new(),
+        time_sync: TimeSync::Strict,
+        storage: StorageSpec { required: true, ..StorageSpec::default() },
+        vault: Some(VaultSpec { address: "http://vault.titan.example".into(), can_unseal: true }),
+        foundation: Vec::new(),
+        critical_services: Vec::new(),
+        shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
     }
+}
+
+/// A registry that challenges strangers, a login's own document, and a site that sends strangers to the login: all healthy.
+fn checklist() -> Vec<ServiceCheck> {
+    let check = |name: &str, url: &str, status| ServiceCheck {
+        name: name.to_owned(),
+        url: url.into(),
+        method: ProbeMethod::Get,
+        accepted_statuses: vec![status],
+        redirect: None,
+        headers: BTreeMap::new(),
+        body: Vec::new(),
+    };
+    let mut registry = check("harbor", "http://harbor.titan.example/v2/", 401);
+    registry.headers.insert("www-authenticate".into(), "Bearer realm=".to_owned());
+    let mut login = check("login", "http://sso.titan.example/realms/titan/.well-known/openid-configuration", 200);
+    login.body.push("\"issuer\":\"http://sso.titan.example/realms/titan\"".to_owned());
+    let mut storage = check("longhorn", "http://longhorn.titan.example/", 302);
+    storage.redirect = Some("http://sso.titan.example/realms/titan/".to_owned());
+    vec![registry, login, storage]
 }
 
 fn opening(world: &World) -> Vec<String> {
@@ -263,6 +313,7 @@ pub fn status_word(status: ananke_core::report::GateStatus) -> &'static str {
         S::Passed => "passed",
         S::Manual => "person",
         S::NotApplicable => "n/a",
+        S::CutShort => "cut",
         S::Failed => "FAILED",
     }
 }
@@ -298,12 +349,32 @@ mod tests {
     }
 
     #[test]
+    fn a_sick_host_is_one_instruction_for_what_is_wrong_with_it_even_if_it_is_a_server() {
+        for (fault, node, words) in [
+            (Fault::RootReadOnly, "titan-02", "reboot titan-02 once"),
+            (Fault::RootReadOnly, "titan-30", "reboot titan-30 once"),
+            (Fault::MountMissing, "titan-30", "mount /var/lib/longhorn"),
+            (Fault::ClockSkew, "titan-02", "on titan-02: look at `timedatectl`"),
+        ] {
+            let scenario = Scenario::default().with_fault(fault, Some(NodeName::parse(node).unwrap()));
+            let drill = run(&scenario, 5).unwrap();
+            assert_eq!(drill.violations, Vec::<String>::new(), "{fault}: {}", drill.story.join("\n"));
+            let told: Vec<(String, &String)> =
+                drill.report.manual.iter().map(|action| (action.subject.to_string(), &action.instruction)).collect();
+            assert!(matches!(told.as_slice(), [(one, text)] if one == node && text.contains(words)), "{fault}: {told:?}");
+        }
+    }
+
+    #[test]
     fn each_fault_ends_as_it_should() {
         for (fault, ending) in [
             (Fault::NeverBoots, Ending::Manual),
             (Fault::SshKeyChanged, Ending::Manual),
             (Fault::SshdDown, Ending::Manual),
             (Fault::NodeNeverReady, Ending::Manual),
+            (Fault::RootReadOnly, Ending::Manual),
+            (Fault::MountMissing, Ending::Manual),
+            (Fault::ClockSkew, Ending::Manual),
             (Fault::WrongBranch, Ending::Manual),
             (Fault::WorkloadCrashloop, Ending::Manual),
             (Fault::SlowBoot, Ending::Recovered),
@@ -311,6 +382,9 @@ mod tests {
             (Fault::Api500, Ending::Recovered),
             (Fault::ApiRefused, Ending::Recovered),
             (Fault::StoreHang, Ending::Recovered),
+            (Fault::ImmutableJob, Ending::Recovered),
+            (Fault::ScaledToZero, Ending::Recovered),
+            (Fault::VaultSealed, Ending::Recovered),
         ] {
             let drill = run(&Scenario::default().with_fault(fault, None), 3).unwrap();
             let told = drill.story.join("\n");

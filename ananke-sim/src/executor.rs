@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use ananke_core::name::Moment;
+use ananke_core::name::{BootId, Moment};
 use ananke_core::port::Clock;
+use ananke_core::port::clock::Uptime;
 use async_trait::async_trait;
 
 use crate::world::{Ms, Seconds, World};
+
+/// How long Ananke's machine had run when the world began.
+const MACHINE_UP: Ms = 86_400_000;
 
 /// A world and those who sleep in it. Clones share both.
 #[derive(Debug, Clone)]
@@ -111,6 +115,13 @@ impl Clock for SimClock {
     fn now(&self) -> Moment {
         let world = self.sim.world();
         world.wall(world.now())
+    }
+
+    /// Ananke's own machine runs through in one boot.
+    fn uptime(&self) -> Option<Uptime> {
+        let world = self.sim.world();
+        let since_boot = world.wall_span(world.now().saturating_add(MACHINE_UP));
+        BootId::parse("ananke-boot-1").ok().map(|boot| Uptime { boot, since_boot })
     }
 
     async fn sleep_until(&self, until: Moment) {

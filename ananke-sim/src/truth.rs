@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ananke_core::lease::TAINT_KEY;
+use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::NodeName;
 use ananke_core::observation::Tri;
 
-use crate::world::{HttpAnswer, Power, World};
+use crate::world::{Power, Workload, World};
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -22,35 +22,53 @@ impl World {
         let excused = self.excused();
         for (row, workload) in self.workloads.iter().enumerate() {
             let up = workload.pods.iter().filter(|pod| self.pods[**pod].serving && self.pods[**pod].ready).count();
-            let wanted = usize::try_from(if workload.is_daemon() { self.daemon_nodes } else { workload.replicas }).unwrap_or(0);
+            let wanted =
+                usize::try_from(if workload.is_daemon() { self.daemon_nodes } else { workload.replicas.max(workload.forgotten) })
+                    .unwrap_or(0);
             if up < wanted && !excused.contains(&row) {
                 wrong.push(format!("{}: {up} of {wanted} pods serve", workload.object));
             }
         }
         self.check_flux(&excused, &mut wrong);
+        for job in self.jobs().filter(|job| job.template != job.wanted) {
+            wrong.push(format!("{}: made from another template than Git has", job.object));
+        }
         for ingress in &self.ingresses {
-            if !excused.contains(&ingress.backend) && self.http(&ingress.host, "/") != HttpAnswer::Status(200) {
+            if !excused.contains(&ingress.backend) && !self.site_works(&ingress.host) {
                 wrong.push(format!("{}: does not answer", ingress.host));
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
+    /// Workloads that are what their spec asks for, and whose pods serve whatever the API says of them.
+    pub fn workloads_up(&self) -> usize {
+        let serve = |pod: &&usize| self.pods[**pod].serving && self.pods[**pod].ready;
+        let up = |workload: &&Workload| {
+            let serving = u32::try_from(workload.pods.iter().filter(serve).count()).unwrap_or(u32::MAX);
+            workload.converged() && serving >= workload.status.ready
+        };
+        self.workloads.iter().filter(up).count()
+    }
+
     /// Nodes that nobody brings back from afar.
     pub fn person_needed(&self) -> Vec<NodeName> {
         let lost = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            host.never_boots || host.key_changed || host.sshd_broken || node.never_ready
+            let sick =
+                host.health.root_read_only || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
+            host.never_boots || host.key_changed || host.sshd_broken || node.never_ready || node.storage.broken || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
     }
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (host, node) in self.hosts.iter().zip(&self.nodes) {
-            if node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
+            let marked = node.never_ready && node.annotations.contains_key(MANUAL_ANNOTATION);
+            if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || node.never_ready {
+            if host.never_boots || host.health.root_read_only || node.never_ready {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -79,6 +97,10 @@ impl World {
                 continue;
             }
             let current = kust.applied_revision == self.source.revision && kust.reconciled_at > Some(self.api_since());
+            let mut releases = self.releases.iter().filter(|release| release.kustomization == row);
+            if releases.any(|it| it.meta.suspended || it.meta.ready != Tri::True || it.reconciled_at <= Some(self.api_since())) {
+                wrong.push(format!("{}: a HelmRelease of it was not reconciled since the API is up", kust.meta.object));
+            }
             if kust.meta.suspended || kust.meta.ready != Tri::True || !current {
                 wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
             }
@@ -105,8 +127,19 @@ impl World {
         }
     }
 
-    /// Bound to a node that does not come back: it waits for a person too.
+    /// Bound to a node that does not come back, or to a volume that does not: it waits for a person too.
     fn stranded(&self, pod: usize) -> bool {
-        self.pods[pod].node.is_some_and(|node| self.hosts[node].never_boots || self.nodes[node].never_ready)
+        let row = &self.pods[pod];
+        if self.volume_of(row).is_some_and(|volume| volume.faulted) {
+            return true;
+        }
+        row.node.is_some_and(|node| {
+            let mounts = !row.serving && self.workloads[row.workload].volumes;
+            if self.nodes[node].storage.broken && mounts {
+                return true;
+            }
+            let host = &self.hosts[node];
+            host.never_boots || host.health.root_read_only || self.nodes[node].never_ready
+        })
     }
 }

@@ -8,14 +8,20 @@ mod actions;
 mod build;
 mod catalogue;
 mod control;
+mod coordination;
 mod flux;
+mod helm;
+mod history;
 mod http;
+mod jobs;
 pub mod model;
 mod nodes;
 mod pods;
 mod power;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod vault;
 mod workloads;
 
 use std::cmp::Reverse;
@@ -27,8 +33,12 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
 pub use control::ApiFault;
-pub use http::HttpAnswer;
+pub use coordination::{Coordination, NodeEvent};
+pub use history::NodesBackup;
+pub use http::{HttpAnswer, Page};
 pub use model::*;
+pub use power::LONGHORN_DISK;
+pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
 
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -55,6 +65,7 @@ pub(crate) enum Event {
     BatteryEmpty(usize, u32),
     HostUp(usize, u32),
     SshdUp(usize, u32),
+    PoweredOff(usize, u32),
     UnitPrepared(usize, u32),
     UnitActive(usize, u32),
     UnitStopped(usize, u32),
@@ -67,12 +78,17 @@ pub(crate) enum Event {
     PodStarted(usize, u32),
     PodProbe(usize, u32),
     PodGone(usize, u32),
+    VolumeStep(usize, u32),
+    DriverUp(usize, u32),
     SourceRun(u32),
     SourceFetched(u32),
     KustRun(usize, u32),
     KustApplied(usize, u32),
     KustCheck(usize, u32),
     KustTimeout(usize, u32),
+    JobEnds(usize, u32),
+    ReleaseRun(usize, u32),
+    ReleaseDone(usize, u32),
     ApiFaultEnds(u32),
 }
 
@@ -83,6 +99,8 @@ pub struct Revisions {
     pub pods: u64,
     pub workloads: u64,
     pub flux: u64,
+    pub storage: u64,
+    pub jobs: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -102,14 +120,19 @@ pub struct World {
     pub(crate) nodes: Table<Node>,
     pub(crate) pods: Table<Pod>,
     pub(crate) workloads: Table<Workload>,
+    pub(crate) volumes: Table<Volume>,
     pub(crate) kustomizations: Table<Kustomization>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) releases: Table<Release>,
     pub(crate) source: Source,
     pub(crate) ingresses: Vec<Ingress>,
     pub(crate) namespaces: Vec<Namespace>,
     /// Branches of the Git repository and their newest commit.
     pub(crate) branches: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) known: Known,
+    pub(crate) vault: vault::Vault,
     pub(crate) control: control::Control,
+    pub(crate) shared: coordination::Shared,
     node_names: BTreeMap<NodeName, usize>,
     pod_names: BTreeMap<(Arc<str>, Arc<str>), usize>,
     workload_names: BTreeMap<ObjectRef, usize>,
@@ -134,7 +157,9 @@ pub(crate) struct Known {
     pub(crate) git: usize,
     pub(crate) source_controller: usize,
     pub(crate) kustomize_controller: usize,
+    pub(crate) helm_controller: usize,
     pub(crate) crasher: usize,
+    pub(crate) faulty: usize,
 }
 
 impl World {
@@ -313,8 +338,12 @@ impl World {
             Kind::Node => self.revisions.nodes = self.revision,
             Kind::Pod => self.revisions.pods = self.revision,
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => self.revisions.workloads = self.revision,
-            Kind::GitRepository | Kind::Kustomization => self.revisions.flux = self.revision,
-            Kind::Namespace | Kind::Ingress => {}
+            Kind::GitRepository | Kind::Kustomization | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease => {
+                self.revisions.flux = self.revision
+            }
+            Kind::Job => self.revisions.jobs = self.revision,
+            Kind::Namespace | Kind::Ingress | Kind::Service => {}
+            Kind::PersistentVolumeClaim | Kind::VolumeAttachment => self.revisions.storage = self.revision,
         }
         if let Some((limit, log)) = &mut self.log {
             if log.len() >= *limit {
@@ -330,6 +359,7 @@ impl World {
             Event::BatteryEmpty(ups, epoch) => self.battery_empty(ups, epoch),
             Event::HostUp(host, epoch) => self.host_up(host, epoch),
             Event::SshdUp(host, epoch) => self.sshd_up(host, epoch),
+            Event::PoweredOff(host, epoch) => self.powered_off(host, epoch),
             Event::UnitPrepared(host, epoch) => self.unit_prepared(host, epoch),
             Event::UnitActive(host, epoch) => self.unit_active(host, epoch),
             Event::UnitStopped(host, epoch) => self.unit_stopped(host, epoch),
@@ -342,12 +372,17 @@ impl World {
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),
+            Event::VolumeStep(volume, epoch) => self.volume_step(volume, epoch),
+            Event::DriverUp(node, epoch) => self.driver_up(node, epoch),
             Event::SourceRun(epoch) => self.source_run(epoch),
             Event::SourceFetched(epoch) => self.source_fetched(epoch),
             Event::KustRun(kust, epoch) => self.kust_run(kust, epoch),
             Event::KustApplied(kust, epoch) => self.kust_applied(kust, epoch),
             Event::KustCheck(kust, epoch) => self.kust_check(kust, epoch),
             Event::KustTimeout(kust, epoch) => self.kust_timeout(kust, epoch),
+            Event::JobEnds(job, epoch) => self.job_ends(job, epoch),
+            Event::ReleaseRun(release, epoch) => self.release_run(release, epoch),
+            Event::ReleaseDone(release, epoch) => self.release_done(release, epoch),
             Event::ApiFaultEnds(epoch) => self.api_fault_ends(epoch),
         }
     }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use ananke_core::engine::Permit;
-use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_EFFECT, TAINT_KEY};
-use ananke_core::name::{NodeName, ResourceVersion};
-use ananke_core::observation::{ApiHealth, FluxState, IngressState, NodeState, PodState, Taint, WorkloadState};
+use ananke_core::name::ResourceVersion;
+use ananke_core::observation::{
+    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, StorageState,
+    WorkloadState,
+};
 use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 
-use super::{NO_ANSWER, SimPorts, views};
-use crate::world::{ApiFault, Ms, NodePatch, Power, Refusal, World};
+use super::{NO_ANSWER, SimPorts, leases, views};
+use crate::world::{ApiFault, Ms, Power, Refusal, World};
 
 /// The API server gives up on its store after this long.
 const STORE_TIMEOUT: Ms = 10_000;
@@ -92,15 +94,41 @@ impl ClusterReads for SimPorts {
         self.call("list namespaces", Needs::Cache).await?;
         Ok(views(self).namespaces(&self.sim.world()))
     }
+
+    async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
+        self.call("list volumes", Needs::Cache).await?;
+        Ok(views(self).storage(&self.sim.world()))
+    }
+
+    async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
+        self.call("list endpoints", Needs::Cache).await?;
+        Ok(views(self).endpoints(&self.sim.world()))
+    }
+
+    async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
+        self.call("list jobs", Needs::Cache).await?;
+        Ok(views(self).jobs(&self.sim.world()))
+    }
+
+    async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
+        self.call("read the coordination Lease", Needs::Quorum).await?;
+        Ok(leases::coordination(&self.sim.world()))
+    }
 }
 
 #[async_trait]
 impl ClusterActions for SimPorts {
     async fn perform(&self, order: &ClusterOrder, _permit: &Permit) -> Result<(), PortError> {
         let tried = match order {
-            ClusterOrder::Cordon { .. } | ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } => "patch the node",
+            ClusterOrder::Cordon { .. }
+            | ClusterOrder::Uncordon { .. }
+            | ClusterOrder::MarkManual { .. }
+            | ClusterOrder::ClearMark { .. } => "patch the node",
             ClusterOrder::Evict { .. } => "evict the pod",
-            ClusterOrder::Delete { .. } => "delete the pod",
+            ClusterOrder::Delete { .. } | ClusterOrder::ForceDelete { .. } => "delete the pod",
+            ClusterOrder::DeleteJob { .. } => "delete the Job",
+            ClusterOrder::Scale { .. } => "scale the workload",
+            ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => "write the coordination Lease",
             ClusterOrder::SetBranch { .. } => "set the branch",
             ClusterOrder::Reconcile { .. } => "annotate the object",
             ClusterOrder::Suspend { .. } | ClusterOrder::Resume { .. } => "patch the object",
@@ -121,27 +149,18 @@ impl ClusterActions for SimPorts {
 
 fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
     match order {
-        ClusterOrder::Cordon { node, seen, lease } => {
-            let note = serde_json::to_string(lease).map_err(|error| Refusal::Invalid(error.to_string()))?;
-            let mut taints = others(world, node)?;
-            taints.push(Taint { key: TAINT_KEY.into(), value: lease.id.as_str().into(), effect: TAINT_EFFECT.into() });
-            let annotations = vec![(ANNOTATION.into(), Some(note.into()))];
-            world.patch_node(node, version(seen)?, NodePatch { taints: Some(taints), annotations, ..NodePatch::default() })
+        ClusterOrder::Cordon { node, seen, lease } => leases::cordon(world, node, seen, lease),
+        ClusterOrder::Uncordon { node, seen, lease } => leases::uncordon(world, node, seen, lease),
+        ClusterOrder::MarkManual { node, seen, lease, sentence, at } => {
+            leases::mark_manual(world, node, seen, lease, (sentence, *at))
         }
-        ClusterOrder::Uncordon { node, seen, .. } => {
-            let taints = others(world, node)?;
-            let annotations = vec![(ANNOTATION.into(), None)];
-            world.patch_node(node, version(seen)?, NodePatch { taints: Some(taints), annotations, ..NodePatch::default() })
-        }
-        ClusterOrder::MarkManual { node, seen, sentence } => {
-            let annotations = vec![(MANUAL_ANNOTATION.into(), Some(sentence.as_str().into()))];
-            let labels = vec![(MANUAL_LABEL.into(), Some("required".into()))];
-            world.patch_node(node, version(seen)?, NodePatch { annotations, labels, ..NodePatch::default() })
-        }
+        ClusterOrder::ClearMark { node, seen } => leases::clear_mark(world, node, seen),
+        ClusterOrder::Coordinate { seen, holder, at } => leases::coordinate(world, seen.as_ref(), holder, *at),
+        ClusterOrder::Uncoordinate { seen } => leases::uncoordinate(world, seen),
+        ClusterOrder::ForceDelete { pod, uid, .. } => world.force_delete_pod(&pod.namespace, &pod.name, Some(uid)),
+        ClusterOrder::Scale { workload, seen, replicas } => world.scale(workload, version(seen)?, *replicas),
+        ClusterOrder::DeleteJob { job, uid } => world.delete_job(job, Some(uid)),
         ClusterOrder::Evict { pod, uid } => world.evict(&pod.namespace, &pod.name, Some(uid)),
-        ClusterOrder::Delete { pod, uid, grace } if grace.is_some_and(|grace| grace.is_zero()) => {
-            world.force_delete_pod(&pod.namespace, &pod.name, Some(uid))
-        }
         ClusterOrder::Delete { pod, uid, .. } => world.delete_pod(&pod.namespace, &pod.name, Some(uid)),
         ClusterOrder::SetBranch { source, seen, branch } => world.set_branch(source, version(seen)?, branch),
         ClusterOrder::Reconcile { object, token } => {
@@ -159,12 +178,6 @@ fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
     }
 }
 
-/// The node's taints but Ananke's.
-fn others(world: &World, node: &NodeName) -> Result<Vec<Taint>, Refusal> {
-    let row = world.node_row(node).ok_or_else(|| Refusal::Missing(format!("nodes \"{node}\"")))?;
-    Ok(world.nodes()[row].taints.iter().filter(|taint| &*taint.key != TAINT_KEY).cloned().collect())
-}
-
-fn version(seen: &ResourceVersion) -> Result<Option<u64>, Refusal> {
+pub(super) fn version(seen: &ResourceVersion) -> Result<Option<u64>, Refusal> {
     seen.as_str().parse().map(Some).map_err(|_| Refusal::Invalid(format!("resourceVersion {seen} is not a number")))
 }

@@ -2,18 +2,21 @@
 
 use ananke_core::engine::Permit;
 use ananke_core::name::{NodeName, UnitName};
-use ananke_core::observation::{HostState, UnitState};
+use ananke_core::observation::{HostState, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, HostActions, HostReads, PortError};
+use ananke_core::spec::HostNeeds;
 use async_trait::async_trait;
 
 use super::{NO_ANSWER, SimPorts};
-use crate::world::{Ms, Power};
+use crate::world::{Ms, Power, World};
 
 /// `systemctl stop` is looked at this often until the unit is down.
 const STOP_STEP: Ms = 500;
 /// systemd's own patience with a unit that does not stop.
 const STOP_LIMIT: Ms = 90_000;
+/// Ending some dozens of containers and unmounting their volumes takes this long, and so does a snapshot.
+const WORK: (Ms, Ms) = (2_000, 9_000);
 
 impl SimPorts {
     /// A verified session on the host; the row of the host.
@@ -41,11 +44,22 @@ impl SimPorts {
         }
         Ok(row)
     }
+
+    async fn until_stopped(&self, row: usize) -> Result<(), String> {
+        for _ in 0..STOP_LIMIT / STOP_STEP {
+            match self.sim.world().hosts()[row].unit_state {
+                UnitState::Inactive | UnitState::Failed | UnitState::NotFound => return Ok(()),
+                UnitState::Active | UnitState::Activating | UnitState::Deactivating => {}
+            }
+            self.sim.delay(STOP_STEP).await;
+        }
+        Err("the unit is still stopping after 90 s".to_owned())
+    }
 }
 
 #[async_trait]
 impl HostReads for SimPorts {
-    async fn inspect(&self, node: &NodeName, unit: &UnitName) -> Result<HostState, PortError> {
+    async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
         let row = self.connect(node, "ssh").await?;
         let world = self.sim.world();
         let host = &world.hosts()[row];
@@ -58,41 +72,68 @@ impl HostReads for SimPorts {
             uptime: world.wall_span(world.now() - host.booted_at),
             clock_skew_millis: host.skew,
             unit: if same_unit(unit, &host.unit) { host.unit_state } else { UnitState::NotFound },
+            health: host.lacks(needs),
+            leftovers: world.leftovers(row),
         })
+    }
+
+    async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
+        const TRIED: &str = "list etcd snapshots";
+        let row = self.connect(node, TRIED).await?;
+        let world = self.sim.world();
+        let host = &world.hosts()[row];
+        if !host.server {
+            return Err(PortError::new(ErrorKind::Missing, TRIED, node, "no etcd runs there"));
+        }
+        if host.unit_state != UnitState::Active {
+            return Err(PortError::new(ErrorKind::Transient, TRIED, node, "k3s does not answer: connection refused"));
+        }
+        Ok(host.snapshots.clone())
     }
 }
 
 #[async_trait]
 impl HostActions for SimPorts {
     async fn perform(&self, node: &NodeName, order: &HostOrder, _permit: &Permit) -> Result<(), PortError> {
-        let (unit, tried) = match order {
-            HostOrder::Start(unit) => (unit, "systemctl start --no-block"),
-            HostOrder::Stop(unit) => (unit, "systemctl stop"),
+        let tried = match order {
+            HostOrder::Start(_) => "systemctl start --no-block",
+            HostOrder::Stop(_) => "systemctl stop",
+            HostOrder::Restart(_) => "systemctl restart --no-block",
+            HostOrder::KillPods(_) => "end leftover containers",
+            HostOrder::SaveSnapshot(_) => "k3s etcd-snapshot save",
+            HostOrder::PowerOff => "systemctl poweroff",
         };
         let row = self.connect(node, tried).await?;
-        let failed = |kind, found: String| PortError::new(kind, tried, node, found);
+        let failed = |found: String| PortError::new(ErrorKind::Transient, tried, node, found);
+        match order {
+            HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) => self.latency("host-work", WORK.0, WORK.1).await,
+            HostOrder::Start(_) | HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::PowerOff => {}
+        }
+        if let HostOrder::Start(unit) | HostOrder::Stop(unit) | HostOrder::Restart(unit) | HostOrder::KillPods(unit) = order
+            && !same_unit(unit, &self.sim.world().hosts()[row].unit)
         {
-            let mut world = self.sim.world();
-            if !same_unit(unit, &world.hosts()[row].unit) {
-                return Err(failed(ErrorKind::Missing, format!("unit {unit} not found")));
-            }
-            match order {
-                HostOrder::Start(_) => world.unit_start(node),
-                HostOrder::Stop(_) => world.unit_stop(node),
-            }
-            .map_err(|found| failed(ErrorKind::Transient, found))?;
+            return Err(PortError::new(ErrorKind::Missing, tried, node, format!("unit {unit} not found")));
         }
-        if matches!(order, HostOrder::Start(_)) {
-            return Ok(());
+        carry_out(&mut self.sim.world(), node, order).map_err(failed)?;
+        match order {
+            HostOrder::Stop(_) => self.until_stopped(row).await.map_err(failed),
+            HostOrder::Start(_)
+            | HostOrder::Restart(_)
+            | HostOrder::KillPods(_)
+            | HostOrder::SaveSnapshot(_)
+            | HostOrder::PowerOff => Ok(()),
         }
-        for _ in 0..STOP_LIMIT / STOP_STEP {
-            match self.sim.world().hosts()[row].unit_state {
-                UnitState::Inactive | UnitState::Failed | UnitState::NotFound => return Ok(()),
-                UnitState::Active | UnitState::Activating | UnitState::Deactivating => {}
-            }
-            self.sim.delay(STOP_STEP).await;
-        }
-        Err(failed(ErrorKind::Transient, format!("unit {unit} is still stopping after 90 s")))
+    }
+}
+
+fn carry_out(world: &mut World, node: &NodeName, order: &HostOrder) -> Result<(), String> {
+    match order {
+        HostOrder::Start(_) => world.unit_start(node),
+        HostOrder::Stop(_) => world.unit_stop(node),
+        HostOrder::Restart(_) => world.unit_restart(node),
+        HostOrder::KillPods(_) => world.kill_pods(node),
+        HostOrder::SaveSnapshot(name) => world.save_snapshot(node, name),
+        HostOrder::PowerOff => world.power_off(node),
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
 use ananke_core::name::ResourceVersion;
 use ananke_core::observation::{
-    FluxState, IngressState, KustomizationState, NodeState, PodState, Reconcile, SourceState, WorkloadState,
+    EndpointsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState, PodState, Reconcile,
+    SourceState, StorageState, WorkloadState,
 };
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 
-use crate::world::{FluxObject, Kustomization, Ms, Node, World, parsed};
+use super::storage_views as storage;
+use crate::world::{FluxObject, Kustomization, Ms, Node, Release, World, parsed};
 
 /// Renewals show in the list of nodes at most this much later than they happen.
 const STEP: Ms = 2_000;
@@ -26,17 +28,20 @@ pub(super) struct Views {
     pods: Option<(u64, Arc<Vec<PodState>>)>,
     workloads: Option<(u64, Arc<Vec<WorkloadState>>)>,
     flux: Option<(u64, Arc<Option<FluxState>>)>,
+    jobs: Option<(u64, Arc<Vec<JobState>>)>,
     ingresses: Option<Arc<Vec<IngressState>>>,
+    storage: Option<(u64, Arc<StorageState>)>,
+    endpoints: Option<(u64, Arc<Vec<EndpointsState>>)>,
     namespaces: Option<Arc<Vec<Arc<str>>>>,
     words: Words,
 }
 
 /// Each reason is one text, shared by all objects that have it.
 #[derive(Debug, Default)]
-struct Words(BTreeMap<&'static str, Arc<str>>);
+pub(super) struct Words(BTreeMap<&'static str, Arc<str>>);
 
 impl Words {
-    fn get(&mut self, word: &'static str) -> Arc<str> {
+    pub(super) fn get(&mut self, word: &'static str) -> Arc<str> {
         self.0.entry(word).or_insert_with(|| word.into()).clone()
     }
 }
@@ -68,6 +73,7 @@ impl Views {
                 ready: pod.ready,
                 reason: words.get(pod.reason),
                 deleting: pod.deleting.is_some(),
+                claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
                 mirror: false,
             };
             world.pods().map(state).collect()
@@ -78,6 +84,9 @@ impl Views {
         kept(&mut self.workloads, world.revisions().workloads, || {
             let state = |workload: &crate::world::Workload| WorkloadState {
                 object: workload.object.clone(),
+                version: version(workload.rv),
+                registries: vec![workload.registry.clone()],
+                scaled_from: None,
                 desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
                 ready: workload.status.ready,
                 updated: workload.status.current,
@@ -103,8 +112,22 @@ impl Views {
                     revision: source.revision.clone(),
                     artifact_updated: source.artifact_updated.map(|at| world.wall(at)),
                 }],
+                helm_releases: world.releases().iter().map(|it| helm_release(world, it, words)).collect(),
                 kustomizations: world.kustomizations().iter().map(|it| kustomization(world, it, words)).collect(),
             })
+        })
+    }
+
+    pub(super) fn jobs(&mut self, world: &World) -> Arc<Vec<JobState>> {
+        kept(&mut self.jobs, world.revisions().jobs, || {
+            let state = |job: &crate::world::Job| JobState {
+                object: job.object.clone(),
+                uid: job.uid.clone(),
+                ended: job.ended,
+                applied_by: world.kustomizations().get(job.kustomization).map(|by| by.meta.object.clone()),
+                keep: false,
+            };
+            world.jobs().map(state).collect()
         })
     }
 
@@ -119,6 +142,18 @@ impl Views {
             Arc::new(world.ingresses().iter().map(state).collect())
         };
         self.ingresses.get_or_insert_with(list).clone()
+    }
+
+    pub(super) fn storage(&mut self, world: &World) -> Arc<StorageState> {
+        let words = &mut self.words;
+        kept(&mut self.storage, world.revisions().storage, || storage::state(world, words))
+    }
+
+    pub(super) fn endpoints(&mut self, world: &World) -> Arc<Vec<EndpointsState>> {
+        kept(&mut self.endpoints, world.revisions().pods, || {
+            let workloads = world.workloads().iter().filter(|workload| !workload.is_daemon());
+            workloads.map(|workload| storage::endpoints(world, workload)).collect()
+        })
     }
 
     pub(super) fn namespaces(&mut self, world: &World) -> Arc<Vec<Arc<str>>> {
@@ -145,6 +180,7 @@ fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
         version: version(node.rv),
         ready: node.ready,
         reason: words.get(node.reason),
+        message: words.get(node.message),
         boot_id: node.boot_id.clone(),
         renewed: Some(world.wall(world.renewed(node))),
         unschedulable: node.unschedulable,
@@ -164,6 +200,19 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
         applied_revision: kust.applied_revision.clone(),
         suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
         workloads: kust.workloads.iter().filter_map(|row| world.workloads().get(*row)).map(|of| of.object.clone()).collect(),
+        applies: world.applied(kust),
+    }
+}
+
+fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmReleaseState {
+    let parents = release.depends_on.iter().filter_map(|parent| world.releases().get(*parent));
+    HelmReleaseState {
+        object: release.meta.object.clone(),
+        version: version(release.meta.rv),
+        depends_on: parents.map(|parent| parent.meta.object.clone()).collect(),
+        reconcile: reconcile(&release.meta, words),
+        suspend_stamp: release.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
+        stalled: None,
     }
 }
 

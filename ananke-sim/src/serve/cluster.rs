@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ananke_core::name::{Moment, Uid};
+use ananke_core::name::{Moment, ObjectRef, Uid};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -185,6 +185,9 @@ impl ObjectStore for Cluster {
             } else {
                 inner.world.delete_pod(&key.namespace, &key.name, None).map_err(write_back::refused)?;
             }
+        } else if key.kind.kind == "Job" {
+            let job = ObjectRef::new(ananke_core::name::Kind::Job, &key.namespace, &key.name);
+            inner.world.delete_job(&job, None).map_err(write_back::refused)?;
         } else {
             return Err(StoreError::MethodNotAllowed("delete"));
         }

@@ -169,7 +169,7 @@ fn status(world: &World) -> Status {
         units_running: world.hosts().iter().filter(|host| host.unit_state == UnitState::Active).count(),
         cordons: world.nodes().iter().filter(|node| tainted(node)).map(|node| node.name.to_string()).collect(),
         workloads: world.workloads().len(),
-        workloads_converged: world.workloads().iter().filter(|workload| workload.converged()).count(),
+        workloads_converged: world.workloads_up(),
     }
 }
 

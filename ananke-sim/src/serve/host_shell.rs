@@ -5,36 +5,71 @@
 
 use std::time::Duration;
 
-use ananke_core::name::{BootId, Moment, UnitName};
-use ananke_core::observation::UnitState;
+use ananke_core::name::{BootId, Moment, NodeName, SnapshotName, UnitName};
+use ananke_core::observation::{HostHealth, Leftovers, SnapshotState, UnitState};
+use ananke_core::spec::HostNeeds;
+use serde_json::json;
 
-const INSPECT: [&str; 2] = [
+/// Between them stand the unit, the mounts, the packages and the units.
+const INSPECT: [&str; 5] = [
     concat!(
         r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; p time "$(date +%s.%N)"; "#,
         r#"p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; p machine_id "$(cat /etc/machine-id)"; "#,
-        r#"p uptime "$(cat /proc/uptime)"; p unit "$(systemctl show -p LoadState -p ActiveState "#,
+        r#"p uptime "$(cat /proc/uptime)"; "#,
+        r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
+        r#"p root "$(o /)"; p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null "#,
+        r#"|| chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+        r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
+        r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+        r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
+        r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
     ),
-    r#" 2>&1 | tr "\n" " ")"; p end ok'"#,
+    r#" 2>&1 | tr "\n" " ")"; p mounts "$(for n in "#,
+    r#"; do printf "%s:%s " "$n" "$(o "$n")"; done)"; p packages "$(for n in "#,
+    concat!(
+        r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
+        r#"p units "$(for n in "#,
+    ),
+    r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
 ];
 const START: [&str; 2] = ["sudo -n systemctl start --no-block ", ""];
 const STOP: [&str; 2] = ["sudo -n systemctl stop ", ""];
+const RESTART: [&str; 2] = ["sudo -n systemctl restart --no-block ", ""];
+const KILL: [&str; 2] = [
+    r#"sh -c 'case "$(systemctl is-active "#,
+    concat!(
+        r#")" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
+        r#"[ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; "#,
+        r#"sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
+    ),
+];
+const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
+const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
+const POWER_OFF: &str = "sudo -n systemctl poweroff";
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostCommand {
-    Inspect(UnitName),
+    Inspect { unit: UnitName, needs: HostNeeds },
     Start(UnitName),
     Stop(UnitName),
+    Restart(UnitName),
+    KillPods(UnitName),
+    SaveSnapshot(SnapshotName),
+    ListSnapshots,
+    PowerOff,
 }
 
 /// What the host says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
+    pub name: NodeName,
     pub boot_id: BootId,
     pub machine_id: String,
     pub uptime: Duration,
     /// Its own wall clock, wrong or right.
     pub time: Moment,
+    pub leftovers: Leftovers,
 }
 
 /// A host as far as its shell sees it.
@@ -42,10 +77,21 @@ pub trait HostModel {
     fn facts(&self) -> HostFacts;
     /// [`UnitState::NotFound`] where there is no such unit.
     fn unit(&self, unit: &UnitName) -> UnitState;
+    /// What of the needs is missing.
+    fn lacks(&self, needs: &HostNeeds) -> HostHealth;
     /// Called for units that exist.
     fn start(&mut self, unit: &UnitName);
     /// Called for units that exist; it need not have stopped when this returns.
     fn stop(&mut self, unit: &UnitName);
+    /// Called for units that exist.
+    fn restart(&mut self, unit: &UnitName);
+    /// Called where no unit runs.
+    fn kill_pods(&mut self);
+    /// `Err` is what k3s says.
+    fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String>;
+    /// `Err` is what k3s says.
+    fn snapshots(&self) -> Result<Vec<SnapshotState>, String>;
+    fn power_off(&mut self);
 }
 
 /// What a command printed, and how it ended.
@@ -59,27 +105,61 @@ pub struct ExecReply {
 /// Understands a line; `None` if it is not one of ours.
 pub fn parse(line: &str) -> Option<HostCommand> {
     let hole = |[before, after]: [&str; 2]| UnitName::parse(line.strip_prefix(before)?.strip_suffix(after)?).ok();
-    (hole(INSPECT).map(HostCommand::Inspect))
+    let whole = |text: &str, command: HostCommand| (line == text).then_some(command);
+    (inspected(line))
         .or_else(|| hole(START).map(HostCommand::Start))
         .or_else(|| hole(STOP).map(HostCommand::Stop))
+        .or_else(|| hole(RESTART).map(HostCommand::Restart))
+        .or_else(|| hole(KILL).map(HostCommand::KillPods))
+        .or_else(|| Some(HostCommand::SaveSnapshot(SnapshotName::parse(line.strip_prefix(SAVE)?).ok()?)))
+        .or_else(|| whole(LIST, HostCommand::ListSnapshots))
+        .or_else(|| whole(POWER_OFF, HostCommand::PowerOff))
+}
+
+fn inspected(line: &str) -> Option<HostCommand> {
+    let [head, mounts, packages, units, end] = INSPECT;
+    let (unit, rest) = line.strip_prefix(head)?.split_once(mounts)?;
+    let (mounts, rest) = rest.split_once(packages)?;
+    let (packages, rest) = rest.split_once(units)?;
+    let needs = HostNeeds { mounts: names(mounts)?, packages: names(packages)?, units: names(rest.strip_suffix(end)?)? };
+    Some(HostCommand::Inspect { unit: UnitName::parse(unit).ok()?, needs })
+}
+
+/// Names with one space between them; `None` if one of them is none.
+fn names<T: TryFrom<String>>(text: &str) -> Option<Vec<T>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    text.split(' ').map(|name| T::try_from(name.to_owned()).ok()).collect()
 }
 
 /// Runs a line on a host.
 pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
     match parse(line) {
-        Some(HostCommand::Inspect(unit)) => inspect(&host.facts(), host.unit(&unit)),
-        Some(HostCommand::Start(unit)) => {
-            if host.unit(&unit) == UnitState::NotFound {
-                return failure(5, format!("Failed to start {unit}: Unit {unit} not found."));
+        Some(HostCommand::Inspect { unit, needs }) => inspect(&host.facts(), host.unit(&unit), &needs, &host.lacks(&needs)),
+        Some(HostCommand::Start(unit)) => with_unit(host, &unit, "start", "not found.", |host| host.start(&unit)),
+        Some(HostCommand::Stop(unit)) => with_unit(host, &unit, "stop", "not loaded.", |host| host.stop(&unit)),
+        Some(HostCommand::Restart(unit)) => with_unit(host, &unit, "restart", "not found.", |host| host.restart(&unit)),
+        Some(HostCommand::KillPods(unit)) => match host.unit(&unit) {
+            UnitState::Inactive | UnitState::Failed | UnitState::NotFound => {
+                host.kill_pods();
+                // What the script prints before its first line, and how its last one ends where there is no IPv6.
+                ExecReply { stderr: "+ systemctl stop k3s.service\n".to_owned(), exit: 1, ..ExecReply::default() }
             }
-            host.start(&unit);
-            ExecReply::default()
-        }
-        Some(HostCommand::Stop(unit)) => {
-            if host.unit(&unit) == UnitState::NotFound {
-                return failure(5, format!("Failed to stop {unit}: Unit {unit} not loaded."));
+            UnitState::Active | UnitState::Activating | UnitState::Deactivating => {
+                failure(75, "ananke: refused: the unit is not stopped".to_owned())
             }
-            host.stop(&unit);
+        },
+        Some(HostCommand::SaveSnapshot(name)) => match host.save_snapshot(&name) {
+            Ok(()) => ExecReply { stderr: format!("level=info msg=\"Snapshot {name} saved.\"\n"), ..ExecReply::default() },
+            Err(said) => failure(1, format!("level=fatal msg=\"{said}\"")),
+        },
+        Some(HostCommand::ListSnapshots) => match host.snapshots() {
+            Ok(found) => list(&host.facts().name, &found),
+            Err(said) => failure(1, format!("level=fatal msg=\"{said}\"")),
+        },
+        Some(HostCommand::PowerOff) => {
+            host.power_off();
             ExecReply::default()
         }
         None => {
@@ -89,7 +169,35 @@ pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
     }
 }
 
-fn inspect(facts: &HostFacts, unit: UnitState) -> ExecReply {
+fn with_unit(
+    host: &mut dyn HostModel,
+    unit: &UnitName,
+    verb: &str,
+    lacking: &str,
+    act: impl FnOnce(&mut dyn HostModel),
+) -> ExecReply {
+    if host.unit(unit) == UnitState::NotFound {
+        return failure(5, format!("Failed to {verb} {unit}: Unit {unit} {lacking}"));
+    }
+    act(host);
+    ExecReply::default()
+}
+
+/// As k3s prints it since 1.29.
+fn list(node: &NodeName, found: &[SnapshotState]) -> ExecReply {
+    let item = |one: &SnapshotState| {
+        json!({
+            "metadata": {"name": format!("local-{}", one.name)},
+            "spec": {"snapshotName": one.name, "nodeName": node, "location": format!("file:///var/lib/rancher/k3s/server/db/snapshots/{}", one.name)},
+            "status": {"size": one.bytes.to_string(), "readyToUse": true},
+        })
+    };
+    let items: Vec<_> = found.iter().map(item).collect();
+    let object = json!({"kind": "ETCDSnapshotFileList", "apiVersion": "k3s.cattle.io/v1", "metadata": {}, "items": items});
+    ExecReply { stdout: format!("\nananke:answer\n{object:#}\n"), ..ExecReply::default() }
+}
+
+fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHealth) -> ExecReply {
     let (load, active) = match unit {
         UnitState::Active => ("loaded", "active"),
         UnitState::Activating => ("loaded", "activating"),
@@ -100,16 +208,33 @@ fn inspect(facts: &HostFacts, unit: UnitState) -> ExecReply {
     };
     let millis = facts.time.as_millis();
     let (uptime, hundredths) = (facts.uptime.as_secs(), facts.uptime.subsec_millis() / 10);
+    let synced = match lacks.clock_synced {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "",
+    };
     let lines = [
         ("time", format!("{}.{:03}000000", millis.div_euclid(1000), millis.rem_euclid(1000))),
         ("boot_id", facts.boot_id.to_string()),
         ("machine_id", facts.machine_id.clone()),
         ("uptime", format!("{uptime}.{hundredths:02} {uptime}.00")),
+        ("root", if lacks.root_read_only { "ro" } else { "rw" }.to_owned()),
+        ("synced", synced.to_owned()),
+        ("shims", facts.leftovers.shims.to_string()),
+        ("csi", facts.leftovers.mounts.to_string()),
         ("unit", format!("LoadState={load} ActiveState={active} ")),
+        ("mounts", states(&needs.mounts, &lacks.missing_mounts, "rw", "")),
+        ("packages", states(&needs.packages, &lacks.missing_packages, "ii ", "")),
+        ("units", states(&needs.units, &lacks.missing_units, "active", "inactive")),
         ("end", "ok".to_owned()),
     ];
     let stdout = lines.iter().map(|(key, value)| format!("\nananke:{key}={value}\n")).collect();
     ExecReply { stdout, stderr: String::new(), exit: 0 }
+}
+
+fn states<T: PartialEq + ToString>(asked: &[T], missing: &[T], there: &str, lacking: &str) -> String {
+    let one = |name: &T| format!("{}:{} ", name.to_string(), if missing.contains(name) { lacking } else { there });
+    asked.iter().map(one).collect()
 }
 
 fn failure(exit: u32, stderr: String) -> ExecReply {
@@ -118,55 +243,129 @@ fn failure(exit: u32, stderr: String) -> ExecReply {
 
 #[cfg(test)]
 mod tests {
+    use ananke_core::name::HostPath;
+
     use super::*;
 
-    struct OneUnit(UnitState);
+    #[derive(Default)]
+    struct OneUnit {
+        state: Option<UnitState>,
+        shims: u32,
+        saved: Vec<SnapshotState>,
+        off: bool,
+    }
+
+    impl OneUnit {
+        fn new(state: UnitState) -> Self {
+            Self { state: Some(state), shims: 3, ..Self::default() }
+        }
+    }
 
     impl HostModel for OneUnit {
         fn facts(&self) -> HostFacts {
             HostFacts {
+                name: NodeName::parse("titan-01").unwrap(),
                 boot_id: BootId::parse("b-1").unwrap(),
                 machine_id: "m-1".to_owned(),
                 uptime: Duration::from_millis(61_230),
                 time: Moment::from_millis(1_773_453_971_050),
+                leftovers: Leftovers { shims: self.shims, mounts: 1 },
             }
         }
         fn unit(&self, unit: &UnitName) -> UnitState {
-            if unit.as_str() == "k3s" { self.0 } else { UnitState::NotFound }
+            self.state.filter(|_| unit.as_str() == "k3s").unwrap_or(UnitState::NotFound)
+        }
+        fn lacks(&self, needs: &HostNeeds) -> HostHealth {
+            HostHealth { missing_mounts: needs.mounts.iter().take(1).cloned().collect(), ..HostHealth::default() }
         }
         fn start(&mut self, _: &UnitName) {
-            self.0 = UnitState::Activating;
+            self.state = Some(UnitState::Activating);
         }
         fn stop(&mut self, _: &UnitName) {
-            self.0 = UnitState::Deactivating;
+            self.state = Some(UnitState::Deactivating);
+        }
+        fn restart(&mut self, _: &UnitName) {
+            self.state = Some(UnitState::Activating);
+        }
+        fn kill_pods(&mut self) {
+            self.shims = 0;
+        }
+        fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String> {
+            self.saved.push(SnapshotState { name: name.as_str().into(), bytes: 7 });
+            Ok(())
+        }
+        fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
+            Ok(self.saved.clone())
+        }
+        fn power_off(&mut self) {
+            self.off = true;
         }
     }
 
     #[test]
     fn orders_reach_the_unit_that_they_name() {
-        let mut host = OneUnit(UnitState::Inactive);
+        let mut host = OneUnit::new(UnitState::Inactive);
         assert_eq!(run("sudo -n systemctl start --no-block k3s", &mut host).exit, 0);
-        assert_eq!(host.0, UnitState::Activating);
+        assert_eq!(host.state, Some(UnitState::Activating));
         assert_eq!(run("sudo -n systemctl stop k3s", &mut host).exit, 0);
-        assert_eq!(host.0, UnitState::Deactivating);
+        assert_eq!(host.state, Some(UnitState::Deactivating));
         assert_eq!(run("sudo -n systemctl stop k3s-agent", &mut host).exit, 5);
+        assert_eq!(run("sudo -n systemctl restart --no-block k3s-agent", &mut host).exit, 5);
+        assert_eq!(run("sudo -n systemctl restart --no-block k3s", &mut host).exit, 0);
+        assert_eq!(host.state, Some(UnitState::Activating));
+        assert_eq!(run("sudo -n systemctl poweroff", &mut host).exit, 0);
+        assert!(host.off);
+    }
+
+    #[test]
+    fn containers_of_a_unit_that_is_not_stopped_are_left_alone() {
+        let line = KILL.join("k3s");
+        for state in [UnitState::Active, UnitState::Activating, UnitState::Deactivating] {
+            let mut host = OneUnit::new(state);
+            assert_eq!((run(&line, &mut host).exit, host.shims), (75, 3), "{state:?}");
+        }
+        let mut host = OneUnit::new(UnitState::Inactive);
+        run(&line, &mut host);
+        assert_eq!(host.shims, 0);
+    }
+
+    #[test]
+    fn a_snapshot_that_was_saved_is_listed() {
+        let mut host = OneUnit::new(UnitState::Active);
+        assert_eq!(run(&format!("{SAVE}ananke-1"), &mut host).exit, 0);
+        let stdout = run(LIST, &mut host).stdout;
+        assert!(stdout.contains("\"snapshotName\": \"ananke-1\"") && stdout.starts_with("\nananke:answer\n"), "{stdout}");
     }
 
     #[test]
     fn nothing_else_runs() {
-        let mut host = OneUnit(UnitState::Inactive);
-        for line in
-            ["", "reboot", "sudo -n systemctl start k3s", "sudo -n systemctl stop k3s; reboot", "sudo -n systemctl stop -f"]
-        {
+        let mut host = OneUnit::new(UnitState::Inactive);
+        let lines = [
+            "",
+            "reboot",
+            "sudo -n systemctl start k3s",
+            "sudo -n systemctl stop k3s; reboot",
+            "sudo -n systemctl stop -f",
+            "sudo -n systemctl poweroff -f",
+            "sudo -n /usr/local/bin/k3s etcd-snapshot save --name a --s3",
+        ];
+        for line in lines {
             assert_eq!(run(line, &mut host).exit, 127, "{line}");
         }
-        assert_eq!(host.0, UnitState::Inactive);
+        assert_eq!((host.state, host.off), (Some(UnitState::Inactive), false));
     }
 
     #[test]
     fn an_inspection_prints_marked_lines() {
-        let line = INSPECT.join("k3s");
-        let stdout = run(&line, &mut OneUnit(UnitState::Failed)).stdout;
+        let [head, mounts, packages, units, end] = INSPECT;
+        let line = format!("{head}k3s{mounts}/a /b{packages}{units}iscsid{end}");
+        let needs = HostNeeds {
+            mounts: ["/a", "/b"].map(|path| HostPath::parse(path).unwrap()).into(),
+            units: vec![UnitName::parse("iscsid").unwrap()],
+            ..HostNeeds::default()
+        };
+        assert_eq!(parse(&line), Some(HostCommand::Inspect { unit: UnitName::parse("k3s").unwrap(), needs }));
+        let stdout = run(&line, &mut OneUnit::new(UnitState::Failed)).stdout;
         let marked: Vec<&str> = stdout.lines().filter_map(|line| line.strip_prefix("ananke:")).collect();
         assert_eq!(
             marked,
@@ -175,7 +374,14 @@ mod tests {
                 "boot_id=b-1",
                 "machine_id=m-1",
                 "uptime=61.23 61.00",
+                "root=rw",
+                "synced=",
+                "shims=3",
+                "csi=1",
                 "unit=LoadState=loaded ActiveState=failed ",
+                "mounts=/a: /b:rw ",
+                "packages=",
+                "units=iscsid:active ",
                 "end=ok"
             ]
         );

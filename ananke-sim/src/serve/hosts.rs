@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ananke_core::name::{Moment, NodeName, UnitName};
-use ananke_core::observation::UnitState;
+use ananke_core::name::{Moment, NodeName, SnapshotName, UnitName};
+use ananke_core::observation::{HostHealth, SnapshotState, UnitState};
+use ananke_core::spec::HostNeeds;
 use async_trait::async_trait;
 
 use super::cluster::Cluster;
@@ -45,10 +46,11 @@ impl HostBackend for Hosts {
 
     async fn exec(&self, node: &NodeName, line: &str) -> ExecReply {
         let (reply, stopping) = self.0.act(|world| {
-            let Some(host) = world.node_row(node).and_then(|row| world.hosts().get(row)).cloned() else {
+            let found = world.node_row(node).and_then(|row| Some((row, world.hosts().get(row)?.clone())));
+            let Some((row, host)) = found else {
                 return (ExecReply { exit: 255, ..ExecReply::default() }, false);
             };
-            let mut shell = Shell { world, host, stopping: false };
+            let mut shell = Shell { world, row, host, stopping: false };
             (host_shell::run(line, &mut shell), shell.stopping)
         });
         self.0.note(&format!("SSH {node} {} {}", line.chars().take(200).collect::<String>(), reply.exit));
@@ -74,6 +76,7 @@ impl Hosts {
 
 struct Shell<'a> {
     world: &'a mut World,
+    row: usize,
     /// As it was when the command came.
     host: Host,
     stopping: bool,
@@ -83,10 +86,12 @@ impl HostModel for Shell<'_> {
     fn facts(&self) -> HostFacts {
         let (now, host) = (self.world.now(), &self.host);
         HostFacts {
+            name: host.name.clone(),
             boot_id: host.boot_id.clone(),
             machine_id: host.machine_id.clone(),
             uptime: self.world.wall_span(now - host.booted_at),
             time: Moment::from_millis(self.world.wall(now).as_millis() + host.skew),
+            leftovers: self.world.leftovers(self.row),
         }
     }
 
@@ -95,12 +100,43 @@ impl HostModel for Shell<'_> {
         if same { self.host.unit_state } else { UnitState::NotFound }
     }
 
+    fn lacks(&self, needs: &HostNeeds) -> HostHealth {
+        self.host.lacks(needs)
+    }
+
+    // What follows fails only for hosts that are not up, and those run no command.
+
     fn start(&mut self, _unit: &UnitName) {
-        // It fails only for hosts that are not up, and those run no command.
         self.world.unit_start(&self.host.name).ok();
     }
 
     fn stop(&mut self, _unit: &UnitName) {
         self.stopping = self.world.unit_stop(&self.host.name).is_ok();
+    }
+
+    fn restart(&mut self, _unit: &UnitName) {
+        self.world.unit_restart(&self.host.name).ok();
+    }
+
+    fn kill_pods(&mut self) {
+        self.world.kill_pods(&self.host.name).ok();
+    }
+
+    fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String> {
+        self.world.save_snapshot(&self.host.name, name)
+    }
+
+    fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
+        if !self.host.server {
+            return Err("etcd database not found in /var/lib/rancher/k3s/server".to_owned());
+        }
+        if self.host.unit_state != UnitState::Active {
+            return Err("dial tcp 127.0.0.1:6443: connect: connection refused".to_owned());
+        }
+        Ok(self.host.snapshots.clone())
+    }
+
+    fn power_off(&mut self) {
+        self.world.power_off(&self.host.name).ok();
     }
 }

@@ -4,16 +4,19 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::cluster::Cluster;
 use crate::world::HttpAnswer;
+
+/// What is put anywhere is small.
+const MAX_BODY: usize = 4096;
 
 /// The connection is closed: no ingress controller is there to answer.
 #[derive(Debug, thiserror::Error)]
@@ -29,26 +32,24 @@ pub async fn run(listener: TcpListener, cluster: Arc<Cluster>) -> io::Result<()>
 }
 
 async fn connection(stream: TcpStream, cluster: Arc<Cluster>) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let answer = answer(&cluster, &request);
-        async move { answer }
-    });
+    let service = service_fn(|request: Request<Incoming>| answer(&cluster, request));
     // No keep-alive: a client must notice when the ingress controller is gone.
     http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
-fn answer(cluster: &Cluster, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Nobody> {
+async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Nobody> {
     let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let host = named.rsplit_once(':').map_or(named, |(host, _)| host);
-    let path = request.uri().path();
-    match cluster.act(|world| world.http(host, path)) {
-        HttpAnswer::Refused | HttpAnswer::NoAnswer => Err(Nobody),
-        HttpAnswer::Status(code) => {
-            let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
-            if code == 401 {
-                response = response.header(header::WWW_AUTHENTICATE, format!("Bearer realm=\"http://{host}/service/token\""));
-            }
-            response.body(Full::new(Bytes::from(format!("{code}\n")))).map_err(|_| Nobody)
-        }
-    }
+    let host = named.rsplit_once(':').map_or(named, |(host, _)| host).to_owned();
+    let path = request.uri().path().to_owned();
+    let answer = if matches!(*request.method(), Method::PUT | Method::POST) {
+        let body = Limited::new(request.into_body(), MAX_BODY).collect().await.map_err(|_| Nobody)?.to_bytes();
+        cluster.note(&format!("PUT http://{host}{path}"));
+        cluster.act(|world| world.http_put(&host, &path, &body))
+    } else {
+        cluster.act(|world| world.http(&host, &path))
+    };
+    let HttpAnswer::Page(page) = answer else { return Err(Nobody) };
+    let start = Response::builder().status(page.status);
+    let response = page.headers.iter().fold(start, |response, (name, value)| response.header(*name, value));
+    response.body(Full::new(Bytes::from(page.body))).map_err(|_| Nobody)
 }

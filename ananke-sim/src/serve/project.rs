@@ -3,9 +3,11 @@
 //! Versions are not made here: the [`super::mirror`] stamps them.
 
 mod flux;
+mod jobs;
 mod network;
 mod node;
 mod pod;
+mod storage;
 mod workload;
 
 use serde_json::{Map, Value, json};
@@ -34,7 +36,9 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     pod::project(world, &mut out);
     workload::project(world, &mut out);
     network::project(world, &mut out);
+    storage::project(world, &mut out);
     flux::project(world, &mut out);
+    jobs::project(world, &mut out);
     out
 }
 

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::api::tls::Identity;
-use crate::world::World;
+use crate::world::{LONGHORN_DISK, World};
 
 /// The addresses that the files name.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
     let mut line = |text: String| writeln!(out, "{text}").unwrap_or_default();
     line(format!("control_planes: [{}]", names(true)));
     line(format!("workers: [{}]", names(false)));
-    line(format!("poll: {}", scaled(2000, 100)));
+    line(format!("required_mounts: [{LONGHORN_DISK}]"));
+    line(format!("poll: {}\nguard_wait: {}", scaled(2000, 100), scaled(600_000, 1000)));
     line("ssh_user: ananke\nssh_identity_file: id_ed25519\nssh_known_hosts_file: known_hosts\nssh_node_hosts:".to_owned());
     for (node, port) in &addresses.ssh {
         line(format!("  {node}: \"127.0.0.1:{port}\""));
@@ -74,13 +75,18 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
     line(format!("flux_source: {}/{}", source.namespace, source.name));
     line(format!("expected_flux_source_url: {}\nexpected_flux_branch: main", world.source().url));
     line(format!("ingress:\n  address: \"{}\"\n  scheme: http", addresses.http));
-    line(format!("startup:\n  unit_grace: {}\n  soak: {}\n  post_start_probes:", scaled(60_000, 1000), scaled(60_000, 1000)));
-    for (name, prefix, path, statuses) in PROBES {
+    line(format!("startup:\n  unit_grace: {}\n  soak: {}", scaled(60_000, 1000), scaled(60_000, 1000)));
+    if let Some(vault) = world.ingresses().iter().find(|ingress| ingress.host.starts_with("vault.")) {
+        line(format!("  vault_address: \"http://{}\"\n  vault_unseal_key_file: {VAULT_KEYS}", vault.host));
+    }
+    line("  post_start_probes:".to_owned());
+    for (name, prefix, path, expected) in PROBES {
         if let Some(ingress) = world.ingresses().iter().find(|ingress| ingress.host.starts_with(prefix)) {
             let host = &ingress.host;
-            line(format!("    - {{name: {name}, url: \"http://{host}{path}\", accepted_statuses: [{statuses}]}}"));
+            line(format!("    - {{name: {name}, url: \"http://{host}{path}\", {expected}}}"));
         }
     }
+    line(format!("recovery:\n  cordon_window: {}\n  restart_after: {}", scaled(3_600_000, 5000), scaled(180_000, 1000)));
     line(format!("drain:\n  patience: {}", scaled(120_000, 1000)));
     line("deadlines:".to_owned());
     for gate in GateId::ALL {
@@ -93,6 +99,15 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
 /// Connections take their real time, whatever the speed: a gate that waits for hosts needs a few attempts, in milliseconds.
 const LEAST_DEADLINE: u64 = 20_000;
 
-/// Name, ingress host, path and accepted statuses of the service checklist: a registry answers 401 to strangers.
-const PROBES: &[(&str, &str, &str, &str)] =
-    &[("registry", "harbor.", "/v2/", "401"), ("git", "scm.", "/", "200"), ("dashboards", "grafana.", "/", "200, 302")];
+/// What unseals the served Vault, beside the config.
+pub const VAULT_KEYS: &str = "vault-keys";
+
+/// Name, ingress host and path of the service checklist, and what the answer must be: a registry challenges strangers, and
+/// what has no login of its own sends them to one.
+const PROBES: &[(&str, &str, &str, &str)] = &[
+    ("registry", "harbor.", "/v2/", "accepted_statuses: [401], headers: {www-authenticate: \"Bearer realm=\"}"),
+    ("login", "sso.", "/realms/titan/.well-known/openid-configuration", "accepted_statuses: [200], body: issuer"),
+    ("storage", "longhorn.", "/", "redirect: \"http://sso.\""),
+    ("git", "scm.", "/", "method: HEAD, accepted_statuses: [200]"),
+    ("dashboards", "grafana.", "/", "accepted_statuses: [200, 302]"),
+];

@@ -135,12 +135,14 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     tasks.spawn(keep_time(cluster.clone()));
 
     answers(&cluster, addresses.api).await.map_err(io("wait for", Path::new("the API")))?;
-    let config = cluster.act(|world| site::config(world, &addresses, options.speed));
+    let (config, keys) =
+        cluster.act(|world| (site::config(world, &addresses, options.speed), world.vault_shares().join("\n") + "\n"));
     let key_path = dir.join("id_ed25519");
     ssh::keys::write(&key_path, &client_key).map_err(io("write", &key_path))?;
     let files = [
         ("known_hosts", ssh.known_hosts.join("\n") + "\n"),
         ("kubeconfig", site::kubeconfig(&identity, addresses.api)),
+        (site::VAULT_KEYS, keys),
         ("ananke.yaml", config),
         ("ready", String::new()),
     ];

@@ -33,7 +33,7 @@ pub fn plan(key: &Key, current: &Value, wanted: &Value) -> Result<Plan, StoreErr
         vec!["/metadata/managedFields", "/metadata/resourceVersion", "/metadata/labels", "/metadata/annotations"];
     let changed = |at: &str| current.pointer(at) != wanted.pointer(at);
     match key.kind.kind {
-        "Node" => {
+        "Node" if key.kind.group.is_empty() => {
             taken.extend(["/spec/taints", "/spec/unschedulable"]);
             plan.node = Some(NodePatch {
                 labels: words(current, wanted, "/metadata/labels"),
@@ -42,7 +42,7 @@ pub fn plan(key: &Key, current: &Value, wanted: &Value) -> Result<Plan, StoreErr
                 unschedulable: changed("/spec/unschedulable").then(|| truth(wanted, "/spec/unschedulable")),
             });
         }
-        "GitRepository" | "Kustomization" => {
+        "GitRepository" | "Kustomization" | "HelmRelease" => {
             taken.push("/spec/suspend");
             plan.annotations = words(current, wanted, "/metadata/annotations");
             plan.suspend =
@@ -87,6 +87,7 @@ pub fn apply(world: &mut World, key: &Key, plan: Plan) -> Result<(), StoreError>
     let flux = match key.kind.kind {
         "GitRepository" => Some(object(Kind::GitRepository)),
         "Kustomization" => Some(object(Kind::Kustomization)),
+        "HelmRelease" => Some(object(Kind::HelmRelease)),
         _ => None,
     };
     if let Some(flux) = flux {

@@ -175,6 +175,7 @@ impl World {
         }
         (self.kustomizations.iter().position(|kust| kust.meta.object == *object))
             .map(FluxRow::Kustomization)
+            .or_else(|| self.releases.iter().position(|release| release.meta.object == *object).map(FluxRow::Release))
             .ok_or_else(|| Refusal::Missing(object.to_string()))
     }
 

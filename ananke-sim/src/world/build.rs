@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use ananke_core::name::{BootId, Kind, NodeName, ObjectRef, UnitName};
-use ananke_core::observation::{PodPhase, Tri, UnitState};
+use ananke_core::observation::{HostHealth, PodPhase, Tri, UnitState};
 use ananke_core::order::SUSPENDED_ANNOTATION;
 
 use super::catalogue::{self, Entry};
@@ -16,8 +16,8 @@ use crate::rng::Rng;
 use crate::scenario::{Scenario, Start};
 use crate::table::Table;
 
-const DAY: Ms = 86_400_000;
-const CREATED: Ms = -90 * DAY;
+pub(super) const DAY: Ms = 86_400_000;
+pub(super) const CREATED: Ms = -90 * DAY;
 /// Power was away this long before mains came back.
 const OUTAGE: Ms = 20 * 60_000;
 pub(super) const DOMAIN: &str = "titan.example";
@@ -30,6 +30,7 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     add_workloads(&mut world, scenario.nodes);
     add_flux(&mut world);
     add_pods(&mut world);
+    world.all_attached(-30 * DAY);
     match scenario.start {
         Start::Healthy => {}
         Start::PowerLoss => lose_power(&mut world),
@@ -69,7 +70,10 @@ fn empty(rng: Rng) -> World {
         nodes: Table::default(),
         pods: Table::default(),
         workloads: Table::default(),
+        volumes: Table::default(),
         kustomizations: Table::default(),
+        jobs: Table::default(),
+        releases: Table::default(),
         source: Source {
             meta: flux_object(rng, source, 0, "stored artifact"),
             url: "ssh://git@scm.titan.example/ops/titan-iac.git".into(),
@@ -83,7 +87,18 @@ fn empty(rng: Rng) -> World {
         ingresses: Vec::new(),
         namespaces: Vec::new(),
         branches,
-        known: Known { dns: 0, storage: 0, ingress: 0, git: 0, source_controller: 0, kustomize_controller: 0, crasher: 0 },
+        known: Known {
+            dns: 0,
+            storage: 0,
+            ingress: 0,
+            git: 0,
+            source_controller: 0,
+            kustomize_controller: 0,
+            helm_controller: 0,
+            crasher: 0,
+            faulty: 0,
+        },
+        vault: super::vault::Vault::default(),
         control: super::control::Control {
             quorum: true,
             formed: true,
@@ -92,6 +107,7 @@ fn empty(rng: Rng) -> World {
             controllers: true,
             ..Default::default()
         },
+        shared: super::coordination::Shared::default(),
         node_names: BTreeMap::new(),
         pod_names: BTreeMap::new(),
         workload_names: BTreeMap::new(),
@@ -135,6 +151,10 @@ fn add_hosts(world: &mut World, count: usize) {
             unit: parsed(UnitName::parse, if server { "k3s" } else { "k3s-agent" }),
             unit_state: UnitState::Active,
             unit_enabled: true,
+            health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
+            snapshots: Vec::new(),
+            told_off: false,
+            restarting: false,
             prepared: true,
             boots: 0,
             epoch: 0,
@@ -164,6 +184,7 @@ fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootI
         created: CREATED,
         ready: Tri::True,
         reason: "KubeletReady",
+        message: super::nodes::READY,
         ready_since: -2 * DAY,
         boot_id: Some(boot_id),
         unschedulable: false,
@@ -174,8 +195,9 @@ fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootI
         last_renewed: 0,
         pods: Vec::new(),
         never_ready: false,
+        wedged: false,
         takes_daemons: true,
-        storage_waiters: Vec::new(),
+        storage: super::NodeStorage::default(),
         epoch: 0,
         watch_epoch: 0,
         evict_epoch: 0,
@@ -212,8 +234,11 @@ fn add_workloads(world: &mut World, nodes: usize) {
         git: at(catalogue::GIT),
         source_controller: at(catalogue::SOURCE_CONTROLLER),
         kustomize_controller: at(catalogue::KUSTOMIZE_CONTROLLER),
+        helm_controller: at(catalogue::HELM_CONTROLLER),
         crasher: at(catalogue::CRASHER),
+        faulty: at(catalogue::FAULTY),
     };
+    world.vault.workload = find(world, catalogue::VAULT).unwrap_or(0);
     for nth in 0..nodes.saturating_sub(30) / NODES_PER_EXTRA {
         let row = add_workload(world, Kind::Deployment, "farm", &format!("render-{nth:04}"));
         world.workloads[row].replicas = 10;
@@ -238,10 +263,13 @@ fn add_workload(world: &mut World, kind: Kind, namespace: &str, name: &str) -> u
         rv: world.revision,
         created: CREATED,
         replicas: 0,
+        forgotten: 0,
         generation: 1,
         observed_generation: 1,
         status: WorkloadStatus::default(),
         volumes: false,
+        claims: Vec::new(),
+        registry: catalogue::registry(namespace).into(),
         budget: None,
         kustomization: None,
         hash: world.rng.hex("replica-set", row as u64, 0, 10).into(),
@@ -274,7 +302,7 @@ fn add_ingress(world: &mut World, entry: &Entry, backend: usize) {
     }
 }
 
-fn flux_object(rng: Rng, object: ObjectRef, row: u64, message: &str) -> FluxObject {
+pub(super) fn flux_object(rng: Rng, object: ObjectRef, row: u64, message: &str) -> FluxObject {
     FluxObject {
         uid: parsed(ananke_core::name::Uid::parse, &rng.uuid("flux", row, 0)),
         object,
@@ -318,6 +346,8 @@ fn add_flux(world: &mut World) {
             world.kustomizations[owner].workloads.push(workload);
         }
     }
+    super::jobs::add(world);
+    super::helm::add(world);
 }
 
 /// Every pod runs and is ready.

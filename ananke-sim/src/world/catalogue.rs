@@ -19,12 +19,28 @@ pub(super) struct Entry {
 pub(super) const DNS: &str = "kube-system/coredns";
 pub(super) const STORAGE: &str = "longhorn-system/longhorn-manager";
 pub(super) const INGRESS: &str = "traefik/traefik";
+pub(super) const VAULT: &str = "vault/vault";
 pub(super) const GIT: &str = "gitea/gitea";
 pub(super) const SOURCE_CONTROLLER: &str = "flux-system/source-controller";
 pub(super) const KUSTOMIZE_CONTROLLER: &str = "flux-system/kustomize-controller";
+pub(super) const HELM_CONTROLLER: &str = "flux-system/helm-controller";
+/// What a person scaled to zero before the outage, if one did.
+pub(super) const FORGOTTEN: &str = "office/vaultwarden";
 pub(super) const CRASHER: &str = "media/jellyfin";
+/// Others stand on what it keeps.
+pub(super) const FAULTY: &str = "home/mosquitto";
 /// Namespaces whose pods start without cluster DNS.
 pub(super) const NO_DNS: &[&str] = &["kube-system", "longhorn-system", "traefik", "metallb-system", "monitoring"];
+
+/// Where a namespace's images come from: what Harbor itself stands on cannot come from Harbor.
+pub(super) fn registry(namespace: &str) -> &'static str {
+    match namespace {
+        "kube-system" | "longhorn-system" | "traefik" | "databases" | "harbor" | "gitea" => "docker.io",
+        "metallb-system" | "cert-manager" => "quay.io",
+        "flux-system" => "ghcr.io",
+        _ => "harbor.titan.example",
+    }
+}
 
 /// Name and what it depends on.
 pub(super) const KUSTOMIZATIONS: &[(&str, &[&str])] = &[
@@ -49,6 +65,14 @@ pub(super) const KUSTOMIZATIONS: &[(&str, &[&str])] = &[
     ("ci", &["git", "registry"]),
     ("dashboards", &["infra-ingress", "monitoring"]),
 ];
+
+/// Namespace, name and Kustomization of the Jobs that run once.
+pub(super) const JOBS: &[(&str, &str, &str)] =
+    &[("keycloak", "realm-import", "identity"), ("harbor", "database-migration", "registry")];
+
+/// Namespace, name, Kustomization and dependencies (rows of this table) of the HelmReleases; each is named after its chart.
+pub(super) const RELEASES: &[(&str, &str, &str, &[usize])] =
+    &[("monitoring", "kube-prometheus-stack", "monitoring", &[]), ("logging", "loki", "logging", &[0])];
 
 type Row = (&'static str, &'static str, Option<&'static str>, &'static [&'static str], Option<&'static str>);
 
@@ -130,3 +154,8 @@ pub(super) const WORKLOADS: &[Entry] = &[
     deployment(1, None, ("dashboards", "homepage", Some("dashboards"), &[], Some("start"))),
     deployment(1, None, ("dashboards", "uptime-kuma", Some("dashboards"), &[], None)),
 ];
+
+/// Row of the Kustomization of that name.
+pub(super) fn kustomization(name: &str) -> usize {
+    KUSTOMIZATIONS.iter().position(|(other, _)| *other == name).unwrap_or(0)
+}

@@ -1,7 +1,7 @@
 //! Units, etcd's quorum, the API server, and the controllers that wait for a leader.
 
-use ananke_core::name::NodeName;
-use ananke_core::observation::UnitState;
+use ananke_core::name::{NodeName, SnapshotName};
+use ananke_core::observation::{Leftovers, SnapshotState, UnitState};
 
 use super::{Event, Ms, Power, World};
 
@@ -70,6 +70,7 @@ impl World {
     /// `systemctl stop`: the unit is down a few seconds later, its containers run on.
     pub fn unit_stop(&mut self, node: &NodeName) -> Result<(), String> {
         let host = self.live_host(node)?;
+        (self.hosts[host].restarting, self.nodes[host].wedged) = (false, false);
         if matches!(self.hosts[host].unit_state, UnitState::Active | UnitState::Activating) {
             self.stop_unit(host);
             self.settle();
@@ -77,7 +78,57 @@ impl World {
         Ok(())
     }
 
-    fn live_host(&self, node: &NodeName) -> Result<usize, String> {
+    /// `systemctl restart --no-block`: the containers run on meanwhile.
+    pub fn unit_restart(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        self.unit_stop(node)?;
+        if self.hosts[host].unit_state == UnitState::Deactivating {
+            self.hosts[host].restarting = true;
+            return Ok(());
+        }
+        self.unit_start(node)
+    }
+
+    /// Ends the containers that a stopped unit left running. `Err` while the unit runs.
+    pub fn kill_pods(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        if !matches!(self.hosts[host].unit_state, UnitState::Inactive | UnitState::Failed) {
+            return Err(format!("{} runs", self.hosts[host].unit));
+        }
+        self.note(|world| format!("{}: leftover containers ended", world.hosts[host].name));
+        self.containers_die(host);
+        self.settle();
+        Ok(())
+    }
+
+    /// Containers that run on a host, and volumes that are mounted for them.
+    pub fn leftovers(&self, host: usize) -> Leftovers {
+        let pods = self.nodes.get(host).map(|node| node.pods.as_slice()).unwrap_or_default();
+        let running = || pods.iter().filter_map(|pod| self.pods.get(*pod)).filter(|pod| pod.running);
+        let volumes = running().filter(|pod| self.workloads.get(pod.workload).is_some_and(|workload| workload.volumes));
+        let count = |found: usize| u32::try_from(found).unwrap_or(u32::MAX);
+        Leftovers { shims: count(running().count()), mounts: count(volumes.count()) }
+    }
+
+    /// `k3s etcd-snapshot save`. k3s appends its node and the time to the name. `Err` where there is no etcd to save.
+    pub fn save_snapshot(&mut self, node: &NodeName, name: &SnapshotName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        let row = &self.hosts[host];
+        if !row.server || row.unit_state != UnitState::Active || !self.control.api {
+            return Err(format!("no etcd runs on {node}"));
+        }
+        if self.control.fault == Some(ApiFault::StoreHangs) {
+            return Err("etcdserver: request timed out".to_owned());
+        }
+        let seconds = self.wall(self.now).as_millis().div_euclid(1000);
+        let bytes = self.draw("snapshot", host, row.snapshots.len() as u64, 12_000_000, 48_000_000).unsigned_abs();
+        let saved = SnapshotState { name: format!("{name}-{node}-{seconds}").into(), bytes };
+        self.note(|_| format!("{node}: snapshot {} saved", saved.name));
+        self.hosts[host].snapshots.push(saved);
+        Ok(())
+    }
+
+    pub(super) fn live_host(&self, node: &NodeName) -> Result<usize, String> {
         match self.node_row(node) {
             Some(host) if self.hosts[host].power == Power::Up => Ok(host),
             Some(_) => Err(format!("{node} is not up")),
@@ -86,6 +137,9 @@ impl World {
     }
 
     pub(super) fn start_unit(&mut self, host: usize) {
+        if self.hosts[host].health.root_read_only {
+            return self.fail_unit(host);
+        }
         let boots = u64::from(self.hosts[host].unit_epoch);
         let (low, high) = if self.hosts[host].server { (6_000, 14_000) } else { (3_000, 9_000) };
         let takes = self.draw("unit-start", host, boots, low, high);
@@ -106,9 +160,24 @@ impl World {
     }
 
     pub(super) fn unit_stopped(&mut self, host: usize, epoch: u32) {
-        if self.hosts[host].unit_epoch == epoch {
-            self.hosts[host].unit_state = UnitState::Inactive;
+        if self.hosts[host].unit_epoch != epoch {
+            return;
         }
+        self.hosts[host].unit_state = UnitState::Inactive;
+        if std::mem::take(&mut self.hosts[host].restarting) {
+            self.start_unit(host);
+        }
+    }
+
+    /// The unit cannot run: it ends at once, wherever it was.
+    pub(super) fn fail_unit(&mut self, host: usize) {
+        let row = &mut self.hosts[host];
+        if row.power != Power::Up {
+            return;
+        }
+        (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Failed, false, row.unit_epoch + 1);
+        self.note(|world| format!("{}: {} failed", world.hosts[host].name, world.hosts[host].unit));
+        self.control_changed(host);
     }
 
     /// The unit's own part is done; a server waits for quorum, an agent for the API.
@@ -238,6 +307,7 @@ impl World {
         for workload in 0..self.workloads.len() {
             self.mark_dirty(workload);
         }
+        self.sync_volumes();
         self.want_schedule();
     }
 

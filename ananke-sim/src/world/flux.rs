@@ -23,6 +23,7 @@ const LONGEST_BACKOFF: Ms = 15 * 60_000;
 pub(super) enum FluxRow {
     Source,
     Kustomization(usize),
+    Release(usize),
 }
 
 impl World {
@@ -35,6 +36,8 @@ impl World {
                 let span = self.draw("kust-start", row, self.kustomizations[row].runs, 1_500, 5_000);
                 self.kick_kust(row, span);
             }
+        } else if workload == self.known.helm_controller {
+            self.helm_up();
         }
     }
 
@@ -45,6 +48,8 @@ impl World {
             for kust in self.kustomizations.iter_mut() {
                 (kust.epoch, kust.stage, kust.again) = (kust.epoch + 1, KustStage::Idle, false);
             }
+        } else if workload == self.known.helm_controller {
+            self.helm_down();
         }
     }
 
@@ -53,6 +58,7 @@ impl World {
         match row {
             FluxRow::Source => self.kick_source(400),
             FluxRow::Kustomization(row) => self.kick_kust(row, 400),
+            FluxRow::Release(row) => self.kick_release(row, 400),
         }
     }
 
@@ -187,6 +193,11 @@ impl World {
         if self.kustomizations[row].epoch != epoch || self.kustomizations[row].stage != KustStage::Applying {
             return;
         }
+        if let Err(message) = self.apply_jobs(row) {
+            self.flux_status(FluxRow::Kustomization(row), Tri::False, "ReconciliationFailed", &message);
+            self.kust_rests(row, RETRY_AFTER_FAILURE);
+            return;
+        }
         self.kustomizations[row].stage = KustStage::Checking;
         self.after(HEALTH_TIMEOUT, Event::KustTimeout(row, epoch));
         self.after(500, Event::KustCheck(row, epoch));
@@ -203,12 +214,21 @@ impl World {
         }
     }
 
+    /// The same for a Job that ended, or a release that became ready.
+    pub(super) fn kust_hears_of_job(&mut self, row: usize) {
+        if self.kustomizations[row].stage == KustStage::Checking {
+            let epoch = self.kustomizations[row].epoch;
+            self.after(2_000, Event::KustCheck(row, epoch));
+        }
+    }
+
     pub(super) fn kust_check(&mut self, row: usize, epoch: u32) {
         let kust = &self.kustomizations[row];
         if kust.epoch != epoch || kust.stage != KustStage::Checking || !self.control.api {
             return;
         }
-        if kust.workloads.iter().all(|workload| self.workloads[*workload].converged()) {
+        let converged = kust.workloads.iter().all(|workload| self.workloads[*workload].converged());
+        if converged && self.jobs_done(row) && self.releases_ready(row) {
             let revision = self.source.revision.clone();
             let message = format!("Applied revision: {}", revision.as_deref().unwrap_or_default());
             let now = self.now;
@@ -247,6 +267,7 @@ impl World {
         match row {
             FluxRow::Source => &self.source.meta,
             FluxRow::Kustomization(row) => &self.kustomizations[row].meta,
+            FluxRow::Release(row) => &self.releases[row].meta,
         }
     }
 
@@ -254,15 +275,17 @@ impl World {
         match row {
             FluxRow::Source => &mut self.source.meta,
             FluxRow::Kustomization(row) => &mut self.kustomizations[row].meta,
+            FluxRow::Release(row) => &mut self.releases[row].meta,
         }
     }
 
     /// Writes a status at the end of a look; a request that was seen counts as handled whatever came of it.
-    fn flux_status(&mut self, row: FluxRow, ready: Tri, reason: &'static str, message: &str) {
+    pub(super) fn flux_status(&mut self, row: FluxRow, ready: Tri, reason: &'static str, message: &str) {
         let now = self.now;
         let token = match row {
             FluxRow::Source => self.source.meta.annotations.get(REQUESTED_ANNOTATION).cloned(),
             FluxRow::Kustomization(at) => self.kustomizations[at].token.clone(),
+            FluxRow::Release(at) => self.releases[at].token.clone(),
         };
         let handled = reason != "Progressing";
         let meta = self.flux_object_mut(row);
@@ -287,7 +310,7 @@ impl World {
         let object = self.flux_object(row).object.clone();
         let at = match row {
             FluxRow::Source => 0,
-            FluxRow::Kustomization(at) => at,
+            FluxRow::Kustomization(at) | FluxRow::Release(at) => at,
         };
         let rv = self.touched(What::Modified, &object, at);
         self.flux_object_mut(row).rv = rv;
@@ -312,6 +335,6 @@ impl World {
     }
 }
 
-fn name_of(meta: &FluxObject) -> String {
+pub(super) fn name_of(meta: &FluxObject) -> String {
     format!("{}/{}", meta.object.namespace, meta.object.name)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ananke_core::name::{BootId, Kind, NodeName, ObjectRef, Uid, UnitName};
-use ananke_core::observation::{PodPhase, Taint, Tri, UnitState};
+use ananke_core::observation::{HostHealth, JobEnd, PodPhase, SnapshotState, Taint, Tri, UnitState};
+use ananke_core::spec::HostNeeds;
 
 /// Virtual milliseconds since the world began; negative before that.
 pub type Ms = i64;
@@ -41,11 +42,37 @@ pub struct Host {
     pub unit: UnitName,
     pub unit_state: UnitState,
     pub unit_enabled: bool,
+    /// What an inspection finds wrong with the machine: it is asked for all of it, and answers what it is asked for.
+    pub health: HostHealth,
+    /// Snapshots of etcd on its disk.
+    pub snapshots: Vec<SnapshotState>,
+    /// It was told to power off: it stays so until its supply was away or somebody presses the button.
+    pub told_off: bool,
+    /// The unit was told to restart, and starts again when it has stopped.
+    pub(crate) restarting: bool,
     /// The unit has done its own part of starting and waits for others.
     pub(crate) prepared: bool,
     pub(crate) boots: u64,
     pub(crate) epoch: u32,
     pub(crate) unit_epoch: u32,
+}
+
+impl Host {
+    /// What an inspection finds, of all that it is asked for.
+    pub fn lacks(&self, needs: &HostNeeds) -> HostHealth {
+        let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units } = &self.health;
+        HostHealth {
+            root_read_only: *root_read_only,
+            clock_synced: *clock_synced,
+            missing_mounts: common(&needs.mounts, missing_mounts),
+            missing_packages: common(&needs.packages, missing_packages),
+            missing_units: common(&needs.units, missing_units),
+        }
+    }
+}
+
+fn common<T: Clone + PartialEq>(asked: &[T], missing: &[T]) -> Vec<T> {
+    asked.iter().filter(|one| missing.contains(one)).cloned().collect()
 }
 
 /// A Node object, and its kubelet.
@@ -59,6 +86,8 @@ pub struct Node {
     pub created: Ms,
     pub ready: Tri,
     pub reason: &'static str,
+    /// Of the Ready condition, as kubelet or node controller wrote it.
+    pub message: &'static str,
     pub ready_since: Ms,
     pub boot_id: Option<BootId>,
     pub unschedulable: bool,
@@ -72,10 +101,11 @@ pub struct Node {
     /// Numbers of the pods bound to it.
     pub pods: Vec<usize>,
     pub never_ready: bool,
+    /// The kubelet does not get well until its unit is restarted.
+    pub wedged: bool,
     /// No taint keeps DaemonSet pods away.
     pub(crate) takes_daemons: bool,
-    /// Pods that wait for this node's storage.
-    pub(crate) storage_waiters: Vec<usize>,
+    pub storage: super::NodeStorage,
     pub(crate) epoch: u32,
     pub(crate) watch_epoch: u32,
     pub(crate) evict_epoch: u32,
@@ -130,11 +160,17 @@ pub struct Workload {
     pub created: Ms,
     /// `spec.replicas`; not used by DaemonSets.
     pub replicas: u32,
+    /// True: replicas that somebody took away for the outage and forgot.
+    pub forgotten: u32,
     pub generation: i64,
     pub observed_generation: i64,
     pub status: WorkloadStatus,
     /// Its pods have volumes, and need the storage of their node.
     pub volumes: bool,
+    /// Rows of the volumes, by ordinal.
+    pub claims: Vec<usize>,
+    /// Where its images come from.
+    pub registry: Arc<str>,
     pub budget: Option<Budget>,
     pub kustomization: Option<usize>,
     /// Hash in the names of the ReplicaSet and its pods.
@@ -214,6 +250,43 @@ pub struct Kustomization {
     pub(crate) stage: KustStage,
     /// A request came while it was at work.
     pub(crate) again: bool,
+    pub(crate) token: Option<Arc<str>>,
+    pub(crate) runs: u64,
+    pub(crate) epoch: u32,
+}
+
+/// A Job that a Kustomization applies.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub object: ObjectRef,
+    pub uid: Uid,
+    pub rv: u64,
+    pub created: Ms,
+    pub kustomization: usize,
+    /// The API has it.
+    pub exists: bool,
+    /// None while it runs.
+    pub ended: Option<JobEnd>,
+    pub ended_at: Ms,
+    /// Number of the template that it was made from.
+    pub template: u32,
+    /// Number of the template that Git has.
+    pub wanted: u32,
+    pub(crate) made: u64,
+    pub(crate) epoch: u32,
+}
+
+/// A HelmRelease.
+#[derive(Debug, Clone)]
+pub struct Release {
+    pub meta: FluxObject,
+    pub chart: &'static str,
+    pub depends_on: Vec<usize>,
+    /// Which Kustomization applies it.
+    pub kustomization: usize,
+    /// True: when it was last reconciled to the end.
+    pub reconciled_at: Option<Ms>,
+    pub(crate) at_work: bool,
     pub(crate) token: Option<Arc<str>>,
     pub(crate) runs: u64,
     pub(crate) epoch: u32,

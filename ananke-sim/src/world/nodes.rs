@@ -10,6 +10,11 @@ use super::{Event, Ms, Node, Power, What, World};
 const GRACE: Ms = 50_000;
 /// Pods tolerate an unreachable or unready node this long.
 const TOLERATION: Ms = 300_000;
+/// What kubelets and the node controller say of the Ready condition.
+pub(super) const READY: &str = "kubelet is posting ready status";
+const RUNTIME_DOWN: &str = "container runtime is down";
+const WEDGED: &str = "PLEG is not healthy: pleg was last seen active 3m40s ago; threshold is 3m0s";
+const SILENT: &str = "Kubelet stopped posting node status.";
 /// Up to this size a cluster evicts nobody while most of it is unhealthy.
 const SMALL: usize = 50;
 
@@ -53,15 +58,16 @@ impl World {
         if node.boot_id.as_ref() != Some(&boot_id) {
             self.nodes[row].boot_id = Some(boot_id);
             self.touch_node(row);
+            self.forget_driver(row);
         }
-        if self.nodes[row].never_ready {
-            self.set_ready(row, Tri::False, "KubeletNotReady");
-        } else {
-            self.set_ready(row, Tri::True, "KubeletReady");
+        match self.ailment(row) {
+            Some(message) => self.set_ready(row, Tri::False, "KubeletNotReady", message),
+            None => self.set_ready(row, Tri::True, "KubeletReady", READY),
         }
         for pod in self.nodes[row].pods.clone() {
             self.kubelet_finds(pod);
         }
+        self.unmount_unused(row);
         self.want_schedule();
     }
 
@@ -91,7 +97,7 @@ impl World {
         if node.watch_epoch != epoch || node.alive_since.is_some() || !self.control.controllers {
             return;
         }
-        self.set_ready(row, Tri::Unknown, "NodeStatusUnknown");
+        self.set_ready(row, Tri::Unknown, "NodeStatusUnknown", SILENT);
         for pod in self.nodes[row].pods.clone() {
             self.change_pod(pod, |pod| pod.ready = false);
         }
@@ -124,11 +130,11 @@ impl World {
         }
     }
 
-    fn set_ready(&mut self, row: usize, ready: Tri, reason: &'static str) {
+    fn set_ready(&mut self, row: usize, ready: Tri, reason: &'static str, message: &'static str) {
         let halted = self.halted();
         let now = self.now;
         let node = &mut self.nodes[row];
-        if node.ready != ready || node.reason != reason {
+        if node.ready != ready || node.reason != reason || node.message != message {
             if node.ready != ready {
                 node.ready_since = now;
                 match (node.ready == Tri::True, ready == Tri::True) {
@@ -137,7 +143,7 @@ impl World {
                     (true, true) | (false, false) => {}
                 }
             }
-            (node.ready, node.reason) = (ready, reason);
+            (node.ready, node.reason, node.message) = (ready, reason, message);
             self.note(|world| format!("{} Ready={ready:?}", world.nodes[row].name));
             self.touch_node(row);
         }
@@ -226,13 +232,32 @@ impl World {
         self.nodes[row].rv = self.touched(What::Modified, &object, row);
     }
 
+    /// Its container runtime is dead for good.
     pub(super) fn set_never_ready(&mut self, row: usize) {
         self.nodes[row].never_ready = true;
         if self.nodes[row].alive_since.is_some() {
-            self.set_ready(row, Tri::False, "KubeletNotReady");
+            self.set_ready(row, Tri::False, "KubeletNotReady", RUNTIME_DOWN);
             for pod in self.nodes[row].pods.clone() {
                 self.change_pod(pod, |pod| (pod.running, pod.serving, pod.ready) = (false, false, false));
             }
+        }
+    }
+
+    /// Its kubelet lost sight of its containers: those that run go on, none is started, and the Lease is renewed.
+    pub(super) fn set_wedged(&mut self, row: usize) {
+        self.nodes[row].wedged = true;
+        if self.nodes[row].alive_since.is_some() {
+            self.set_ready(row, Tri::False, "KubeletNotReady", WEDGED);
+        }
+    }
+
+    /// Why the kubelet cannot say that it is ready.
+    fn ailment(&self, row: usize) -> Option<&'static str> {
+        let node = &self.nodes[row];
+        match (node.never_ready, node.wedged) {
+            (true, _) => Some(RUNTIME_DOWN),
+            (false, true) => Some(WEDGED),
+            (false, false) => None,
         }
     }
 

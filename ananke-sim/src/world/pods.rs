@@ -33,13 +33,10 @@ impl World {
             (1, 0) => self.flux_part_down(workload),
             _ => {}
         }
-        if after.1
-            && !before.1
-            && workload == self.known.storage
+        if workload == self.known.storage
             && let Some(node) = self.pods[row].node
         {
-            let waiters = std::mem::take(&mut self.nodes[node].storage_waiters);
-            self.wake(waiters);
+            self.storage_pod_changed(node);
         }
     }
 
@@ -62,7 +59,7 @@ impl World {
         self.flux_part_up(workload);
     }
 
-    fn wake(&mut self, waiters: Vec<usize>) {
+    pub(super) fn wake(&mut self, waiters: Vec<usize>) {
         for row in waiters {
             let pod = &self.pods[row];
             let (epoch, span) = (pod.epoch, self.draw("probe", row, u64::from(pod.epoch), 500, 6_000));
@@ -72,13 +69,14 @@ impl World {
 
     /// Power went: nothing runs on the host. The API still has what it had.
     pub(super) fn containers_die(&mut self, node: usize) {
-        self.nodes[node].storage_waiters.clear();
+        self.nobody_waits(node);
         for row in self.nodes[node].pods.clone() {
             self.change_pod(row, |pod| (pod.running, pod.serving, pod.epoch) = (false, false, pod.epoch + 1));
             if self.pods[row].workload == self.known.source_controller {
                 self.source.stored = false;
             }
         }
+        self.vault_forgets();
     }
 
     /// The kubelet is back and looks at a pod that is bound to its node.
@@ -96,7 +94,7 @@ impl World {
     pub(super) fn start_pod(&mut self, row: usize) {
         let pod = &self.pods[row];
         let Some(node) = pod.node.map(|node| &self.nodes[node]) else { return };
-        if node.never_ready || node.alive_since.is_none() {
+        if node.never_ready || node.wedged || node.alive_since.is_none() {
             return;
         }
         let (low, high) = self.workloads[pod.workload].start;
@@ -134,23 +132,19 @@ impl World {
             self.workloads[need].waiters.push(row);
             return;
         }
-        if workload.volumes && !self.has_storage(node) {
-            self.nodes[node].storage_waiters.push(row);
+        if workload.volumes && self.waits_for_volume(row, node) {
+            return;
+        }
+        if self.vault_holds(self.pods[row].workload) {
+            self.publish(row);
             return;
         }
         self.change_pod(row, |pod| pod.serving = true);
         self.publish(row);
     }
 
-    fn has_storage(&self, node: usize) -> bool {
-        self.nodes[node].pods.iter().any(|row| {
-            let pod = &self.pods[*row];
-            pod.workload == self.known.storage && pod.serving && pod.ready
-        })
-    }
-
     /// The kubelet tells the API, if it can.
-    fn publish(&mut self, row: usize) {
+    pub(super) fn publish(&mut self, row: usize) {
         let pod = &self.pods[row];
         if pod.node.is_none_or(|node| self.nodes[node].alive_since.is_none()) {
             return;
@@ -214,6 +208,10 @@ impl World {
         if workload == self.known.source_controller {
             self.source.stored = false;
         }
+        if let Some(node) = node.filter(|_| workload == self.known.storage) {
+            self.nodes[node].storage.broken = false;
+        }
+        self.volume_follows(row);
         self.mark_dirty(workload);
     }
 
@@ -256,6 +254,7 @@ impl World {
         });
         self.pod_names.insert(key, row);
         self.workloads[workload].pods.push(row);
+        self.claim_for(workload, ordinal);
         match node {
             Some(node) => self.nodes[node].pods.push(row),
             None => {

@@ -1,6 +1,6 @@
 //! Mains, batteries, and hosts that lose power and boot.
 
-use ananke_core::name::{BootId, NodeName};
+use ananke_core::name::{BootId, HostPath, NodeName};
 use ananke_core::observation::UnitState;
 
 use super::{Event, Ms, Power, Ups, World, parsed};
@@ -10,6 +10,10 @@ use crate::fault::Fault;
 const BATTERY_LASTS: Ms = 12 * 60_000;
 /// An empty battery is full again after this long on mains.
 const BATTERY_FILLS: Ms = 3 * 3_600_000;
+/// The disk that Longhorn keeps its replicas on: every host has one, and its operator requires it.
+pub const LONGHORN_DISK: &str = "/var/lib/longhorn";
+/// How far the clock of `clock-skew` is ahead.
+const SKEWED: Ms = 90_000;
 /// Below this many thousandths a UPS says `LB`.
 const LOW: i64 = 200;
 
@@ -40,14 +44,43 @@ impl World {
         self.settle();
     }
 
-    /// Mains are back: hosts that were off boot by themselves.
+    /// Mains are back: hosts that were off boot by themselves. Those that were told to power off boot too if mains had
+    /// failed: a UPS cuts its outlets once its hosts are down.
     pub fn power_restore(&mut self) {
-        if !self.mains {
+        let cycled = !self.mains;
+        if cycled {
             self.note(|_| "mains on".to_owned());
             self.recharge(true);
         }
         for host in 0..self.hosts.len() {
+            self.hosts[host].told_off &= !cycled;
             self.boot(host);
+        }
+    }
+
+    /// `systemctl poweroff`: the host is dark some seconds later, and stays so.
+    pub fn power_off(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        let takes = self.draw("power-off", host, self.hosts[host].boots, 4_000, 12_000);
+        let row = &mut self.hosts[host];
+        row.told_off = true;
+        let epoch = row.epoch;
+        self.note(|world| format!("{}: told to power off", world.hosts[host].name));
+        self.after(takes, Event::PoweredOff(host, epoch));
+        Ok(())
+    }
+
+    /// Somebody presses the button of a host that is off.
+    pub fn switch_on(&mut self, node: &NodeName) {
+        if let Some(host) = self.node_row(node) {
+            self.hosts[host].told_off = false;
+            self.boot(host);
+        }
+    }
+
+    pub(super) fn powered_off(&mut self, host: usize, epoch: u32) {
+        if self.hosts[host].epoch == epoch {
+            self.host_down(host);
         }
     }
 
@@ -109,11 +142,29 @@ impl World {
                 }
             }
             Fault::NodeNeverReady => self.set_never_ready(host),
+            Fault::CsiNotRegistered => self.break_driver(host),
+            Fault::VolumeFaulted => self.fault_volumes(self.known.faulty),
+            Fault::DnsDown => self.crash(self.known.dns),
+            Fault::KubeletWedged => self.set_wedged(host),
+            Fault::RootReadOnly => {
+                self.hosts[host].health.root_read_only = true;
+                self.fail_unit(host);
+            }
+            Fault::MountMissing => {
+                self.hosts[host].health.missing_mounts = vec![parsed(HostPath::parse, LONGHORN_DISK)];
+            }
+            Fault::ClockSkew => {
+                let row = &mut self.hosts[host];
+                (row.skew, row.health.clock_synced) = (SKEWED, Some(false));
+            }
             Fault::Api500 => self.api_fault(super::ApiFault::Answers500),
             Fault::ApiRefused => self.api_fault(super::ApiFault::Refused),
             Fault::StoreHang => self.api_fault(super::ApiFault::StoreHangs),
             Fault::WrongBranch => self.left_on_branch("incident"),
             Fault::WorkloadCrashloop => self.crash(self.known.crasher),
+            Fault::ImmutableJob => self.change_job_template(),
+            Fault::ScaledToZero => self.forget(super::catalogue::FORGOTTEN),
+            Fault::VaultSealed => self.seal_vault(),
         }
         self.settle();
         Ok(())
@@ -144,7 +195,7 @@ impl World {
     /// Switches a host on, if it is off and can.
     pub(super) fn boot(&mut self, host: usize) {
         let row = &self.hosts[host];
-        if row.power != Power::Off || row.never_boots || !self.mains {
+        if row.power != Power::Off || row.never_boots || row.told_off || !self.mains {
             return;
         }
         let (low, high) = match (row.slow_boot, row.server) {
@@ -197,6 +248,7 @@ impl World {
         let was_up = row.power == Power::Up;
         (row.power, row.sshd, row.epoch) = (Power::Off, false, row.epoch + 1);
         (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Inactive, false, row.unit_epoch + 1);
+        row.restarting = false;
         self.note(|world| format!("{} dark", world.hosts[host].name));
         if was_up {
             self.containers_die(host);

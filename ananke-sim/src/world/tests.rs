@@ -1,3 +1,5 @@
+mod hosts;
+
 use std::sync::Arc;
 
 use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
@@ -102,7 +104,8 @@ fn a_stateful_pod_on_a_dead_node_stays_terminating_until_forced() {
     let row = world.find_pod("media", &pod).unwrap();
     assert!(world.pod_row(row).unwrap().deleting.is_some());
     world.force_delete_pod("media", &pod, None).unwrap();
-    world.advance_to(25 * MINUTE);
+    // Its volume is taken from the dead kubelet six minutes later.
+    world.advance_to(30 * MINUTE);
     let row = world.find_pod("media", &pod).unwrap();
     assert!(world.pod_row(row).unwrap().ready);
 }
@@ -252,7 +255,10 @@ fn what_no_fault_forbids_comes_back_under_each_fault() {
         let scenario = Scenario::default().with_fault(*fault, None);
         let mut world = World::new(&scenario, 3);
         world.advance_to(60 * MINUTE);
-        let needs_ananke = *fault == Fault::UnitDisabled;
+        let needs_ananke = matches!(
+            fault,
+            Fault::UnitDisabled | Fault::KubeletWedged | Fault::VaultSealed | Fault::ImmutableJob | Fault::ScaledToZero
+        );
         assert_eq!(world.truly_healthy().is_ok(), !needs_ananke, "{fault}: {:?}", world.truly_healthy());
         let at_node = fault.needs_person() && fault.needs_node();
         assert_eq!(world.person_needed().len(), usize::from(at_node), "{fault}");

@@ -21,7 +21,14 @@ impl World {
             | Kind::Pod
             | Kind::Ingress
             | Kind::GitRepository
-            | Kind::Kustomization => self.sync_deployment(row),
+            | Kind::Kustomization
+            | Kind::OCIRepository
+            | Kind::Bucket
+            | Kind::HelmRelease
+            | Kind::Job
+            | Kind::Service
+            | Kind::PersistentVolumeClaim
+            | Kind::VolumeAttachment => self.sync_deployment(row),
         }
         let workload = &self.workloads[row];
         let current = workload.pods.iter().filter(|pod| self.pods[**pod].deleting.is_none()).count();
@@ -101,6 +108,18 @@ impl World {
         }
     }
 
+    /// Somebody scales the workload to zero and forgets it.
+    pub(super) fn forget(&mut self, path: &str) {
+        let named = |of: &super::Workload| path.split_once('/') == Some((&*of.object.namespace, &*of.object.name));
+        if let Some(row) = self.workloads.iter().position(named) {
+            let workload = &mut self.workloads[row];
+            (workload.forgotten, workload.replicas) = (workload.replicas, 0);
+            workload.generation += 1;
+            self.touch_workload(row);
+            self.mark_dirty(row);
+        }
+    }
+
     pub(super) fn want_schedule(&mut self) {
         if !self.schedule_queued && !self.pending.is_empty() && self.control.controllers {
             self.schedule_queued = true;
@@ -123,6 +142,7 @@ impl World {
             let Some(node) = open.get(self.schedule_cursor % open.len()).copied() else { continue };
             self.change_pod(row, |pod| (pod.node, pod.reason) = (Some(node), "ContainersNotReady"));
             self.nodes[node].pods.push(row);
+            self.volume_follows(row);
             self.start_pod(row);
         }
     }

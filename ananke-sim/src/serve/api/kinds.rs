@@ -33,7 +33,7 @@ impl Kind {
 
     /// Defined by a CustomResourceDefinition: strategic merge patches are refused, list items carry their type.
     pub fn is_custom(&self) -> bool {
-        self.group.ends_with(".fluxcd.io")
+        self.group.ends_with(".fluxcd.io") || self.group == LONGHORN.0
     }
 
     pub fn has_status(&self) -> bool {
@@ -42,7 +42,19 @@ impl Kind {
 
     /// Whether `metadata.generation` counts changes of the spec.
     pub fn has_generation(&self) -> bool {
-        !matches!(self.plural, "nodes" | "namespaces" | "services" | "events" | "leases" | "endpointslices")
+        !matches!(
+            self.plural,
+            "nodes"
+                | "namespaces"
+                | "services"
+                | "events"
+                | "leases"
+                | "endpointslices"
+                | "persistentvolumeclaims"
+                | "persistentvolumes"
+                | "csinodes"
+                | "volumeattachments"
+        )
     }
 }
 
@@ -82,6 +94,7 @@ const CORE: (&str, &str) = ("", "v1");
 const APPS: (&str, &str) = ("apps", "v1");
 const BATCH: (&str, &str) = ("batch", "v1");
 const STORAGE: (&str, &str) = ("storage.k8s.io", "v1");
+const LONGHORN: (&str, &str) = ("longhorn.io", "v1beta2");
 
 /// Sorted by group, core first, as discovery prints them.
 pub static KINDS: &[Kind] = &[
@@ -108,10 +121,14 @@ pub static KINDS: &[Kind] = &[
     row(("discovery.k8s.io", "v1"), ("endpointslices", "EndpointSlice"), NONE, NONE, NONE),
     row(("helm.toolkit.fluxcd.io", "v2"), ("helmreleases", "HelmRelease"), &["hr"], FLUX, STATUS),
     row(("kustomize.toolkit.fluxcd.io", "v1"), ("kustomizations", "Kustomization"), &["ks"], FLUX, STATUS),
+    row(LONGHORN, ("nodes", "Node"), &["lhn"], &["longhorn"], STATUS),
+    row(LONGHORN, ("volumes", "Volume"), &["lhv"], &["longhorn"], STATUS),
     row(("networking.k8s.io", "v1"), ("ingresses", "Ingress"), &["ing"], NONE, STATUS),
     row(("policy", "v1"), ("poddisruptionbudgets", "PodDisruptionBudget"), &["pdb"], NONE, STATUS),
+    row(("source.toolkit.fluxcd.io", "v1"), ("buckets", "Bucket"), NONE, FLUX_SOURCES, STATUS),
     row(("source.toolkit.fluxcd.io", "v1"), ("gitrepositories", "GitRepository"), &["gitrepo"], FLUX_SOURCES, STATUS),
     row(("source.toolkit.fluxcd.io", "v1"), ("helmrepositories", "HelmRepository"), &["helmrepo"], FLUX_SOURCES, STATUS),
+    row(("source.toolkit.fluxcd.io", "v1"), ("ocirepositories", "OCIRepository"), &["ocirepo"], FLUX_SOURCES, STATUS),
     wide(STORAGE, ("csinodes", "CSINode"), NONE, NONE),
     wide(STORAGE, ("storageclasses", "StorageClass"), &["sc"], NONE),
     wide(STORAGE, ("volumeattachments", "VolumeAttachment"), NONE, STATUS),
@@ -122,7 +139,7 @@ pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 
-/// A kind by its CamelCase name, for code that names it literally.
+/// A kind by its CamelCase name, for code that names it literally; Longhorn's Node is behind Kubernetes' own.
 pub fn named(kind: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|known| known.kind == kind)
 }
@@ -132,9 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_kinds_share_a_path_or_a_name() {
+    fn no_two_kinds_share_a_path_or_a_name_in_their_group() {
+        assert_eq!(named("Node").map(|kind| kind.group), Some(""));
         for (at, kind) in KINDS.iter().enumerate() {
-            assert_eq!(named(kind.kind), Some(&KINDS[at]), "{}", kind.kind);
+            let same = KINDS.iter().filter(|other| other.kind == kind.kind && other.group == kind.group);
+            assert_eq!(same.count(), 1, "{}", kind.kind);
             assert_eq!(find(kind.group, kind.version, kind.plural), Some(&KINDS[at]), "{}", kind.plural);
         }
     }

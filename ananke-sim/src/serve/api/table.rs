@@ -35,6 +35,15 @@ fn definition((name, shown): &Column) -> Value {
 
 fn columns(kind: &Kind) -> &'static [Column] {
     match kind.plural {
+        "nodes" if kind.is_custom() => &[("Name", SHOWN), ("Ready", SHOWN), ("AllowScheduling", SHOWN), ("Age", SHOWN)],
+        "volumes" => &[("Name", SHOWN), ("State", SHOWN), ("Robustness", SHOWN), ("Node", SHOWN), ("Age", SHOWN)],
+        "csinodes" => &[("Name", SHOWN), ("Drivers", SHOWN), ("Age", SHOWN)],
+        "volumeattachments" => {
+            &[("Name", SHOWN), ("Attacher", SHOWN), ("PV", SHOWN), ("Node", SHOWN), ("Attached", SHOWN), ("Age", SHOWN)]
+        }
+        "persistentvolumeclaims" => {
+            &[("Name", SHOWN), ("Status", SHOWN), ("Volume", SHOWN), ("Capacity", SHOWN), ("StorageClass", SHOWN), ("Age", SHOWN)]
+        }
         "nodes" => &[
             ("Name", SHOWN),
             ("Status", SHOWN),
@@ -96,6 +105,19 @@ fn cells(kind: &Kind, object: &Value, now: i64) -> Vec<Value> {
     let name = row.text("/metadata/name");
     let age = row.age("/metadata/creationTimestamp");
     match kind.plural {
+        "nodes" if kind.is_custom() => vec![name, row.ready("status"), row.any("/spec/allowScheduling"), age],
+        "volumes" => {
+            vec![name, row.text("/status/state"), row.text("/status/robustness"), row.text("/status/currentNodeID"), age]
+        }
+        "csinodes" => vec![name, json!(row.list("/spec/drivers").len()), age],
+        "volumeattachments" => {
+            let volume = row.text("/spec/source/persistentVolumeName");
+            vec![name, row.text("/spec/attacher"), volume, row.text("/spec/nodeName"), row.any("/status/attached"), age]
+        }
+        "persistentvolumeclaims" => {
+            let (phase, capacity) = (row.text("/status/phase"), row.text("/status/capacity/storage"));
+            vec![name, phase, row.text("/spec/volumeName"), capacity, row.text("/spec/storageClassName"), age]
+        }
         "nodes" => row.node(name, age),
         "pods" => row.pod(name, age),
         "namespaces" => vec![name, row.text("/status/phase"), age],

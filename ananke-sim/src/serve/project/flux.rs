@@ -1,11 +1,12 @@
 //! Flux's GitRepository and Kustomizations, in the shape of their CRDs.
 
+use ananke_core::name::Kind;
 use ananke_core::observation::Tri;
 use serde_json::{Map, Value, json};
 
 use super::super::api::store::Key;
 use super::{Projected, key, metadata, object, time, words};
-use crate::world::{FluxObject, Kustomization, Source, World};
+use crate::world::{FluxObject, Kustomization, Release, Source, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     let source = world.source();
@@ -19,6 +20,28 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || kustomization(world, row, &at)) });
         }
     }
+    for row in world.releases() {
+        if let Some(key) = key("HelmRelease", &row.meta.object.namespace, &row.meta.object.name) {
+            let at = key.clone();
+            out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || helm_release(world, row, &at)) });
+        }
+    }
+}
+
+fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
+    let mut spec = json!({"interval": "1h0m0s", "timeout": "5m0s", "chart": {"spec": {"chart": row.chart, "version": "1.x",
+        "reconcileStrategy": "ChartVersion", "sourceRef": {"kind": "HelmRepository", "name": row.chart}}}});
+    let parents = row.depends_on.iter().filter_map(|at| world.releases().get(*at));
+    let depends: Vec<Value> =
+        parents.map(|other| json!({"name": other.meta.object.name, "namespace": other.meta.object.namespace})).collect();
+    if let (Some(map), false) = (spec.as_object_mut(), depends.is_empty()) {
+        map.insert("dependsOn".to_owned(), json!(depends));
+    }
+    suspended(&mut spec, &row.meta);
+    let mut status = status(world, &row.meta);
+    status.insert("storageNamespace".to_owned(), json!(key.namespace));
+    status.insert("lastAttemptedReleaseAction".to_owned(), json!("upgrade"));
+    object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
 }
 
 fn head(world: &World, meta: &FluxObject, key: &Key) -> Map<String, Value> {
@@ -97,8 +120,13 @@ fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
         status.insert("lastAttemptedRevision".to_owned(), json!(attempted));
     }
     let workloads = row.workloads.iter().filter_map(|at| world.workloads().get(*at)).map(|workload| &workload.object);
-    let entries: Vec<Value> =
+    let mut entries: Vec<Value> =
         workloads.map(|of| json!({"id": format!("{}_{}_apps_{}", of.namespace, of.name, of.kind), "v": "v1"})).collect();
+    for of in world.applied(row) {
+        let (group, version) = if of.kind == Kind::HelmRelease { ("helm", "v2") } else { ("source", "v1") };
+        let id = format!("{}_{}_{group}.toolkit.fluxcd.io_{}", of.namespace, of.name, of.kind);
+        entries.push(json!({"id": id, "v": version}));
+    }
     status.insert("inventory".to_owned(), json!({"entries": entries}));
     object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
 }

@@ -88,12 +88,12 @@ fn conditions(world: &World, node: &Node) -> Value {
         let (status, reason, message) = if lost { ("Unknown", "NodeStatusUnknown", stopped) } else { ("False", *reason, *message) };
         json!({"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": beat, "lastTransitionTime": since})
     });
-    let (status, message) = match node.ready {
-        Tri::True => ("True", "kubelet is posting ready status"),
-        Tri::False => ("False", "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"),
-        Tri::Unknown => ("Unknown", stopped),
+    let status = match node.ready {
+        Tri::True => "True",
+        Tri::False => "False",
+        Tri::Unknown => "Unknown",
     };
-    let ready = json!({"type": "Ready", "status": status, "reason": node.reason, "message": message,
+    let ready = json!({"type": "Ready", "status": status, "reason": node.reason, "message": node.message,
         "lastHeartbeatTime": beat, "lastTransitionTime": since});
     pressures.chain([ready]).collect()
 }

@@ -42,6 +42,10 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
     if let (Some(map), Some(node)) = (spec.as_object_mut(), node) {
         map.insert("nodeName".to_owned(), json!(node.name));
     }
+    if let (Some(map), Some(volume)) = (spec.as_object_mut(), world.volume_of(pod)) {
+        let claim = json!({"name": "data", "persistentVolumeClaim": {"claimName": volume.claim.name}});
+        map.insert("volumes".to_owned(), json!([claim]));
+    }
     object(key, metadata, spec, Some(status(world, pod, workload)))
 }
 
@@ -57,7 +61,16 @@ fn labels(pod: &Pod, workload: &Workload) -> Value {
         | Kind::Pod
         | Kind::Ingress
         | Kind::GitRepository
-        | Kind::Kustomization => json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"}),
+        | Kind::Kustomization
+        | Kind::OCIRepository
+        | Kind::Bucket
+        | Kind::HelmRelease
+        | Kind::Job
+        | Kind::Service
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment => {
+            json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"})
+        }
     }
 }
 
@@ -90,7 +103,7 @@ fn tolerations(workload: &Workload) -> Value {
 }
 
 pub(super) fn image(workload: &Workload) -> String {
-    format!("registry.bstein.dev/{}/{}:1", workload.object.namespace, workload.object.name)
+    format!("{}/{}/{}:1", workload.registry, workload.object.namespace, workload.object.name)
 }
 
 fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {

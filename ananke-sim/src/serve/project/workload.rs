@@ -70,7 +70,14 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
         | Kind::Pod
         | Kind::Ingress
         | Kind::GitRepository
-        | Kind::Kustomization => deployment(world, workload),
+        | Kind::Kustomization
+        | Kind::OCIRepository
+        | Kind::Bucket
+        | Kind::HelmRelease
+        | Kind::Job
+        | Kind::Service
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment => deployment(world, workload),
     };
     object(key, metadata, spec, Some(status))
 }

@@ -1,0 +1,68 @@
+//! Volumes and endpoints as the API lists them.
+
+use ananke_core::name::{Kind, ObjectRef};
+use ananke_core::observation::{
+    AttachmentState, ClaimState, CsiNodeState, EndpointsState, LonghornNode, LonghornState, LonghornVolume, StorageState, Tri,
+};
+
+use super::views::Words;
+use crate::world::{DRIVER, Workload, World};
+
+pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
+    let driver = words.get(DRIVER);
+    let nothing = words.get("");
+    let csi_nodes = world.nodes().iter().map(|node| CsiNodeState {
+        node: node.name.clone(),
+        drivers: node.storage.driver.then(|| driver.clone()).into_iter().collect(),
+    });
+    let attachments = world.volumes().iter().filter_map(|volume| {
+        let at = volume.attachment.as_ref()?;
+        Some(AttachmentState {
+            object: at.object.clone(),
+            uid: at.uid.clone(),
+            node: world.nodes().get(at.node)?.name.clone(),
+            driver: driver.clone(),
+            volume: volume.name.clone(),
+            attached: at.attached,
+            deleting: at.deleting,
+            error: None,
+        })
+    });
+    let claims = world.volumes().iter().map(|volume| ClaimState {
+        object: volume.claim.clone(),
+        bound: true,
+        lost: false,
+        volume: Some(volume.name.clone()),
+    });
+    let nodes = world.nodes().iter().map(|node| LonghornNode {
+        node: node.name.clone(),
+        ready: if node.storage.longhorn { Tri::True } else { Tri::False },
+        schedulable: Tri::True,
+        message: nothing.clone(),
+    });
+    let volumes = world.volumes().iter().map(|volume| {
+        let (state, robustness) = volume.longhorn_words();
+        let (state, robustness) = (words.get(state), words.get(robustness));
+        LonghornVolume { name: volume.name.clone(), claim: Some(volume.claim.clone()), state, robustness }
+    });
+    let longhorn = LonghornState { volumes: volumes.collect(), nodes: nodes.collect() };
+    StorageState {
+        csi_nodes: csi_nodes.collect(),
+        attachments: attachments.collect(),
+        claims: claims.collect(),
+        longhorn: Some(longhorn),
+    }
+}
+
+/// The Service of a workload's name, which leads to all its pods that have a node.
+pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
+    let of = &workload.object;
+    let service = ObjectRef { kind: Kind::Service, namespace: of.namespace.clone(), name: of.name.clone() };
+    let pods = workload.pods.iter().filter_map(|row| world.pod_row(*row)).filter(|pod| !pod.gone && pod.node.is_some());
+    let mut state = EndpointsState { service, ready: 0, pods: Vec::with_capacity(workload.pods.len()) };
+    for pod in pods {
+        state.ready = state.ready.saturating_add(u32::from(pod.ready && pod.deleting.is_none()));
+        state.pods.push(pod.object.clone());
+    }
+    state
+}
