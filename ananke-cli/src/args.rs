@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +41,19 @@ pub enum Command {
     /// Read or clear what was last wanted of the cluster.
     #[command(subcommand)]
     Intent(Intent),
+    /// Show or give back the cordons that Ananke placed.
+    #[command(subcommand)]
+    Lease(Lease),
+    /// Say that a machine has no power, as you saw with your own eyes: what ran on it counts as over.
+    ConfirmOff(ConfirmOff),
+    /// Keep leases: look every minute, and end each whose time is over.
+    Daemon(Daemon),
+    /// Print the report of the last run.
+    Report(Report),
+    /// Say why a gate holds, from the last run's own record; the cluster is not asked.
+    Explain(Explain),
+    /// Make every verdict and order of a journal again from what was seen, and fail at the first difference.
+    Replay(Replay),
 }
 
 #[derive(Debug, Clone, Group)]
@@ -54,6 +68,28 @@ pub struct Output {
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+}
+
+#[derive(Debug, Group)]
+pub struct Explain {
+    /// A gate, a node, namespace/name of an object, a URL; without it every gate that has not passed.
+    #[arg(value_name = "GATE|NODE|OBJECT")]
+    pub what: Option<String>,
+    /// The run to explain; without it the newest that acted.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Group)]
+pub struct Replay {
+    /// `journal/<run>.jsonl` of a state directory, or a copy of it.
+    pub journal: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,12 +150,21 @@ pub struct Shutdown {
     /// Neither cordon nor drain: stop the nodes as they are.
     #[arg(long)]
     pub skip_drain: bool,
+    /// Take no snapshot of etcd.
+    #[arg(long)]
+    pub skip_etcd_snapshot: bool,
+    /// Be over within this time, as on a battery, such as 10m. Phases are cut short in order of value, and the report says
+    /// which; stopping k3s and giving cordons back never are.
+    #[arg(long, value_name = "DURATION", value_parser = within)]
+    pub within: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// k3s on every node; the hosts stay on.
     ClusterOnly,
+    /// k3s on every node, then the hosts, workers first; with `shutdown.poweroff_this_host` this host last of all.
+    Poweroff,
 }
 
 #[derive(Debug, Group)]
@@ -222,6 +267,7 @@ pub enum Config {
 
 #[derive(Debug, Subcommand)]
 pub enum Intent {
+    /// Print it.
     Show {
         #[command(flatten)]
         config: WithConfig,
@@ -235,6 +281,78 @@ pub enum Intent {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Lease {
+    /// Every lease that the disk or a node knows of.
+    List {
+        #[command(flatten)]
+        config: WithConfig,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One lease, or all of one node.
+    Show {
+        /// A node, or the ID of a lease.
+        #[arg(value_name = "NODE|ID")]
+        what: String,
+        #[command(flatten)]
+        config: WithConfig,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take Ananke's cordon and its mark for a person from a node. It acts at once; what people put there stays.
+    Release {
+        /// A node, or the ID of a lease.
+        #[arg(value_name = "NODE|ID")]
+        what: String,
+        #[command(flatten)]
+        config: WithConfig,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Group)]
+#[command(group = clap::ArgGroup::new("wanted").required(true))]
+pub struct ConfirmOff {
+    /// The node whose machine is off. Refused while it shows any life.
+    #[arg(group = "wanted")]
+    pub node: Option<String>,
+    /// List the machines that are noted as off.
+    #[arg(long, group = "wanted")]
+    pub list: bool,
+    /// Take back what was noted of this node.
+    #[arg(long, value_name = "NODE", group = "wanted")]
+    pub clear: Option<String>,
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Group)]
+pub struct Daemon {
+    #[command(flatten)]
+    pub config: WithConfig,
+}
+
+#[derive(Debug, Group)]
+pub struct Report {
+    /// Of which command; the newest of both where none is named.
+    #[arg(value_enum)]
+    pub of: Option<ReportOf>,
+    #[command(flatten)]
+    pub config: WithConfig,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportOf {
+    Startup,
+    Shutdown,
+}
+
 /// Help and version are success, everything else that clap refuses is a usage error.
 pub fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
@@ -243,6 +361,14 @@ pub fn parse() -> Result<Args, ExitCode> {
         error.print().unwrap_or_default();
         code.into()
     })
+}
+
+fn within(text: &str) -> Result<Duration, String> {
+    let day = Duration::from_secs(24 * 3600);
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed
+        .filter(|parsed| !parsed.is_zero() && *parsed <= day)
+        .ok_or_else(|| "a duration with its unit, such as 90s or 10m, up to 24h".to_owned())
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

@@ -1,8 +1,14 @@
 //! One file a command; here is only what they share.
 
 mod config;
+mod confirm_off;
+mod daemon;
 mod drill;
+mod explain;
 mod intent;
+mod lease;
+mod replay;
+mod report;
 mod sim;
 mod walk;
 
@@ -33,6 +39,12 @@ pub fn run(args: Args) -> Exit {
         Command::Shutdown(args) => runtime.block_on(walk::shutdown(args)),
         Command::Sim(args) => runtime.block_on(sim::run(args)),
         Command::Intent(args) => runtime.block_on(intent::run(args)),
+        Command::Lease(args) => runtime.block_on(lease::run(args)),
+        Command::ConfirmOff(args) => runtime.block_on(confirm_off::run(args)),
+        Command::Daemon(args) => runtime.block_on(daemon::run(args)),
+        Command::Report(args) => report::run(&args),
+        Command::Explain(args) => runtime.block_on(explain::run(args)),
+        Command::Replay(args) => replay::run(&args),
     };
     // What a worker thread still does (a name look-up) is not waited for.
     runtime.shutdown_background();
@@ -60,7 +72,8 @@ fn log_to_stderr(verbose: u8) {
         1 => Level::INFO,
         2.. => Level::DEBUG,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time().with_target(verbose > 0);
     let ours = Targets::new().with_target("ananke", level);
     tracing_subscriber::registry().with(lines).with(ours).try_init().unwrap_or_default();
 }

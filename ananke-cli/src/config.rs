@@ -6,10 +6,14 @@
 mod build;
 mod error;
 mod files;
+mod hosts;
+mod http;
 mod keys;
 mod layers;
 mod reader;
+mod shutdown;
 mod ssh;
+mod storage;
 mod text;
 mod yaml;
 
@@ -18,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use ananke_core::spec::Spec;
 
+pub use self::http::{Http, Reach, VaultSettings};
 pub use error::{ConfigError, Place, Problem};
 pub use ssh::Ssh;
 pub use text::HostPort;
@@ -43,6 +48,11 @@ pub struct Overrides {
     pub allow_peer_startup: bool,
     pub force_flux_branch: Option<String>,
     pub skip_drain: bool,
+    pub skip_etcd_snapshot: bool,
+    /// `--mode poweroff`.
+    pub poweroff: bool,
+    /// `--within`.
+    pub within: Option<std::time::Duration>,
 }
 
 /// A config that can be used.
@@ -52,8 +62,9 @@ pub struct Loaded {
     pub kubeconfig: PathBuf,
     pub state_dir: PathBuf,
     pub ssh: Ssh,
-    /// Where every ingress host is taken to be; none: as DNS says.
-    pub ingress_address: Option<HostPort>,
+    pub http: Http,
+    /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.
+    pub poweroff_this_host: bool,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use ananke_core::engine::News;
 use ananke_core::engine::walk::Walk;
+use ananke_core::eta::outlook;
 use ananke_core::name::{Moment, human};
 use ananke_core::report::GateStatus;
 use ananke_sim::drill::status_word;
 
-use crate::render::clip;
+use crate::render::{clip, normally};
 
 /// The screen is drawn again at most this often.
 const FRAME: Duration = Duration::from_millis(250);
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Live {
     terminal: bool,
@@ -28,7 +30,8 @@ impl Live {
 
     pub(crate) fn tell(&mut self, walk: &Walk, now: Moment, news: &News<'_>) {
         match news {
-            News::Tick => self.draw(walk, now),
+            News::Tick if self.terminal => self.draw(walk, now),
+            News::Tick => self.tell_waits(walk, now),
             News::Gate(_) if self.terminal => {}
             News::Gate(change) => {
                 self.say(walk, now, &format!("{:<17} {:<8} {}", change.gate, status_word(change.status), change.text));
@@ -37,6 +40,18 @@ impl Live {
             News::Acted { order, error: Some(error) } => self.say(walk, now, &format!("{:<17} {order}: {error}", "failed")),
             News::Acted { error: None, .. } => {}
         }
+    }
+
+    /// Where nothing is drawn in place, a line a minute says what is waited for, and for how long that is normal.
+    fn tell_waits(&mut self, walk: &Walk, now: Moment) {
+        if walk.outcome.is_some() || now.since(*self.last.get_or_insert(now)) < MINUTE {
+            return;
+        }
+        self.last = Some(now);
+        let reports = walk.gate_reports(now);
+        let waits = reports.iter().filter(|gate| gate.is_waited_for());
+        let waits: Vec<String> = waits.map(|gate| format!("{} {}", gate.id, gate.waited(Duration::ZERO))).collect();
+        self.say(walk, now, &format!("{:<17} {}; {}", "waiting", waits.join(", "), outlook(walk.remaining(now))));
     }
 
     /// A line that stays.
@@ -64,11 +79,12 @@ impl Live {
         let reports = walk.gate_reports(now);
         for gate in &reports {
             let took = if gate.status == GateStatus::Pending { String::new() } else { human(gate.took) };
-            let line = format!("  {:<17} {:<8} {took:>7}  {}", gate.id, status_word(gate.status), gate.text);
+            let normal = normally(gate);
+            let line = format!("  {:<17} {:<8} {took:>7}  {normal}{}", gate.id, status_word(gate.status), gate.text);
             text.push_str(&clip(&line, width));
             text.push('\n');
         }
-        text.push_str(&format!("  elapsed {}\n", human(now.since(walk.started))));
+        text.push_str(&format!("  elapsed {}, {}\n", human(now.since(walk.started)), outlook(walk.remaining(now))));
         self.drawn = reports.len().saturating_add(1);
         put(&text);
     }

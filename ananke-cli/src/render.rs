@@ -1,8 +1,9 @@
 //! Reports as text, for tired eyes: what came of it first, then what a person must do, then the gates.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use ananke_core::name::human;
+use ananke_core::name::{Subject, human};
 use ananke_core::report::{ActionOutcome, ActionReport, Command, GateReport, GateStatus, ManualAction, Report};
 use ananke_sim::drill::{Drill, Ending, status_word};
 
@@ -46,7 +47,7 @@ pub(crate) fn report(report: &Report) -> String {
     actions(&mut out, if dry { "it would:" } else { "it did:" }, &report.actions);
     cordons(&mut out, report);
     if !report.notes.is_empty() {
-        line(&mut out, format_args!("\nnoticed, and left alone:"));
+        line(&mut out, format_args!("\nnoticed:"));
         for note in &report.notes {
             line(&mut out, format_args!("  {note}"));
         }
@@ -63,12 +64,15 @@ fn cordons(out: &mut String, report: &Report) {
     let more = report.cordons.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     line(out, format_args!("\ncordoned by Ananke: {}{more}", names.join(", ")));
-    line(
-        out,
-        format_args!(
-            "  `ananke shutdown --execute` goes on; `ananke intent clear`, then `ananke startup --execute`, gives them back"
-        ),
-    );
+    let way = match report.command {
+        Command::Shutdown if !report.dry_run => {
+            "`ananke shutdown --execute` goes on; `ananke intent clear`, then `ananke startup --execute`, gives them back"
+        }
+        Command::Startup | Command::Shutdown | Command::Status => {
+            "`ananke lease list` says why and until when; `ananke lease release NODE` gives one back at once"
+        }
+    };
+    line(out, format_args!("  {way}"));
 }
 
 pub(crate) fn drill(drill: &Drill) -> String {
@@ -95,9 +99,17 @@ fn gates(out: &mut String, gates: &[GateReport]) {
     line(out, format_args!("\n  {:<17} {:<8} {:>7}", "gate", "status", "took"));
     for gate in gates {
         let took = if gate.status == GateStatus::Pending { "-".to_owned() } else { human(gate.took) };
-        let fell = if gate.regressions > 0 { format!(" (fell back {} times)", gate.regressions) } else { String::new() };
-        line(out, format_args!("  {:<17} {:<8} {took:>7}  {}{fell}", gate.id, status_word(gate.status), clip(&gate.text, 150)));
-        let open = matches!(gate.status, GateStatus::Holding | GateStatus::Unknown | GateStatus::Failed | GateStatus::Manual);
+        let fell = match gate.regressions {
+            0 => String::new(),
+            1 => " (fell back once)".to_owned(),
+            times => format!(" (fell back {times} times)"),
+        };
+        let text = format!("{}{}", normally(gate), clip(&gate.text, 150));
+        line(out, format_args!("  {:<17} {:<8} {took:>7}  {text}{fell}", gate.id, status_word(gate.status)));
+        let open = matches!(
+            gate.status,
+            GateStatus::Holding | GateStatus::Unknown | GateStatus::Failed | GateStatus::Manual | GateStatus::CutShort
+        );
         if open && gate.blockers.len() > 1 {
             for blocker in gate.blockers.iter().take(BLOCKERS_SHOWN) {
                 line(out, format_args!("  {:<35}- {}", "", clip(&blocker.text, 140)));
@@ -116,7 +128,9 @@ fn manual(out: &mut String, manual: &[ManualAction]) {
     }
     line(out, format_args!("\nA PERSON IS NEEDED:"));
     for (index, action) in manual.iter().enumerate() {
-        line(out, format_args!("  {}. {}: {}", index.saturating_add(1), action.subject, action.instruction));
+        let subject = action.subject.to_string();
+        let name = if action.instruction.starts_with(&subject) { String::new() } else { format!("{subject}: ") };
+        line(out, format_args!("  {}. {name}{}", index.saturating_add(1), action.instruction));
         line(out, format_args!("     found: {}", clip(&action.found, 200)));
         if !action.holds_back.is_empty() {
             let names: Vec<String> = action.holds_back.iter().take(4).map(ToString::to_string).collect();
@@ -132,7 +146,7 @@ fn actions(out: &mut String, title: &str, actions: &[ActionReport]) {
         return;
     }
     line(out, format_args!("\n{title}"));
-    let groups = grouped(actions);
+    let groups = grouped(&lasting(actions));
     for (action, more) in groups.iter().take(ACTIONS_SHOWN) {
         let outcome = match &action.outcome {
             ActionOutcome::Planned | ActionOutcome::Done => String::new(),
@@ -148,20 +162,37 @@ fn actions(out: &mut String, title: &str, actions: &[ActionReport]) {
     }
 }
 
+/// All but the failures that the next attempt made good: they are in the journal, and nobody has to do anything about them.
+fn lasting(actions: &[ActionReport]) -> Vec<&ActionReport> {
+    let done: BTreeSet<(&str, &Subject)> = actions
+        .iter()
+        .filter(|action| action.outcome == ActionOutcome::Done)
+        .map(|action| (action.verb.as_str(), &action.subject))
+        .collect();
+    let made_good = |action: &ActionReport| done.contains(&(action.verb.as_str(), &action.subject));
+    actions.iter().filter(|action| !(matches!(action.outcome, ActionOutcome::Failed(_)) && made_good(action))).collect()
+}
+
 /// The first action of each kind, with how many more there are like it: the same verb, in the same way, for the same end.
-fn grouped(actions: &[ActionReport]) -> Vec<(&ActionReport, usize)> {
+fn grouped<'a>(actions: &[&'a ActionReport]) -> Vec<(&'a ActionReport, usize)> {
     let alike = |a: &ActionReport, b: &ActionReport| {
         let failed = |action: &ActionReport| matches!(action.outcome, ActionOutcome::Failed(_));
         a.verb == b.verb && failed(a) == failed(b) && a.why.split_whitespace().next() == b.why.split_whitespace().next()
     };
     let mut groups: Vec<(&ActionReport, usize)> = Vec::new();
-    for action in actions {
+    for action in actions.iter().copied() {
         match groups.iter_mut().find(|(first, _)| alike(first, action)) {
             Some((_, more)) => *more = more.saturating_add(1),
             None => groups.push((action, 0)),
         }
     }
     groups
+}
+
+/// What a gate that is waited for normally takes, where that is known.
+pub(crate) fn normally(gate: &GateReport) -> String {
+    let normal = gate.normal.filter(|_| gate.is_waited_for());
+    normal.map(|normal| format!("(normally {}) ", human(normal))).unwrap_or_default()
 }
 
 pub(crate) fn clip(text: &str, limit: usize) -> String {
@@ -180,9 +211,36 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use ananke_core::name::{Moment, NodeName, Subject};
+    use std::time::Duration;
+
+    use ananke_core::name::{Moment, NodeName};
 
     use super::*;
+
+    #[test]
+    fn what_is_normal_is_said_of_what_is_waited_for() {
+        let gate = |status, normal| GateReport {
+            id: ananke_core::verdict::GateId::Workloads,
+            status,
+            took: Duration::from_secs(130),
+            normal,
+            passed_after: None,
+            subjects_passed: 0,
+            subjects: 1,
+            text: "0 of 1".to_owned(),
+            blockers: Vec::new(),
+            regressions: 0,
+        };
+        let told = |status, normal| {
+            let mut out = String::new();
+            gates(&mut out, &[gate(status, normal)]);
+            out.lines().last().unwrap_or_default().trim().to_owned()
+        };
+        let normal = Some(Duration::from_secs(110));
+        assert_eq!(told(GateStatus::Holding, normal), "workloads         waits      2m10s  (normally 1m50s) 0 of 1");
+        assert_eq!(told(GateStatus::Holding, None), "workloads         waits      2m10s  0 of 1");
+        assert_eq!(told(GateStatus::Passed, normal), "workloads         passed     2m10s  0 of 1");
+    }
 
     #[test]
     fn actions_of_one_kind_are_one_line() {
@@ -193,6 +251,7 @@ mod tests {
             text: format!("{verb} {node}"),
             why: "shutdown".to_owned(),
             outcome,
+            trap: None,
         };
         let done = || ActionOutcome::Done;
         let all = [
@@ -200,6 +259,7 @@ mod tests {
             action("n2", "cordon", done()),
             action("n3", "cordon", ActionOutcome::Failed("409".to_owned())),
             action("n1", "stop", done()),
+            action("n4", "cordon", ActionOutcome::Failed("409".to_owned())),
             action("n4", "cordon", done()),
         ];
         let mut out = String::new();

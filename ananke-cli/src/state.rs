@@ -5,27 +5,30 @@
 //! Nothing is decided here; what a torn file means for a run is the engine's business.
 
 mod file;
+mod history;
 mod journal;
+mod leases;
 pub mod lock;
+mod ports;
+mod reserve;
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ananke_core::engine::journal::Entry;
 use ananke_core::intent::Intent;
-use ananke_core::lease::LeaseRecord;
-use ananke_core::name::RunId;
-use ananke_core::port::{ErrorKind, PortError, StateReads, StateWrites};
+use ananke_core::name::{NodeName, RunId};
+use ananke_core::observation::Confirmation;
+use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::report::{Command, Progress, Report};
-use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use file::{Content, io_error};
-pub use journal::Journal;
+use file::{Content, WriteError, io_error};
+pub use journal::{Journal, read_journal_file};
+use reserve::Reserve;
 
 /// Version of every file's outer shape.
 const SCHEMA: u32 = ananke_core::report::SCHEMA;
@@ -34,10 +37,15 @@ const INTENT: &str = "intent.json";
 /// Stands from the first intent on, so that a lost `intent.json` is not taken for one that was never written.
 const INTENT_MARK: &str = "intent.expected";
 const LEASES: &str = "leases.json";
+const LEASES_LOCK: &str = "leases.lock";
 const STARTUP_PROGRESS: &str = "startup-progress.json";
 const SHUTDOWN_PROGRESS: &str = "shutdown-progress.json";
 const STARTUP_REPORT: &str = "last-startup-report.json";
 const SHUTDOWN_REPORT: &str = "last-shutdown-report.json";
+const BASELINE: &str = "baseline.json";
+const CONFIRMATIONS: &str = "confirmations.json";
+const RUNS: &str = "runs.jsonl";
+const RESERVE: &str = "reserve";
 
 /// State on disk. A view that was opened read-only never creates, renames or changes anything.
 #[derive(Debug)]
@@ -46,6 +54,10 @@ pub struct StateDir {
     writable: bool,
     /// Whether the loss of `leases.json` was told in this process; the next one tells it again until leases are saved.
     leases_loss_told: AtomicBool,
+    leases_seen: leases::Seen,
+    reserve: Reserve,
+    /// Whether a full disk was told in this process.
+    full_told: AtomicBool,
     notices: Mutex<Vec<String>>,
 }
 
@@ -62,6 +74,12 @@ struct LeaseList<L> {
     leases: L,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Confirmations {
+    schema: u32,
+    confirmations: Vec<Confirmation>,
+}
+
 impl StateDir {
     /// Opens the directory, creating it (mode 0700) where it is missing.
     pub fn open(root: &Path) -> Result<Self, PortError> {
@@ -73,6 +91,7 @@ impl StateDir {
         state.refuse_open_doors()?;
         file::sync_directory(root)?;
         file::sweep_temporaries(root);
+        state.keep_reserve();
         Ok(state)
     }
 
@@ -113,6 +132,36 @@ impl StateDir {
         journal::read(&self.journal_path(run), run)
     }
 
+    /// Makes the reserve whole where there is room; whoever runs for long asks for it now and then.
+    pub fn keep_reserve(&self) {
+        if !self.writable {
+            return;
+        }
+        if let Err(error) = self.reserve.top_up() {
+            self.tell_room(&format!("the reserve with which leases end on a full disk cannot be written ({error})"));
+        }
+    }
+
+    /// Records that a person saw the machine without power; what they said of it before is replaced.
+    pub fn confirm(&self, confirmation: Confirmation) -> Result<(), PortError> {
+        let mut confirmations = self.read_confirmations()?;
+        confirmations.retain(|known| known.node != confirmation.node);
+        confirmations.push(confirmation);
+        self.save(CONFIRMATIONS, &Confirmations { schema: SCHEMA, confirmations })
+    }
+
+    /// Takes back what was said of a machine; `false` if nothing was.
+    pub fn unconfirm(&self, node: &NodeName) -> Result<bool, PortError> {
+        let mut confirmations = self.read_confirmations()?;
+        let before = confirmations.len();
+        confirmations.retain(|known| known.node != *node);
+        let found = confirmations.len() < before;
+        if found {
+            self.save(CONFIRMATIONS, &Confirmations { schema: SCHEMA, confirmations })?;
+        }
+        Ok(found)
+    }
+
     /// Forgets the intent, whether it is whole, torn or lost; a torn one is kept aside under the path that is returned.
     pub fn clear_intent(&self) -> Result<Option<PathBuf>, PortError> {
         self.refuse_unless_writable("clear the intent")?;
@@ -131,7 +180,15 @@ impl StateDir {
     }
 
     fn at(root: &Path, writable: bool) -> Self {
-        Self { root: root.to_owned(), writable, leases_loss_told: AtomicBool::new(false), notices: Mutex::new(Vec::new()) }
+        Self {
+            root: root.to_owned(),
+            writable,
+            leases_loss_told: AtomicBool::new(false),
+            leases_seen: leases::Seen::default(),
+            reserve: Reserve::new(root.join(RESERVE)),
+            full_told: AtomicBool::new(false),
+            notices: Mutex::new(Vec::new()),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -167,7 +224,46 @@ impl StateDir {
 
     fn save<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PortError> {
         self.refuse_unless_writable("write state")?;
-        file::replace(&self.path(name), value)
+        file::replace(&self.path(name), value)?;
+        if self.full_told.load(Ordering::Relaxed) && self.reserve.top_up().is_ok() {
+            self.full_told.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// For what must be written even where nothing else can be: with the reserve given up if the disk is full.
+    fn settle(&self, write: impl Fn() -> Result<(), WriteError>) -> Result<(), PortError> {
+        let failed = match write() {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        if !failed.full || !self.reserve.give_up() {
+            return Err(failed.into());
+        }
+        let again = write();
+        self.reserve.take_back();
+        self.tell_room("the disk is full: the reserve is used, and only leases, intents and what ends a lease are written");
+        Ok(again?)
+    }
+
+    /// What stands in the place of a file that is about to be written; set aside if it is not one of ours. What cannot even
+    /// be read is not replaced.
+    fn read_or_make_way<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PortError> {
+        let path = self.path(name);
+        match file::read(&path, SCHEMA)? {
+            Content::Whole(value) => Ok(Some(value)),
+            Content::Absent => Ok(None),
+            Content::Torn(why) => {
+                let kept = self.keep_aside(&path)?;
+                self.notice(format!("{} cannot be used ({why}), {kept}, and is written anew", path.display()));
+                Ok(None)
+            }
+        }
+    }
+
+    fn read_confirmations(&self) -> Result<Vec<Confirmation>, PortError> {
+        let read: Option<Confirmations> = self.read_or_set_aside(CONFIRMATIONS)?;
+        Ok(read.map(|read| read.confirmations).unwrap_or_default())
     }
 
     /// For files whose loss costs comfort only.
@@ -197,6 +293,13 @@ impl StateDir {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
+    fn tell_room(&self, what: &str) {
+        if !self.full_told.swap(true, Ordering::Relaxed) {
+            let root = self.root.display();
+            self.notice(format!("{root}: {what}; free some space there (`df -h {root}`, `df -i {root}`)"));
+        }
+    }
+
     fn leases_lost(&self, why: &str) -> PortError {
         self.leases_loss_told.store(true, Ordering::Relaxed);
         PortError::new(ErrorKind::Invalid, "read leases", self.path(LEASES).display(), why)
@@ -205,91 +308,11 @@ impl StateDir {
 
     fn intent_lost(&self, why: &str) -> PortError {
         PortError::new(ErrorKind::Invalid, "read the intent", self.path(INTENT).display(), why)
-            .with_remedy("holds until `ananke intent clear`: make sure that no shutdown is wanted, then run it")
-    }
-}
-
-#[async_trait]
-impl StateReads for StateDir {
-    /// A torn or lost intent is an error at every call, in every process, until it is cleared or written anew.
-    async fn intent(&self) -> Result<Option<Intent>, PortError> {
-        match file::read::<Versioned<Intent>>(&self.path(INTENT), SCHEMA)? {
-            Content::Whole(intent) => Ok(Some(intent.body)),
-            Content::Torn(why) => Err(self.intent_lost(&why)),
-            Content::Absent if file::exists(&self.path(INTENT_MARK))? => Err(self.intent_lost("the file is lost")),
-            Content::Absent => Ok(None),
-        }
-    }
-
-    /// A torn file is set aside and told once as `Invalid`; after that the list is empty, to be rebuilt and saved.
-    async fn leases(&self) -> Result<Vec<LeaseRecord>, PortError> {
-        let path = self.path(LEASES);
-        match file::read::<LeaseList<Vec<LeaseRecord>>>(&path, SCHEMA)? {
-            Content::Whole(list) => Ok(list.leases),
-            Content::Torn(_) if self.leases_loss_told.load(Ordering::Relaxed) => Ok(Vec::new()),
-            Content::Torn(why) => {
-                let kept = self.keep_aside(&path)?;
-                Err(self.leases_lost(&format!("{why}, {kept}")))
-            }
-            Content::Absent if self.leases_loss_told.load(Ordering::Relaxed) => Ok(Vec::new()),
-            Content::Absent => match file::newest_aside(&path)? {
-                Some(aside) => {
-                    Err(self.leases_lost(&format!("it was torn, is kept as {}, and was not rebuilt since", aside.display())))
-                }
-                None => Ok(Vec::new()),
-            },
-        }
-    }
-
-    async fn progress(&self) -> Result<Option<Progress>, PortError> {
-        self.read_or_set_aside(STARTUP_PROGRESS)
-    }
-}
-
-#[async_trait]
-impl StateWrites for StateDir {
-    async fn save_intent(&self, intent: &Intent) -> Result<(), PortError> {
-        self.refuse_unless_writable("write the intent")?;
-        let path = self.path(INTENT);
-        if matches!(file::read::<Versioned<Intent>>(&path, SCHEMA), Ok(Content::Torn(_))) {
-            let kept = self.keep_aside(&path)?;
-            self.notice(format!("{} was torn, {kept}, and is written anew", path.display()));
-        }
-        file::touch(&self.path(INTENT_MARK))?;
-        self.save(INTENT, &Versioned { schema: SCHEMA, body: intent })
-    }
-
-    async fn save_leases(&self, leases: &[LeaseRecord]) -> Result<(), PortError> {
-        self.save(LEASES, &LeaseList { schema: SCHEMA, leases })
-    }
-
-    async fn save_progress(&self, progress: &Progress) -> Result<(), PortError> {
-        self.save(named(progress.command, STARTUP_PROGRESS, SHUTDOWN_PROGRESS)?, progress)
-    }
-
-    async fn save_report(&self, report: &Report) -> Result<(), PortError> {
-        self.save(named(report.command, STARTUP_REPORT, SHUTDOWN_REPORT)?, report)
-    }
-
-    async fn append(&self, entry: &Entry) -> Result<(), PortError> {
-        self.refuse_unless_writable("write the journal")?;
-        journal::append(&self.journal_path(&entry.run), entry)
-    }
-}
-
-fn named(command: Command, startup: &'static str, shutdown: &'static str) -> Result<&'static str, PortError> {
-    match command {
-        Command::Startup => Ok(startup),
-        Command::Shutdown => Ok(shutdown),
-        Command::Status => Err(PortError::new(ErrorKind::Invalid, "write state", "status", "a status leaves no state behind")),
+            .with_remedy("make sure that no shutdown is wanted, then run `ananke intent clear`: until then no start-up begins")
     }
 }
 
 /// Files of ours are nobody else's to read: they name hosts, users and times.
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
-}
-
-fn sync(file: &File, path: &Path) -> Result<(), PortError> {
-    file.sync_all().map_err(|error| io_error("make durable", path, &error))
 }

@@ -1,6 +1,5 @@
 //! Where it is all put together: from a config to ports.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,9 +11,12 @@ use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
 
 use crate::clock::SystemClock;
-use crate::config::{self, ConfigError, Host, HostPort, Loaded, Overrides};
+use crate::config::{self, ConfigError, Host, Loaded, Overrides};
+use crate::machine::ThisMachine;
+use crate::peers::SshPeers;
 use crate::probe::HttpProbes;
 use crate::state::StateDir;
+use crate::vault::HttpVault;
 
 /// Why a command could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,10 @@ pub(crate) struct Adapters {
     cluster: KubeCluster,
     hosts: SshHosts,
     probes: HttpProbes,
+    vault: HttpVault,
     ups: NoUps,
+    machine: ThisMachine,
+    peers: SshPeers,
     pub(crate) state: StateDir,
 }
 
@@ -55,12 +60,14 @@ impl Adapters {
                 "it is not set: name the private key for the nodes",
             )
         })?;
-        let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, loaded.ssh.known_hosts.clone());
         let clock = SystemClock::start();
+        let known_hosts = &loaded.ssh.known_hosts;
+        let peers = SshPeers::new(&loaded.ssh.peers, identity.clone(), known_hosts.clone(), Arc::new(clock))?;
+        let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, known_hosts.clone());
         let hosts = SshHosts::new(settings, Arc::new(clock))?;
-        let resolve = loaded.ingress_address.as_ref().map(resolve).transpose()?;
-        let probes = HttpProbes::new(resolve, Vec::new());
-        Ok(Self { clock, cluster, hosts, probes, ups: NoUps, state })
+        let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
+        let vault = HttpVault::new(loaded.http.vault.clone());
+        Ok(Self { clock, cluster, hosts, probes, vault, ups: NoUps, machine: ThisMachine, peers, state })
     }
 
     pub(crate) fn reads(&self) -> Reads<'_> {
@@ -70,13 +77,16 @@ impl Adapters {
             hosts: &self.hosts,
             probes: &self.probes,
             ups: &self.ups,
+            machine: &self.machine,
+            peers: &self.peers,
+            vault: &self.vault,
             state: &self.state,
         }
     }
 
     /// Only a command that may act asks for them.
     pub(crate) fn hands(&self) -> Hands<'_> {
-        Hands { cluster: &self.cluster, hosts: &self.hosts, state: &self.state }
+        Hands { cluster: &self.cluster, hosts: &self.hosts, vault: &self.vault, state: &self.state }
     }
 }
 
@@ -90,15 +100,6 @@ fn this_host() -> Host {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     Host { name: if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }, env }
-}
-
-fn resolve(address: &HostPort) -> Result<SocketAddr, PortError> {
-    if let Ok(ip) = address.host.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, address.port));
-    }
-    let wrong = |found: &dyn std::fmt::Display| PortError::new(ErrorKind::Invalid, "look up ingress.address", address, found);
-    let mut found = (address.host.as_str(), address.port).to_socket_addrs().map_err(|error| wrong(&error))?;
-    found.next().ok_or_else(|| wrong(&"it has no address"))
 }
 
 /// No UPS is configured, so none is asked.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ananke_cli::config::{ConfigError, Host, Loaded, Overrides, load, reference};
 use ananke_core::name::NodeName;
-use ananke_core::spec::{NodeRole, Role};
+use ananke_core::spec::{HostNeeds, NodeRole, Role, TimeSync};
 use ananke_core::verdict::GateId;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -96,8 +96,13 @@ fn later_layers_win_key_by_key() {
         .env("ANANKE_CONFIG__EXPECTED_FLUX_BRANCH", "1.0")
         .env("ANANKE_CONFIG__SSH_NODE_HOSTS__TITAN-01", "[fd00::1]:2222")
         .env("ANANKE_CONFIG__COORDINATION__ALLOW_STARTUP_ON_BATTERY", "false");
-    desk.overrides =
-        Overrides { allow_on_battery: true, allow_peer_startup: true, skip_drain: true, force_flux_branch: Some("main".into()) };
+    desk.overrides = Overrides {
+        allow_on_battery: true,
+        allow_peer_startup: true,
+        skip_drain: true,
+        force_flux_branch: Some("main".into()),
+        ..Overrides::default()
+    };
     let text = format!(
         "{GOOD}startup: {{soak: 5m, require_post_start_probes: true}}\ncoordination:\n  role: peer\nssh_node_hosts: {{titan-02: 10.0.0.2}}\n"
     );
@@ -114,7 +119,16 @@ fn later_layers_win_key_by_key() {
 
 #[test]
 fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
-    let desk = Desk::new().env("ANANKE_CONFIG__KUBECONFIG", "kubeconfig").env("ANANKE_CONFIG__SSH_IDENTITY_FILE", "~/.ssh/id");
+    let desk = Desk::new()
+        .env("ANANKE_CONFIG__KUBECONFIG", "kubeconfig")
+        .env("ANANKE_CONFIG__SSH_IDENTITY_FILE", "~/.ssh/id")
+        .env("ANANKE_CONFIG__INGRESS__CA_FILE", "ca.pem")
+        .env("ANANKE_CONFIG__STARTUP__VAULT_ADDRESS", "https://vault.example.org")
+        .env("ANANKE_CONFIG__STARTUP__VAULT_CA_FILE", "ca.pem")
+        .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_KEY_FILE", "vault-keys")
+        .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_BREAKGLASS_COMMAND", "[/bin/true]");
+    desk.write("ca.pem", ca().as_bytes(), 0o644);
+    desk.write("vault-keys", b"x", 0o600);
     let whole: String = reference()
         .lines()
         .map(|line| line.replacen('#', if line.trim_start().starts_with("# ") { "#" } else { "" }, 1) + "\n")
@@ -124,8 +138,8 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     assert_eq!(defaults.spec.poll, Duration::from_secs(2));
     let loaded = desk.load(&whole).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
-    assert_eq!(loaded.spec.services.len(), 2);
-    assert_eq!(loaded.ingress_address.unwrap().to_string(), "10.0.0.200:443");
+    assert_eq!(loaded.spec.services.len(), 4);
+    assert_eq!(loaded.http.usual.at.unwrap().to_string(), "10.0.0.200:443");
     for gate in GateId::ALL {
         assert!(whole.contains(&format!("\n  {gate}: ")), "{gate}");
         // The core's own defaults are what embedders and drills get: the config says the same.
@@ -142,10 +156,12 @@ fn unknown_keys_are_errors_with_a_suggestion() {
         "deadlines: {nodes_ready: 5m}\n",
         expect!["D/ananke.yaml:4:13: deadlines.nodes_ready: unknown key; did you mean nodes-ready?"],
     );
-    check("drain: {zzz: 1}\n", expect!["D/ananke.yaml:4:9: drain.zzz: unknown key; allowed: batch, patience"]);
+    check("drain: {zzz: 1}\n", expect!["D/ananke.yaml:4:9: drain.zzz: unknown key; allowed: batch, concurrency, patience"]);
     check(
         "startup: {post_start_probes: [{url: \"https://a/\", status: 200}]}\n",
-        expect!["D/ananke.yaml:4:51: startup.post_start_probes[0].status: unknown key; allowed: name, url, accepted_statuses"],
+        expect![
+            "D/ananke.yaml:4:51: startup.post_start_probes[0].status: unknown key; allowed: name, url, method, accepted_statuses, redirect, headers, body, ca_file, resolve"
+        ],
     );
 }
 
@@ -155,7 +171,7 @@ fn wrong_types_say_what_was_found_and_what_is_allowed() {
     check(
         "startup: 5\n",
         expect![
-            "D/ananke.yaml:4:10: startup: found 5; allowed: a group with the keys require_post_start_probes, post_start_probes, unit_grace, soak"
+            "D/ananke.yaml:4:10: startup: found 5; allowed: a group with the keys time_sync_mode, time_sync_quorum, require_post_start_probes, post_start_probes, unit_grace, require_storage_ready, foundation_workloads, critical_services, soak, vault_address, vault_ca_file, vault_unseal_key_file, vault_unseal_breakglass_command"
         ],
     );
     check(
@@ -264,7 +280,7 @@ fn impossible_values_are_errors() {
     check(
         "startup: {post_start_probes: [\"https://u:secret@a/\"]}\n",
         expect![[
-            r#"D/ananke.yaml:4:31: startup.post_start_probes[0]: found "https://…@a/"; allowed: an http:// or https:// URL without credentials, or an entry with name, url and accepted_statuses"#
+            r#"D/ananke.yaml:4:31: startup.post_start_probes[0]: found "https://…@a/"; allowed: an http:// or https:// URL without credentials, or an entry with url and what its answer must be"#
         ]],
     );
     check(
@@ -434,4 +450,249 @@ proptest! {
             prop_assert!(!error.to_string().is_empty());
         }
     }
+}
+
+/// The certificate of a CA, as PEM.
+fn ca() -> String {
+    rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem()
+}
+
+#[test]
+fn a_service_check_says_what_a_healthy_answer_is() {
+    let desk = Desk::new();
+    desk.write("ca.pem", ca().as_bytes(), 0o644);
+    let text = format!(
+        "{GOOD}ingress: {{address: \"10.0.0.200:443\", include: [git.example.org]}}\n\
+         startup:\n  post_start_probes:\n\
+         \x20   - \"https://git.example.org/\"\n\
+         \x20   - {{name: registry, url: \"https://r.example.org/v2/\", accepted_statuses: [401], headers: {{WWW-Authenticate: Bearer, Server: \"\"}}}}\n\
+         \x20   - {{name: sso, url: \"https://sso.example.org/x\", body: [issuer, jwks], ca_file: ca.pem}}\n\
+         \x20   - {{name: ui, url: \"https://ui.example.org/\", method: HEAD, redirect: \"https://sso.example.org/\", resolve: \"ui.lan:8443\"}}\n\
+         \x20   - {{name: doc, url: \"https://ui.example.org/\", body: one text}}\n"
+    );
+    let loaded = desk.load(&text).unwrap();
+    let checks = &loaded.spec.services;
+    let said: Vec<String> = checks
+        .iter()
+        .map(|c| format!("{} {} {} {:?} {:?} {:?}", c.name, c.method, c.accepted_statuses.len(), c.redirect, c.headers, c.body))
+        .collect();
+    expect![[r#"
+        https://git.example.org/ GET 9 None {} []
+        registry GET 1 None {"server": "", "www-authenticate": "Bearer"} []
+        sso GET 9 None {} ["issuer", "jwks"]
+        ui HEAD 5 Some("https://sso.example.org/") {} []
+        doc GET 9 None {} ["one text"]"#]]
+    .assert_eq(&said.join("\n"));
+    assert_eq!(loaded.spec.ingress.include, ["git.example.org".into()]);
+    let own: Vec<String> = loaded
+        .http
+        .own
+        .iter()
+        .map(|(name, reach)| format!("{name} {} {}", reach.at.as_ref().unwrap(), reach.ca_file.is_some()))
+        .collect();
+    assert_eq!(own, ["sso 10.0.0.200:443 true", "ui ui.lan:8443 false"]);
+    assert_eq!(loaded.spec.vault, None);
+}
+
+#[test]
+fn expectations_that_no_answer_can_meet_are_errors() {
+    let probe = |keys: &str, expect: Expect| {
+        check(&format!("startup: {{post_start_probes: [{{url: \"https://a/\", {keys}}}]}}\n"), expect)
+    };
+    probe("methid: GET", expect!["D/ananke.yaml:4:51: startup.post_start_probes[0].methid: unknown key; did you mean method?"]);
+    probe(
+        "method: POST",
+        expect![[r#"D/ananke.yaml:4:59: startup.post_start_probes[0].method: found "POST"; allowed: GET or HEAD"#]],
+    );
+    probe(
+        "method: HEAD, body: x",
+        expect![
+            "D/ananke.yaml:4:71: startup.post_start_probes[0].body: an answer to HEAD has no body; allowed: method GET, or no body"
+        ],
+    );
+    probe(
+        "redirect: \"https://sso/?state=1\"",
+        expect![[
+            r#"D/ananke.yaml:4:61: startup.post_start_probes[0].redirect: found "https://sso/?state=1"; allowed: a URL or a path, or how it begins, without query"#
+        ]],
+    );
+    probe(
+        "headers: {\"a b\": x}",
+        expect![
+            "D/ananke.yaml:4:61: startup.post_start_probes[0].headers.a b: not the name of a header; allowed: one such as www-authenticate"
+        ],
+    );
+    probe(
+        "headers: {Server: x, server: y}",
+        expect!["D/ananke.yaml:4:72: startup.post_start_probes[0].headers.server: the header stands twice, in other letters"],
+    );
+    probe(
+        "headers: {server: \"a\\r\\nb\"}",
+        expect![[
+            r#"D/ananke.yaml:4:69: startup.post_start_probes[0].headers.server: found "a  b"; allowed: a text of 1 to 200 characters, or "" if it must only be there"#
+        ]],
+    );
+    probe(
+        "headers: [server]",
+        expect![
+            "D/ananke.yaml:4:60: startup.post_start_probes[0].headers: found a list; allowed: header names, each with a text that its value must contain"
+        ],
+    );
+    probe(
+        "headers: {server: }",
+        expect![
+            "D/ananke.yaml:4:60: startup.post_start_probes[0].headers: found no header with a value; allowed: header names, each with a text that its value must contain"
+        ],
+    );
+    probe(
+        "body: [\"\"]",
+        expect![[
+            r#"D/ananke.yaml:4:58: startup.post_start_probes[0].body[0]: found ""; allowed: a text of 1 to 200 characters, or a list of such"#
+        ]],
+    );
+    probe(
+        "resolve: ui.lan",
+        expect![[r#"D/ananke.yaml:4:60: startup.post_start_probes[0].resolve: found "ui.lan"; allowed: host:port"#]],
+    );
+    check(
+        "ingress: {include: [\"*.example.org\"]}\n",
+        expect![[
+            r#"D/ananke.yaml:4:21: ingress.include[0]: found "*.example.org"; allowed: a host name, such as git.example.org"#
+        ]],
+    );
+}
+
+#[test]
+fn ca_files_are_certificates_that_others_cannot_exchange() {
+    let desk = Desk::new();
+    let said = |key: &str| desk.refusal(desk.load(&format!("{GOOD}ingress: {{ca_file: {key}}}\n")));
+    desk.write("loose.pem", ca().as_bytes(), 0o666);
+    desk.write("empty.pem", b"nothing here", 0o644);
+    expect![
+        "D/ananke.yaml:4:20: ingress.ca_file: cannot read D/absent.pem: it does not exist; allowed: a PEM file with the certificate of the CA"
+    ]
+    .assert_eq(&said("absent.pem"));
+    expect![
+        "D/ananke.yaml:4:20: ingress.ca_file: other users can write D/loose.pem (mode 0666); run `chmod go-w D/loose.pem`; allowed: a PEM file with the certificate of the CA"
+    ]
+    .assert_eq(&said("loose.pem"));
+    expect![
+        "D/ananke.yaml:4:20: ingress.ca_file: D/empty.pem: there is no certificate in it; allowed: a PEM file with the certificate of the CA"
+    ]
+    .assert_eq(&said("empty.pem"));
+}
+
+#[test]
+fn what_unseals_vault_must_be_out_of_reach_of_others() {
+    let desk = Desk::new();
+    let load = |keys: &str| desk.load(&format!("{GOOD}ingress: {{address: \"10.0.0.9:443\"}}\nstartup: {{{keys}}}\n"));
+    desk.write("keys", b"x", 0o600);
+    desk.write("loose", b"x", 0o640);
+    desk.write("script", b"x", 0o777);
+    let loaded = load("vault_address: \"https://vault.example.org/\", vault_unseal_key_file: keys").unwrap();
+    let settings = loaded.http.vault.unwrap();
+    assert_eq!(
+        (settings.address.as_str(), settings.at.unwrap().to_string()),
+        ("https://vault.example.org", "10.0.0.9:443".to_owned())
+    );
+    assert_eq!(loaded.spec.vault.map(|vault| vault.can_unseal), Some(true));
+    let loaded = load("vault_address: \"https://vault.lan:8200\"").unwrap();
+    assert_eq!((loaded.http.vault.unwrap().at, loaded.spec.vault.map(|vault| vault.can_unseal)), (None, Some(false)));
+    // Keys that are not there now keep nobody from starting the rest.
+    let loaded = load("vault_address: \"https://vault.lan\", vault_unseal_key_file: on-a-stick").unwrap();
+    let stick = desk.dir.path().join("on-a-stick");
+    let warning = format!("startup.vault_unseal_key_file: cannot read {}: it does not exist", stick.display());
+    assert!(loaded.warnings.contains(&warning), "{:?}", loaded.warnings);
+
+    let said = |keys: &str| desk.refusal(load(keys));
+    expect!["D/ananke.yaml:5:34: startup.vault_unseal_key_file: startup.vault_address is missing; needed: the address of the Vault that this is for"]
+        .assert_eq(&said("vault_unseal_key_file: keys"));
+    expect![
+        "D/ananke.yaml:5:65: startup.vault_unseal_key_file: other users can use D/loose (mode 0640); run `chmod go-rwx D/loose`"
+    ]
+    .assert_eq(&said("vault_address: \"http://v.lan\", vault_unseal_key_file: loose"));
+    let command = |command: &str| said(&format!("vault_address: \"http://v.lan\", vault_unseal_breakglass_command: {command}"));
+    expect![[r#"D/ananke.yaml:5:75: startup.vault_unseal_breakglass_command: found "cat keys"; allowed: a list of a program with its whole path, and its arguments"#]]
+        .assert_eq(&command("cat keys"));
+    expect![[r#"D/ananke.yaml:5:76: startup.vault_unseal_breakglass_command[0]: found "cat"; allowed: the whole path of a program, such as /usr/local/sbin/vault-keys"#]]
+        .assert_eq(&command("[cat, keys]"));
+    expect!["D/ananke.yaml:5:76: startup.vault_unseal_breakglass_command[0]: cannot run /nowhere: it does not exist"]
+        .assert_eq(&command("[/nowhere]"));
+    let script = desk.dir.path().join("script");
+    expect!["D/ananke.yaml:5:76: startup.vault_unseal_breakglass_command[0]: other users can write D/script (mode 0777); run `chmod go-w D/script`"]
+        .assert_eq(&command(&format!("[{}]", script.display())));
+}
+
+#[test]
+fn hosts_need_what_is_said_of_all_and_of_each() {
+    let text = format!(
+        "{GOOD}required_mounts: [/srv]\nrequired_packages: [open-iscsi]\nrequired_units: [iscsid]\n\
+         node_required_mounts: {{titan-11: [/var/lib/longhorn, /srv]}}\n"
+    );
+    let loaded = Desk::new().load(&text).unwrap();
+    let mounts = |node: &str| {
+        let needs = &loaded.spec.nodes[&NodeName::parse(node).unwrap()].needs;
+        assert_eq!((needs.packages.len(), needs.units.len()), (1, 1));
+        needs.mounts.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(mounts("titan-11"), ["/srv", "/var/lib/longhorn"]);
+    assert_eq!(mounts("titan-01"), ["/srv"]);
+    let quiet = Desk::new().load(GOOD).unwrap();
+    assert!(quiet.spec.nodes.values().all(|node| node.needs == HostNeeds::default()), "nothing is asked for unsaid");
+}
+
+#[test]
+fn what_no_host_can_have_is_refused() {
+    check(
+        "required_mounts: [\"/a b\", srv]\n",
+        expect![[r#"
+            D/ananke.yaml:4:19: required_mounts[0]: found "/a b"; allowed: an absolute path of letters, digits, '/', '-', '_', '.' and ','
+            D/ananke.yaml:4:27: required_mounts[1]: found "srv"; allowed: an absolute path of letters, digits, '/', '-', '_', '.' and ','"#]],
+    );
+    check(
+        "node_required_mounts: {titan-12: /srv}\n",
+        expect![[
+            r#"D/ananke.yaml:4:34: node_required_mounts.titan-12: found "/srv"; allowed: a list of: an absolute path of letters, digits, '/', '-', '_', '.' and ','"#
+        ]],
+    );
+    check(
+        "node_required_mounts: {titan-13: [/srv]}\n",
+        expect![
+            "D/ananke.yaml:4:24: node_required_mounts.titan-13: no such node in control_planes, workers or ignore_nodes; did you mean titan-12?"
+        ],
+    );
+}
+
+#[test]
+fn clocks_must_all_agree_unless_a_quorum_is_enough() {
+    let mode = |text: &str| Desk::new().load(&format!("{GOOD}startup: {{{text}}}\n")).unwrap().spec.time_sync;
+    assert_eq!(mode(""), TimeSync::Strict);
+    assert_eq!(mode("time_sync_mode: strict, time_sync_quorum: 2"), TimeSync::Strict);
+    assert_eq!(mode("time_sync_mode: quorum"), TimeSync::Quorum(2));
+    assert_eq!(mode("time_sync_mode: quorum, time_sync_quorum: 3"), TimeSync::Quorum(3));
+    check(
+        "startup: {time_sync_mode: most, time_sync_quorum: 4}\n",
+        expect![[r#"
+            D/ananke.yaml:4:27: startup.time_sync_mode: found "most"; allowed: strict or quorum
+            D/ananke.yaml:4:51: startup.time_sync_quorum: found 4; allowed: a number from 1 to 3"#]],
+    );
+}
+
+#[test]
+fn peers_are_machines_that_ssh_reaches_and_never_this_one() {
+    let text = format!(
+        "{GOOD}ssh_user: atlas\nssh_port: 2200\ncoordination: {{peer_hosts: [TITAN-DB, tethys, \"ops@10.0.0.3:2222\"]}}\n"
+    );
+    let loaded = Desk::new().load(&text).unwrap();
+    let peers: Vec<String> =
+        loaded.ssh.peers.iter().map(|(name, at)| format!("{name}: {}@{}:{}", at.user, at.host, at.port)).collect();
+    assert_eq!(peers, ["ops@10.0.0.3:2222: ops@10.0.0.3:2222", "tethys: atlas@tethys:2200"]);
+    assert_eq!(loaded.spec.peers.iter().map(|peer| &**peer).collect::<Vec<_>>(), ["ops@10.0.0.3:2222", "tethys"]);
+    check(
+        "coordination: {peer_hosts: [\"a@b c\", tethys, \"ops@tethys\", \"[fd00::3]:22\"]}\n",
+        expect![[r#"
+            D/ananke.yaml:4:29: coordination.peer_hosts[0]: found "a@b c"; allowed: name, user@name or user@name:port, where name is a host name or an IPv4 address
+            D/ananke.yaml:4:46: coordination.peer_hosts[2]: a second entry for tethys; allowed: each host once
+            D/ananke.yaml:4:60: coordination.peer_hosts[3]: found "[fd00::3]:22"; allowed: name, user@name or user@name:port, where name is a host name or an IPv4 address"#]],
+    );
 }

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use ananke_cli::state::StateDir;
 use ananke_cli::state::lock::{LockError, RunLock, holder};
+use ananke_core::baseline::{Baseline, BaselineWorkload};
 use ananke_core::engine::journal::{Entry, What};
 use ananke_core::intent::{Intent, IntentState};
-use ananke_core::lease::{Lease, LeaseRecord, LeaseState, SCHEMA};
-use ananke_core::name::{LeaseId, Moment, NodeName, RunId, Uid};
-use ananke_core::port::{ErrorKind, StateReads, StateWrites};
-use ananke_core::report::{Command, Outcome, Progress, Report};
+use ananke_core::lease::{LeaseRecord, LeaseState, SCHEMA};
+use ananke_core::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, RunId};
+use ananke_core::observation::Confirmation;
+use ananke_core::port::{ErrorKind, PortError, StateReads, StateWrites};
+use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 
 const NOW: Moment = Moment::from_millis(1_773_453_971_250);
 
@@ -39,19 +41,21 @@ fn intent() -> Intent {
 }
 
 fn lease() -> LeaseRecord {
-    let lease = Lease {
-        schema: SCHEMA,
-        id: LeaseId::parse("l-1").unwrap(),
-        holder: "titan-db".to_owned(),
-        node: NodeName::parse("titan-11").unwrap(),
-        node_uid: Uid::parse("u").unwrap(),
-        cluster_uid: Uid::parse("c").unwrap(),
-        reason: "repair".to_owned(),
-        acquired: NOW,
-        expires: NOW.plus(Duration::from_secs(3600)),
-        remove_with: "kubectl taint".to_owned(),
-    };
-    LeaseRecord { lease, state: LeaseState::Held, since: NOW }
+    let json = serde_json::json!({
+        "schema": SCHEMA,
+        "id": "l-1",
+        "holder": "titan-db",
+        "node": "titan-11",
+        "node_uid": "u",
+        "cluster_uid": "c",
+        "reason": "repair",
+        "acquired": NOW,
+        "expires": NOW.plus(Duration::from_secs(3600)),
+        "remove_with": "kubectl taint",
+        "state": "held",
+        "since": NOW,
+    });
+    serde_json::from_value(json).unwrap()
 }
 
 fn progress(command: Command) -> Progress {
@@ -63,6 +67,7 @@ fn progress(command: Command) -> Progress {
         started: NOW,
         updated: NOW,
         outcome: None,
+        remaining: None,
         gates: vec![],
         actions: vec![],
         earlier: vec![],
@@ -79,6 +84,7 @@ fn report(command: Command) -> Report {
         started: NOW,
         ended: NOW,
         took: Duration::from_secs(9),
+        normal: None,
         outcome: Outcome::Done,
         summary: "recovered".to_owned(),
         gates: vec![],
@@ -94,6 +100,25 @@ fn entry(seq: u64) -> Entry {
     Entry { run: run(), seq, at: NOW, what: What::RunEnded { outcome: Outcome::Done } }
 }
 
+fn baseline() -> Baseline {
+    let object = ObjectRef::new(Kind::Deployment, "core", "gitea");
+    Baseline {
+        at: NOW,
+        workloads: vec![BaselineWorkload { object, desired: 2, healthy: true }],
+        flux_failing: [ObjectRef::new(Kind::Kustomization, "flux-system", "old")].into(),
+        urls_failing: ["https://old.example.org/".into()].into(),
+    }
+}
+
+fn confirmation(node: &str) -> Confirmation {
+    Confirmation { node: NodeName::parse(node).unwrap(), at: NOW, boot_id: BootId::parse("b-1").ok() }
+}
+
+fn past(number: u64) -> PastRun {
+    let gates = [(ananke_core::verdict::GateId::NodeSsh, number)].into();
+    PastRun { schema: 1, run: run(), command: Command::Startup, started: NOW, outcome: Outcome::Done, seconds: number, gates }
+}
+
 /// A directory with one of everything.
 fn filled(root: &Path) -> StateDir {
     let state = StateDir::open(root).unwrap();
@@ -106,7 +131,56 @@ fn filled(root: &Path) -> StateDir {
     for seq in 1..=3 {
         now(state.append(&entry(seq))).unwrap();
     }
+    now(state.save_baseline(&baseline())).unwrap();
+    state.confirm(confirmation("titan-11")).unwrap();
+    for number in 1..=3 {
+        now(state.save_run(&past(number))).unwrap();
+    }
     state
+}
+
+/// Files whose loss costs comfort only.
+const COMFORT: [&str; 6] = [
+    "startup-progress.json",
+    "shutdown-progress.json",
+    "last-startup-report.json",
+    "last-shutdown-report.json",
+    "baseline.json",
+    "confirmations.json",
+];
+
+/// Whether the file has something to say, read as what it is.
+fn found(state: &StateDir, name: &str) -> Result<bool, PortError> {
+    Ok(match name {
+        "leases.json" => !now(state.leases())?.is_empty(),
+        "intent.json" => now(state.intent())?.is_some(),
+        "startup-progress.json" => now(state.progress())?.is_some(),
+        "shutdown-progress.json" => state.shutdown_progress()?.is_some(),
+        "last-startup-report.json" => state.last_report(Command::Startup)?.is_some(),
+        "last-shutdown-report.json" => state.last_report(Command::Shutdown)?.is_some(),
+        "baseline.json" => now(state.baseline())?.is_some(),
+        "confirmations.json" => !now(state.confirmations())?.is_empty(),
+        "runs.jsonl" => !now(state.runs())?.is_empty(),
+        _ => panic!("no such file: {name}"),
+    })
+}
+
+/// What is said of a file that cannot be used: an error, or a notice while it counts as absent.
+fn told(state: &StateDir, name: &str) -> String {
+    match found(state, name) {
+        Err(error) => {
+            let way_out = if name == "leases.json" { "rebuilt" } else { "then run `ananke intent clear`" };
+            assert_eq!(error.kind, ErrorKind::Invalid, "{name}");
+            assert!(error.remedy.as_ref().unwrap().contains(way_out), "{error:?}");
+            assert!(matches!(name, "leases.json" | "intent.json"), "{name}: {error}");
+            error.to_string()
+        }
+        Ok(found) => {
+            assert!(!found, "{name} was read as something");
+            assert!(!matches!(name, "leases.json" | "intent.json"), "{name} was lost in silence");
+            state.take_notices().join("")
+        }
+    }
 }
 
 /// Every file with its bytes.
@@ -133,11 +207,17 @@ fn what_was_saved_is_there_for_the_next_process() {
         assert_eq!(state.last_report(Command::Shutdown).unwrap(), Some(report(Command::Shutdown)));
         let journal = state.read_journal(&run()).unwrap();
         assert_eq!((journal.entries, journal.warnings), (vec![entry(1), entry(2), entry(3)], vec![]));
+        assert_eq!(now(state.baseline()).unwrap(), Some(baseline()));
+        assert_eq!(now(state.confirmations()).unwrap(), [confirmation("titan-11")]);
+        assert_eq!(now(state.runs()).unwrap(), [past(1), past(2), past(3)]);
         assert_eq!(state.take_notices(), Vec::<String>::new());
     }
     for (name, bytes) in listing(&root) {
         assert!(!name.contains("tmp"), "{name}");
-        assert!(bytes.is_empty() || String::from_utf8(bytes).unwrap().contains("\"schema\":"), "{name} has a schema");
+        assert!(
+            bytes.is_empty() || name == "reserve" || String::from_utf8(bytes).unwrap().contains("\"schema\":"),
+            "{name} has a schema"
+        );
     }
     assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o7777, 0o700);
 }
@@ -150,6 +230,9 @@ fn a_new_directory_has_nothing_in_it_and_nothing_is_wrong() {
         assert_eq!(now(state.intent()).unwrap(), None);
         assert_eq!(now(state.leases()).unwrap(), []);
         assert_eq!(now(state.progress()).unwrap(), None);
+        assert_eq!(now(state.baseline()).unwrap(), None);
+        assert_eq!(now(state.confirmations()).unwrap(), []);
+        assert_eq!(now(state.runs()).unwrap(), []);
         assert_eq!(state.read_journal(&run()).unwrap(), Default::default());
     }
     assert!(!dir.path().join("absent").exists());
@@ -160,37 +243,193 @@ fn a_file_torn_at_any_byte_is_told_and_kept_and_never_read_as_something_else() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
     let whole = listing(dir.path());
-    // The last byte is the line's end: without it, nothing is lost.
-    for name in ["leases.json", "intent.json", "startup-progress.json"] {
-        for end in 0..whole[name].len() - 1 {
-            let torn = &whole[name][..end];
+    for name in ["leases.json", "intent.json"].iter().chain(&COMFORT) {
+        let aside = dir.path().join(format!("{name}.torn-1"));
+        // The last byte is the line's end: without it, nothing is lost.
+        for end in 0..whole[*name].len() - 1 {
+            let torn = &whole[*name][..end];
             fs::write(dir.path().join(name), torn).unwrap();
             let state = StateDir::open(dir.path()).unwrap();
-            let told = match name {
-                "leases.json" => {
-                    let error = now(state.leases()).unwrap_err();
-                    assert_eq!(error.kind, ErrorKind::Invalid);
-                    assert!(error.remedy.unwrap().contains("rebuilt"));
-                    error.found
-                }
-                "intent.json" => {
-                    let error = now(state.intent()).unwrap_err();
-                    assert_eq!((error.kind, now(state.intent()).is_err()), (ErrorKind::Invalid, true));
-                    assert!(error.remedy.unwrap().contains("holds until `ananke intent clear`"));
-                    state.clear_intent().unwrap().unwrap().display().to_string()
-                }
-                _ => {
-                    assert_eq!(now(state.progress()).unwrap(), None);
-                    state.take_notices().join("")
-                }
-            };
-            assert!(told.contains(&format!("{name}.torn-1")), "cut at {end}: {told}");
-            assert_eq!(fs::read(dir.path().join(format!("{name}.torn-1"))).unwrap(), torn);
-            fs::remove_file(dir.path().join(format!("{name}.torn-1"))).unwrap();
-            fs::write(dir.path().join("intent.expected"), "").unwrap();
+            let mut said = told(&state, name);
+            if *name == "intent.json" {
+                assert!(now(state.intent()).is_err(), "it holds for as long as it is not cleared");
+                said += &state.clear_intent().unwrap().unwrap().display().to_string();
+                fs::write(dir.path().join("intent.expected"), "").unwrap();
+            }
+            assert!(said.contains(&format!("{name}.torn-1")), "cut at {end}: {said}");
+            assert_eq!(fs::read(&aside).unwrap(), torn);
+            fs::remove_file(&aside).unwrap();
         }
-        fs::write(dir.path().join(name), &whole[name]).unwrap();
+        fs::write(dir.path().join(name), &whole[*name]).unwrap();
     }
+}
+
+#[test]
+fn another_schema_or_a_directory_in_its_place_is_told_and_kept_for_every_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["leases.json", "intent.json", "runs.jsonl"].iter().chain(&COMFORT) {
+        for directory in [false, true] {
+            let root = dir.path().join(format!("{name}-{directory}"));
+            drop(filled(&root));
+            let (path, aside) = (root.join(name), root.join(format!("{name}.torn-1")));
+            if directory {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+                fs::write(path.join("precious"), "x").unwrap();
+            } else {
+                let whole = fs::read_to_string(&path).unwrap();
+                let other = whole.replace("\"schema\": 1", "\"schema\": 7").replace("\"schema\":1", "\"schema\":7");
+                assert_ne!(whole, other);
+                fs::write(&path, other).unwrap();
+            }
+            let state = StateDir::open_read_only(&root).unwrap();
+            let before = listing(&root);
+            assert!(told(&state, name).contains(&path.display().to_string()), "{name}");
+            assert_eq!(listing(&root), before, "who only looks changes nothing");
+
+            let state = StateDir::open(&root).unwrap();
+            let said = told(&state, name);
+            assert!(
+                said.contains(if directory {
+                    "directory"
+                } else if *name == "runs.jsonl" {
+                    "version"
+                } else {
+                    "schema is 7"
+                }),
+                "{said}"
+            );
+            // Lines of another version may be of use to that version: they stay until the file is written anew.
+            assert!(said.contains("torn-1") || !aside.exists(), "{name}: {said}");
+            assert!(!directory || *name == "intent.json" || aside.join("precious").exists(), "{name}: {said}");
+
+            // It is written anew in any case, and then all is well.
+            now(state.save_leases(&[lease()])).unwrap();
+            now(state.save_intent(&intent())).unwrap();
+            for command in [Command::Startup, Command::Shutdown] {
+                now(state.save_progress(&progress(command))).unwrap();
+                now(state.save_report(&report(command))).unwrap();
+            }
+            now(state.save_baseline(&baseline())).unwrap();
+            state.confirm(confirmation("titan-12")).unwrap();
+            now(state.save_run(&past(4))).unwrap();
+            let next = StateDir::open(&root).unwrap();
+            assert!(found(&next, name).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_is_a_directory_is_an_error_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = filled(dir.path());
+    let path = dir.path().join(format!("journal/{}.jsonl", run()));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let errors = [
+        state.read_journal(&run()).unwrap_err(),
+        now(state.append(&entry(1))).unwrap_err(),
+        now(state.record(&entry(1))).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.on.contains("journal/") && error.found.contains("directory"), "{error}");
+        assert!(error.remedy.unwrap().contains("move "));
+    }
+}
+
+#[test]
+fn the_history_torn_at_any_byte_keeps_its_whole_lines_and_takes_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = filled(dir.path());
+    let path = dir.path().join("runs.jsonl");
+    let whole = fs::read(&path).unwrap();
+    for end in 0..=whole.len() {
+        fs::write(&path, &whole[..end]).unwrap();
+        let lines = whole[..end].iter().filter(|byte| **byte == b'\n').count();
+        let complete = lines + usize::from(whole.get(end) == Some(&b'\n'));
+        let torn = end > 0 && whole[end - 1] != b'\n' && whole.get(end) != Some(&b'\n');
+        assert_eq!(now(state.runs()).unwrap().len(), complete, "cut at {end}");
+        assert_eq!(state.take_notices().len(), usize::from(torn), "cut at {end}");
+        now(state.save_run(&past(9))).unwrap();
+        assert_eq!(now(state.runs()).unwrap().last(), Some(&past(9)), "cut at {end}");
+        assert_eq!(now(state.runs()).unwrap().len(), complete + 1, "cut at {end}");
+        state.take_notices();
+    }
+}
+
+#[test]
+fn the_history_keeps_the_newest_runs_and_does_not_grow_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let path = dir.path().join("runs.jsonl");
+    now(state.save_run(&past(0))).unwrap();
+    let line = fs::read(&path).unwrap();
+    fs::write(&path, line.repeat(999)).unwrap();
+    now(state.save_run(&past(1000))).unwrap();
+    assert_eq!(fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count(), 1000);
+    assert_eq!(now(state.runs()).unwrap().len(), 200);
+    now(state.save_run(&past(1001))).unwrap();
+    assert_eq!(fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count(), 200, "it is written anew");
+    let seconds: Vec<u64> = now(state.runs()).unwrap().iter().map(|run| run.seconds).collect();
+    assert_eq!((seconds[0], seconds[198], seconds[199]), (0, 1000, 1001));
+    assert_eq!(state.take_notices(), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_seen_is_in_the_journal_with_what_was_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    now(state.record(&entry(1))).unwrap();
+    now(state.append(&entry(2))).unwrap();
+    let journal = state.read_journal(&run()).unwrap();
+    assert_eq!((journal.entries, journal.warnings), (vec![entry(1), entry(2)], vec![]));
+}
+
+#[test]
+fn a_machine_is_confirmed_once_and_can_be_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let later = Confirmation { at: NOW.plus(Duration::from_secs(1)), boot_id: None, ..confirmation("titan-11") };
+    for one in [confirmation("titan-11"), confirmation("titan-12"), later.clone()] {
+        state.confirm(one).unwrap();
+    }
+    assert_eq!(now(state.confirmations()).unwrap(), [confirmation("titan-12"), later.clone()]);
+    let node = NodeName::parse("titan-12").unwrap();
+    assert_eq!((state.unconfirm(&node).unwrap(), state.unconfirm(&node).unwrap()), (true, false));
+    assert_eq!(now(state.confirmations()).unwrap(), [later]);
+}
+
+/// The lease under another ID, in a state since some seconds after [`NOW`].
+fn lease_as(id: &str, state: LeaseState, secs: u64) -> LeaseRecord {
+    let mut record = lease();
+    (record.lease.id, record.state, record.since) = (LeaseId::parse(id).unwrap(), state, NOW.plus(Duration::from_secs(secs)));
+    record
+}
+
+#[test]
+fn two_processes_that_save_leases_lose_none_of_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, daemon) = (StateDir::open(dir.path()).unwrap(), StateDir::open(dir.path()).unwrap());
+    let on_disk = || {
+        let leases = now(StateDir::open_read_only(dir.path()).unwrap().leases()).unwrap();
+        leases.iter().map(|record| format!("{} {:?}", record.lease.id, record.state)).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!((now(run.leases()).unwrap(), now(daemon.leases()).unwrap()), (vec![], vec![]));
+    // The run places a cordon between the daemon's read and its write.
+    now(run.save_leases(&[lease_as("a", LeaseState::Held, 1)])).unwrap();
+    now(daemon.save_leases(&[lease_as("b", LeaseState::Held, 2)])).unwrap();
+    assert_eq!(on_disk(), "b Held, a Held");
+    // The daemon settles what the run believes to be held.
+    now(daemon.leases()).unwrap();
+    now(daemon.save_leases(&[lease_as("a", LeaseState::Released, 3), lease_as("b", LeaseState::Held, 2)])).unwrap();
+    now(run.save_leases(&[lease_as("a", LeaseState::Held, 1)])).unwrap();
+    assert_eq!(on_disk(), "a Released, b Held");
+    // Who moves a lease later has the last word, and what one process leaves out on purpose is gone.
+    now(run.save_leases(&[lease_as("a", LeaseState::Held, 4)])).unwrap();
+    assert_eq!(on_disk(), "a Held, b Held");
+    now(daemon.leases()).unwrap();
+    now(daemon.save_leases(&[lease_as("a", LeaseState::Held, 4)])).unwrap();
+    assert_eq!(on_disk(), "a Held");
 }
 
 #[test]
@@ -279,6 +518,12 @@ fn a_read_only_view_changes_nothing_at_all() {
     assert!(now(state.save_intent(&intent())).is_err());
     assert!(now(state.save_leases(&[])).is_err());
     assert!(now(state.append(&entry(4))).is_err());
+    assert!(now(state.record(&entry(4))).is_err());
+    assert!(now(state.save_baseline(&baseline())).is_err());
+    assert!(now(state.save_run(&past(4))).is_err());
+    assert!(state.confirm(confirmation("titan-12")).is_err());
+    assert!(state.unconfirm(&confirmation("titan-11").node).is_err());
+    state.keep_reserve();
     assert!(state.clear_intent().is_err());
     assert!(RunLock::acquire(&state, Command::Startup, NOW).is_err());
     assert_eq!(listing(dir.path()), before);

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ananke_core::order::HostOrder;
+use ananke_core::name::SnapshotName;
+use ananke_core::spec::{NodeRole, NodeSpec};
 use ananke_ssh::command::Command;
 use serde::Serialize;
 
@@ -56,18 +57,44 @@ fn told(checked: &Checked) -> String {
     text
 }
 
-/// One block for each SSH user, with the commands that its nodes' units need.
+/// A snapshot's name as a shutdown gives it: what differs between two of them is the digits of their time.
+const SNAPSHOT: &str = "ananke-shutdown-20260314T020611000";
+
+/// Every command that Ananke can send to a node with that unit and role.
+fn commands(node: &NodeSpec) -> Vec<Command> {
+    let unit = || node.unit.clone();
+    let mut commands = vec![
+        Command::Start(unit()),
+        Command::Stop(unit()),
+        Command::Restart(unit()),
+        Command::KillPods(unit()),
+        Command::PowerOff,
+    ];
+    if node.role == NodeRole::Server {
+        commands.push(Command::ListSnapshots);
+        commands.extend(SnapshotName::parse(SNAPSHOT).ok().map(Command::SaveSnapshot));
+    }
+    commands
+}
+
+/// One block for each kind of machine and SSH user, with what it must allow.
 fn sudoers(loaded: &Loaded) -> String {
-    let mut lines: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut blocks: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
     for node in loaded.spec.nodes.values() {
         let Some(target) = &node.target else { continue };
-        for order in [HostOrder::Start(node.unit.clone()), HostOrder::Stop(node.unit.clone())] {
-            lines.entry(&target.user).or_default().extend(Command::of(&order).sudoers(&target.user));
-        }
+        let place = match node.role {
+            NodeRole::Server => "servers",
+            NodeRole::Worker => "workers",
+        };
+        let lines = commands(node).into_iter().filter_map(|command| command.sudoers(&target.user));
+        blocks.entry((place, &target.user)).or_default().extend(lines);
     }
-    let blocks = lines.into_iter().map(|(user, lines)| {
+    for target in loaded.ssh.peers.values() {
+        blocks.entry(("peers", &target.user)).or_default().extend(Command::PeerIntent.sudoers(&target.user));
+    }
+    let text = |((place, user), lines): ((&str, &str), BTreeSet<String>)| {
         let lines: Vec<String> = lines.into_iter().collect();
-        format!("# for the SSH user {user}, e.g. in /etc/sudoers.d/ananke\n{}\n", lines.join("\n"))
-    });
-    blocks.collect()
+        format!("# on {place}, for the SSH user {user}, e.g. in /etc/sudoers.d/ananke\n{}\n", lines.join("\n"))
+    };
+    blocks.into_iter().rev().map(text).collect::<Vec<_>>().join("\n")
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ananke_core::name::NodeName;
 use ananke_sim::drill::{self, Drill, Ending};
-use ananke_sim::{Fault, Scenario};
+use ananke_sim::{Fault, Scenario, World};
 use serde::Serialize;
 
 use super::print;
@@ -166,14 +166,36 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
             Fault::parse(id).ok_or_else(|| Failure::Usage(format!("there is no fault {id:?}; see `ananke sim faults`")))?;
         let node =
             node.map(NodeName::parse).transpose().map_err(|error| Failure::Usage(format!("--inject {wanted}: {error}")))?;
+        if let Some(node) = &node {
+            is_there(&scenario, node).map_err(|found| Failure::Usage(format!("--inject {wanted}: {found}")))?;
+        }
         scenario = scenario.with_fault(fault, node);
     }
     Ok(scenario)
 }
 
+/// A fault on a node that the world does not have would be a drill of nothing.
+fn is_there(scenario: &Scenario, node: &NodeName) -> Result<(), String> {
+    let world = World::new(scenario, 0);
+    let names = || world.hosts().iter().map(|host| &host.name);
+    if names().any(|name| name == node) {
+        return Ok(());
+    }
+    let ends = names().next().zip(names().next_back()).map(|(first, last)| format!("; there are {first} to {last}"));
+    Err(format!("there is no node {node}{}", ends.unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_on_a_node_that_is_not_there_is_refused() {
+        let world = Scenario::named("power-loss").unwrap().with_nodes(5);
+        let said = |node: &str| is_there(&world, &NodeName::parse(node).unwrap());
+        assert_eq!(said("titan-05"), Ok(()));
+        assert_eq!(said("titan-99"), Err("there is no node titan-99; there are titan-01 to titan-05".to_owned()));
+    }
 
     #[test]
     fn the_spread_is_of_what_is_there() {

@@ -2,9 +2,9 @@
 
 use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News};
-use ananke_core::name::Moment;
+use ananke_core::name::{Moment, Subject};
 use ananke_core::port::{Clock, StateReads};
-use ananke_core::report::{Command, Outcome, Report};
+use ananke_core::report::{ActionOutcome, ActionReport, Command, GateStatus, Outcome, Report};
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,16 +15,20 @@ use crate::args::{self, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::live::Live;
+use crate::poweroff;
 use crate::render;
 use crate::state::StateDir;
-use crate::state::lock::{LockError, RunLock};
+use crate::state::lock::{RunLock, ShutdownLock};
 use crate::wire::{self, Adapters, Failure};
 
 pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &Overrides::default())?;
     let adapters = Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?;
     let intent = adapters.state.intent().await.unwrap_or_default();
-    let walk = engine::status(loaded.spec, adapters.clock.now(), intent.as_ref());
+    let now = adapters.clock.now();
+    let mut walk = engine::status(loaded.spec, now, intent.as_ref());
+    let runs = [adapters.state.progress().await, adapters.state.shutdown_progress()];
+    walk.notes.extend(runs.into_iter().filter_map(|run| run.ok().flatten()?.under_way(now)));
     let report = look(walk, &adapters).await;
     show(args.output.output, &report)?;
     Ok(report.outcome.into())
@@ -51,21 +55,59 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
-    let args::Mode::ClusterOnly = args.mode;
-    let loaded = wire::load(&args.config.config, &Overrides { skip_drain: args.skip_drain, ..Overrides::default() })?;
+    let overrides = Overrides {
+        skip_drain: args.skip_drain,
+        skip_etcd_snapshot: args.skip_etcd_snapshot,
+        poweroff: args.mode == args::Mode::Poweroff,
+        within: args.within,
+        ..Overrides::default()
+    };
+    let loaded = wire::load(&args.config.config, &overrides)?;
+    let this_host = (loaded.poweroff_this_host && overrides.poweroff).then(|| loaded.spec.holder.clone());
     let adapters = Adapters::new(&loaded, open(&loaded, args.execute)?).await?;
     let now = adapters.clock.now();
     // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
-    let lock = match args.execute.then(|| RunLock::acquire(&adapters.state, Command::Shutdown, now)).transpose() {
-        Ok(lock) => lock,
-        Err(LockError::Held { holder, .. }) if holder.as_ref().is_none_or(|holder| holder.command == Command::Startup) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let lock = args.execute.then(|| ShutdownLock::acquire(&adapters.state, now)).transpose()?;
     let (left, note) = readable(adapters.state.shutdown_progress(), "the progress of the run before it");
     let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
     let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left, intent.as_ref());
     walk.notes.extend(note.into_iter().chain(intent_note));
-    finish(walk, &adapters, args.execute, args.output.output, lock).await
+    let format = args.output.output;
+    let Some(mut lock) = lock else {
+        let mut report = look(walk, &adapters).await;
+        report.actions.extend(this_host.map(|name| last_act(now, &name)));
+        return dry(format, &report);
+    };
+    walk.notes.extend(lock.took_over.as_ref().map(|before| format!("it took over from a run that was under way: {before}")));
+    let report = lock.while_working(&adapters.state, run(walk, &adapters)).await?;
+    drop(lock);
+    show(format, &report)?;
+    if this_host.is_some()
+        && got_through(&report)
+        && let Err(error) = poweroff::power_off_this_host()
+    {
+        return Ok(super::fail(Exit::PersonNeeded, &error));
+    }
+    Ok(report.outcome.into())
+}
+
+/// Whether everything was stopped that could be had.
+fn got_through(report: &Report) -> bool {
+    let failed = report.gates.iter().any(|gate| gate.status == GateStatus::Failed);
+    matches!(report.outcome, Outcome::Done | Outcome::Manual) && !failed
+}
+
+/// What a dry run says of this host.
+fn last_act(at: Moment, holder: &str) -> ActionReport {
+    ActionReport {
+        at,
+        verb: "power-off".to_owned(),
+        subject: Subject::Ananke,
+        text: format!("power off this host ({holder}), when all else is done and the report is written"),
+        why: "shutdown.poweroff_this_host".to_owned(),
+        outcome: ActionOutcome::Planned,
+        trap: None,
+    }
 }
 
 fn open(loaded: &Loaded, execute: bool) -> Result<StateDir, Failure> {
@@ -95,22 +137,30 @@ fn narrowed(plan: Plan, only: Option<&str>, until: Option<&str>) -> Result<Plan,
 
 async fn finish(walk: Walk, adapters: &Adapters, execute: bool, format: Format, lock: Option<RunLock>) -> Result<Exit, Failure> {
     if !execute {
-        let report = look(walk, adapters).await;
-        show(format, &report)?;
-        // A dry run has done what it was asked for, unless a person or a guard already stands in the way.
-        return Ok(match report.outcome {
-            Outcome::Failed => Exit::Done,
-            outcome @ (Outcome::Done | Outcome::Manual | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => {
-                outcome.into()
-            }
-        });
+        return dry(format, &look(walk, adapters).await);
     }
-    let mut live = Live::new();
-    let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| live.tell(walk, now, news);
-    let (report, _) = engine::execute(walk, adapters.reads(), adapters.hands(), interrupted()?, &mut observer).await;
+    let report = run(walk, adapters).await?;
     drop(lock);
     show(format, &report)?;
     Ok(report.outcome.into())
+}
+
+/// A dry run has done what it was asked for, unless a person or a guard already stands in the way.
+fn dry(format: Format, report: &Report) -> Result<Exit, Failure> {
+    show(format, report)?;
+    Ok(match report.outcome {
+        Outcome::Failed => Exit::Done,
+        outcome @ (Outcome::Done | Outcome::Manual | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => {
+            outcome.into()
+        }
+    })
+}
+
+async fn run(walk: Walk, adapters: &Adapters) -> Result<Report, Failure> {
+    let mut live = Live::new();
+    let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| live.tell(walk, now, news);
+    let (report, _) = engine::execute(walk, adapters.reads(), adapters.hands(), interrupted()?, &mut observer).await;
+    Ok(report)
 }
 
 async fn look(walk: Walk, adapters: &Adapters) -> Report {
@@ -125,7 +175,7 @@ fn show(format: Format, report: &Report) -> Result<(), Failure> {
 }
 
 /// Comes with the first Ctrl-C or SIGTERM.
-fn interrupted() -> Result<BoxFuture<'static, ()>, Failure> {
+pub(super) fn interrupted() -> Result<BoxFuture<'static, ()>, Failure> {
     let failed = |error: std::io::Error| Failure::Internal(format!("listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

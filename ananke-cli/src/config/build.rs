@@ -6,23 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{Kind, NodeName, UnitName};
-use ananke_core::spec::{DrainSpec, FluxSpec, IngressSpec, NodeRole, NodeSpec, Role, ServiceCheck, Spec, SshTarget};
+use ananke_core::spec::{DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget};
 use ananke_core::verdict::GateId;
 use figment::value::Value;
 
-use super::error::quoted;
-use super::keys::PROBE_KEYS;
+use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh};
-use super::{Host, Loaded, Overrides, text};
+use super::{Host, Loaded, Overrides, hosts, http, shutdown, storage, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const NODE: &str = "a node name: lower case letters, digits, '-' and '.', at most 253";
-const HOST_NAME: &str = "a host name, such as git.example.org";
 const BRANCH: &str = "a branch name, such as main";
 
 /// `None` only where a value that nothing can stand in for is missing; then a problem says so.
@@ -32,16 +30,19 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         Paths { base: file.parent().unwrap_or(Path::new("")), home: host.env.get("HOME").filter(|home| !home.is_empty()) };
     let members = members(reader, &mut warnings);
     let known = Known { nodes: &members.all(), ignored: &members.ignored };
-    let targets = ssh::targets(reader, &known);
+    let usual = ssh::usual(reader);
+    let targets = ssh::targets(reader, &known, &usual);
+    let peers = hosts::peers(reader, &usual, &host.name);
     let nodes = nodes(reader, &members, &known, &targets);
-    let ingress = ingress(reader);
-    let services = services(reader, &ingress.accepted_statuses, &mut warnings);
+    let checks = http::read(reader, &paths, &mut warnings);
     let allow_startup = overrides.allow_peer_startup;
     let role = |text: &str| match text {
         "coordinator" => Some(Role::Coordinator),
         "peer" => Some(Role::Peer { allow_startup }),
         _ => None,
     };
+    let shutdown = shutdown::read(reader, overrides);
+    let needs = storage::read(reader);
     let spec = Spec {
         holder: host.name.clone(),
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
@@ -62,28 +63,38 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
             text::is_label(text).then(|| text.into())
         }),
         required_workloads: reader.list("required_workloads", WORKLOAD, text::workload),
-        ingress,
-        services,
+        ingress: checks.ingress,
+        services: checks.services,
         unit_grace: reader.duration("startup.unit_grace", Duration::ZERO..=DAY).unwrap_or_default(),
         soak: reader.duration("startup.soak", Duration::ZERO..=DAY).unwrap_or_default(),
         poll: reader.duration("poll", Duration::from_millis(100)..=5 * MINUTE).unwrap_or_default(),
-        cordon_window: reader.duration("recovery.cordon_window", MINUTE..=DAY).unwrap_or_default(),
+        cordon_window: reader.duration("recovery.cordon_window", 5 * SECOND..=DAY).unwrap_or_default(),
         max_cordons: size(reader, "recovery.max_cordons", 1000),
+        repair_after: reader.duration("recovery.restart_after", SECOND..=DAY).unwrap_or_default(),
+        ignored_servers: members.servers.iter().filter(|node| members.ignored.contains(node)).count(),
         deadlines: deadlines(reader),
         drain: DrainSpec {
             skip: overrides.skip_drain,
             batch: size(reader, "drain.batch", 1000),
+            concurrency: size(reader, "drain.concurrency", 1000),
             patience: reader.duration("drain.patience", Duration::ZERO..=DAY).unwrap_or_default(),
         },
+        peers: peers.keys().cloned().collect(),
+        time_sync: hosts::time_sync(reader, members.servers.len()),
+        storage: needs.storage,
+        vault: checks.vault,
+        foundation: needs.foundation,
+        critical_services: needs.critical_services,
+        shutdown: shutdown.spec,
     };
-    let ingress_address = reader.key("ingress.address", "host:port", text::host_port);
     let kubeconfig = reader.require("kubeconfig", "path of a kubeconfig, such as /etc/rancher/k3s/k3s.yaml");
     let kubeconfig = kubeconfig.and_then(|found| paths.read(reader, &found));
     let state_dir = paths.key(reader, "state_dir");
     let identity_file = paths.key(reader, "ssh_identity_file");
     let known_hosts = known_hosts(reader, &paths);
-    let ssh = Ssh { targets, identity_file, known_hosts: known_hosts? };
-    Some(Loaded { spec, kubeconfig: kubeconfig?, state_dir: state_dir?, ssh, ingress_address, warnings })
+    let ssh = Ssh { targets, peers, identity_file, known_hosts: known_hosts? };
+    let poweroff_this_host = shutdown.poweroff_this_host;
+    Some(Loaded { spec, kubeconfig: kubeconfig?, state_dir: state_dir?, ssh, http: checks.http, poweroff_this_host, warnings })
 }
 
 /// The nodes by role, before anything is known of them.
@@ -143,12 +154,13 @@ fn nodes(
     let worker_unit = reader.key("worker_unit", UNIT, unit);
     let place = |text: &str| (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned());
     let locations = ssh::by_node(reader, "node_locations", PLACE, known, place);
+    let needs = Needs::read(reader, known);
     let (Some(server_unit), Some(worker_unit)) = (server_unit, worker_unit) else { return BTreeMap::new() };
     let spec = |node: &NodeName| {
         let (role, unit) =
             if members.servers.contains(node) { (NodeRole::Server, &server_unit) } else { (NodeRole::Worker, &worker_unit) };
         let location = locations.get(node).cloned().unwrap_or_default();
-        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), location }
+        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), location, needs: needs.of(node) }
     };
     known.nodes.iter().map(|node| (node.clone(), spec(node))).collect()
 }
@@ -174,66 +186,6 @@ fn flux(reader: &mut Reader<'_>, overrides: &Overrides) -> FluxSpec {
 
 const WORKLOAD: &str = "Kind namespace/name, where Kind is Deployment, StatefulSet or DaemonSet";
 
-fn ingress(reader: &mut Reader<'_>) -> IngressSpec {
-    let accepted = reader.get("ingress.accepted_statuses");
-    let scheme = |text: &str| ["http", "https"].contains(&text).then(|| Arc::from(text));
-    let mut accepted_by_host = BTreeMap::new();
-    for (name, found) in reader.map("ingress.accepted_by_host", "host names, each with a list of statuses") {
-        let statuses = reader.statuses(&found);
-        match text::ingress_host(name) {
-            Some(name) => drop(accepted_by_host.insert(Arc::from(name), statuses)),
-            None => reader.problem_with_key(&found, format!("not a host name; allowed: {HOST_NAME}")),
-        }
-    }
-    IngressSpec {
-        exclude: texts(reader, "ingress.exclude", HOST_NAME, |text| text::ingress_host(text).map(Arc::from)),
-        accepted_statuses: accepted.map(|found| reader.statuses(&found)).unwrap_or_default(),
-        accepted_by_host,
-        scheme: reader.key("ingress.scheme", "http or https", scheme),
-    }
-}
-
-/// The service checklist; empty where the probes are not required.
-fn services(reader: &mut Reader<'_>, usual: &[u16], warnings: &mut Vec<String>) -> Vec<ServiceCheck> {
-    let required = reader.flag("startup.require_post_start_probes").unwrap_or(true);
-    let path = "startup.post_start_probes";
-    let mut names = BTreeSet::new();
-    let mut checks = Vec::new();
-    for found in reader.items(path, "a list of URLs, or of entries with name, url and accepted_statuses") {
-        let Some(check) = service(reader, &found, usual) else { continue };
-        if names.insert(check.name.clone()) {
-            checks.push(check);
-        } else {
-            reader.problem(&found, format!("a second probe named {}; allowed: each name once", quoted(&check.name)));
-        }
-    }
-    if !required && !checks.is_empty() {
-        warnings
-            .push(format!("{} post-start probes are configured, but startup.require_post_start_probes is false", checks.len()));
-        checks.clear();
-    }
-    checks
-}
-
-fn service<'a>(reader: &mut Reader<'a>, found: &Found<'a>, usual: &[u16]) -> Option<ServiceCheck> {
-    const URL: &str = "an http:// or https:// URL without credentials";
-    let Value::Dict(_, dict) = found.value else {
-        let url = reader.parsed(found, &format!("{URL}, or an entry with name, url and accepted_statuses"), text::probe_url)?;
-        return Some(ServiceCheck { name: url.clone(), url: url.into(), accepted_statuses: usual.to_vec() });
-    };
-    reader.only(dict, &found.path, PROBE_KEYS);
-    let part = |name: &str| dict.get(name).map(|value| Found { path: child(&found.path, name), value });
-    let statuses = part("accepted_statuses").map_or_else(|| usual.to_vec(), |found| reader.statuses(&found));
-    let named = |text: &str| (!text.trim().is_empty() && text.len() <= 100).then(|| text.to_owned());
-    let name = part("name").and_then(|found| reader.parsed(&found, "a name of 1 to 100 characters", named));
-    let Some(url) = part("url") else {
-        reader.problem(found, format!("url is missing; needed: {URL}"));
-        return None;
-    };
-    let url = reader.parsed(&url, URL, text::probe_url)?;
-    Some(ServiceCheck { name: name.unwrap_or_else(|| url.clone()), url: url.into(), accepted_statuses: statuses })
-}
-
 fn deadlines(reader: &mut Reader<'_>) -> BTreeMap<GateId, Duration> {
     let gate = |gate: &GateId| Some((*gate, reader.duration(&child("deadlines", gate.id()), SECOND..=DAY)?));
     GateId::ALL.iter().filter_map(gate).collect()
@@ -258,7 +210,7 @@ fn size(reader: &mut Reader<'_>, path: &str, most: u64) -> usize {
 }
 
 /// What paths in the config are relative to.
-struct Paths<'p> {
+pub(crate) struct Paths<'p> {
     base: &'p Path,
     home: Option<&'p String>,
 }
@@ -269,7 +221,7 @@ impl Paths<'_> {
         self.read(reader, &found)
     }
 
-    fn read<'a>(&self, reader: &mut Reader<'a>, found: &Found<'a>) -> Option<PathBuf> {
+    pub(crate) fn read<'a>(&self, reader: &mut Reader<'a>, found: &Found<'a>) -> Option<PathBuf> {
         let home = self.home;
         reader.parsed(found, "a path; ~/ needs HOME", |text| match text.strip_prefix("~/") {
             Some(rest) => home.map(|home| Path::new(home).join(rest)),

@@ -15,6 +15,7 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const READABLE_BY_OTHERS: u32 = 0o044;
 const ANY_RIGHT_OF_OTHERS: u32 = 0o077;
+const ANYBODY_RUNS: u32 = 0o111;
 
 /// The text of the config file.
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
@@ -70,6 +71,40 @@ pub(crate) fn check(reader: &mut Reader<'_>, loaded: &mut Loaded) {
             known_hosts.display(),
             words(&error)
         )),
+    }
+}
+
+/// A file that nobody else can change: CA certificates.
+pub(crate) fn trusted(path: &Path) -> Result<(), String> {
+    allowed(path, WRITABLE_BY_OTHERS, "write", "go-w")
+}
+
+/// A file that is nobody else's business: keys.
+pub(crate) fn private(path: &Path) -> Result<(), String> {
+    allowed(path, ANY_RIGHT_OF_OTHERS, "use", "go-rwx")
+}
+
+/// A program that nobody else can exchange.
+pub(crate) fn program(path: &Path) -> Result<(), String> {
+    let looked = std::fs::metadata(path).map_err(|error| format!("cannot run {}: {}", path.display(), words(&error)))?;
+    if !looked.is_file() || has(&looked, ANYBODY_RUNS).is_none() {
+        return Err(format!("cannot run {}: it is not a program", path.display()));
+    }
+    match has(&looked, WRITABLE_BY_OTHERS) {
+        Some(mode) => Err(format!("other users can write {0} (mode {mode:04o}); run `chmod go-w {0}`", path.display())),
+        None => Ok(()),
+    }
+}
+
+fn allowed(path: &Path, bits: u32, verb: &str, chmod: &str) -> Result<(), String> {
+    let at = path.display();
+    match File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if !metadata.is_file() => Err(format!("cannot read {at}: it is not a file")),
+        Ok(metadata) => match has(&metadata, bits) {
+            Some(mode) => Err(format!("other users can {verb} {at} (mode {mode:04o}); run `chmod {chmod} {at}`")),
+            None => Ok(()),
+        },
+        Err(error) => Err(format!("cannot read {at}: {}", words(&error))),
     }
 }
 

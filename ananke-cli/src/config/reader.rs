@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn items_of(&mut self, found: &Found<'a>, allowed: &str) -> Vec<Found<'a>> {
+    pub(crate) fn items_of(&mut self, found: &Found<'a>, allowed: &str) -> Vec<Found<'a>> {
         match found.value {
             Value::Array(..) => items(found),
             Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..) | Value::Dict(..) => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ananke_core::name::NodeName;
 use ananke_core::spec::SshTarget;
@@ -14,6 +15,8 @@ use super::text;
 pub struct Ssh {
     /// Every expected node.
     pub targets: BTreeMap<NodeName, SshTarget>,
+    /// Other Anankes, by their names in the config; each host is a valid node name.
+    pub peers: BTreeMap<Arc<str>, SshTarget>,
     /// None: the keys of the SSH agent.
     pub identity_file: Option<PathBuf>,
     pub known_hosts: PathBuf,
@@ -28,15 +31,38 @@ pub(crate) struct Known<'n> {
 const HOST: &str = "host, host:port or [v6]:port (the user stands in ssh_node_users)";
 const USER: &str = "a user name: letters, digits, '-', '_' and '.', at most 32";
 
+impl Known<'_> {
+    /// The node of this name, or what is wrong with it.
+    pub(crate) fn node(&self, name: &str) -> Result<NodeName, String> {
+        let is_known = |node: &NodeName| self.nodes.contains(node) || self.ignored.contains(node);
+        NodeName::parse(name).ok().filter(is_known).ok_or_else(|| {
+            let hint = suggest(name, self.nodes.iter().map(NodeName::as_str));
+            format!("no such node in control_planes, workers or ignore_nodes{hint}")
+        })
+    }
+}
+
+/// Who we are where nothing else is said.
+pub(crate) struct Usual {
+    pub(crate) user: String,
+    pub(crate) port: u16,
+}
+
+pub(crate) fn usual(reader: &mut Reader<'_>) -> Usual {
+    Usual {
+        user: reader.key("ssh_user", USER, text::user).unwrap_or_default(),
+        port: reader.number("ssh_port", 1..=65535).and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
+    }
+}
+
 /// Address and user of each node; a node without an entry is reached by its own name.
-pub(crate) fn targets(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap<NodeName, SshTarget> {
-    let port = reader.number("ssh_port", 1..=65535).and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
-    let user = reader.key("ssh_user", USER, text::user).unwrap_or_default();
+pub(crate) fn targets(reader: &mut Reader<'_>, known: &Known<'_>, usual: &Usual) -> BTreeMap<NodeName, SshTarget> {
+    let Usual { user, port } = usual;
     let hosts = by_node(reader, "ssh_node_hosts", HOST, known, text::host_and_port);
     let users = by_node(reader, "ssh_node_users", USER, known, text::user);
     let target = |node: &NodeName| {
         let (host, own_port) = hosts.get(node).cloned().unwrap_or_else(|| (node.to_string(), None));
-        SshTarget { host, port: own_port.unwrap_or(port), user: users.get(node).unwrap_or(&user).clone() }
+        SshTarget { host, port: own_port.unwrap_or(*port), user: users.get(node).unwrap_or(user).clone() }
     };
     known.nodes.iter().map(|node| (node.clone(), target(node))).collect()
 }
@@ -51,13 +77,8 @@ pub(crate) fn by_node<T>(
 ) -> BTreeMap<NodeName, T> {
     let mut out = BTreeMap::new();
     for (name, found) in reader.map(path, &format!("node names, each with: {allowed}")) {
-        let is_known = |node: &NodeName| known.nodes.contains(node) || known.ignored.contains(node);
-        let node = NodeName::parse(name).ok().filter(is_known);
-        if node.is_none() {
-            let hint = suggest(name, known.nodes.iter().map(NodeName::as_str));
-            reader.problem_with_key(&found, format!("no such node in control_planes, workers or ignore_nodes{hint}"));
-        }
-        if let (Some(node), Some(value)) = (node, reader.parsed(&found, allowed, &parse)) {
+        let node = known.node(name).map_err(|why| reader.problem_with_key(&found, why));
+        if let (Ok(node), Some(value)) = (node, reader.parsed(&found, allowed, &parse)) {
             out.insert(node, value);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +25,32 @@ pub(super) enum Content<T> {
     Torn(String),
 }
 
+/// Why a write failed, and whether room on the disk would have helped.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    pub(super) full: bool,
+    error: PortError,
+}
+
+impl WriteError {
+    fn new(tried: &str, path: &Path, error: &io::Error) -> Self {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        Self { full, error: io_error(tried, path, error) }
+    }
+}
+
+impl From<PortError> for WriteError {
+    fn from(error: PortError) -> Self {
+        Self { full: false, error }
+    }
+}
+
+impl From<WriteError> for PortError {
+    fn from(failed: WriteError) -> Self {
+        failed.error
+    }
+}
+
 #[derive(Deserialize)]
 struct Head {
     schema: u32,
@@ -32,10 +58,11 @@ struct Head {
 
 /// Reads JSON with a `schema` field. An error only where the file cannot be read at all.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<Content<T>, PortError> {
-    let Some(bytes) = bytes(path)? else { return Ok(Content::Absent) };
-    if bytes.len() as u64 > MAX_BYTES {
-        return Ok(Content::Torn("it is far too large".to_owned()));
-    }
+    let bytes = match content(path)? {
+        Content::Whole(bytes) => bytes,
+        Content::Absent => return Ok(Content::Absent),
+        Content::Torn(why) => return Ok(Content::Torn(why)),
+    };
     if bytes.is_empty() {
         return Ok(Content::Torn("it is empty".to_owned()));
     }
@@ -53,6 +80,18 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<Cont
     }
 }
 
+/// The bytes of a file; torn is what no file of ours can be.
+pub(super) fn content(path: &Path) -> Result<Content<Vec<u8>>, PortError> {
+    if path.is_dir() {
+        return Ok(Content::Torn("it is a directory".to_owned()));
+    }
+    Ok(match bytes(path)? {
+        None => Content::Absent,
+        Some(bytes) if bytes.len() as u64 > MAX_BYTES => Content::Torn("it is far too large".to_owned()),
+        Some(bytes) => Content::Whole(bytes),
+    })
+}
+
 /// The content, up to one byte more than is allowed.
 pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, PortError> {
     let mut bytes = Vec::new();
@@ -65,28 +104,75 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, PortError> {
 }
 
 /// Writes JSON so that after any crash the file is the old one or the new one, and after `Ok` the new one.
-pub(super) fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), PortError> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| PortError::new(ErrorKind::Invalid, "write as JSON", path.display(), error))?;
+pub(super) fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| not_json(path, &error))?;
     text.push(b'\n');
+    replace_text(path, &text)
+}
+
+pub(super) fn replace_text(path: &Path, text: &[u8]) -> Result<(), WriteError> {
     let temporary = temporary_for(path);
-    let written = write_new(&temporary, &text)
-        .and_then(|()| fs::rename(&temporary, path).map_err(|error| io_error("replace", path, &error)));
+    let written = write_new(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, path).map_err(|error| WriteError::new("replace", path, &error)));
     if written.is_err() {
         // On a full disk, what was written so far is the first thing to give back.
         drop(fs::remove_file(&temporary));
     }
     written?;
-    sync_parent(path)
+    Ok(sync_parent(path)?)
+}
+
+/// Whether a line must be durable when the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    Yes,
+    /// With the next line that must be.
+    Later,
+}
+
+/// Appends one line of JSON. What is torn before it keeps to itself, and what was written of a line that does not fit is
+/// taken back.
+pub(super) fn append<T: Serialize>(path: &Path, value: &T, durable: Durable) -> Result<(), WriteError> {
+    let mut line = serde_json::to_vec(value).map_err(|error| not_json(path, &error))?;
+    line.push(b'\n');
+    let is_new = !exists(path)?;
+    let mut file = super::private(OpenOptions::new().read(true).append(true).create(true))
+        .open(path)
+        .map_err(|error| WriteError::new("open for appending", path, &error))?;
+    let (length, torn) = end_of(&mut file).map_err(|error| io_error("read", path, &error))?;
+    if torn {
+        line.insert(0, b'\n');
+    }
+    if let Err(error) = file.write_all(&line) {
+        // Nobody else appends to it; if it cannot be cut, the half line counts as torn.
+        drop(file.set_len(length));
+        return Err(WriteError::new("append", path, &error));
+    }
+    if durable == Durable::Yes {
+        sync(&file, path)?;
+    }
+    if is_new { Ok(sync_parent(path)?) } else { Ok(()) }
+}
+
+/// The length of a file of lines, and whether its last line has no end.
+fn end_of(file: &mut File) -> io::Result<(u64, bool)> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok((0, false));
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok((length, last != *b"\n"))
 }
 
 /// An empty, durable file.
-pub(super) fn touch(path: &Path) -> Result<(), PortError> {
+pub(super) fn touch(path: &Path) -> Result<(), WriteError> {
     if exists(path)? {
         return Ok(());
     }
     write_new(path, b"")?;
-    sync_parent(path)
+    Ok(sync_parent(path)?)
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, PortError> {
@@ -106,6 +192,14 @@ pub(super) fn remove(path: &Path) -> Result<(), PortError> {
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, PortError> {
     for number in 1..=MAX_ASIDE {
         let aside = aside(path, number);
+        if path.is_dir() {
+            if exists(&aside)? {
+                continue;
+            }
+            fs::rename(path, &aside).map_err(|error| io_error("set aside", path, &error))?;
+            sync_parent(path)?;
+            return Ok(aside);
+        }
         // A hard link, unlike a rename, never takes the place of a copy that is there.
         match fs::hard_link(path, &aside) {
             Ok(()) => {
@@ -172,7 +266,8 @@ pub(super) fn io_error(tried: &str, path: &Path, error: &io::Error) -> PortError
             ErrorKind::Denied,
             Some(format!("the file system of {directory} is read-only: see `dmesg`, then remount it writable")),
         ),
-        Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename => (ErrorKind::Invalid, None),
+        Io::IsADirectory => (ErrorKind::Invalid, Some(format!("a directory stands where a file belongs: move {on} away"))),
+        Io::NotADirectory | Io::InvalidFilename => (ErrorKind::Invalid, None),
         Io::NotFound => (ErrorKind::Missing, None),
         _ => (ErrorKind::Transient, None),
     };
@@ -183,11 +278,19 @@ pub(super) fn io_error(tried: &str, path: &Path, error: &io::Error) -> PortError
     }
 }
 
-fn write_new(path: &Path, text: &[u8]) -> Result<(), PortError> {
+fn write_new(path: &Path, text: &[u8]) -> Result<(), WriteError> {
     let opened = super::private(OpenOptions::new().write(true).create_new(true)).open(path);
-    let mut file = opened.map_err(|error| io_error("create", path, &error))?;
-    file.write_all(text).map_err(|error| io_error("write", path, &error))?;
-    super::sync(&file, path)
+    let mut file = opened.map_err(|error| WriteError::new("create", path, &error))?;
+    file.write_all(text).map_err(|error| WriteError::new("write", path, &error))?;
+    sync(&file, path)
+}
+
+fn sync(file: &File, path: &Path) -> Result<(), WriteError> {
+    file.sync_all().map_err(|error| WriteError::new("make durable", path, &error))
+}
+
+fn not_json(path: &Path, error: &serde_json::Error) -> PortError {
+    PortError::new(ErrorKind::Invalid, "write as JSON", path.display(), error)
 }
 
 /// Its own for every write: a shutdown writes while a start-up that is about to yield still does.

@@ -1,7 +1,5 @@
-//! `journal/<run>.jsonl`: one entry a line, durable before the call returns.
+//! `journal/<run>.jsonl`: one entry a line. Decisions are durable before the call returns, what was seen with the next of them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use ananke_core::engine::journal::Entry;
@@ -9,8 +7,8 @@ use ananke_core::name::RunId;
 use ananke_core::port::{ErrorKind, PortError};
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, MAX_BYTES, io_error};
-use super::{SCHEMA, Versioned};
+use super::file::{self, Durable, MAX_BYTES, WriteError, io_error};
+use super::{SCHEMA, StateDir, Versioned};
 
 /// What could be read of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,26 +18,49 @@ pub struct Journal {
     pub warnings: Vec<String>,
 }
 
-pub(super) fn append(path: &Path, entry: &Entry) -> Result<(), PortError> {
-    let mut line = serde_json::to_vec(&Versioned { schema: SCHEMA, body: entry })
-        .map_err(|error| PortError::new(ErrorKind::Invalid, "write as JSON", path.display(), error))?;
-    line.push(b'\n');
-    let is_new = !file::exists(path)?;
-    let mut journal = super::private(OpenOptions::new().read(true).append(true).create(true))
-        .open(path)
-        .map_err(|error| io_error("open the journal", path, &error))?;
-    if ends_torn(&mut journal).map_err(|error| io_error("read the journal", path, &error))? {
-        // The torn line keeps to itself, and this one can be read.
-        line.insert(0, b'\n');
+pub(super) fn append(path: &Path, entry: &Entry, durable: Durable) -> Result<(), WriteError> {
+    file::append(path, &Versioned { schema: SCHEMA, body: entry }, durable)
+}
+
+impl StateDir {
+    /// The newest start-up or shutdown that has a journal; none: nothing was ever executed here.
+    pub fn newest_run(&self) -> Result<Option<RunId>, PortError> {
+        let folder = self.root().join("journal");
+        if !file::exists(&folder)? {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| io_error("list the journals", &folder, &error);
+        let mut runs: Vec<RunId> = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let run = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|name| RunId::parse(name).ok());
+            runs.extend(run.filter(|run| run.as_str().starts_with("startup-") || run.as_str().starts_with("shutdown-")));
+        }
+        // The stamp after the command sorts as time does.
+        let stamp = |run: &RunId| run.as_str().split_once('-').map(|(_, stamp)| stamp.to_owned());
+        Ok(runs.into_iter().max_by_key(stamp))
     }
-    journal.write_all(&line).map_err(|error| io_error("append to the journal", path, &error))?;
-    super::sync(&journal, path)?;
-    if is_new { file::sync_parent(path) } else { Ok(()) }
+}
+
+/// A journal wherever it lies: its first line says whose it is.
+pub fn read_journal_file(path: &Path) -> Result<Journal, PortError> {
+    #[derive(Deserialize)]
+    struct Owner {
+        run: RunId,
+    }
+    let wrong = |why: &str| PortError::new(ErrorKind::Invalid, "read the journal", path.display(), why);
+    let bytes = file::bytes(path)?.ok_or_else(|| wrong("there is no such file"))?;
+    let first = bytes.split(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice::<Owner>(line).ok());
+    let owner = first.ok_or_else(|| wrong("no line of it is an entry of a journal"))?;
+    Ok(parsed(&bytes, path, &owner.run))
 }
 
 /// A journal that was never begun has no entries.
 pub(super) fn read(path: &Path, run: &RunId) -> Result<Journal, PortError> {
-    let Some(bytes) = file::bytes(path)? else { return Ok(Journal::default()) };
+    Ok(file::bytes(path)?.map(|bytes| parsed(&bytes, path, run)).unwrap_or_default())
+}
+
+fn parsed(bytes: &[u8], path: &Path, run: &RunId) -> Journal {
     let mut journal = Journal::default();
     if bytes.len() as u64 > MAX_BYTES {
         journal.warnings.push(format!("{} is larger than {} MiB; the rest is not read", path.display(), MAX_BYTES >> 20));
@@ -61,7 +82,7 @@ pub(super) fn read(path: &Path, run: &RunId) -> Result<Journal, PortError> {
         };
         journal.warnings.extend(warning.map(|text| format!("{} line {number}: {text}", path.display())));
     }
-    Ok(journal)
+    journal
 }
 
 fn parse(line: &[u8], run: &RunId) -> Result<Entry, String> {
@@ -78,14 +99,4 @@ fn parse(line: &[u8], run: &RunId) -> Result<Entry, String> {
         return Err(format!("it is of run {}", entry.run));
     }
     Ok(entry)
-}
-
-fn ends_torn(journal: &mut File) -> io::Result<bool> {
-    if journal.seek(SeekFrom::End(0))? == 0 {
-        return Ok(false);
-    }
-    journal.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    journal.read_exact(&mut last)?;
-    Ok(last != *b"\n")
 }

@@ -1,0 +1,225 @@
+//! `daemon`: the lease keeper. It looks every minute, at once when it starts, and ends every lease whose time is over.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::Duration;
+
+use ananke_core::baseline::Baseline;
+use ananke_core::engine::keeper::{Keeper, Tick};
+use ananke_core::engine::walk::Walk;
+use ananke_core::engine::{self, News, Reads};
+use ananke_core::name::Moment;
+use ananke_core::port::{Clock, StateWrites};
+use ananke_core::spec::Spec;
+use futures::future::{Either, select};
+
+use super::walk::interrupted;
+use crate::args;
+use crate::clock::SystemClock;
+use crate::config::Overrides;
+use crate::exit::Exit;
+use crate::state::StateDir;
+use crate::wire::{self, Adapters, Failure};
+
+/// Between two sweeps, whatever the keeper asks for: neither a busy loop nor a keeper that sleeps over an expiry.
+const LEAST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(60);
+/// A sweep that is under way when it is to stop has this long to get its answers into the records.
+const LAST_SWEEP: Duration = Duration::from_secs(10);
+/// A look at a cluster that is well takes some seconds; one that takes longer is not.
+const HEALTH_LOOK: Duration = Duration::from_secs(25);
+/// Between two healthy days, between the two looks of one, and after a look at a cluster that is not well.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(600);
+const UNWELL: Duration = Duration::from_secs(3600);
+/// More than the clock's own slewing within a minute: somebody set it.
+const STEP: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
+    let loaded = wire::load(&args.config.config, &Overrides::default())?;
+    let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
+    let mut clock = adapters.clock;
+    let mut keeper = Keeper::new(loaded.spec.clone());
+    let mut log = Log::default();
+    let mut health = Health::default();
+    let mut stop = interrupted()?;
+    say(clock.now(), "keeps leases", &format!("state in {}", loaded.state_dir.display()));
+    loop {
+        let fresh = SystemClock::start();
+        if let Some(step) = stepped(clock.now(), fresh.now()) {
+            say(fresh.now(), "clock", &format!("{step}; what was seen before is forgotten"));
+            keeper = Keeper::new(loaded.spec.clone());
+            clock = fresh;
+        }
+        adapters.state.keep_reserve();
+        let reads = Reads { clock: &clock, ..adapters.reads() };
+        let sweep = std::pin::pin!(keeper.tick(reads, adapters.hands()));
+        let (tick, stopped) = match select(sweep, &mut stop).await {
+            Either::Left((tick, _)) => (Some(tick), false),
+            Either::Right(((), sweep)) => (tokio::time::timeout(LAST_SWEEP, sweep).await.ok(), true),
+        };
+        // They were logged when they came up.
+        drop(adapters.state.take_notices());
+        if let Some(tick) = &tick {
+            log.tell(tick);
+        }
+        if stopped {
+            break;
+        }
+        let until = due(clock.now(), tick.map(|tick| tick.next));
+        // A lease that ends soon comes first.
+        if health.is_due(clock.now()) && until.since(clock.now()) > HEALTH_LOOK {
+            let look = healthy(&loaded.spec, reads);
+            let taken = tokio::time::timeout(HEALTH_LOOK, look).await.unwrap_or_default();
+            if let Some(baseline) = health.take(taken, clock.now()) {
+                keep(&adapters.state, &baseline, clock.now()).await;
+            }
+        }
+        let pause = std::pin::pin!(clock.sleep_until(until));
+        if let Either::Right(_) = select(pause, &mut stop).await {
+            break;
+        }
+    }
+    say(clock.now(), "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
+    Ok(Exit::Done)
+}
+
+/// One look with the gates of a start-up, as `status` takes it; the baseline that it makes, if all is well.
+async fn healthy(spec: &Spec, reads: Reads<'_>) -> Option<Baseline> {
+    let intent = reads.state.intent().await.ok()?;
+    let walk = engine::status(spec.clone(), reads.clock.now(), intent.as_ref());
+    let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+    let (_, walk) = engine::look(walk, reads, &mut silent).await;
+    engine::healthy_baseline(&walk, reads.clock.now())
+}
+
+async fn keep(state: &StateDir, baseline: &Baseline, now: Moment) {
+    match state.save_baseline(baseline).await {
+        Ok(()) => say(now, "baseline", &format!("the cluster is healthy: {} workloads are noted", baseline.workloads.len())),
+        Err(error) => say(now, "failed", &format!("the baseline cannot be kept: {error}")),
+    }
+}
+
+/// When the cluster is looked at for its baseline: once a day, and twice each time, so that what only fails for a moment is
+/// not taken for a known failure.
+#[derive(Debug, Default)]
+struct Health {
+    /// None before the first look.
+    next: Option<Moment>,
+    first: Option<Baseline>,
+}
+
+impl Health {
+    fn is_due(&self, now: Moment) -> bool {
+        self.next.is_none_or(|next| now >= next)
+    }
+
+    /// Takes what a look came to; a baseline that two looks agree on is to be kept.
+    fn take(&mut self, taken: Option<Baseline>, now: Moment) -> Option<Baseline> {
+        let (pause, first, kept) = match (taken, self.first.take()) {
+            (None, _) => (UNWELL, None, None),
+            (Some(taken), None) => (BETWEEN_LOOKS, Some(taken), None),
+            (Some(taken), Some(first)) => (DAY, None, Some(taken.confirmed_by(&first))),
+        };
+        (self.next, self.first) = (Some(now.plus(pause)), first);
+        kept
+    }
+}
+
+fn due(now: Moment, wanted: Option<Moment>) -> Moment {
+    wanted.unwrap_or(now).max(now.plus(LEAST)).min(now.plus(MOST))
+}
+
+/// A daemon outlives corrections of the wall clock, which are common after an outage; leases across boots end by it.
+fn stepped(carried: Moment, wall: Moment) -> Option<String> {
+    let (ahead, behind) = (wall.since(carried), carried.since(wall));
+    if ahead > STEP {
+        return Some(format!("it was set forward by {} s", ahead.as_secs()));
+    }
+    (behind > STEP).then(|| format!("it was set back by {} s", behind.as_secs()))
+}
+
+/// What lasts is told when it begins and when it ends, not every minute.
+#[derive(Debug, Default)]
+struct Log {
+    lasting: BTreeSet<(&'static str, String)>,
+}
+
+impl Log {
+    fn tell(&mut self, tick: &Tick) {
+        for line in self.lines(tick) {
+            say(tick.at, line.0, &line.1);
+        }
+    }
+
+    fn lines(&mut self, tick: &Tick) -> Vec<(&'static str, String)> {
+        let mut lines: Vec<_> = tick.done.iter().map(|text| ("done", text.clone())).collect();
+        let kinds =
+            [("OVERDUE", &tick.overdue), ("A PERSON IS NEEDED", &tick.manual), ("failed", &tick.failed), ("note", &tick.notes)];
+        let lasting: BTreeSet<_> =
+            kinds.iter().flat_map(|(kind, texts)| texts.iter().map(|text| (*kind, text.clone()))).collect();
+        lines.extend(lasting.difference(&self.lasting).cloned());
+        lines.extend(self.lasting.difference(&lasting).map(|(kind, text)| ("over", format!("{kind}: {text}"))));
+        self.lasting = lasting;
+        lines
+    }
+}
+
+/// One line; a log that is gone is no reason to stop.
+fn say(at: Moment, what: &str, text: &str) {
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "{at} {what}: {text}").and_then(|()| err.flush()).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment::from_millis(1_773_453_971_250);
+
+    fn tick(done: &[&str], overdue: &[&str]) -> Tick {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Tick { at: NOW, done: texts(done), overdue: texts(overdue), failed: vec![], notes: vec![], manual: vec![], next: NOW }
+    }
+
+    #[test]
+    fn what_lasts_is_told_once_and_what_is_done_every_time() {
+        let mut log = Log::default();
+        let mut told =
+            |tick: &Tick| log.lines(tick).into_iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>();
+        assert_eq!(told(&tick(&["a"], &["n1"])), ["done: a", "OVERDUE: n1"]);
+        assert_eq!(told(&tick(&["a"], &["n1"])), ["done: a"]);
+        assert_eq!(told(&tick(&[], &[])), ["over: OVERDUE: n1"]);
+        assert_eq!(told(&tick(&[], &["n1"])), ["OVERDUE: n1"]);
+    }
+
+    #[test]
+    fn a_baseline_is_kept_once_a_day_when_two_looks_agree() {
+        let (mut health, well) = (Health::default(), || Some(Baseline::new(NOW, Vec::new())));
+        assert!(health.is_due(NOW));
+        assert_eq!(health.take(well(), NOW), None);
+        assert!(!health.is_due(NOW) && health.is_due(NOW.plus(BETWEEN_LOOKS)));
+        assert_eq!(health.take(None, NOW), None, "it fell ill between the looks");
+        assert!(!health.is_due(NOW.plus(BETWEEN_LOOKS)) && health.is_due(NOW.plus(UNWELL)));
+        assert_eq!(health.take(well(), NOW), None);
+        assert!(health.take(well(), NOW).is_some());
+        assert!(!health.is_due(NOW.plus(UNWELL)) && health.is_due(NOW.plus(DAY)));
+    }
+
+    #[test]
+    fn a_sweep_is_due_within_a_minute_and_not_at_once() {
+        let after = |secs: u64| NOW.plus(Duration::from_secs(secs));
+        assert_eq!(due(NOW, None), after(1));
+        assert_eq!(due(NOW, Some(NOW)), after(1));
+        assert_eq!(due(NOW, Some(after(30))), after(30));
+        assert_eq!(due(NOW, Some(after(3600))), after(60));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_in_both_directions() {
+        let later = NOW.plus(Duration::from_secs(100));
+        assert_eq!(stepped(NOW, later).as_deref(), Some("it was set forward by 100 s"));
+        assert_eq!(stepped(later, NOW).as_deref(), Some("it was set back by 100 s"));
+        assert_eq!(stepped(NOW, NOW.plus(Duration::from_secs(1))), None);
+    }
+}

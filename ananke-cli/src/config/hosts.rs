@@ -1,0 +1,109 @@
+//! What hosts must have, how closely their clocks must agree, and which other Anankes there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ananke_core::name::{HostPath, NodeName, PackageName, UnitName};
+use ananke_core::spec::{HostNeeds, SshTarget, TimeSync};
+
+use super::reader::Reader;
+use super::ssh::{Known, Usual};
+use super::text;
+
+const PATH: &str = "an absolute path of letters, digits, '/', '-', '_', '.' and ','";
+const PACKAGE: &str = "a package: lower case letters, digits, '+', '-' and '.'";
+const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
+const PEER: &str = "name, user@name or user@name:port, where name is a host name or an IPv4 address";
+
+/// One command line carries them all, and the shell that reads it is a person's.
+const MOST: usize = 50;
+
+/// What hosts must have: all of them, and single ones besides.
+pub(crate) struct Needs {
+    all: HostNeeds,
+    mounts: BTreeMap<NodeName, Vec<HostPath>>,
+}
+
+impl Needs {
+    pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>) -> Self {
+        let all = HostNeeds {
+            mounts: few(reader, "required_mounts", PATH, |text| HostPath::parse(text).ok()),
+            packages: few(reader, "required_packages", PACKAGE, |text| PackageName::parse(text).ok()),
+            units: few(reader, "required_units", UNIT, |text| UnitName::parse(text).ok()),
+        };
+        Self { all, mounts: own_mounts(reader, known) }
+    }
+
+    pub(crate) fn of(&self, node: &NodeName) -> HostNeeds {
+        let mut needs = self.all.clone();
+        let own = self.mounts.get(node).into_iter().flatten();
+        needs.mounts.extend(own.filter(|path| !self.all.mounts.contains(path)).cloned());
+        needs
+    }
+}
+
+/// A worker has its Longhorn disk, and a server may have none.
+fn own_mounts(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap<NodeName, Vec<HostPath>> {
+    let mut out = BTreeMap::new();
+    for (name, found) in reader.map("node_required_mounts", "node names, each with a list of paths") {
+        match known.node(name) {
+            Ok(node) => {
+                let paths = reader.items_of(&found, &format!("a list of: {PATH}"));
+                let paths = paths.iter().filter_map(|found| reader.parsed(found, PATH, |text| HostPath::parse(text).ok()));
+                out.insert(node, paths.collect());
+            }
+            Err(why) => reader.problem_with_key(&found, why),
+        }
+    }
+    out
+}
+
+fn few<T: Ord + Clone>(reader: &mut Reader<'_>, path: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let all = reader.list(path, allowed, parse);
+    if all.len() > MOST {
+        reader.problem_at(path, format!("found {} entries; allowed: at most {MOST}", all.len()));
+    }
+    all
+}
+
+pub(crate) fn time_sync(reader: &mut Reader<'_>, servers: usize) -> TimeSync {
+    let quorum = reader.key("startup.time_sync_mode", "strict or quorum", |text| match text {
+        "strict" => Some(false),
+        "quorum" => Some(true),
+        _ => None,
+    });
+    let most = u64::try_from(servers.max(1)).unwrap_or(u64::MAX);
+    let wanted = reader.number("startup.time_sync_quorum", 1..=most).and_then(|number| usize::try_from(number).ok());
+    match quorum {
+        Some(true) => TimeSync::Quorum(wanted.unwrap_or(servers / 2 + 1)),
+        Some(false) | None => TimeSync::Strict,
+    }
+}
+
+/// Other Anankes by their names in the config. The file may be the same on every machine: an entry that names this host is
+/// left out.
+pub(crate) fn peers(reader: &mut Reader<'_>, usual: &Usual, own: &str) -> BTreeMap<Arc<str>, SshTarget> {
+    let mut out: BTreeMap<Arc<str>, SshTarget> = BTreeMap::new();
+    for found in reader.items("coordination.peer_hosts", &format!("a list of: {PEER}")) {
+        let Some((name, target)) = reader.parsed(&found, PEER, |text| peer(text, usual)) else { continue };
+        if target.host.eq_ignore_ascii_case(own) {
+            continue;
+        }
+        if out.values().any(|other| other.host == target.host) {
+            reader.problem(&found, format!("a second entry for {}; allowed: each host once", target.host));
+        }
+        out.insert(name, target);
+    }
+    out
+}
+
+fn peer(text: &str, usual: &Usual) -> Option<(Arc<str>, SshTarget)> {
+    let (user, rest) = match text.split_once('@') {
+        Some((user, rest)) => (text::user(user)?, rest),
+        None => (usual.user.clone(), text),
+    };
+    // Names of hosts have no case; this is also the name under which the SSH pool keeps it.
+    let (host, port) = text::host_and_port(&rest.to_ascii_lowercase())?;
+    NodeName::parse(&host).ok()?;
+    Some((text.into(), SshTarget { host, port: port.unwrap_or(usual.port), user }))
+}
