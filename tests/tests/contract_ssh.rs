@@ -18,13 +18,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use ananke_core::name::{BootId, Moment, NodeName, UnitName};
-use ananke_core::observation::UnitState;
+use ananke_core::intent::IntentState;
+use ananke_core::name::{BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
+use ananke_core::observation::{HostHealth, Leftovers, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
+use ananke_core::port::clock::Uptime;
 use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
-use ananke_core::spec::SshTarget;
+use ananke_core::spec::{HostNeeds, SshTarget};
+use ananke_sim::fault::Fault;
 use ananke_sim::serve::host_shell::{self, HostCommand, HostFacts, HostModel};
 use ananke_sim::serve::ssh::{ExecReply, HostBackend, Reach, Running, SshServers, keys};
+use ananke_sim::serve::{UpOptions, up};
+use ananke_sim::world::LONGHORN_DISK;
 use ananke_ssh::command::Command;
 use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
@@ -41,6 +46,10 @@ impl Clock for WallClock {
         Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
     }
 
+    fn uptime(&self) -> Option<Uptime> {
+        None
+    }
+
     async fn sleep_until(&self, until: Moment) {
         tokio::time::sleep(until.since(self.now())).await;
     }
@@ -54,6 +63,8 @@ struct Site {
     boot_id: String,
     /// `[127.0.0.1]:PORT KEY`
     known_line: String,
+    /// k3s's script is where its installer puts it.
+    killall: bool,
 }
 
 impl Site {
@@ -96,19 +107,14 @@ fn remedy(error: &PortError) -> &str {
 /// The contract. `lines` tells what reached the host so far.
 async fn holds_the_contract(site: &Site, lines: &dyn Fn() -> Vec<String>) {
     let hosts = site.hosts();
-    let state = hosts.inspect(&node(), &unit("k3s")).await.unwrap();
+    let state = hosts.inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap();
     assert_eq!(state.boot_id.as_str(), site.boot_id);
     assert_eq!(state.unit, UnitState::Active);
     assert!(state.uptime > Duration::ZERO);
     assert!(state.clock_skew_millis.abs() < 2_000, "same clock, but a skew of {} ms", state.clock_skew_millis);
-    assert_eq!(hosts.inspect(&node(), &unit("nothing")).await.unwrap().unit, UnitState::NotFound);
-
-    let before = lines().len();
-    hosts.perform_without_permit(&node(), &HostOrder::Start(unit("k3s"))).await.unwrap();
-    hosts.perform_without_permit(&node(), &HostOrder::Stop(unit("k3s"))).await.unwrap();
-    assert_eq!(lines()[before..], ["sudo -n systemctl start --no-block k3s", "sudo -n systemctl stop k3s"]);
-    let error = hosts.perform_without_permit(&node(), &HostOrder::Start(unit("nothing"))).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Missing, "{error}");
+    assert_eq!(hosts.inspect(&node(), &unit("nothing"), &HostNeeds::default()).await.unwrap().unit, UnitState::NotFound);
+    tells_what_is_missing(&hosts).await;
+    obeys(&hosts, site.killall, lines).await;
 
     let before = lines().len();
     trusts_no_other_key(site).await;
@@ -116,9 +122,63 @@ async fn holds_the_contract(site: &Site, lines: &dyn Fn() -> Vec<String>) {
     assert_eq!(lines().len(), before, "nothing runs on a host that is not believed or does not know us");
 }
 
+async fn tells_what_is_missing(hosts: &SshHosts) {
+    let health = hosts.inspect(&node(), &unit("k3s"), &needs()).await.unwrap().health;
+    assert_eq!(health.missing_mounts, [HostPath::parse("/var/lib/not-mounted").unwrap()]);
+    assert_eq!(health.missing_packages, [PackageName::parse("no-such-package").unwrap()]);
+    assert_eq!(health.missing_units, [unit("no-such-unit")]);
+    assert!(!health.root_read_only);
+}
+
+/// On every host: `/proc` is mounted, `dpkg` is installed and `k3s` is active; the others are not.
+fn needs() -> HostNeeds {
+    HostNeeds {
+        mounts: ["/proc", "/var/lib/not-mounted"].map(|path| HostPath::parse(path).unwrap()).into(),
+        packages: ["dpkg", "no-such-package"].map(|name| PackageName::parse(name).unwrap()).into(),
+        units: ["k3s", "no-such-unit"].map(unit).into(),
+    }
+}
+
+/// Every order there is, in the order of a shutdown: what is refused is refused for its reason.
+async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>) {
+    let before = lines().len();
+    let node = node();
+    let on = &node;
+    let perform = |order: HostOrder| async move { hosts.perform_without_permit(on, &order).await };
+    perform(HostOrder::Start(unit("k3s"))).await.unwrap();
+    perform(HostOrder::Restart(unit("k3s"))).await.unwrap();
+    let name = SnapshotName::parse("ananke-shutdown-20260314T020611000Z").unwrap();
+    perform(HostOrder::SaveSnapshot(name.clone())).await.unwrap();
+    let found = hosts.snapshots(&node).await.unwrap();
+    assert!(found.iter().any(|one| one.name.starts_with(name.as_str()) && one.bytes > 0), "{found:?}");
+    let error = perform(HostOrder::KillPods(unit("k3s"))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict, "its unit runs: {error}");
+    perform(HostOrder::Stop(unit("k3s"))).await.unwrap();
+    match perform(HostOrder::KillPods(unit("k3s"))).await {
+        Ok(()) => assert!(killall),
+        Err(error) => assert!(!killall && error.kind == ErrorKind::Missing && remedy(&error).contains("k3s"), "{error}"),
+    }
+    perform(HostOrder::PowerOff).await.unwrap();
+    let sent = lines()[before..].to_vec();
+    assert_eq!(
+        sent[..3],
+        [
+            "sudo -n systemctl start --no-block k3s",
+            "sudo -n systemctl restart --no-block k3s",
+            "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
+        ]
+    );
+    assert_eq!(sent.last().unwrap(), "sudo -n systemctl poweroff");
+    for order in [HostOrder::Start(unit("nothing")), HostOrder::Restart(unit("nothing"))] {
+        let error = perform(order).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Missing, "{error}");
+    }
+}
+
 async fn trusts_no_other_key(site: &Site) {
     let unknown = site.path("unknown");
-    let error = site.hosts_with("unknown", "# nobody\n", "id").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error =
+        site.hosts_with("unknown", "# nobody\n", "id").inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Untrusted);
     assert!(error.found.starts_with("host key SHA256:"), "{error}");
     assert!(error.found.ends_with(&format!("is not in {}", unknown.display())), "{error}");
@@ -128,7 +188,8 @@ async fn trusts_no_other_key(site: &Site) {
 
     let other = keys::public_line(keys::generate().unwrap().public_key()).unwrap();
     let changed = format!("# one\n\n[127.0.0.1]:{} {other}\n", site.port);
-    let error = site.hosts_with("changed", &changed, "id").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error =
+        site.hosts_with("changed", &changed, "id").inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Untrusted);
     let file = site.path("changed");
     assert!(error.found.starts_with(&format!("host key changed: line 3 of {} has SHA256:", file.display())), "{error}");
@@ -138,7 +199,11 @@ async fn trusts_no_other_key(site: &Site) {
 async fn accepts_no_other_user_key(site: &Site) {
     keys::write(&site.path("stranger"), &keys::generate().unwrap()).unwrap();
     let known = format!("{}\n", site.known_line);
-    let error = site.hosts_with("known_hosts", &known, "stranger").inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error = site
+        .hosts_with("known_hosts", &known, "stranger")
+        .inspect(&node(), &unit("k3s"), &HostNeeds::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied, "{error}");
     assert!(remedy(&error).contains("ssh-copy-id -i "), "{}", remedy(&error));
 }
@@ -148,13 +213,15 @@ async fn accepts_no_other_user_key(site: &Site) {
 /// One host whose state the test sets.
 struct OneHost {
     unit: Mutex<UnitState>,
+    saved: Mutex<Vec<SnapshotState>>,
     reach: Mutex<Reach>,
     key: AtomicU32,
 }
 
 impl OneHost {
     fn new() -> Arc<Self> {
-        Arc::new(Self { unit: Mutex::new(UnitState::Active), reach: Mutex::new(Reach::Answer), key: AtomicU32::new(0) })
+        let (reach, key, saved) = (Mutex::new(Reach::Answer), AtomicU32::new(0), Mutex::default());
+        Arc::new(Self { unit: Mutex::new(UnitState::Active), saved, reach, key })
     }
 }
 
@@ -163,10 +230,20 @@ struct Facts<'a>(&'a OneHost);
 impl HostModel for Facts<'_> {
     fn facts(&self) -> HostFacts {
         HostFacts {
+            name: node(),
             boot_id: BootId::parse("0f1e2d3c-0000-4000-8000-00000000002a").unwrap(),
             machine_id: "5d41402abc4b2a76b9719d911017c592".to_owned(),
             uptime: Duration::from_secs(90),
             time: WallClock.now(),
+            leftovers: Leftovers::default(),
+        }
+    }
+    fn lacks(&self, needs: &HostNeeds) -> HostHealth {
+        HostHealth {
+            missing_mounts: needs.mounts.iter().skip(1).cloned().collect(),
+            missing_packages: needs.packages.iter().skip(1).cloned().collect(),
+            missing_units: needs.units.iter().skip(1).cloned().collect(),
+            ..HostHealth::default()
         }
     }
     fn unit(&self, unit: &UnitName) -> UnitState {
@@ -178,6 +255,18 @@ impl HostModel for Facts<'_> {
     fn stop(&mut self, _: &UnitName) {
         *self.0.unit.lock().unwrap() = UnitState::Inactive;
     }
+    fn restart(&mut self, _: &UnitName) {
+        *self.0.unit.lock().unwrap() = UnitState::Active;
+    }
+    fn kill_pods(&mut self) {}
+    fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String> {
+        self.0.saved.lock().unwrap().push(SnapshotState { name: format!("{name}-titan-01-1773453971").into(), bytes: 7 });
+        Ok(())
+    }
+    fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
+        Ok(self.0.saved.lock().unwrap().clone())
+    }
+    fn power_off(&mut self) {}
 }
 
 #[async_trait]
@@ -204,6 +293,7 @@ async fn served(host: Arc<OneHost>) -> (Site, Running) {
         user: "ops".to_owned(),
         boot_id: "0f1e2d3c-0000-4000-8000-00000000002a".to_owned(),
         known_line: running.known_hosts[0].clone(),
+        killall: true,
     };
     (site, running)
 }
@@ -218,9 +308,64 @@ async fn the_served_simulator_holds_the_contract() {
 #[test]
 fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
     let unit = unit("k3s-agent.service");
-    assert_eq!(host_shell::parse(&Command::Inspect(unit.clone()).line()), Some(HostCommand::Inspect(unit.clone())));
-    assert_eq!(host_shell::parse(&Command::Start(unit.clone()).line()), Some(HostCommand::Start(unit.clone())));
-    assert_eq!(host_shell::parse(&Command::Stop(unit.clone()).line()), Some(HostCommand::Stop(unit)));
+    let name = SnapshotName::parse("ananke-1").unwrap();
+    let one = |unit: &UnitName| unit.clone();
+    let pairs = [
+        (Command::Start(one(&unit)), HostCommand::Start(one(&unit))),
+        (Command::Stop(one(&unit)), HostCommand::Stop(one(&unit))),
+        (Command::Restart(one(&unit)), HostCommand::Restart(one(&unit))),
+        (Command::KillPods(one(&unit)), HostCommand::KillPods(one(&unit))),
+        (Command::SaveSnapshot(name.clone()), HostCommand::SaveSnapshot(name)),
+        (Command::ListSnapshots, HostCommand::ListSnapshots),
+        (Command::PowerOff, HostCommand::PowerOff),
+        (
+            Command::Inspect { unit: one(&unit), needs: HostNeeds::default() },
+            HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() },
+        ),
+        (Command::Inspect { unit: one(&unit), needs: needs() }, HostCommand::Inspect { unit: one(&unit), needs: needs() }),
+    ];
+    for (sent, understood) in pairs {
+        assert_eq!(host_shell::parse(&sent.line()), Some(understood));
+    }
+    assert_eq!(host_shell::parse(&Command::PeerIntent.line()), None, "no node is an Ananke");
+}
+
+#[tokio::test]
+async fn a_served_world_does_what_its_hosts_are_told() {
+    let dir = TempDir::new().unwrap();
+    let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 1, speed: 50 };
+    let served = up(options).await.unwrap();
+    let target = |port| SshTarget { host: "127.0.0.1".to_owned(), port, user: "ananke".to_owned() };
+    let targets = served.ssh_ports().map(|(node, port)| (node.clone(), target(port))).collect();
+    let mut settings = SshSettings::new(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
+    settings.connect_timeout = DEADLINE;
+    let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
+    let (server, worker, agent) = (node(), NodeName::parse("titan-04").unwrap(), unit("k3s-agent"));
+    let disk = HostNeeds { mounts: vec![HostPath::parse(LONGHORN_DISK).unwrap()], ..HostNeeds::default() };
+
+    let name = SnapshotName::parse("ananke-1").unwrap();
+    hosts.perform_without_permit(&server, &HostOrder::SaveSnapshot(name)).await.unwrap();
+    assert_eq!(hosts.snapshots(&server).await.unwrap().len(), 1);
+    assert_eq!(hosts.snapshots(&worker).await.unwrap_err().kind, ErrorKind::Missing, "no etcd runs there");
+
+    served.cluster().act(|world| world.inject(Fault::MountMissing, Some(&worker))).unwrap();
+    let before = hosts.inspect(&worker, &agent, &disk).await.unwrap();
+    assert_eq!((before.health.missing_mounts, before.health.clock_synced), (disk.mounts.clone(), Some(true)));
+    assert!(before.leftovers.shims > 0);
+    let kill = HostOrder::KillPods(agent.clone());
+    assert_eq!(hosts.perform_without_permit(&worker, &kill).await.unwrap_err().kind, ErrorKind::Conflict);
+    hosts.perform_without_permit(&worker, &HostOrder::Stop(agent.clone())).await.unwrap();
+    assert_eq!(hosts.inspect(&worker, &agent, &disk).await.unwrap().leftovers.shims, before.leftovers.shims);
+    hosts.perform_without_permit(&worker, &kill).await.unwrap();
+    let after = hosts.inspect(&worker, &agent, &disk).await.unwrap();
+    assert_eq!((after.leftovers, after.unit), (Leftovers::default(), UnitState::Inactive));
+
+    hosts.perform_without_permit(&worker, &HostOrder::PowerOff).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while hosts.inspect(&worker, &agent, &disk).await.is_ok() {
+        assert!(Instant::now() < until, "it was told to power off");
+    }
+    assert_eq!(hosts.inspect(&worker, &agent, &disk).await.unwrap_err().kind, ErrorKind::Transient);
 }
 
 #[tokio::test]
@@ -235,18 +380,18 @@ async fn a_dark_host_ends_within_the_deadline_and_answers_when_it_is_back() {
     *host.reach.lock().unwrap() = Reach::Dark;
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
     let began = Instant::now();
-    let error = hosts.inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error = hosts.inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap_err();
     assert!(began.elapsed() < DEADLINE * 4, "it took {:?}", began.elapsed());
     assert_eq!(error.kind, ErrorKind::Transient);
     assert_eq!(error.found, "the port accepted, but the key exchange did not end within 0.7 s");
 
     *host.reach.lock().unwrap() = Reach::Refuse;
-    let error = hosts.inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error = hosts.inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
 
     *host.reach.lock().unwrap() = Reach::Answer;
     let site_hosts = site.hosts();
-    site_hosts.inspect(&node(), &unit("k3s")).await.unwrap();
+    site_hosts.inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -255,18 +400,19 @@ async fn commands_share_one_connection_which_ends_with_the_host_key_it_was_made_
     let (site, _running) = served(Arc::clone(&host)).await;
     let hosts = site.hosts();
     let k3s = unit("k3s");
-    hosts.inspect(&node(), &k3s).await.unwrap();
+    hosts.inspect(&node(), &k3s, &HostNeeds::default()).await.unwrap();
     // A connection that is kept needs no key that could be refused.
     std::fs::write(site.path("known_hosts"), "").unwrap();
     let node = node();
-    let (one, two) = tokio::join!(hosts.inspect(&node, &k3s), hosts.inspect(&node, &k3s));
+    let needs = HostNeeds::default();
+    let (one, two) = tokio::join!(hosts.inspect(&node, &k3s, &needs), hosts.inspect(&node, &k3s, &needs));
     assert_eq!((one.unwrap().unit, two.unwrap().unit), (UnitState::Active, UnitState::Active));
 
     std::fs::write(site.path("known_hosts"), format!("{}\n", site.known_line)).unwrap();
     host.key.store(1, Ordering::SeqCst);
     let until = Instant::now() + Duration::from_secs(10);
     let error = loop {
-        match hosts.inspect(&node, &k3s).await {
+        match hosts.inspect(&node, &k3s, &HostNeeds::default()).await {
             Err(error) => break error,
             Ok(_) => assert!(Instant::now() < until, "the changed key was never noticed"),
         }
@@ -284,7 +430,11 @@ async fn a_port_that_accepts_and_never_speaks_ends_within_the_deadline() {
         SshSettings::new(BTreeMap::from([(node(), target)]), dir.path().join("id"), dir.path().join("known_hosts"));
     settings.connect_timeout = DEADLINE;
     let began = Instant::now();
-    let error = SshHosts::new(settings, Arc::new(WallClock)).unwrap().inspect(&node(), &unit("k3s")).await.unwrap_err();
+    let error = SshHosts::new(settings, Arc::new(WallClock))
+        .unwrap()
+        .inspect(&node(), &unit("k3s"), &HostNeeds::default())
+        .await
+        .unwrap_err();
     assert!(began.elapsed() < DEADLINE * 4, "it took {:?}", began.elapsed());
     assert_eq!(error.tried, "connect");
     assert_eq!(error.found, "the port accepted, but the key exchange did not end within 0.7 s");
@@ -302,13 +452,46 @@ impl Drop for Sshd {
     }
 }
 
+/// Its only unit is k3s; `$0.stopped` is there once it was stopped.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 for unit; do :; done
 case "$1 $unit" in
     "show nothing") printf 'LoadState=not-found\nActiveState=inactive\n' ;;
     show*) printf 'LoadState=loaded\nActiveState=active\n' ;;
+    "is-active k3s") if [ -e "$0.stopped" ]; then echo inactive; exit 3; else echo active; fi ;;
+    is-active*) echo inactive; exit 4 ;;
     *nothing) echo "Failed to start $unit.service: Unit $unit.service not found." >&2; exit 5 ;;
+    "stop k3s") touch "$0.stopped" ;;
 esac
+"#;
+
+/// `/usr/local/bin/k3s`, `ananke` and `k3s-killall.sh` stand in a directory of the test, and this `sudo` takes them from there.
+const SUDO: &str = r#"#!/bin/sh
+printf '[%s]' "$@" >> PLACE/argv
+echo >> PLACE/argv
+shift
+program=${1##*/}
+shift
+exec "$program" "$@"
+"#;
+
+const K3S: &str = r#"#!/bin/sh
+case "$2" in
+    save) printf '%s' "$4" > PLACE/snapshot; echo 'level=info msg="Snapshot saved."' >&2 ;;
+    ls) printf '{"kind":"ETCDSnapshotFileList","items":[{"spec":{"snapshotName":"%s-titan-01-1773453971","nodeName":"titan-01"},"status":{"size":"5M","readyToUse":true}}]}\n' "$(cat PLACE/snapshot)" ;;
+esac
+"#;
+
+const ANANKE: &str = r#"#!/bin/sh
+[ "$*" = "intent show -o json" ] || exit 2
+cat <<END
+{
+  "state": "shutting_down",
+  "run": "shutdown-20260314T020611000Z",
+  "at": "2026-03-14T02:06:11.000Z",
+  "reason": "battery"
+}
+END
 "#;
 
 fn executable(path: &Path, text: &str) {
@@ -336,10 +519,11 @@ fn sshd() -> Option<(Site, Sshd)> {
     std::fs::create_dir(path("bin")).unwrap();
     executable(&path("bin/systemctl"), SYSTEMCTL);
     let place = dir.path().display();
-    executable(
-        &path("bin/sudo"),
-        &format!("#!/bin/sh\nprintf '[%s]' \"$@\" >> {place}/argv\necho >> {place}/argv\nshift\nexec \"$@\"\n"),
-    );
+    let at_place = |text: &str| text.replace("PLACE", &place.to_string());
+    executable(&path("bin/sudo"), &at_place(SUDO));
+    executable(&path("bin/k3s"), &at_place(K3S));
+    executable(&path("bin/ananke"), ANANKE);
+    executable(&path("bin/k3s-killall.sh"), "#!/bin/sh\nexit 1\n");
     // Greetings as login scripts print them, without an end of line.
     let wrapper = format!(
         "#!/bin/sh\nprintf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >> {place}/lines\nPATH={place}/bin:$PATH\nexport PATH\n\
@@ -368,6 +552,7 @@ fn sshd() -> Option<(Site, Sshd)> {
         user: printed("id", "-un"),
         boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned(),
         known_line: format!("[127.0.0.1]:{port} {}", keys::public_line(host_key.public_key()).unwrap()),
+        killall: Path::new("/usr/local/bin/k3s-killall.sh").exists(),
         dir,
     };
     Some((site, child))
@@ -380,8 +565,28 @@ async fn openssh_holds_the_contract() {
         std::fs::read_to_string(site.path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     };
     holds_the_contract(&site, &|| read("lines")).await;
-    assert_eq!(
-        read("argv"),
-        ["[-n][systemctl][start][--no-block][k3s]", "[-n][systemctl][stop][k3s]", "[-n][systemctl][start][--no-block][nothing]"]
-    );
+    let mut expected = vec![
+        "[-n][systemctl][start][--no-block][k3s]",
+        "[-n][systemctl][restart][--no-block][k3s]",
+        "[-n][/usr/local/bin/k3s][etcd-snapshot][save][--name][ananke-shutdown-20260314T020611000Z]",
+        "[-n][/usr/local/bin/k3s][etcd-snapshot][ls][-o][json]",
+        "[-n][systemctl][stop][k3s]",
+        "[-n][/usr/local/bin/k3s-killall.sh]",
+        "[-n][systemctl][poweroff]",
+        "[-n][systemctl][start][--no-block][nothing]",
+        "[-n][systemctl][restart][--no-block][nothing]",
+    ];
+    expected.retain(|line| site.killall || !line.contains("killall"));
+    assert_eq!(read("argv"), expected);
+}
+
+#[tokio::test]
+async fn a_peer_over_openssh_tells_what_its_operator_wants() {
+    let Some((site, _sshd)) = sshd() else { return };
+    let intent = site.hosts().intent(&node()).await.unwrap().unwrap();
+    assert_eq!((intent.state, intent.reason.as_str()), (IntentState::ShuttingDown, "battery"));
+    assert_eq!(intent.at, Moment::parse("2026-03-14T02:06:11Z").unwrap());
+    std::fs::remove_file(site.path("bin/ananke")).unwrap();
+    let error = site.hosts().intent(&node()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Missing, "{error}");
 }

@@ -2,12 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use ananke_tests::{Cluster, Run, ananke};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The certificate of an authority whose key was thrown away.
+const CA: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBgDCCASegAwIBAgIUN9NtTyMQe4qh+ae6Jd4gsFOnly8wCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKY2EuZXhhbXBsZTAgFw0yNjExMjIyMzI0MDFaGA8yMTI2MTAy
+OTIzMjQwMVowFTETMBEGA1UEAwwKY2EuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABJt4QHYJk5OAeD3Ri4YDs6FsC/xUbS+TIRB+GNEc8CMY1JS2Xqrd
+pHMA3VGBhxICIqdRKQg3mU2+kvvYy83bkxGjUzBRMB0GA1UdDgQWBBSZqWv1C73g
+S6Fx2fVU8DdkPNBwyDAfBgNVHSMEGDAWgBSZqWv1C73gS6Fx2fVU8DdkPNBwyDAP
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIAar5h7n7klOoz1WMjLm
+QmHw8Izdz9My178DtiEelYQ2AiAsVwHD6elpH8nYfIDnGcdW0bTjUgtrmX7CgW+v
+wAbv0w==
+-----END CERTIFICATE-----
+";
 
 #[test]
 fn every_command_speaks_json() {
@@ -31,6 +47,30 @@ fn every_command_speaks_json() {
 }
 
 #[test]
+fn the_sudoers_lines_allow_whatever_runs_send() {
+    let cluster = Cluster::up(&["--scenario", "after-shutdown", "--nodes", "4", "--speed", "40"]);
+    cluster.ananke(&["startup", "--execute"]).exits(0);
+    cluster.ananke(&["shutdown", "--execute", "--mode", "poweroff"]).exits(0);
+    let sudoers = cluster.ananke(&["config", "sudoers"]).ok();
+    let allowed: Vec<&str> = sudoers.lines().filter_map(|line| Some(line.split_once("NOPASSWD: ")?.1)).collect();
+    // As it stands in the log: the node, the command, how it ended.
+    let sent = |line: String| {
+        let command = line.strip_prefix("SSH ")?.split_once(" sudo -n ")?.1.rsplit_once(' ')?.0.to_owned();
+        (!command.contains('\'')).then(|| command.replacen("systemctl ", "/usr/bin/systemctl ", 1))
+    };
+    let shape = |command: String| match command.split_once(" --name ") {
+        Some((save, name)) => format!("{save} --name {}", name.replace(|c: char| c.is_ascii_digit(), "[0-9]")),
+        None => command,
+    };
+    let sent: BTreeSet<String> = cluster.requests().into_iter().filter_map(sent).map(shape).collect();
+    for verb in ["start", "stop", "poweroff", "etcd-snapshot save"] {
+        assert!(sent.iter().any(|command| command.contains(verb)), "nothing was sent to {verb}: {sent:?}");
+    }
+    let refused: Vec<&String> = sent.iter().filter(|command| !allowed.contains(&command.as_str())).collect();
+    assert!(refused.is_empty(), "sudo would refuse {refused:?} with:\n{sudoers}");
+}
+
+#[test]
 fn the_reference_is_a_config_and_so_are_its_examples() {
     let dir = TempDir::new().unwrap();
     let reference = ananke(&["config", "reference"]).ok();
@@ -38,12 +78,20 @@ fn the_reference_is_a_config_and_so_are_its_examples() {
         assert!(reference.lines().any(|line| line.starts_with(needed)), "no {needed} in {reference}");
     }
     // The files that it names must be there.
-    for name in ["kubeconfig", "key", "known_hosts"] {
-        write_private(&dir.path().join(name), "");
+    let files = [
+        ("/etc/rancher/k3s/k3s.yaml", "kubeconfig", ""),
+        ("~/.ssh/id_ed25519", "key", ""),
+        ("~/.ssh/known_hosts", "known_hosts", ""),
+        ("/etc/ananke/ca.pem", "ca.pem", CA),
+        ("/etc/ananke/vault-ca.pem", "vault-ca.pem", CA),
+        ("/etc/ananke/vault-keys", "vault-keys", "share"),
+    ];
+    for (_, name, content) in files {
+        write_private(&dir.path().join(name), content);
     }
-    let places =
-        [("/etc/rancher/k3s/k3s.yaml", "kubeconfig"), ("~/.ssh/id_ed25519", "key"), ("~/.ssh/known_hosts", "known_hosts")];
-    let reference = places.iter().fold(reference, |text, (place, name)| text.replace(place, name));
+    let reference = files.iter().fold(reference, |text, (place, name, _)| text.replace(place, name));
+    // A program is named with its whole path; this one is never run.
+    let reference = reference.replace("/usr/local/sbin/vault-keys", "/bin/false");
     check(&dir, &reference).ok();
     // A comment is prose where a space follows the '#', and an example that can be switched on where none does.
     let switch = |line: &str| {

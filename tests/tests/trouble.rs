@@ -295,6 +295,20 @@ fn a_startup_after_a_killed_shutdown_is_refused_until_the_intent_is_cleared() {
     assert_eq!(report["cordons"].as_array().map(Vec::len), Some(0), "{report}");
 }
 
+#[test]
+fn an_intent_is_not_cleared_under_a_shutdown() {
+    let cluster = running();
+    let shutdown = cluster.start(&SHUTDOWN);
+    until_sent(&cluster, "shutdown-progress.json", "suspend", 1);
+    let before = cluster.state("intent.json");
+    let refused = calm(cluster.ananke(&["intent", "clear"])).exits(5);
+    let holder = format!("shutdown.lock: shutdown, process {}, since ", shutdown.pid());
+    assert!(refused.stderr.contains(&holder) && refused.stderr.contains("wait for it, or end it"), "{refused}");
+    assert_eq!(cluster.state("intent.json"), before, "{refused}");
+    calm(shutdown.end(LIMIT)).exits(0);
+    calm(cluster.ananke(&["intent", "clear"])).exits(0);
+}
+
 /// A cordon that is given back in the drain lets what was evicted start again.
 #[track_caller]
 fn cordons_outlast_the_drain(report: &Value) {

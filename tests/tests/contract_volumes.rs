@@ -1,0 +1,73 @@
+//! One world, asked twice: what ananke-k8s reads of the served API is what the ports in memory say. Storage, endpoints and
+//! where images come from.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ananke_core::observation::{EndpointsState, StorageState};
+use ananke_core::port::ClusterReads;
+use ananke_k8s::{Deadlines, KubeCluster};
+use ananke_sim::serve::{UpOptions, up};
+use ananke_sim::{Scenario, Sim, SimPorts, World};
+
+const SEED: u64 = 7;
+const NODES: usize = 4;
+
+/// Fails the test rather than the CI job when a server hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// In an order that both can be brought into: the API lists by name, the world by row.
+fn sorted(storage: &StorageState) -> StorageState {
+    let mut storage = storage.clone();
+    storage.csi_nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    storage.attachments.sort_by(|a, b| a.object.cmp(&b.object));
+    storage.claims.sort_by(|a, b| a.object.cmp(&b.object));
+    let longhorn = storage.longhorn.as_mut().unwrap();
+    longhorn.nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    longhorn.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+    storage
+}
+
+fn by_service(all: &[EndpointsState]) -> BTreeMap<String, (u32, Vec<String>)> {
+    let each = all.iter().map(|state| {
+        let mut pods: Vec<String> = state.pods.iter().map(ToString::to_string).collect();
+        pods.sort();
+        (state.service.to_string(), (state.ready, pods))
+    });
+    each.collect()
+}
+
+#[test]
+fn volumes_and_endpoints_read_over_the_wire_are_those_of_the_world() {
+    let sim = Sim::new(World::new(&Scenario::named("healthy").unwrap().with_nodes(NODES), SEED));
+    let ports = SimPorts::new(&sim);
+    let storage = sim.run(ports.storage(), 60_000).unwrap().unwrap();
+    let endpoints = sim.run(ports.endpoints(), 60_000).unwrap().unwrap();
+    let workloads = sim.run(ports.workloads(), 60_000).unwrap().unwrap();
+    let pods = sim.run(ports.pods(), 60_000).unwrap().unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options =
+            UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(NODES), seed: SEED, speed: 1 };
+        let _served = up(options).await.unwrap();
+        let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
+        let reads =
+            async { tokio::try_join!(cluster.storage(), cluster.endpoints(), cluster.workloads(), cluster.pods()).unwrap() };
+        let (storage_read, endpoints_read, workloads_read, pods_read) = tokio::time::timeout(PATIENCE, reads).await.unwrap();
+
+        assert!(storage.attachments.len() > 30 && storage.csi_nodes.len() == NODES);
+        assert_eq!(sorted(&storage_read), sorted(&storage));
+        assert_eq!(by_service(&endpoints_read), by_service(&endpoints));
+        for workload in workloads.iter() {
+            let read = workloads_read.iter().find(|read| read.object == workload.object).unwrap();
+            assert_eq!(read.registries, workload.registries, "{}", workload.object);
+        }
+        for pod in pods.iter() {
+            let read = pods_read.iter().find(|read| read.object == pod.object).unwrap();
+            assert_eq!(read.claims, pod.claims, "{}", pod.object);
+        }
+    });
+}
