@@ -129,7 +129,11 @@ fn taken_here(view: &View<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::ResourceVersion;
+    use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::lease::LeaseState;
+    use crate::name::{LeaseId, ResourceVersion};
+    use crate::verdict::GateId;
 
     fn at(secs: u64) -> Moment {
         Moment::from_millis(0).plus(Duration::from_secs(1_000_000 + secs))
@@ -180,6 +184,73 @@ mod tests {
         check(Some(&theirs), 30, 0, "tethys is gone, take");
         check(Some(&held(Some("tethys"), 0)), 29, 0, "held by tethys");
         check(Some(&held(Some("tethys"), 1_000_000)), 300, 0, "tethys is gone, take");
+    }
+
+    /// The Lease as it stands now: ours, renewed so many seconds ago.
+    fn ours(bench: &mut Bench, ago: u64) {
+        let renewed = Some(bench.now.minus(Duration::from_secs(ago)));
+        let state = CoordinationState { renewed, ..held(Some("titan-db"), 30) };
+        bench.obs.coordination = Fact::known(Some(state), bench.now);
+    }
+
+    fn texts(bench: &Bench) -> Vec<String> {
+        plan(&bench.view()).iter().map(|action| format!("{} ({})", action.order, action.why)).collect()
+    }
+
+    #[test]
+    fn it_is_taken_when_a_cordon_is_wanted_and_only_then() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        assert!(texts(&bench).is_empty(), "nothing is to be cordoned");
+        bench.open(GateId::Cordoned);
+        assert_eq!(texts(&bench), ["hold the coordination Lease as titan-db (to cordon, so that no other Ananke does)"]);
+        ours(&mut bench, 9);
+        assert!(texts(&bench).is_empty(), "it is fresh");
+        ours(&mut bench, 10);
+        assert_eq!(texts(&bench), ["hold the coordination Lease as titan-db (leases of this run are out)"]);
+    }
+
+    #[test]
+    fn it_is_renewed_while_a_lease_of_this_run_is_out_and_not_for_another_runs() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.cordon(1);
+        ours(&mut bench, 10);
+        assert!(texts(&bench).is_empty(), "that lease is an earlier run's");
+        bench.leases[0].lease.id = LeaseId::parse("startup-test-r1").unwrap();
+        assert_eq!(texts(&bench), ["hold the coordination Lease as titan-db (leases of this run are out)"]);
+        bench.leases[0].state = LeaseState::Released;
+        assert!(texts(&bench).is_empty());
+    }
+
+    #[test]
+    fn it_is_given_back_by_the_run_that_took_it_once_its_answer_is_seen() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        ours(&mut bench, 0);
+        assert!(texts(&bench).is_empty(), "an earlier run of this host took it");
+        let order = Order::Cluster(take(None, "titan-db", bench.now));
+        bench.history.sent(&order, bench.now);
+        bench.now = bench.now.plus(PAUSE);
+        ours(&mut bench, 0);
+        assert!(texts(&bench).is_empty(), "it is under way");
+        bench.history.answered(&order, None);
+        assert_eq!(texts(&bench), ["give the coordination Lease back (no lease of this run is out any more)"]);
+        bench.now = bench.now.minus(Duration::from_secs(1));
+        ours(&mut bench, 0);
+        assert!(texts(&bench).is_empty(), "what is seen may be from before it");
+    }
+
+    #[test]
+    fn a_dry_run_plans_cordons_unless_another_holds_it() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let stated = |bench: &Bench| may_cordon(&View { trust: Trust::Stated, ..bench.view() });
+        assert!(stated(&bench) && !may_cordon(&bench.view()), "a run must hold it");
+        let theirs = CoordinationState { renewed: Some(bench.now), ..held(Some("tethys"), 30) };
+        bench.obs.coordination = Fact::known(Some(theirs), bench.now);
+        assert!(!stated(&bench));
+        assert_eq!(held_by(&bench.view()), Some("tethys"));
     }
 
     #[test]

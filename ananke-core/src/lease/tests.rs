@@ -88,6 +88,23 @@ fn neither_of_two_writers_loses_what_the_other_wrote() {
     assert_eq!(ids(&merged(vec![one, moved], vec![two, three])), "lease-1 Held, lease-2 Released, lease-3 Held");
 }
 
+#[test]
+fn only_intended_and_held_leases_are_outstanding() {
+    use LeaseState::*;
+    let outstanding = [Intended, Held, Released, TakenAway, Manual].map(LeaseState::outstanding);
+    assert_eq!(outstanding, [true, true, false, false, false]);
+}
+
+#[test]
+fn clocks_of_two_hosts_may_differ_a_little_and_no_window_is_longer_than_a_day() {
+    let mut bench = Bench::new(1);
+    let mut lease = lease(&mut bench, None);
+    assert_eq!(lease.age(bench.now.minus(CLOCK_TOLERANCE), None), Age::Known(Duration::ZERO));
+    assert_eq!(lease.age(bench.now.minus(CLOCK_TOLERANCE).minus(Duration::from_millis(1)), None), Age::Impossible);
+    lease.expires = lease.acquired.plus(secs(86_400 * 365));
+    assert_eq!(lease.window(), secs(86_400));
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_happens_a_settled_lease_is_outstanding_again_only_if_it_was_found_on_the_node(events: Vec<u8>) {
