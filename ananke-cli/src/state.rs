@@ -249,16 +249,7 @@ impl StateDir {
     /// What stands in the place of a file that is about to be written; set aside if it is not one of ours. What cannot even
     /// be read is not replaced.
     fn read_or_make_way<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PortError> {
-        let path = self.path(name);
-        match file::read(&path, SCHEMA)? {
-            Content::Whole(value) => Ok(Some(value)),
-            Content::Absent => Ok(None),
-            Content::Torn(why) => {
-                let kept = self.keep_aside(&path)?;
-                self.notice(format!("{} cannot be used ({why}), {kept}, and is written anew", path.display()));
-                Ok(None)
-            }
-        }
+        self.read_or_tell(name, |why, kept| format!("({why}), {kept}, and is written anew"))
     }
 
     fn read_confirmations(&self) -> Result<Vec<Confirmation>, PortError> {
@@ -268,13 +259,22 @@ impl StateDir {
 
     /// For files whose loss costs comfort only.
     fn read_or_set_aside<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PortError> {
+        self.read_or_tell(name, |why, kept| format!("({why}); it counts as absent, {kept}"))
+    }
+
+    /// A torn file is set aside and counts as absent; `told` says of it why, where it is kept, and what that means.
+    fn read_or_tell<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        told: impl FnOnce(&str, &str) -> String,
+    ) -> Result<Option<T>, PortError> {
         let path = self.path(name);
         match file::read(&path, SCHEMA)? {
             Content::Whole(value) => Ok(Some(value)),
             Content::Absent => Ok(None),
             Content::Torn(why) => {
                 let kept = self.keep_aside(&path)?;
-                self.notice(format!("{} cannot be used ({why}); it counts as absent, {kept}", path.display()));
+                self.notice(format!("{} cannot be used {}", path.display(), told(&why, &kept)));
                 Ok(None)
             }
         }

@@ -170,25 +170,12 @@ pub(crate) fn delete_job(job: &ObjectRef, uid: &Uid) -> Result<Write, PortError>
 
 pub(crate) fn scale(workload: &ObjectRef, seen: &ResourceVersion, replicas: u32) -> Result<Write, PortError> {
     check_segments("scale", workload)?;
-    let plural = match workload.kind {
-        Kind::Deployment => "deployments",
-        Kind::StatefulSet => "statefulsets",
-        Kind::DaemonSet
-        | Kind::Node
-        | Kind::Namespace
-        | Kind::Pod
-        | Kind::Ingress
-        | Kind::GitRepository
-        | Kind::Kustomization
-        | Kind::OCIRepository
-        | Kind::Bucket
-        | Kind::HelmRelease
-        | Kind::Job
-        | Kind::Service
-        | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => {
-            return Err(PortError::new(ErrorKind::Invalid, "scale", workload, "this kind has no number of replicas"));
-        }
+    let plural = if workload.kind == Kind::Deployment {
+        "deployments"
+    } else if workload.kind == Kind::StatefulSet {
+        "statefulsets"
+    } else {
+        return Err(PortError::new(ErrorKind::Invalid, "scale", workload, "this kind has no number of replicas"));
     };
     let path = format!("/apis/apps/v1/namespaces/{}/{plural}/{}", workload.namespace, workload.name);
     let metadata = json!({"resourceVersion": seen.as_str(), "annotations": {SCALED_ANNOTATION: null}});

@@ -12,23 +12,13 @@ impl World {
         if !self.control.controllers {
             return;
         }
-        match self.workloads[row].object.kind {
-            Kind::StatefulSet => self.sync_stateful(row),
-            Kind::DaemonSet => self.sync_daemon(row),
-            Kind::Deployment
-            | Kind::Node
-            | Kind::Namespace
-            | Kind::Pod
-            | Kind::Ingress
-            | Kind::GitRepository
-            | Kind::Kustomization
-            | Kind::OCIRepository
-            | Kind::Bucket
-            | Kind::HelmRelease
-            | Kind::Job
-            | Kind::Service
-            | Kind::PersistentVolumeClaim
-            | Kind::VolumeAttachment => self.sync_deployment(row),
+        let kind = self.workloads[row].object.kind;
+        if kind == Kind::StatefulSet {
+            self.sync_stateful(row);
+        } else if kind == Kind::DaemonSet {
+            self.sync_daemon(row);
+        } else {
+            self.sync_deployment(row);
         }
         let workload = &self.workloads[row];
         let current = workload.pods.iter().filter(|pod| self.pods[**pod].deleting.is_none()).count();

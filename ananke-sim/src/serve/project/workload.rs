@@ -61,23 +61,13 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
         map.insert("kustomize.toolkit.fluxcd.io/namespace".to_owned(), json!(kustomization.meta.object.namespace));
     }
     metadata.insert("labels".to_owned(), labels);
-    let (spec, status) = match workload.object.kind {
-        Kind::DaemonSet => daemon_set(workload),
-        Kind::StatefulSet => stateful_set(workload),
-        Kind::Deployment
-        | Kind::Node
-        | Kind::Namespace
-        | Kind::Pod
-        | Kind::Ingress
-        | Kind::GitRepository
-        | Kind::Kustomization
-        | Kind::OCIRepository
-        | Kind::Bucket
-        | Kind::HelmRelease
-        | Kind::Job
-        | Kind::Service
-        | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => deployment(world, workload),
+    let kind = workload.object.kind;
+    let (spec, status) = if kind == Kind::DaemonSet {
+        daemon_set(workload)
+    } else if kind == Kind::StatefulSet {
+        stateful_set(workload)
+    } else {
+        deployment(world, workload)
     };
     object(key, metadata, spec, Some(status))
 }
