@@ -9,6 +9,7 @@ pub mod host_shell;
 pub mod hosts;
 pub mod http;
 pub mod mirror;
+pub mod own;
 pub mod project;
 pub mod site;
 pub mod ssh;

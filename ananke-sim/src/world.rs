@@ -405,6 +405,11 @@ impl World {
 }
 
 impl World {
+    /// A control plane without nodes, workloads and Flux.
+    pub fn bare(seed: u64) -> Self {
+        build::bare(seed)
+    }
+
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         build::build(scenario, seed)
     }

@@ -2,8 +2,10 @@
 #![cfg(feature = "serve")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "common/tls.rs"]
+mod tls;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_sim::serve::{ServeError, Served, UpOptions, control, up};
@@ -12,9 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -34,21 +34,10 @@ impl Client {
         let line =
             |key: &str| kubeconfig.lines().find_map(|line| line.trim().strip_prefix(&format!("{key}: "))).unwrap().to_owned();
         let pem = |key: &str| base64::engine::general_purpose::STANDARD.decode(line(key)).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&pem("certificate-authority-data")).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let config = if with_certificate {
-            let chain = vec![CertificateDer::from_pem_slice(&pem("client-certificate-data")).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(&pem("client-key-data")).unwrap();
-            config.with_client_auth_cert(chain, key).unwrap()
-        } else {
-            config.with_no_client_auth()
-        };
+        let (ca, certificate, key) = (pem("certificate-authority-data"), pem("client-certificate-data"), pem("client-key-data"));
+        let tls = tls::connector(&ca, with_certificate.then_some((&certificate, &key)));
         let address = line("server").strip_prefix("https://").unwrap().to_owned();
-        Self { address, tls: TlsConnector::from(Arc::new(config)) }
+        Self { address, tls }
     }
 
     async fn ask(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {

@@ -3,17 +3,24 @@
 //! It answers as a kube-apiserver of the recorded version does, and can be as ill: see [`store::State`]. It knows nothing of simulation.
 
 pub mod accept;
+pub mod apply;
+pub mod decode;
+pub mod defaults;
 pub mod discovery;
+pub mod fields;
 pub mod handle;
 pub mod kinds;
+pub mod managed;
 pub mod patch;
 pub mod render;
 pub mod request;
+pub mod schema;
 pub mod select;
 pub mod status;
 pub mod store;
 pub mod table;
 pub mod tls;
+pub mod validate;
 pub mod watch;
 pub mod write;
 

@@ -5,13 +5,14 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ananke_core::name::{Moment, ObjectRef, Uid};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::api::kinds::{Kind, named};
-use super::api::store::{Change, DeleteOptions, Key, ObjectStore, State, StoreError, Tick};
+use super::api::kinds::Kind;
+use super::api::store::{Change, DeleteOptions, Face, Key, ObjectStore, State, StoreError, Tick};
 use super::mirror::Mirror;
+use super::own;
 use super::write_back;
 use crate::world::{ApiFault, Ms, World};
 
@@ -23,6 +24,7 @@ pub struct Cluster {
     log: Mutex<File>,
     began: Instant,
     speed: u32,
+    face: Face,
 }
 
 #[derive(Debug)]
@@ -35,15 +37,16 @@ struct Inner {
 
 impl Cluster {
     /// Takes over a world whose wall clock is set. Requests are appended to `log`.
-    pub fn new(world: World, speed: u32, log: File) -> Arc<Self> {
+    pub fn new(world: World, speed: u32, log: File, face: Face) -> Arc<Self> {
         let from = world.now();
-        let inner = Mutex::new(Inner { world, mirror: Mirror::default(), from });
+        let inner = Mutex::new(Inner { world, mirror: Mirror::new(face.compacted), from });
         let cluster = Self {
             inner,
             ticks: watch::Sender::new(Tick::default()),
             log: Mutex::new(log),
             began: Instant::now(),
             speed: speed.max(1),
+            face,
         };
         cluster.act(|_| ());
         Arc::new(cluster)
@@ -103,6 +106,14 @@ impl ObjectStore for Cluster {
         self.ticks.subscribe()
     }
 
+    fn face(&self) -> Face {
+        self.face
+    }
+
+    fn new_uid(&self, key: &Key) -> String {
+        super::project::fresh_uid(key, self.inner.lock().unwrap_or_else(PoisonError::into_inner).mirror.version())
+    }
+
     fn list(&self, kind: &'static Kind, namespace: &str) -> (Vec<Arc<Value>>, u64) {
         let mut inner = self.lock();
         self.publish(&mut inner);
@@ -115,26 +126,10 @@ impl ObjectStore for Cluster {
         inner.mirror.get(key)
     }
 
-    fn create(&self, key: &Key, mut object: Value, dry_run: bool) -> Result<Arc<Value>, StoreError> {
+    fn create(&self, key: &Key, object: Value, dry_run: bool) -> Result<Arc<Value>, StoreError> {
         let mut inner = self.lock();
         self.publish(&mut inner);
-        if !matches!(key.kind.kind, "Event" | "Lease" | "ConfigMap") {
-            return Err(StoreError::MethodNotAllowed("create"));
-        }
-        let namespace = named("Namespace").map(|kind| Key { kind, namespace: String::new(), name: key.namespace.clone() });
-        if namespace.is_none_or(|namespace| inner.mirror.get(&namespace).is_none()) {
-            return Err(StoreError::NoNamespace(key.namespace.clone()));
-        }
-        if inner.mirror.get(key).is_some() {
-            return Err(StoreError::Exists);
-        }
-        let now = inner.world.wall(inner.world.now());
-        let uid = super::project::fresh_uid(key, inner.mirror.version());
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("uid".to_owned(), json!(uid));
-            metadata.insert("creationTimestamp".to_owned(), json!(whole_seconds(now)));
-            metadata.remove("resourceVersion");
-        }
+        own::admit(&inner.mirror, key)?;
         if dry_run {
             return Ok(Arc::new(object));
         }
@@ -150,20 +145,23 @@ impl ObjectStore for Cluster {
         if current.pointer("/metadata/resourceVersion") != object.pointer("/metadata/resourceVersion") {
             return Err(StoreError::Conflict);
         }
-        let own = inner.mirror.is_own(key);
-        let plan = if own { write_back::Plan::default() } else { write_back::plan(key, &current, &object)? };
+        if inner.mirror.is_own(key) {
+            if dry_run {
+                return Ok(Arc::new(object));
+            }
+            let left = own::replace(&mut inner.mirror, key, object);
+            self.publish(&mut inner);
+            return Ok(left);
+        }
+        let plan = write_back::plan(key, &current, &object)?;
         if dry_run {
             return Ok(Arc::new(object));
         }
-        if own {
-            inner.mirror.put_own(key.clone(), object);
-        } else {
-            let overlaid = plan.overlaid.clone();
-            write_back::apply(&mut inner.world, key, plan)?;
-            self.publish(&mut inner);
-            if !overlaid.is_empty() {
-                inner.mirror.overlay(key, &object, &overlaid);
-            }
+        let overlaid = plan.overlaid.clone();
+        write_back::apply(&mut inner.world, key, plan)?;
+        self.publish(&mut inner);
+        if !overlaid.is_empty() {
+            inner.mirror.overlay(key, &object, &overlaid);
         }
         self.publish(&mut inner);
         inner.mirror.get(key).ok_or(StoreError::NotFound)
@@ -178,7 +176,10 @@ impl ObjectStore for Cluster {
             return Ok(current);
         }
         if inner.mirror.is_own(key) {
-            inner.mirror.remove(key);
+            let now = whole_seconds(inner.world.wall(inner.world.now()));
+            let left = own::delete(&mut inner.mirror, key, options, now)?;
+            self.publish(&mut inner);
+            return Ok(left);
         } else if key.kind.kind == "Pod" {
             if options.grace_secs == Some(0) {
                 inner.world.force_delete_pod(&key.namespace, &key.name, None).map_err(write_back::refused)?;
@@ -200,6 +201,17 @@ impl ObjectStore for Cluster {
         self.publish(&mut inner);
         let current = inner.mirror.get(key).ok_or(StoreError::NotFound)?;
         check_preconditions(&current, options)?;
+        if let Some(blocked) = own::blocking_budget(&inner.mirror, &current) {
+            return Err(blocked);
+        }
+        if inner.mirror.is_own(key) {
+            if !options.dry_run {
+                let now = whole_seconds(inner.world.wall(inner.world.now()));
+                own::evict(&mut inner.mirror, key, options, now)?;
+                self.publish(&mut inner);
+            }
+            return Ok(());
+        }
         let budget = budget_of(&inner.world, key);
         let uid = current.pointer("/metadata/uid").and_then(Value::as_str).and_then(|uid| Uid::parse(uid).ok());
         let outcome = if options.dry_run {
@@ -246,7 +258,6 @@ fn budget_of(world: &World, key: &Key) -> Option<(u32, u32)> {
     Some((workload.budget.as_ref()?.min_available, workload.status.ready))
 }
 
-fn whole_seconds(at: Moment) -> String {
-    let stamp = jiff::Timestamp::from_second(at.as_millis().div_euclid(1000));
-    stamp.map_or_else(|_| at.to_string(), |stamp| stamp.to_string())
+fn whole_seconds(at: Moment) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_millis().div_euclid(1000)).unwrap_or_default()
 }

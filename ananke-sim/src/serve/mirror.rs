@@ -26,6 +26,8 @@ pub struct Mirror {
     log: VecDeque<Change>,
     /// Labels and annotations that clients set on objects whose model has none.
     overlays: BTreeMap<Key, Value>,
+    /// The newest change that the log has lost.
+    lost: u64,
     seen_revision: Option<u64>,
     round: u64,
 }
@@ -38,20 +40,20 @@ struct Entry {
     round: u64,
 }
 
-impl Default for Mirror {
-    fn default() -> Self {
+impl Mirror {
+    /// `compacted`: what was before the first change of this process cannot be watched any more.
+    pub fn new(compacted: bool) -> Self {
         Self {
             objects: BTreeMap::new(),
             version: FIRST_VERSION,
             log: VecDeque::new(),
             overlays: BTreeMap::new(),
+            lost: if compacted { FIRST_VERSION } else { 0 },
             seen_revision: None,
             round: 0,
         }
     }
-}
 
-impl Mirror {
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -75,8 +77,7 @@ impl Mirror {
 
     /// Changes after `since`; none if the log does not reach back so far.
     pub fn changes(&self, since: u64) -> Option<Vec<Change>> {
-        let oldest = self.log.front().map_or(self.version + 1, |change| change.version);
-        if since + 1 < oldest {
+        if since < self.lost {
             return None;
         }
         let from = self.log.partition_point(|change| change.version <= since);
@@ -173,8 +174,10 @@ impl Mirror {
     }
 
     fn note(&mut self, change: Change) {
-        if self.log.len() >= LOG_LIMIT {
-            self.log.pop_front();
+        if self.log.len() >= LOG_LIMIT
+            && let Some(oldest) = self.log.pop_front()
+        {
+            self.lost = oldest.version;
         }
         self.log.push_back(change);
     }

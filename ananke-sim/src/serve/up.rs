@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::api::store::{ObjectStore, State};
+use super::api::discovery::VERSION;
+use super::api::store::{Face, ObjectStore, State};
 use super::api::tls::{self, TlsError};
 use super::cluster::Cluster;
 use super::hosts::Hosts;
@@ -117,7 +118,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let web = TcpListener::bind(("127.0.0.1", 0)).await.map_err(io("take a port for", Path::new("HTTP")))?;
     let client_key = ssh::keys::generate().map_err(io("make a key for", Path::new("SSH")))?;
     let names: Vec<NodeName> = world.hosts().iter().map(|host| host.name.clone()).collect();
-    let cluster = Cluster::new(world, options.speed, log);
+    let cluster = Cluster::new(world, options.speed, log, Face { version: VERSION, extras: true, compacted: true });
     let backend = Arc::new(Hosts(cluster.clone()));
     let ssh =
         SshServers::start(&names, backend, client_key.public_key()).await.map_err(io("start servers for", Path::new("SSH")))?;

@@ -29,8 +29,13 @@ pub struct Plan {
 /// Finds out what `wanted` changes in `current`, or which field of it cannot be changed here.
 pub fn plan(key: &Key, current: &Value, wanted: &Value) -> Result<Plan, StoreError> {
     let mut plan = Plan::default();
-    let mut taken: Vec<&str> =
-        vec!["/metadata/managedFields", "/metadata/resourceVersion", "/metadata/labels", "/metadata/annotations"];
+    let mut taken: Vec<&str> = vec![
+        "/metadata/managedFields",
+        "/metadata/resourceVersion",
+        "/metadata/generation",
+        "/metadata/labels",
+        "/metadata/annotations",
+    ];
     let changed = |at: &str| current.pointer(at) != wanted.pointer(at);
     match key.kind.kind {
         "Node" if key.kind.group.is_empty() => {
@@ -68,6 +73,7 @@ pub fn plan(key: &Key, current: &Value, wanted: &Value) -> Result<Plan, StoreErr
     match first_difference(&without(current, &taken), &without(wanted, &taken), String::new()) {
         Some(field) => Err(invalid(&field, "the simulated cluster does not model a change of this field")),
         None => {
+            plan.overlaid.push("managedFields");
             plan.overlaid.retain(|field| {
                 let at = format!("/metadata/{field}");
                 current.pointer(&at) != wanted.pointer(&at)

@@ -49,6 +49,13 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     world
 }
 
+/// A control plane that runs, and nothing else: what a new API server has.
+pub(super) fn bare(seed: u64) -> World {
+    let mut world = empty(Rng::new(seed));
+    add_namespaces(&mut world, ["default", "kube-node-lease", "kube-public", "kube-system"].map(Arc::from));
+    world
+}
+
 fn empty(rng: Rng) -> World {
     let source = ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system");
     let branch = |name: &str, nth| (Arc::from(name), Arc::from(rng.uuid("commit", 0, nth).replace('-', "") + "5eed0000"));
@@ -246,6 +253,10 @@ fn add_workloads(world: &mut World, nodes: usize) {
     }
     let mut names: BTreeSet<Arc<str>> = world.workloads.iter().map(|workload| workload.object.namespace.clone()).collect();
     names.extend(["default", "kube-public", "kube-node-lease"].map(Arc::from));
+    add_namespaces(world, names);
+}
+
+fn add_namespaces(world: &mut World, names: impl IntoIterator<Item = Arc<str>>) {
     for (row, name) in names.into_iter().enumerate() {
         let uid = world.uid("namespace", row);
         world.namespaces.push(Namespace { name, uid, rv: world.revision, created: CREATED });

@@ -6,6 +6,8 @@ pub enum Form {
     Plain,
     Table,
     Metadata,
+    /// Aggregated discovery; only the roots of the API have it.
+    Discovery,
 }
 
 /// The first representation in `accept` that the server has; none if there is none. Protobuf and CBOR are passed over.
@@ -27,6 +29,7 @@ pub fn negotiate(accept: &str) -> Option<Form> {
             (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1")) => {
                 Some(Form::Metadata)
             }
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => Some(Form::Discovery),
             (Some(_), _, _) => None,
         }
     })
@@ -49,8 +52,12 @@ mod tests {
             Some(Form::Metadata)
         );
         assert_eq!(
-            negotiate("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),
+            negotiate("application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"),
             Some(Form::Plain)
+        );
+        assert_eq!(
+            negotiate("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),
+            Some(Form::Discovery)
         );
         assert_eq!(negotiate("text/html"), None);
         assert_eq!(negotiate(""), Some(Form::Plain));

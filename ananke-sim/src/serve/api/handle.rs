@@ -9,11 +9,12 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, header};
 use serde_json::Value;
 
+use super::accept::Form;
 use super::kinds::Kind;
 use super::request::{ApiRequest, Target};
 use super::select::Selector;
 use super::status::{self, Failure};
-use super::store::{ObjectStore, State};
+use super::store::{Face, Key, ObjectStore, State};
 use super::watch::{self, WatchRequest};
 use super::{Body, discovery, render, write};
 
@@ -38,6 +39,7 @@ pub struct NoAnswer;
 #[derive(Debug)]
 pub enum Reply {
     Json(u16, Value),
+    Discovery(Value),
     Text(u16, String),
     Stream(Body),
 }
@@ -78,15 +80,20 @@ pub async fn answer(
             },
         },
     };
+    let retry_after = match &reply {
+        Reply::Json(_, value) => value.pointer("/details/retryAfterSeconds").and_then(Value::as_u64),
+        Reply::Discovery(_) | Reply::Text(..) | Reply::Stream(_) => None,
+    };
     let (code, kind, body) = match reply {
         Reply::Json(code, value) => (code, "application/json", full(serde_json::to_vec(&value).unwrap_or_default())),
+        Reply::Discovery(value) => (200, discovery::AGGREGATED, full(serde_json::to_vec(&value).unwrap_or_default())),
         Reply::Text(code, text) => (code, "text/plain; charset=utf-8", full(text.into_bytes())),
         Reply::Stream(body) => (200, "application/json", body),
     };
     store.log(&format!("{line} {code}"));
     let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, kind);
-    if code == 429 {
-        response = response.header(header::RETRY_AFTER, "10");
+    if let Some(secs) = retry_after {
+        response = response.header(header::RETRY_AFTER, secs);
     }
     response.body(body).map_err(|_| NoAnswer)
 }
@@ -142,13 +149,18 @@ fn authorize(request: &ApiRequest) -> Result<(), Failure> {
 }
 
 fn serve(store: &Arc<dyn ObjectStore>, address: &str, request: &ApiRequest, body: &Bytes) -> Result<Reply, Failure> {
+    let absent = |kind: &Kind| kind.extra && !store.face().extras;
     match &request.target {
         Target::NoResource => Err(status::no_resource()),
-        Target::Other(path) => Ok(other(path, address, request)),
+        Target::Collection { kind, .. } | Target::Object { key: Key { kind, .. }, .. } if absent(kind) => {
+            Ok(Reply::Text(404, "404 page not found\n".to_owned()))
+        }
+        Target::Other(path) => Ok(other(path, store.face(), address, request)),
         Target::Collection { kind, namespace } => match request.method {
             Method::GET if request.is_watch() => watch(store, kind, namespace, request),
             Method::GET => list(store, kind, namespace, request),
             Method::POST => write::create(store, kind, namespace, request, body),
+            Method::DELETE => write::delete_collection(store, kind, namespace, request, body),
             _ => Err(status::method_not_allowed()),
         },
         Target::Object { key, subresource } => match (&request.method, subresource.as_str()) {
@@ -165,28 +177,26 @@ fn serve(store: &Arc<dyn ObjectStore>, address: &str, request: &ApiRequest, body
     }
 }
 
-fn other(path: &str, address: &str, request: &ApiRequest) -> Reply {
+fn other(path: &str, face: Face, address: &str, request: &ApiRequest) -> Reply {
     let absent = || Reply::Text(404, "404 page not found\n".to_owned());
     if request.method != Method::GET && request.method != Method::HEAD {
         return absent();
     }
-    let health = |name: &str| {
-        if request.has("verbose") {
-            Reply::Text(200, format!("[+]ping ok\n[+]log ok\n[+]informer-sync ok\n[+]shutdown ok\n{name} check passed\n"))
-        } else {
-            Reply::Text(200, "ok".to_owned())
-        }
-    };
     let found = |document: Option<Value>| document.map_or_else(absent, |document| Reply::Json(200, document));
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["version"] => Reply::Json(200, discovery::version()),
-        [name @ ("livez" | "readyz" | "healthz")] => health(name),
+        ["version"] => Reply::Json(200, discovery::version(face)),
+        [name @ ("livez" | "readyz" | "healthz")] => {
+            Reply::Text(200, if request.has("verbose") { discovery::verbose(name) } else { "ok".to_owned() })
+        }
+        [root @ ("api" | "apis")] if request.form == Form::Discovery => {
+            Reply::Discovery(discovery::aggregated(face, *root == "api"))
+        }
         ["api"] => Reply::Json(200, discovery::core_versions(address)),
-        ["apis"] => Reply::Json(200, discovery::groups()),
-        ["api", version] => found(discovery::resources("", version)),
-        ["apis", group] => found(discovery::group(group)),
-        ["apis", group, version] => found(discovery::resources(group, version)),
+        ["apis"] => Reply::Json(200, discovery::groups(face)),
+        ["api", version] => found(discovery::resources(face, "", version)),
+        ["apis", group] => found(discovery::group(face, group)),
+        ["apis", group, version] => found(discovery::resources(face, group, version)),
         _ => absent(),
     }
 }

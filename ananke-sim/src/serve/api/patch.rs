@@ -1,11 +1,15 @@
-//! The three patch formats that clients of this cluster send: merge, JSON and strategic merge.
+//! Three of the patch formats: merge, JSON and strategic merge. Server-side apply is in `apply.rs`.
 //!
-//! Strategic merge keys are those of Kubernetes 1.36's OpenAPI; lists without one (taints among them) are replaced whole.
+//! Lists without a merge key (taints among them) are replaced whole.
 
 use serde_json::{Map, Value};
 
 use super::kinds::Kind;
+use super::schema::{self, Merge, Shape};
 use super::status::{Failure, bad_request, unprocessable, unsupported_media};
+
+/// The media type of server-side apply.
+pub const APPLY: &str = "application/apply-patch+yaml";
 
 /// Applies `body` to `object` in the format that `content_type` names.
 pub fn apply(kind: &Kind, object: &Value, content_type: &str, body: &[u8]) -> Result<Value, Failure> {
@@ -14,7 +18,7 @@ pub fn apply(kind: &Kind, object: &Value, content_type: &str, body: &[u8]) -> Re
     match media {
         "application/merge-patch+json" => json_patch::merge(&mut patched, &parse(body)?),
         "application/strategic-merge-patch+json" if kind.is_custom() => return Err(unsupported_media(true)),
-        "application/strategic-merge-patch+json" => strategic(&mut patched, &parse(body)?),
+        "application/strategic-merge-patch+json" => strategic(schema::shape(kind), &mut patched, &parse(body)?),
         "application/json-patch+json" => {
             let patch: json_patch::Patch =
                 serde_json::from_slice(body).map_err(|error| bad_request(format!("error decoding patch: {error}")))?;
@@ -33,17 +37,7 @@ fn parse(body: &[u8]) -> Result<Value, Failure> {
     }
 }
 
-fn merge_key(list: &str) -> Option<&'static str> {
-    Some(match list {
-        "conditions" | "addresses" => "type",
-        "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => "name",
-        "ownerReferences" => "uid",
-        "volumeMounts" => "mountPath",
-        _ => return None,
-    })
-}
-
-fn strategic(target: &mut Value, patch: &Value) {
+fn strategic(shape: Shape, target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;
@@ -64,21 +58,29 @@ fn strategic(target: &mut Value, patch: &Value) {
         } else if field.starts_with('$') {
             // $setElementOrder and $retainKeys only order or prune what the merge below already has right for our objects.
         } else {
-            match (change, merge_key(field)) {
-                (Value::Null, _) => {
-                    map.remove(field);
-                }
-                (Value::Object(_), _) => strategic(map.entry(field.clone()).or_insert(Value::Null), change),
-                (Value::Array(items), Some(key)) => {
-                    merge_list(map.entry(field.clone()).or_insert(Value::Array(vec![])), items, key)
-                }
-                (Value::Array(items), None) if field == "finalizers" => {
-                    union(map.entry(field.clone()).or_insert(Value::Null), items)
-                }
-                (_, _) => {
-                    map.insert(field.clone(), change.clone());
-                }
-            }
+            merge_field(shape, map, field, change);
+        }
+    }
+}
+
+fn merge_field(shape: Shape, map: &mut Map<String, Value>, name: &str, change: &Value) {
+    let field = shape.of().and_then(|of| of.field(name));
+    let below = match shape {
+        Shape::Map(item) => *item,
+        _ => field.map_or(Shape::Any, |field| field.shape),
+    };
+    match (change, field.and_then(|field| field.merge)) {
+        (Value::Null, _) => {
+            map.remove(name);
+        }
+        (Value::Object(_), _) => strategic(below, map.entry(name).or_insert(Value::Null), change),
+        (Value::Array(items), Some(Merge::By(key))) => {
+            let item = if let Shape::List(item) = below { *item } else { Shape::Any };
+            merge_list(item, map.entry(name).or_insert(Value::Array(vec![])), items, key);
+        }
+        (Value::Array(items), Some(Merge::Union)) => union(map.entry(name).or_insert(Value::Null), items),
+        (_, _) => {
+            map.insert(name.to_owned(), change.clone());
         }
     }
 }
@@ -87,7 +89,7 @@ fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
     patch.iter().filter(|(field, _)| !field.starts_with('$')).map(|(field, value)| (field.clone(), value.clone())).collect()
 }
 
-fn merge_list(target: &mut Value, changes: &[Value], key: &str) {
+fn merge_list(shape: Shape, target: &mut Value, changes: &[Value], key: &str) {
     if !target.is_array() {
         *target = Value::Array(Vec::new());
     }
@@ -101,7 +103,7 @@ fn merge_list(target: &mut Value, changes: &[Value], key: &str) {
         if change.get("$patch").and_then(Value::as_str) == Some("delete") {
             items.retain(|item| !same(item));
         } else if let Some(item) = items.iter_mut().find(|item| same(item)) {
-            strategic(item, change);
+            strategic(shape, item, change);
         } else {
             items.push(change.clone());
         }

@@ -7,13 +7,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::accept::Form;
+use super::decode;
 use super::kinds::Kind;
 use super::status::{Failure, bad_request};
 use super::table;
 
 pub fn one(kind: &Kind, object: &Arc<Value>, form: Form, now: i64) -> Value {
     match form {
-        Form::Plain => object.as_ref().clone(),
+        Form::Plain | Form::Discovery => object.as_ref().clone(),
         Form::Metadata => table::metadata_only(object),
         Form::Table => {
             let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
@@ -34,9 +35,13 @@ pub struct Page<'a> {
 
 pub fn list(page: &Page<'_>, form: Form, now: i64) -> Value {
     let mut metadata = json!({"resourceVersion": page.version.to_string()});
-    if let (Some(map), Some((last, remaining))) = (metadata.as_object_mut(), &page.rest) {
-        map.insert("continue".to_owned(), json!(token(page.version, last)));
-        map.insert("remainingItemCount".to_owned(), json!(remaining));
+    if let Some(map) = metadata.as_object_mut() {
+        if let Some((last, remaining)) = &page.rest {
+            map.insert("continue".to_owned(), json!(token(page.version, last)));
+            map.insert("remainingItemCount".to_owned(), json!(remaining));
+        } else if page.kind.is_custom() && form == Form::Plain {
+            map.insert("continue".to_owned(), json!(""));
+        }
     }
     match form {
         Form::Table => table::table(page.kind, page.objects, now, metadata),
@@ -44,7 +49,7 @@ pub fn list(page: &Page<'_>, form: Form, now: i64) -> Value {
             let items: Vec<Value> = page.objects.iter().map(|object| table::metadata_only(object)).collect();
             json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
         }
-        Form::Plain => {
+        Form::Plain | Form::Discovery => {
             let items: Vec<Value> = page.objects.iter().map(|object| item(page.kind, object)).collect();
             json!({"kind": format!("{}List", page.kind.kind), "apiVersion": page.kind.api_version(), "metadata": metadata, "items": items})
         }
@@ -77,7 +82,7 @@ fn token(version: u64, last: &str) -> String {
 pub fn read_token(token: &str) -> Result<(u64, String), Failure> {
     let bad = |why: &str| bad_request(format!("invalid continue token: continue key is not valid: {why}"));
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| bad(&error.to_string()))?;
-    let parsed: Value = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+    let parsed: Value = serde_json::from_slice(&bytes).map_err(|error| bad(&decode::explained(&error, &bytes)))?;
     let start = parsed.get("start").and_then(Value::as_str).ok_or_else(|| bad("it has no start"))?;
     let version = parsed.get("rv").and_then(Value::as_u64).ok_or_else(|| bad("it has no version"))?;
     Ok((version, start.trim_end_matches('\u{0}').to_owned()))

@@ -35,6 +35,8 @@ pub struct ApiRequest {
     pub form: Form,
     pub content_type: String,
     pub has_credentials: bool,
+    /// Who owns the fields that this request writes.
+    pub manager: String,
 }
 
 impl ApiRequest {
@@ -42,11 +44,18 @@ impl ApiRequest {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default();
+        let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let named = query.iter().find(|(key, _)| key == "fieldManager").map(|(_, name)| name.as_str());
+        let manager = match named.filter(|name| !name.is_empty()).or(text(header::USER_AGENT).split('/').next()) {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            Some(_) | None => "unknown".to_owned(),
+        };
         Ok(Self {
+            manager,
             method: parts.method.clone(),
             target: target(&path),
             path,
-            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            query,
             form: negotiate(text(header::ACCEPT)).ok_or_else(status::not_acceptable)?,
             content_type: text(header::CONTENT_TYPE).to_owned(),
             has_credentials: parts.headers.contains_key(header::AUTHORIZATION),
@@ -56,6 +65,11 @@ impl ApiRequest {
     /// The value of a query parameter; empty where it is absent.
     pub fn query(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The content type without its parameters.
+    pub fn media(&self) -> &str {
+        self.content_type.split(';').next().unwrap_or_default().trim()
     }
 
     /// Whether the parameter is there at all, as in `?verbose`.
@@ -118,7 +132,7 @@ fn target(path: &str) -> Target {
     match rest.as_slice() {
         [_] => Target::Collection { kind, namespace: namespace.to_owned() },
         [_, name] => Target::Object { key: key(name), subresource: String::new() },
-        [_, name, sub] if kind.subresources.contains(sub) => Target::Object { key: key(name), subresource: (*sub).to_owned() },
+        [_, name, sub] if kind.has_subresource(sub) => Target::Object { key: key(name), subresource: (*sub).to_owned() },
         _ => Target::NoResource,
     }
 }

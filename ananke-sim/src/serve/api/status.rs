@@ -12,6 +12,21 @@ pub struct Failure {
     pub body: Value,
 }
 
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    pub field: String,
+    /// Such as `FieldValueInvalid`.
+    pub reason: &'static str,
+    pub message: String,
+}
+
+impl Cause {
+    pub fn invalid(field: &str, message: &str) -> Self {
+        Self { field: field.to_owned(), reason: "FieldValueInvalid", message: message.to_owned() }
+    }
+}
+
 fn failure(code: u16, reason: &str, message: String, details: Option<Value>) -> Failure {
     let mut body =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code});
@@ -90,12 +105,43 @@ pub fn unsupported_media(custom: bool) -> Failure {
     failure(415, "UnsupportedMediaType", message.to_owned(), Some(json!({})))
 }
 
+/// An apply that does not say who applies.
+pub fn no_field_manager() -> Failure {
+    let message = "Required value: is required for apply patch";
+    let causes = json!([{"field": "fieldManager", "message": message, "reason": "FieldValueRequired"}]);
+    let details = json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": causes});
+    let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {message}");
+    failure(422, "Invalid", message, Some(details))
+}
+
 pub fn too_large() -> Failure {
     failure(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728".to_owned(), None)
 }
 
 pub fn unprocessable() -> Failure {
     failure(422, "Invalid", "the server rejected our request due to an error in our request".to_owned(), Some(json!({})))
+}
+
+/// An object that breaks the rules of its kind.
+pub fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Failure {
+    let each: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let all = if let [one] = each.as_slice() { one.clone() } else { format!("[{}]", each.join(", ")) };
+    let mut details = details(kind, name);
+    let listed = causes.iter().map(|cause| json!({"field": cause.field, "message": cause.message, "reason": cause.reason}));
+    let listed: Vec<Value> = listed.collect();
+    if let Some(map) = details.as_object_mut() {
+        map.insert("kind".to_owned(), json!(kind.kind));
+        map.insert("causes".to_owned(), json!(listed));
+    }
+    failure(422, "Invalid", format!("{} {name:?} is invalid: {all}", kind.qualified_kind()), Some(details))
+}
+
+/// A server-side apply of fields that others own: `causes` are who and what.
+pub fn apply_conflict(message: String, causes: &[(String, String)]) -> Failure {
+    let causes = causes
+        .iter()
+        .map(|(who, path)| json!({"field": path, "message": format!("conflict with {who}"), "reason": "FieldManagerConflict"}));
+    failure(409, "Conflict", message, Some(json!({"causes": causes.collect::<Vec<_>>()})))
 }
 
 pub fn conflict(key: &Key) -> Failure {
@@ -131,6 +177,16 @@ pub fn of_store(error: StoreError, key: &Key, asked_uid: &str) -> Failure {
         StoreError::NoNamespace(name) => {
             failure(404, "NotFound", format!("namespaces {name:?} not found"), Some(json!({"name": name, "kind": "namespaces"})))
         }
+        StoreError::Terminating(name) => {
+            let why = format!("unable to create new content in namespace {name} because it is being terminated");
+            let mut details = details(key.kind, &key.name);
+            if let Some(map) = details.as_object_mut() {
+                let cause = format!("namespace {name} is being terminated");
+                let cause = json!({"field": "metadata.namespace", "message": cause, "reason": "NamespaceTerminating"});
+                map.insert("causes".to_owned(), json!([cause]));
+            }
+            failure(403, "Forbidden", format!("{} {:?} is forbidden: {why}", key.kind.qualified(), key.name), Some(details))
+        }
         StoreError::Conflict => conflict(key),
         StoreError::OtherUid { found } => {
             let message = format!(
@@ -145,19 +201,7 @@ pub fn of_store(error: StoreError, key: &Key, asked_uid: &str) -> Failure {
             let details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}]});
             failure(429, "TooManyRequests", message, Some(details))
         }
-        StoreError::Invalid { field, found } => {
-            let mut details = details(key.kind, &key.name);
-            if let Some(map) = details.as_object_mut() {
-                map.insert("kind".to_owned(), json!(key.kind.kind));
-                map.insert("causes".to_owned(), json!([{"field": field, "message": found, "reason": "FieldValueInvalid"}]));
-            }
-            let kind = if key.kind.group.is_empty() {
-                key.kind.kind.to_owned()
-            } else {
-                format!("{}.{}", key.kind.kind, key.kind.group)
-            };
-            failure(422, "Invalid", format!("{kind} {:?} is invalid: {field}: {found}", key.name), Some(details))
-        }
+        StoreError::Invalid { field, found } => invalid(key.kind, &key.name, &[Cause::invalid(&field, &found)]),
         StoreError::MethodNotAllowed(_) => method_not_allowed(),
     }
 }

@@ -27,6 +27,17 @@ pub struct Tick {
     pub state: State,
 }
 
+/// What kind of cluster the server stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Face {
+    /// As `/version` tells it.
+    pub version: &'static str,
+    /// Kinds that the recorded server does not have are served too.
+    pub extras: bool,
+    /// It has run for so long that its first changes cannot be watched any more.
+    pub compacted: bool,
+}
+
 /// Where an object is. Cluster-scoped objects have an empty namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -62,6 +73,8 @@ pub enum StoreError {
     Exists,
     #[error("namespace {0} not found")]
     NoNamespace(String),
+    #[error("namespace {0} is being terminated")]
+    Terminating(String),
     #[error("the object has been modified")]
     Conflict,
     #[error("the UID in the precondition does not match the UID in record ({found})")]
@@ -78,11 +91,17 @@ pub enum StoreError {
 pub trait ObjectStore: Send + Sync + 'static {
     fn ticks(&self) -> watch::Receiver<Tick>;
 
+    fn face(&self) -> Face;
+
+    /// Another one for each object.
+    fn new_uid(&self, key: &Key) -> String;
+
     /// Objects in order of namespace and name, with the version of the whole list.
     fn list(&self, kind: &'static Kind, namespace: &str) -> (Vec<Arc<Value>>, u64);
 
     fn get(&self, key: &Key) -> Option<Arc<Value>>;
 
+    /// Keeps a new object that is complete but for its version.
     fn create(&self, key: &Key, object: Value, dry_run: bool) -> Result<Arc<Value>, StoreError>;
 
     /// Puts `object`, which was made from the object at `object.metadata.resourceVersion`, if that is still the newest.

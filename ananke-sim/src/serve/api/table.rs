@@ -244,7 +244,14 @@ impl<'a> Row<'a> {
             let found = self.list("/status/addresses").iter().find(|address| address.get("type") == Some(&json!(kind)));
             json!(found.and_then(|address| address.get("address")).and_then(Value::as_str).unwrap_or("<none>"))
         };
-        let kernel = format!("{} ({})", self.str("/status/nodeInfo/kernelVersion"), self.str("/status/nodeInfo/architecture"));
+        let info = |field: &str| match self.str(&format!("/status/nodeInfo/{field}")) {
+            "" => "<unknown>".to_owned(),
+            known => known.to_owned(),
+        };
+        let kernel = match info("kernelVersion") {
+            unknown if unknown == "<unknown>" => unknown,
+            known => format!("{known} ({})", self.str("/status/nodeInfo/architecture")),
+        };
         vec![
             name,
             json!(status),
@@ -253,9 +260,9 @@ impl<'a> Row<'a> {
             self.text("/status/nodeInfo/kubeletVersion"),
             address("InternalIP"),
             address("ExternalIP"),
-            self.text("/status/nodeInfo/osImage"),
+            json!(info("osImage")),
             json!(kernel),
-            self.text("/status/nodeInfo/containerRuntimeVersion"),
+            json!(info("containerRuntimeVersion")),
         ]
     }
 
@@ -358,7 +365,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_as_many_cells_as_columns() {
-        for kind in super::super::kinds::KINDS {
+        for kind in super::super::kinds::KINDS.iter() {
             row(kind.kind, json!({"metadata": {"name": "x"}}));
         }
     }

@@ -10,7 +10,10 @@ use crate::world::{FluxObject, Kustomization, Release, Source, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     let source = world.source();
-    if let Some(key) = key("GitRepository", &source.meta.object.namespace, &source.meta.object.name) {
+    // A bare control plane has no Flux.
+    if world.namespaces().iter().any(|namespace| namespace.name == source.meta.object.namespace)
+        && let Some(key) = key("GitRepository", &source.meta.object.namespace, &source.meta.object.name)
+    {
         let at = key.clone();
         out.push(Projected { key, stamp: source.meta.rv, make: Box::new(move || git_repository(world, source, &at)) });
     }
