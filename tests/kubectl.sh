@@ -84,7 +84,7 @@ check 'apply changes' 0 'deployment.apps/web configured' k apply $novalidate -f 
 check 'apply shows' 0 '^registry.example/web:2$' k get deployment -n trial web -o 'jsonpath={.spec.template.spec.containers[0].image}'
 check 'server-side apply' 0 'serverside-applied' k apply $novalidate --server-side --force-conflicts -f "$work/web.yaml"
 sed -i 's/replicas: 2/replicas: 5/' "$work/web.yaml"
-check 'server-side apply in conflict' 1 'conflict with "kubectl' k apply $novalidate --server-side --field-manager=other -f "$work/web.yaml"
+check 'server-side apply in conflict' 1 'conflicts? with "kubectl' k apply $novalidate --server-side --field-manager=other -f "$work/web.yaml"
 check 'scale' 0 'scaled' k scale deployment -n trial web --replicas=3
 check 'scale shows' 0 '^3$' k get deployment -n trial web -o 'jsonpath={.spec.replicas}'
 check 'scale in conflict' 1 'Expected replicas to be 7' k scale deployment -n trial web --replicas=1 --current-replicas=7

@@ -12,6 +12,7 @@ pub mod handle;
 pub mod kinds;
 pub mod managed;
 pub mod patch;
+pub mod protobuf;
 pub mod render;
 pub mod request;
 pub mod schema;

@@ -3,15 +3,19 @@
 use serde_json::{Value, json};
 
 use super::kinds::Kind;
+use super::protobuf;
 use super::request::ApiRequest;
-use super::status::{Failure, bad_request};
+use super::status::{Failure, bad_request, unsupported_media};
 use super::validate;
 
 /// How much of a body an error shows.
 const SHOWN: usize = 30;
 
-/// A body that is JSON of any kind.
+/// A body that is JSON of any kind, or what kubectl sends in protobuf.
 pub fn json(kind: &Kind, body: &[u8]) -> Result<Value, Failure> {
+    if protobuf::is_protobuf(body) {
+        return protobuf::decode(body).ok_or_else(|| unsupported_media(true));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let text = String::from_utf8_lossy(body);
         let mut shown: String = text.chars().take(SHOWN).collect();

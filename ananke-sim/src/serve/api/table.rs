@@ -28,7 +28,7 @@ pub fn metadata_only(object: &Value) -> Value {
 fn definition((name, shown): &Column) -> Value {
     let format = if *name == "Name" { "name" } else { "" };
     let kind =
-        if matches!(*name, "Restarts" | "Up-to-date" | "Available" | "Desired" | "Current") { "integer" } else { "string" };
+        if matches!(*name, "Restarts" | "Up-to-date" | "Available" | "Desired" | "Current" | "Data") { "integer" } else { "string" };
     let text = if *name == "Name" { "Name must be unique within a namespace." } else { "" };
     json!({"name": name, "type": kind, "format": format, "description": text, "priority": i32::from(!shown)})
 }
@@ -85,6 +85,8 @@ fn columns(kind: &Kind) -> &'static [Column] {
         "services" => {
             &[("Name", SHOWN), ("Type", SHOWN), ("Cluster-IP", SHOWN), ("External-IP", SHOWN), ("Port(s)", SHOWN), ("Age", SHOWN)]
         }
+        "configmaps" => &[("Name", SHOWN), ("Data", SHOWN), ("Age", SHOWN)],
+        "secrets" => &[("Name", SHOWN), ("Type", SHOWN), ("Data", SHOWN), ("Age", SHOWN)],
         "leases" => &[("Name", SHOWN), ("Holder", SHOWN), ("Age", SHOWN)],
         "events" => &[("Last Seen", SHOWN), ("Type", SHOWN), ("Reason", SHOWN), ("Object", SHOWN), ("Message", SHOWN)],
         "poddisruptionbudgets" => &[
@@ -109,6 +111,8 @@ fn cells(kind: &Kind, object: &Value, now: i64) -> Vec<Value> {
         "volumes" => {
             vec![name, row.text("/status/state"), row.text("/status/robustness"), row.text("/status/currentNodeID"), age]
         }
+        "configmaps" => vec![name, row.count("/data"), age],
+        "secrets" => vec![name, row.text("/type"), row.count("/data"), age],
         "csinodes" => vec![name, json!(row.list("/spec/drivers").len()), age],
         "volumeattachments" => {
             let volume = row.text("/spec/source/persistentVolumeName");
@@ -186,6 +190,10 @@ impl<'a> Row<'a> {
     fn or_none(&self, at: &str) -> Value {
         let text = self.str(at);
         json!(if text.is_empty() { "<none>" } else { text })
+    }
+
+    fn count(&self, at: &str) -> Value {
+        json!(self.object.pointer(at).and_then(Value::as_object).map_or(0, serde_json::Map::len))
     }
 
     fn int(&self, at: &str) -> i64 {
