@@ -264,6 +264,12 @@ mod tests {
             "Deployment apps/harbor: hold workload-not-converged waiting\nStatefulSet apps/gitea: pass\n\
              Service apps/vault: hold no-endpoints waiting",
         );
+        bench.workload(Kind::StatefulSet, "vault", &[(1, false)]);
+        bench.check(
+            evaluate,
+            "Deployment apps/harbor: hold workload-not-converged waiting\nStatefulSet apps/gitea: pass\n\
+             StatefulSet apps/vault: hold workload-not-converged waiting",
+        );
     }
 
     #[test]

@@ -403,6 +403,7 @@ mod tests {
         bench.check(evaluate, none);
         bench.storage(|storage| storage.csi_nodes[0].drivers.push("hostpath.csi.k8s.io".into()));
         bench.check(evaluate, "");
+        bench.storage(|storage| storage.csi_nodes.clear());
         bench.spec.storage.drivers = vec!["nfs.csi.k8s.io".into()];
         bench.check(evaluate, "n1: hold driver-not-registered waiting");
         bench.spec.storage.required = false;
