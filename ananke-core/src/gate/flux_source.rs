@@ -312,4 +312,16 @@ mod tests {
             assert!(blocker.if_it_lasts.ends_with(&resume), "{}", blocker.if_it_lasts);
         }
     }
+
+    #[test]
+    fn a_source_that_is_behind_its_spec_or_has_fetched_nothing_is_not_ready() {
+        let spoils: [fn(&mut SourceState); 3] =
+            [|it| it.reconcile.ready = Tri::Unknown, |it| it.reconcile.generation = 2, |it| it.revision = None];
+        for spoil in spoils {
+            let mut bench = Bench::new(1);
+            bench.all_up();
+            bench.change_source(spoil);
+            bench.check(evaluate, &format!("{SOURCE}: hold source-not-ready waiting"));
+        }
+    }
 }

@@ -230,9 +230,9 @@ mod tests {
         bench.change_node(2, |node| node.version = crate::name::ResourceVersion::parse("7").unwrap());
         let told: Vec<String> = plan(&bench.view())
             .iter()
-            .map(|it| match &it.order {
-                Order::Cluster(ClusterOrder::Uncordon { node, seen, .. }) => format!("{node} at {}: {}", seen.as_str(), it.why),
-                other => panic!("{other}"),
+            .map(|it| {
+                let Order::Cluster(ClusterOrder::Uncordon { node, seen, .. }) = &it.order else { panic!("{}", it.order) };
+                format!("{node} at {}: {}", seen.as_str(), it.why)
             })
             .collect();
         assert_eq!(
