@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_heard_no_later_than_a_confirmation_does_not_void_it() {
+        let mut bench = confirmed();
+        let (now, at) = (bench.now, bench.now.minus(MINUTE));
+        bench.now = at;
+        bench.host_up(2);
+        bench.now = now;
+        bench.change_node(2, |node| node.renewed = Some(at));
+        bench.obs.heartbeats.get_mut(&node(2)).unwrap().advanced_at = Some(at);
+        assert!(proof(&bench, 2).is_some());
+    }
+
+    #[test]
     fn silence_that_was_not_waited_for_is_none() {
         let mut bench = confirmed();
         let now = bench.now;

@@ -21,7 +21,7 @@ use crate::coordination;
 use crate::engine::history::Brake;
 use crate::engine::view::{Trust, View};
 use crate::name::Subject;
-use crate::order::{ClusterOrder, HostOrder, Order};
+use crate::order::Order;
 use crate::verdict::Trap;
 
 /// One order with the reason why it is given.
@@ -102,7 +102,8 @@ impl Pace {
 }
 
 /// The brake on each trap's remedy: a rule that is wrong, or a cluster that is broken in a way that no rule foresaw, must
-/// not be repaired object by object as fast as the API takes it. `None` where a whole cluster is owed the order at once.
+/// not be repaired object by object as fast as the API takes it. `None` where a whole cluster is owed the order at once: what
+/// gives something back, calls for a person or starts what should run.
 pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
     match trap {
         Trap::HostServiceNotEnabled | Trap::ControlPlaneWaits | Trap::NodeLeftCordoned | Trap::FluxSuspendedLooksReady => None,
@@ -113,38 +114,6 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
-    }
-}
-
-/// Orders that give something back or call for a person are owed: no brake holds them.
-pub(crate) fn is_owed(order: &Order) -> bool {
-    match order {
-        Order::Cluster(order) => match order {
-            ClusterOrder::Uncordon { .. }
-            | ClusterOrder::MarkManual { .. }
-            | ClusterOrder::ClearMark { .. }
-            | ClusterOrder::Coordinate { .. }
-            | ClusterOrder::Uncoordinate { .. }
-            | ClusterOrder::Resume { .. } => true,
-            ClusterOrder::Cordon { .. }
-            | ClusterOrder::Evict { .. }
-            | ClusterOrder::Delete { .. }
-            | ClusterOrder::ForceDelete { .. }
-            | ClusterOrder::DeleteJob { .. }
-            | ClusterOrder::Scale { .. }
-            | ClusterOrder::SetBranch { .. }
-            | ClusterOrder::Reconcile { .. }
-            | ClusterOrder::Suspend { .. } => false,
-        },
-        Order::Host { order, .. } => match order {
-            HostOrder::Start(_) => true,
-            HostOrder::Stop(_)
-            | HostOrder::Restart(_)
-            | HostOrder::KillPods(_)
-            | HostOrder::SaveSnapshot(_)
-            | HostOrder::PowerOff => false,
-        },
-        Order::Unseal => false,
     }
 }
 

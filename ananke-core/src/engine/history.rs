@@ -252,4 +252,48 @@ mod tests {
         assert!(history.allows_for(trap, &order, t1, 3, PAUSE), "and nothing waits for its effect");
         assert_eq!(history.tries("start-unit", &order.subject()).landed, 1);
     }
+
+    #[test]
+    fn what_landed_last_is_asked_by_kind_of_action_and_subject() {
+        let (one, other) = (start("titan-01"), start("titan-02"));
+        let mut history = History::default();
+        assert!(!history.any_in_flight());
+        history.sent(&one, Moment::from_millis(1));
+        history.sent(&other, Moment::from_millis(2));
+        assert!(history.any_in_flight());
+        history.answered(&one, None);
+        history.answered(&other, Some(PortError::new(ErrorKind::Transient, "start", "titan-02", "timed out")));
+        assert!(!history.any_in_flight());
+        assert_eq!(history.last_landed("start-unit", |_| true), Some(Moment::from_millis(1)), "the newer one failed");
+        assert_eq!(history.last_landed("start-unit", |subject| *subject == other.subject()), None);
+        assert_eq!(history.last_landed("restart-unit", |_| true), None);
+    }
+
+    #[test]
+    fn only_what_this_run_did_or_its_subject_lived_to_see_is_remembered() {
+        let trap = Trap::HostServiceNotEnabled;
+        let (lives, rebooted, awaited) = (start("titan-01"), start("titan-02"), start("titan-03"));
+        let at = Moment::from_millis;
+        let mut history = History::default();
+        history.sent_for(Some(trap), &awaited, at(10));
+        for (order, when) in [(&lives, 60), (&rebooted, 60)] {
+            history.sent_for(Some(trap), order, at(when));
+            history.answered(order, None);
+        }
+        // This run began at 100; titan-02 has booted, and the cluster came up, after that.
+        let forget = |history: &mut History| {
+            let life = |subject: &Subject| at(if *subject == lives.subject() { 50 } else { 200 });
+            history.forget_before(at(100), life);
+        };
+        let counts = |history: &History| [&lives, &rebooted, &awaited].map(|it| history.tries("start-unit", &it.subject()).count);
+        let brake = Brake { a_minute: 9, a_run: 9 };
+        forget(&mut history);
+        assert_eq!(counts(&history), [1, 0, 1], "what is under way is never forgotten");
+        assert_eq!(history.room(trap, brake, at(300)), 9);
+        history.sent_for(Some(trap), &rebooted, at(120));
+        history.answered(&rebooted, None);
+        forget(&mut history);
+        assert_eq!(counts(&history), [1, 1, 1], "this run's own");
+        assert_eq!(history.room(trap, brake, at(300)), 8);
+    }
 }

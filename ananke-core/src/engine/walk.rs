@@ -318,7 +318,7 @@ impl Walk {
                     continue;
                 }
                 if let Some(trap) = remedy.trap {
-                    if let Some(brake) = remedy::brake(trap).filter(|_| !remedy::is_owed(&action.order)) {
+                    if let Some(brake) = remedy::brake(trap) {
                         let room = rooms.entry(trap).or_insert_with(|| self.history.room(trap, brake, now));
                         if *room == 0 {
                             held.insert(trap);

@@ -117,4 +117,17 @@ mod tests {
         bench.api_up();
         bench.check(evaluate, "the cluster: pass");
     }
+
+    #[test]
+    fn a_server_that_the_quorum_does_not_need_is_not_what_the_api_waits_for() {
+        let mut bench = Bench::new(3);
+        bench.servers(3);
+        for n in 1..=3 {
+            bench.host_up(n);
+        }
+        for unit in [UnitState::NotFound, UnitState::Inactive] {
+            bench.host(3, |host| host.unit = unit);
+            bench.check(evaluate, "the cluster: unknown");
+        }
+    }
 }

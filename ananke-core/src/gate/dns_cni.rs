@@ -144,4 +144,16 @@ mod tests {
         bench.change_node(2, |node| node.message = "Kubelet stopped posting node status.".into());
         bench.check(evaluate, "Service kube-system/kube-dns: pass");
     }
+
+    #[test]
+    fn cluster_dns_is_known_by_its_name_in_its_namespace() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        for (namespace, name) in
+            [("kube-system", "coredns"), ("kube-system", "kube-dns"), ("kube-system", "metrics-server"), ("apps", "kube-dns")]
+        {
+            bench.endpoints(namespace, name, 1, &[]);
+        }
+        bench.check(evaluate, "Service kube-system/coredns: pass\nService kube-system/kube-dns: pass");
+    }
 }

@@ -194,4 +194,27 @@ mod tests {
         bench.endpoints("apps", "web", 2, &[]);
         bench.check(evaluate, "Service apps/web: pass");
     }
+
+    #[test]
+    fn a_service_without_pods_follows_no_workload_of_another_name() {
+        let mut bench = bench();
+        bench.endpoints("apps", "web", 0, &[]);
+        bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
+        bench.judged(GateId::Workloads, workloads::evaluate);
+        bench.check(evaluate, "Service apps/web: hold no-endpoints waiting");
+    }
+
+    #[test]
+    fn what_is_behind_a_host_that_failed_before_the_outage_is_not_critical() {
+        let mut bench = bench();
+        bench.spec.critical_services.clear();
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["web"]);
+        let mut known = crate::baseline::Baseline::new(bench.now, Vec::new());
+        bench.obs.baseline = crate::fact::Fact::known(Some(known.clone()), bench.now);
+        bench.check(evaluate, "Service apps/web: pass");
+        known.urls_failing.insert("http://git.example/".into());
+        bench.obs.baseline = crate::fact::Fact::known(Some(known), bench.now);
+        assert!(evaluate(&bench.view()).not_applicable.is_some());
+    }
 }

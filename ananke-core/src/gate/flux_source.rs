@@ -270,4 +270,58 @@ mod tests {
         let verdict = evaluate(&bench.view()).subjects.remove(&Subject::Object(source)).unwrap();
         assert!(verdict.text().contains("which Kustomization flux-system/core applies"), "{}", verdict.text());
     }
+
+    #[test]
+    fn a_handled_request_or_a_young_artifact_proves_a_source() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let (now, long_ago) = (bench.now, Moment::from_millis(0));
+        bench.change_source(|source| source.artifact_updated = Some(long_ago));
+        bench.check(evaluate, &format!("{SOURCE}: pass"));
+        bench.change_source(|source| {
+            source.artifact_updated = Some(now);
+            source.reconcile.handled_at = Some(long_ago.to_string().into());
+        });
+        bench.check(evaluate, &format!("{SOURCE}: pass"));
+    }
+
+    #[test]
+    fn a_single_look_believes_a_cluster_that_is_known_to_be_up_for_long() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let mut state = bench.obs.flux.last().unwrap().as_ref().as_ref().unwrap().sources[0].reconcile.clone();
+        state.handled_at = None;
+        let believed = |trust, floor| believable(&View { trust, floor, ..bench.view() }, &state);
+        let long = bench.now.minus(LONG_UP);
+        assert!(believed(Trust::Stated, long));
+        assert!(!believed(Trust::Stated, long.plus(Duration::from_millis(1))));
+        assert!(!believed(Trust::Stated, Moment::from_millis(0)), "nothing tells when it came up");
+        assert!(!believed(Trust::Proven, long));
+    }
+
+    #[test]
+    fn a_suspended_source_is_resumed_by_the_name_that_flux_has_for_its_kind() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_source(|source| source.reconcile.suspended = true);
+        for (kind, name) in [(Kind::GitRepository, "git"), (Kind::OCIRepository, "oci"), (Kind::Bucket, "bucket")] {
+            bench.change_source(|source| source.object.kind = kind);
+            let view = bench.view();
+            let Verdict::Hold(blocker) = judge(&view, &view.flux().unwrap().as_ref().unwrap().sources[0]) else { panic!() };
+            let resume = format!("`flux resume source {name} flux-system -n flux-system`");
+            assert!(blocker.if_it_lasts.ends_with(&resume), "{}", blocker.if_it_lasts);
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_behind_its_spec_or_has_fetched_nothing_is_not_ready() {
+        let spoils: [fn(&mut SourceState); 3] =
+            [|it| it.reconcile.ready = Tri::Unknown, |it| it.reconcile.generation = 2, |it| it.revision = None];
+        for spoil in spoils {
+            let mut bench = Bench::new(1);
+            bench.all_up();
+            bench.change_source(spoil);
+            bench.check(evaluate, &format!("{SOURCE}: hold source-not-ready waiting"));
+        }
+    }
 }

@@ -264,6 +264,12 @@ mod tests {
             "Deployment apps/harbor: hold workload-not-converged waiting\nStatefulSet apps/gitea: pass\n\
              Service apps/vault: hold no-endpoints waiting",
         );
+        bench.workload(Kind::StatefulSet, "vault", &[(1, false)]);
+        bench.check(
+            evaluate,
+            "Deployment apps/harbor: hold workload-not-converged waiting\nStatefulSet apps/gitea: pass\n\
+             StatefulSet apps/vault: hold workload-not-converged waiting",
+        );
     }
 
     #[test]
@@ -306,5 +312,23 @@ mod tests {
         assert_eq!(service("gitea.git").as_deref(), Some("Service git/gitea"));
         assert_eq!(service("scm.titan.example"), None);
         assert_eq!(service("localhost"), None);
+    }
+
+    #[test]
+    fn other_sources_and_services_lead_nowhere() {
+        let mut bench = bench();
+        bench.spec.flux.expected_url = None;
+        bench.spec.vault = Some(VaultSpec { address: "https://vault.apps.svc:8200".into(), can_unseal: false });
+        bench.workload(Kind::Deployment, "charts", &[(1, true)]);
+        bench.obs.endpoints = crate::fact::Fact::known(Arc::default(), bench.now);
+        bench.endpoints("apps", "charts", 1, &["charts-0"]);
+        bench.endpoints("apps", "gitea-http", 1, &["gitea-0"]);
+        bench.change_flux(|flux| {
+            let mut charts = flux.sources[0].clone();
+            charts.object = ObjectRef::new(Kind::OCIRepository, "flux-system", "charts");
+            charts.url = "oci://charts.apps/all".into();
+            flux.sources.insert(0, charts);
+        });
+        bench.check(evaluate, "StatefulSet apps/gitea: pass");
     }
 }

@@ -176,6 +176,7 @@ mod tests {
     use crate::gate::testing::Bench;
     use crate::intent::Intent;
     use crate::name::RunId;
+    use crate::port::{ErrorKind, PortError};
     use crate::verdict::GateId;
 
     const NO_UPS: &str = "note: no UPS is configured: power is not checked";
@@ -216,7 +217,17 @@ mod tests {
 
     #[test]
     fn an_unreadable_intent_is_unknown_and_never_a_go() {
-        bench().check(evaluate, &format!("ananke: unknown\n{NO_UPS}"));
+        let mut bench = bench();
+        bench.check(evaluate, &format!("ananke: unknown\n{NO_UPS}"));
+        let told = |bench: &Bench| match evaluate(&bench.view()).subjects.remove(&Subject::Ananke) {
+            Some(Verdict::Unknown(unknown)) => unknown.if_it_lasts,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&bench), "look at intent.json in the state directory; `ananke intent clear` sets it aside");
+        let error = PortError::new(ErrorKind::Invalid, "read", "intent.json", "torn").with_remedy("restore it");
+        bench.obs.intent = Fact::known(None, bench.now);
+        bench.obs.intent.fold(Err(error), bench.now);
+        assert_eq!(told(&bench), "restore it");
     }
 
     #[test]
@@ -285,6 +296,43 @@ mod tests {
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: hold charge-low waiting");
         bench.obs.ups.clear();
         bench.now = bench.now.plus(bench.spec.guard_wait);
+        bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass");
+    }
+
+    #[test]
+    fn only_another_run_that_shuts_down_refuses_until_its_intent_is_too_old() {
+        let mut bench = bench();
+        let intent = shutting_down(&bench);
+        let own = Intent { run: bench.view().run.clone(), ..intent.clone() };
+        let done = Intent { state: IntentState::ShutdownComplete, ..intent.clone() };
+        for harmless in [own, done] {
+            bench.obs.intent = Fact::known(Some(harmless), bench.now);
+            bench.check(evaluate, &format!("ananke: pass\n{NO_UPS}"));
+        }
+        let peer: Arc<str> = "tethys".into();
+        bench.spec.peers = vec![peer.clone()];
+        bench.now = bench.now.plus(bench.spec.intent_max_age);
+        bench.obs.intent = Fact::known(Some(intent.clone()), bench.now);
+        bench.obs.peers.insert(peer, Fact::known(Some(intent), bench.now));
+        bench
+            .check(evaluate, &format!("ananke: hold shutdown-intent person\npeer tethys: hold peer-shuts-down person\n{NO_UPS}"));
+    }
+
+    #[test]
+    fn charge_is_waited_for_up_to_what_is_wanted_and_only_for_a_while() {
+        let mut bench = bench();
+        bench.obs.intent = Fact::known(None, bench.now);
+        let ups: Arc<str> = "rack@titan-db".into();
+        bench.spec.ups = vec![ups.clone()];
+        let charged = |bench: &mut Bench, percent| {
+            let reading = UpsReading { status: vec!["OL".into()], charge_percent: Some(percent) };
+            bench.obs.ups.insert(ups.clone(), Fact::known(reading, bench.now));
+        };
+        let wanted = bench.spec.minimum_charge_percent;
+        charged(&mut bench, wanted);
+        bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass");
+        bench.now = bench.now.plus(bench.spec.guard_wait);
+        charged(&mut bench, wanted - 1);
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass");
     }
 }

@@ -326,4 +326,17 @@ mod tests {
         bench.host(2, |host| host.clock_skew_millis = i64::MAX);
         bench.check(evaluate, "n1: hold clocks-apart waiting\nn2: hold clocks-apart waiting\nn3: pass");
     }
+
+    #[test]
+    fn our_own_clock_is_wrong_only_against_more_than_half_of_the_hosts() {
+        let ours = |skews: &[i64]| {
+            let mut bench = bench(skews.len());
+            for (n, skew) in (1..).zip(skews) {
+                bench.host(n, |host| host.clock_skew_millis = *skew);
+            }
+            evaluate(&bench.view()).subjects.contains_key(&Subject::Ananke)
+        };
+        assert!(ours(&[0, 0, 60_000, 60_000, 60_000]));
+        assert!(!ours(&[0, 0, 0, 60_000, 60_000, 60_000]));
+    }
 }

@@ -173,6 +173,9 @@ fn owners(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Vec<Obje
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::spec::{ProbeMethod, ServiceCheck};
 
     #[test]
     fn the_host_of_a_url_is_what_an_ingress_calls_it() {
@@ -180,5 +183,30 @@ mod tests {
             assert_eq!(host_of(url), "git.example", "{url}");
         }
         assert_eq!(host_of("https://[fd00::1]:8443/x"), "fd00::1");
+    }
+
+    #[test]
+    fn all_checks_are_those_of_ingress_hosts_and_services_and_each_knows_when_it_is_fulfilled() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        bench.spec.services = vec![ServiceCheck {
+            name: "registry".to_owned(),
+            url: "https://registry.example/v2/".into(),
+            method: ProbeMethod::Get,
+            accepted_statuses: vec![401],
+            redirect: None,
+            headers: Default::default(),
+            body: Vec::new(),
+        }];
+        let checks = all(&bench.view());
+        let subjects: Vec<&str> = checks.iter().map(|check| check.subject.as_ref()).collect();
+        assert_eq!(subjects, ["http://git.example/", "https://registry.example/v2/"]);
+        let mut fulfilled = |status| {
+            let answer = ProbeAnswer { status, ..ProbeAnswer::default() };
+            bench.obs.probes.insert(checks[1].request.key(), Fact::known(answer, bench.now));
+            checks[1].fulfilled(&bench.view())
+        };
+        assert!(fulfilled(401) && !fulfilled(503));
     }
 }

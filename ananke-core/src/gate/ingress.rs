@@ -144,4 +144,28 @@ mod tests {
         bench.judged(GateId::Endpoints, crate::gate::endpoints::evaluate);
         bench.check(evaluate, "http://git.example/: hold status-refused follows Service apps/git");
     }
+
+    #[test]
+    fn a_host_does_not_follow_what_is_behind_another_service_of_its_namespace() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["git"]);
+        bench.workload(Kind::StatefulSet, "db", &[(1, false)]);
+        bench.endpoints("apps", "db", 0, &["db-0"]);
+        answers(&mut bench, "http://git.example/", 503);
+        bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
+        bench.check(evaluate, "http://git.example/: hold status-refused waiting");
+    }
+
+    #[test]
+    fn tls_in_any_ingress_of_a_host_is_tls() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        let mut ingresses = bench.obs.ingresses.last().unwrap().to_vec();
+        ingresses.push(IngressState { tls_hosts: vec!["git.example".into()], ..ingresses[0].clone() });
+        bench.obs.ingresses = Fact::known(Arc::new(ingresses), bench.now);
+        bench.check(evaluate, "https://git.example/: unknown");
+    }
 }

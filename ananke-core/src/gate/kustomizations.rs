@@ -48,14 +48,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
     let required = &view.spec.flux.required;
+    // What is required has a verdict: this one, unless it is there.
     for object in required {
-        let there = flux.kustomizations.iter().any(|found| found.object == *object)
-            || flux.helm_releases.iter().any(|found| found.object == *object);
-        if !there {
-            let text = format!("{object} does not exist");
-            let verdict = Verdict::waiting(Reason::KustomizationAbsent, text, format!("find out what should create {object}"));
-            judgement.set(Subject::Object(object.clone()), verdict);
-        }
+        let text = format!("{object} does not exist");
+        let verdict = Verdict::waiting(Reason::KustomizationAbsent, text, format!("find out what should create {object}"));
+        judgement.set(Subject::Object(object.clone()), verdict);
     }
     for found in &flux.kustomizations {
         if found.reconcile.suspended && found.suspend_stamp.is_none() {
@@ -204,9 +201,13 @@ pub(crate) fn ready(view: &View<'_>, flux: &FluxState, object: &ObjectRef) -> bo
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::name::Moment;
+    use crate::observation::SourceState;
 
     #[test]
     fn ready_from_before_the_outage_does_not_pass_and_children_wait_for_parents() {
@@ -258,7 +259,62 @@ mod tests {
         bench.change_flux(|flux| flux.kustomizations.clear());
         bench.spec.required_namespaces = vec!["media".into()];
         bench.check(evaluate, "Namespace media: hold namespace-absent waiting");
+        bench.obs.namespaces = Fact::known(Arc::new(vec!["media".into()]), bench.now);
+        bench.check(evaluate, "Namespace media: pass");
     }
+
+    #[test]
+    fn what_is_required_must_exist_and_nobody_may_have_suspended_it() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let flux = |name| ObjectRef::new(Kind::Kustomization, "flux-system", name);
+        bench.spec.flux.required = vec![flux("apps"), flux("gone")];
+        let gone = "Kustomization flux-system/gone: hold kustomization-absent waiting";
+        bench.check(evaluate, &format!("Kustomization flux-system/apps: pass\n{gone}"));
+        bench.change_kustomization("apps", |it| it.reconcile.suspended = true);
+        let note = "note: Kustomization flux-system/apps is suspended by someone else; left as it is";
+        bench.check(evaluate, &format!("Kustomization flux-system/apps: hold suspended person\n{gone}\n{note}"));
+    }
+
+    #[test]
+    fn one_that_waits_for_a_parent_that_does_not_exist_has_nothing_to_follow() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let gone = ObjectRef::new(Kind::Kustomization, "flux-system", "gone");
+        bench.change_kustomization("apps", |it| it.depends_on = vec![gone]);
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold dependency-not-ready waiting\nKustomization flux-system/core: pass",
+        );
+    }
+
+    #[test]
+    fn a_main_source_that_may_still_come_is_its_own_gates_business() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let all = "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass";
+        bench.change_source(|source| source.reconcile.ready = Tri::False);
+        bench.check(evaluate, all);
+        bench.change_flux(|flux| flux.sources.clear());
+        bench.check(evaluate, all);
+    }
+
+    #[test]
+    fn one_that_is_not_ready_follows_its_own_workload_while_that_has_not_converged() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(1, false)]);
+        let web = ObjectRef::new(Kind::Deployment, "apps", "web");
+        bench.change_kustomization("apps", |it| (it.reconcile.ready, it.workloads) = (Tri::False, vec![web]));
+        let apps = "Kustomization flux-system/apps: hold kustomization-not-ready";
+        let core = "Kustomization flux-system/core: pass";
+        bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
+        bench.check(evaluate, &format!("{apps} follows Deployment apps/web\n{core}"));
+        bench.change_workload("web", |it| it.ready = 1);
+        bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
+        bench.check(evaluate, &format!("{apps} waiting\n{core}"));
+    }
+
     #[test]
     fn another_source_is_judged_with_what_comes_from_it_and_holds_nothing_else() {
         let mut bench = Bench::new(1);
@@ -270,16 +326,18 @@ mod tests {
             let mut source = flux.sources[0].clone();
             (source.object, source.url) = (charts, "oci://harbor.example/apps".into());
             (source.branch, source.pinned) = (None, Some("tag=latest".into()));
-            source.reconcile.ready = Tri::False;
-            flux.sources.push(source);
+            (source.reconcile.ready, source.revision) = (Tri::False, Some("latest@sha256:2".into()));
+            let unused = SourceState { object: ObjectRef::new(Kind::OCIRepository, "flux-system", "unused"), ..source.clone() };
+            flux.sources.extend([unused, source]);
         });
+        bench.change_kustomization("apps", |it| it.applied_revision = Some("latest@sha256:2".into()));
         bench.check(
             evaluate,
             "Kustomization flux-system/apps: hold source-not-ready follows OCIRepository flux-system/charts\n\
              Kustomization flux-system/core: pass\n\
              OCIRepository flux-system/charts: hold source-not-ready waiting",
         );
-        bench.change_flux(|flux| flux.sources[1].reconcile.ready = Tri::True);
+        bench.change_flux(|flux| flux.sources[2].reconcile.ready = Tri::True);
         bench.check(
             evaluate,
             "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass\nOCIRepository flux-system/charts: pass",

@@ -57,4 +57,17 @@ mod tests {
         bench.obs.hosts.entry(node(3)).or_default().fold(Err(fail(ErrorKind::Untrusted)), bench.now);
         bench.check(evaluate, "n1: pass\nn2: unknown\nn3: hold host-key-refused person");
     }
+
+    #[test]
+    fn whoever_goes_to_a_dark_host_is_told_where_it_is_and_what_must_work_then() {
+        let mut bench = Bench::new(1);
+        let told = |bench: &Bench| match evaluate(&bench.view()).subjects.remove(&Subject::Node(node(1))) {
+            Some(Verdict::Unknown(unknown)) => unknown.if_it_lasts,
+            other => panic!("{other:?}"),
+        };
+        let look = "check its power light, its power button and its network cable; then `ssh -p 22 ops@10.0.0.1` must work";
+        assert_eq!(told(&bench), format!("go to n1: {look}"));
+        bench.spec.nodes.get_mut(&node(1)).unwrap().location = "rack 2".to_owned();
+        assert_eq!(told(&bench), format!("go to n1 (rack 2): {look}"));
+    }
 }

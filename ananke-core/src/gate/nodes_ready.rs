@@ -166,4 +166,15 @@ mod tests {
         bench.change_node(1, |node| node.manual_note = Some("replace the disk of n1".into()));
         bench.check(evaluate, "n1: hold manual-action-marked person");
     }
+
+    #[test]
+    fn a_node_that_the_config_does_not_know_is_noted_unless_it_is_ignored() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        let node = crate::gate::testing::node(2);
+        bench.spec.nodes.remove(&node);
+        bench.check(evaluate, "n1: pass\nnote: n2 is in the cluster and not in the config");
+        bench.spec.ignored.push(node);
+        bench.check(evaluate, "n1: pass");
+    }
 }

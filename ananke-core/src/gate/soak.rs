@@ -33,3 +33,49 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 fn not_yet(text: String) -> Verdict {
     Verdict::waiting(Reason::NotHeldLongEnough, text, "read which gates fell back in the report: something does not stay up")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::gate::testing::Bench;
+    use crate::lease::LeaseState;
+    use crate::name::Uid;
+
+    /// All gates but this one have settled, and the window begins.
+    fn bench() -> Bench {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.settles(GateId::Workloads);
+        bench.open(GateId::Soak);
+        bench
+    }
+
+    #[test]
+    fn it_passes_once_everything_held_for_the_whole_window() {
+        let mut bench = bench();
+        bench.now = bench.now.plus(bench.spec.soak - Duration::from_secs(1));
+        bench.check(evaluate, "the cluster: hold not-held-long-enough waiting");
+        bench.now = bench.now.plus(Duration::from_secs(1));
+        bench.check(evaluate, "the cluster: pass");
+        bench.settles(GateId::Ingress);
+        bench.check(evaluate, "the cluster: hold not-held-long-enough waiting");
+        bench.now = bench.now.plus(bench.spec.soak);
+        bench.check(evaluate, "the cluster: pass");
+        bench.open(GateId::Storage);
+        bench.check(evaluate, "the cluster: hold not-held-long-enough waiting");
+    }
+
+    #[test]
+    fn it_waits_for_every_outstanding_lease_of_this_cluster() {
+        let mut bench = bench();
+        bench.now = bench.now.plus(bench.spec.soak);
+        bench.cordon(1);
+        bench.check(evaluate, "the cluster: hold cordon-outstanding waiting");
+        bench.leases[0].state = LeaseState::Released;
+        bench.check(evaluate, "the cluster: pass");
+        (bench.leases[0].state, bench.leases[0].lease.cluster_uid) = (LeaseState::Held, Uid::parse("cluster-2").unwrap());
+        bench.check(evaluate, "the cluster: pass");
+    }
+}

@@ -399,6 +399,11 @@ mod tests {
         bench.all_up();
         let none = "not applicable: the cluster uses no CSI driver, and none is configured (storage.drivers)";
         bench.check(evaluate, none);
+        bench.storage(|storage| storage.csi_nodes.push(CsiNodeState { node: node(1), drivers: Vec::new() }));
+        bench.check(evaluate, none);
+        bench.storage(|storage| storage.csi_nodes[0].drivers.push("hostpath.csi.k8s.io".into()));
+        bench.check(evaluate, "");
+        bench.storage(|storage| storage.csi_nodes.clear());
         bench.spec.storage.drivers = vec!["nfs.csi.k8s.io".into()];
         bench.check(evaluate, "n1: hold driver-not-registered waiting");
         bench.spec.storage.required = false;
@@ -438,6 +443,19 @@ mod tests {
             storage.longhorn = longhorn(|longhorn| longhorn.volumes[0].robustness = "faulted".into());
         });
         bench.check(evaluate, "n1: pass\nn2: pass\nPersistentVolumeClaim apps/data-db-0: hold volume-faulted waiting");
+        let told = |bench: &Bench| {
+            let claim = Subject::Object(ObjectRef::new(Kind::PersistentVolumeClaim, "apps", "data-db-0"));
+            evaluate(&bench.view()).subjects[&claim].text().to_owned()
+        };
+        let faulted = "the Longhorn volume pvc-db-0 of PersistentVolumeClaim apps/data-db-0 is faulted";
+        assert_eq!(told(&bench), faulted);
+        let mut sick = bench.obs.storage.last().unwrap().longhorn.clone().unwrap();
+        sick.nodes[0].ready = Tri::False;
+        bench.storage(|storage| storage.longhorn = Some(sick));
+        assert_eq!(told(&bench), format!("{faulted}; the replicas on n1 are away"));
+        let beat = bench.obs.heartbeats.remove(&node(2)).unwrap();
+        assert_eq!(told(&bench), format!("{faulted}; the replicas on n1 and 1 other nodes are away"));
+        bench.obs.heartbeats.insert(node(2), beat);
         bench.storage(|storage| {
             storage.longhorn = None;
             storage.claims[0].bound = false;
@@ -466,6 +484,9 @@ mod tests {
         bench.pod("db-0", |pod| pod.node = Some(node(1)));
         let stale = "VolumeAttachment csi-db-0: hold attachment-stale";
         bench.check(evaluate, &format!("n2: hold storage-node-not-ready follows n2\n{claim}\n{stale} follows n2"));
+        let expected = bench.spec.nodes.remove(&node(2)).unwrap();
+        bench.check(evaluate, &format!("{claim}\n{stale} waiting"));
+        bench.spec.nodes.insert(node(2), expected);
         let confirmed = crate::observation::Confirmation { node: node(2), at: bench.now, boot_id: None };
         bench.obs.confirmations = Fact::known(vec![confirmed], bench.now);
         bench.check(evaluate, &format!("n2: hold storage-node-not-ready follows n2\n{claim}\n{stale} waiting"));
@@ -490,6 +511,11 @@ mod tests {
             let pods = bench.obs.pods.last().unwrap().clone();
             behind(&bench.view(), &pods.iter().collect::<Vec<_>>()).map(|subject| subject.to_string())
         };
+        bench.storage(|storage| {
+            let other =
+                ClaimState { object: ObjectRef::new(Kind::PersistentVolumeClaim, "apps", "z"), ..storage.claims[0].clone() };
+            storage.claims.insert(0, ClaimState { volume: None, ..other });
+        });
         bench.judged(GateId::Storage, evaluate);
         assert_eq!(cause(&bench), None);
         bench.storage(|storage| storage.csi_nodes.clear());

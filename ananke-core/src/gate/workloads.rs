@@ -262,5 +262,87 @@ mod tests {
         bench.spec.required_workloads.clear();
         bench.change_workload("old", |it| it.ready = 1);
         bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: pass");
+        bench.change_workload("web", |it| it.ready = 0);
+        bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: hold workload-not-converged waiting");
+        let unused = crate::baseline::BaselineWorkload { desired: 0, ..known("web", false) };
+        let taken = crate::baseline::Baseline::new(bench.now, vec![unused]);
+        bench.obs.baseline = crate::fact::Fact::known(Some(taken), bench.now);
+        bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: hold workload-not-converged waiting");
+    }
+
+    #[test]
+    fn what_is_being_rolled_out_has_not_converged() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(1, true)]);
+        bench.change_workload("web", |it| it.generation = 2);
+        bench.check(evaluate, "Deployment apps/web: hold workload-not-converged waiting");
+        bench.change_workload("web", |it| (it.observed_generation, it.updated) = (2, 0));
+        bench.check(evaluate, "Deployment apps/web: hold workload-not-converged waiting");
+        bench.change_workload("web", |it| it.updated = 1);
+        bench.check(evaluate, "Deployment apps/web: pass");
+    }
+
+    #[test]
+    fn a_daemon_sets_pod_on_a_silent_node_is_not_missed() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::DaemonSet, "agent", &[(1, true), (2, true)]);
+        bench.node_dies(2);
+        bench.check(evaluate, "DaemonSet apps/agent: pass");
+    }
+
+    #[test]
+    fn a_pod_on_a_machine_that_is_off_is_repaired() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
+        bench.node_dies(2);
+        let (now, node) = (bench.now, crate::gate::testing::node(2));
+        bench.change_node(2, |node| node.renewed = None);
+        bench.obs.heartbeats.remove(&node);
+        let confirmed = crate::observation::Confirmation { node, at: now, boot_id: None };
+        bench.obs.confirmations = crate::fact::Fact::known(vec![confirmed], now);
+        bench.check(evaluate, "StatefulSet apps/db: hold pod-on-dead-node repairable");
+    }
+
+    #[test]
+    fn a_node_that_answers_in_one_way_is_not_dead_and_one_that_is_held_and_not_ready_comes_first() {
+        let base = || {
+            let mut bench = Bench::new(2);
+            bench.all_up();
+            bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
+            bench
+        };
+        let node = crate::gate::testing::node(2);
+        let waits = "StatefulSet apps/db: hold workload-not-converged waiting";
+        let mut silent = base();
+        silent.obs.heartbeats.remove(&node);
+        silent.check(evaluate, waits);
+        let mut dark = base();
+        dark.obs.hosts.remove(&node);
+        dark.check(evaluate, waits);
+        let mut marked = base();
+        marked.change_node(2, |node| node.manual_note = Some("replace its disk".into()));
+        marked.judged(GateId::NodesReady, crate::gate::nodes_ready::evaluate);
+        marked.check(evaluate, waits);
+        let mut sick = base();
+        sick.change_node(2, |node| node.ready = Tri::False);
+        sick.check(evaluate, waits);
+        sick.judged(GateId::NodesReady, crate::gate::nodes_ready::evaluate);
+        sick.check(evaluate, "StatefulSet apps/db: hold workload-not-converged follows n2");
+    }
+
+    #[test]
+    fn the_pod_that_is_not_ready_says_why_and_the_instruction_where_to_look() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::StatefulSet, "db", &[(1, true), (1, false)]);
+        bench.pod("db-0", |pod| pod.reason = "Completed".into());
+        bench.pod("db-1", |pod| pod.reason = "CrashLoopBackOff".into());
+        let judgement = evaluate(&bench.view());
+        let Some(Verdict::Hold(blocker)) = judgement.subjects.values().next() else { panic!("{judgement:?}") };
+        assert_eq!(blocker.text, "StatefulSet apps/db has 1 of 2 ready (db-1: CrashLoopBackOff)");
+        assert_eq!(blocker.if_it_lasts, "look at `kubectl describe statefulset db -n apps`");
     }
 }

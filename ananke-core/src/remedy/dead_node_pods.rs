@@ -97,8 +97,9 @@ mod tests {
     }
 
     fn seen_for(bench: &mut Bench, secs: u64) {
-        let db = ObjectRef::new(Kind::StatefulSet, "apps", "db");
-        bench.seen_for(TRAP, &Subject::Object(db), Duration::from_secs(secs));
+        for (kind, name) in [(Kind::StatefulSet, "db"), (Kind::DaemonSet, "agent")] {
+            bench.seen_for(TRAP, &Subject::Object(ObjectRef::new(kind, "apps", name)), Duration::from_secs(secs));
+        }
     }
 
     fn texts(bench: &Bench) -> Vec<String> {

@@ -237,7 +237,8 @@ mod tests {
         let mut bench = stuck(Some(JobEnd::Failed));
         check(&bench, "hold job-immutable repairable");
         assert_eq!(texts(&bench), ["delete Job apps/migrate, which has finished"]);
-        let order = plan(&bench.view()).remove(0).order;
+        let Action { order, why } = plan(&bench.view()).remove(0);
+        assert_eq!(why, "it has ended (failed), and Kustomization flux-system/apps cannot change its template");
         bench.carried_out(&order, TRAP);
         assert!(texts(&bench).is_empty(), "the list is older than the deletion");
         bench.obs.jobs = Fact::known(Arc::default(), bench.now);

@@ -220,4 +220,55 @@ mod tests {
         bench.host(1, |host| host.boot_id = crate::name::BootId::parse("other").unwrap());
         assert!(!is_proved(&bench), "another boot");
     }
+
+    #[test]
+    fn each_order_names_the_version_of_its_node_and_the_run_that_is_over() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon(1);
+        bench.cordon(2);
+        bench.change_node(2, |node| node.version = crate::name::ResourceVersion::parse("7").unwrap());
+        let told: Vec<String> = plan(&bench.view())
+            .iter()
+            .map(|it| {
+                let Order::Cluster(ClusterOrder::Uncordon { node, seen, .. }) = &it.order else { panic!("{}", it.order) };
+                format!("{node} at {}: {}", seen.as_str(), it.why)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            ["n1 at 1: the run that placed lease lease-1 is over", "n2 at 7: the run that placed lease lease-2 is over"]
+        );
+    }
+
+    #[test]
+    fn a_drain_of_this_run_is_needed_until_the_cordons_are_to_be_released() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon(1);
+        bench.cordon(2);
+        let own = LeaseId::parse("startup-test-2").unwrap();
+        bench.leases[1].lease.id = own.clone();
+        let only = BTreeSet::from([own]);
+        let needs = Needs::of(&bench.view());
+        assert_eq!((&needs.in_use, needs.done_with.is_empty(), needs.closing), (&only, true, false));
+        bench.open(GateId::CordonsReleased);
+        let needs = Needs::of(&bench.view());
+        assert_eq!((&needs.done_with, needs.in_use.is_empty(), needs.closing), (&only, true, true));
+        assert_eq!(Needs::giving_back(&bench.view()).done_with, only);
+    }
+
+    #[test]
+    fn a_node_that_was_watched_for_long_and_is_not_proved_is_marked_when_its_lease_ends() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon(2);
+        bench.obs.hosts.remove(&crate::gate::testing::node(2));
+        bench.now = bench.now.plus(Duration::from_secs(3601));
+        bench.fresh_lists();
+        bench.refresh_api();
+        let actions = plan(&bench.view());
+        let orders: Vec<(&str, &str)> = actions.iter().map(|it| (it.order.verb(), it.why.as_str())).collect();
+        assert_eq!(orders, [("mark-manual", "its lease is over, and the node is not proved")]);
+    }
 }

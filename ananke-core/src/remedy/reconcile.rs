@@ -66,9 +66,11 @@ fn request(view: &View<'_>, object: &ObjectRef, state: &Reconcile, why: &str) ->
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::gate::testing::Bench;
-    use crate::name::Moment;
+    use crate::name::{Kind, Moment};
 
     fn texts(bench: &Bench) -> Vec<String> {
         plan(&bench.view()).iter().map(|action| action.order.to_string()).collect()
@@ -88,5 +90,49 @@ mod tests {
             source.artifact_updated = None;
         });
         assert_eq!(texts(&bench), ["ask Flux to reconcile GitRepository flux-system/flux-system"]);
+    }
+
+    #[test]
+    fn other_sources_are_asked_only_where_something_comes_from_them() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_source(|source| {
+            source.reconcile.handled_at = None;
+            source.artifact_updated = None;
+        });
+        bench.change_flux(|flux| {
+            for name in ["charts", "unused"] {
+                let mut source = flux.sources[0].clone();
+                source.object = ObjectRef::new(Kind::OCIRepository, "flux-system", name);
+                flux.sources.push(source);
+            }
+            for found in &mut flux.kustomizations {
+                found.source = flux.sources[1].object.clone();
+            }
+        });
+        assert_eq!(
+            texts(&bench),
+            [
+                "ask Flux to reconcile GitRepository flux-system/flux-system",
+                "ask Flux to reconcile OCIRepository flux-system/charts"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_controller_that_works_on_a_request_has_twice_the_time() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let long_ago: Option<Arc<str>> = Some(Moment::from_millis(0).to_string().into());
+        bench.change_kustomization("core", |it| it.reconcile.handled_at = long_ago.clone());
+        let order = plan(&bench.view()).remove(0).order;
+        bench.carried_out(&order, Trap::FluxArtifactReadyLie);
+        let mut asked = |secs, requested: Option<&str>| {
+            bench.now = Moment::parse("2026-03-14T02:06:00Z").unwrap().plus(Duration::from_secs(secs));
+            bench.change_kustomization("core", |it| it.reconcile.requested_at = requested.map(Into::into));
+            texts(&bench).len()
+        };
+        assert_eq!([asked(59, None), asked(60, None), asked(60, long_ago.as_deref())], [0, 1, 1]);
+        assert_eq!([asked(119, Some("token")), asked(120, Some("token"))], [0, 1]);
     }
 }

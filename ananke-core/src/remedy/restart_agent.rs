@@ -221,14 +221,10 @@ fn purpose_of(view: &View<'_>, node: &NodeState) -> Option<Purpose> {
 fn own_repairs<'a>(view: &View<'a>) -> BTreeMap<&'a NodeName, &'a LeaseRecord> {
     let own = cordons_released::own(view);
     let repairs = view.leases.iter().filter(|record| record.lease.purpose == Purpose::Repair && own.contains(&record.lease.id));
-    let mut newest: BTreeMap<&NodeName, &LeaseRecord> = BTreeMap::new();
-    for record in repairs {
-        let slot = newest.entry(&record.lease.node).or_insert(record);
-        if record.lease.acquired > slot.lease.acquired {
-            *slot = record;
-        }
-    }
-    newest
+    let mut by_age: Vec<&LeaseRecord> = repairs.collect();
+    by_age.sort_by_key(|record| record.lease.acquired);
+    // Of several of a node the last one stays.
+    by_age.into_iter().map(|record| (&record.lease.node, record)).collect()
 }
 
 /// Whether the node had its repair: one lease an hour, whoever placed it. One that is not known to stand may be tried again.

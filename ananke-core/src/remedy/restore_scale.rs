@@ -192,4 +192,24 @@ mod tests {
         bench.refuse(&order, crate::port::ErrorKind::Conflict);
         assert_eq!(texts(&bench).len(), 1);
     }
+
+    #[test]
+    fn only_a_zero_that_was_more_and_well_is_undone() {
+        let mut scaled = at_zero(Some(3));
+        scaled.change_workload("web", |it| it.desired = 1);
+        assert!(texts(&scaled).is_empty(), "it is at one");
+        for (desired, healthy) in [(3, false), (0, true)] {
+            let mut bench = at_zero(None);
+            let known = Baseline::new(bench.now, vec![BaselineWorkload { object: web(), desired, healthy }]);
+            bench.obs.baseline = Fact::known(Some(known), bench.now);
+            bench.change_workload("web", |it| it.scaled_from = Some(0));
+            assert!(texts(&bench).is_empty(), "{desired} {healthy}");
+        }
+        let mut agreed = at_zero(Some(3));
+        agreed.change_workload("web", |it| it.scaled_from = Some(3));
+        assert_eq!(texts(&agreed), ["scale Deployment apps/web to 3: it is at zero, and its stamp says that it had 3"]);
+        let judgement = crate::gate::STARTUP.iter().find(|row| row.id == crate::verdict::GateId::Workloads).unwrap().evaluate;
+        let Some(Verdict::Hold(blocker)) = judgement(&agreed.view()).subjects.remove(&Subject::Object(web())) else { panic!() };
+        assert_eq!(blocker.if_it_lasts, "run `kubectl scale deployment web -n apps --replicas=3`");
+    }
 }

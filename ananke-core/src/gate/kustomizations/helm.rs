@@ -249,4 +249,28 @@ mod tests {
         bench.spec.flux.required = vec![release("bridge")];
         bench.check(evaluate, "HelmRelease home/bridge: hold helm-release-not-ready waiting");
     }
+
+    #[test]
+    fn one_that_waits_for_a_parent_that_does_not_exist_has_nothing_to_follow() {
+        let mut bench = bench();
+        change(&mut bench, "bridge", |it| it.depends_on = vec![release("gone")]);
+        check(&bench, "hold dependency-not-ready waiting");
+    }
+
+    #[test]
+    fn a_request_is_wanted_only_where_it_may_help() {
+        let wanted = |spoil: fn(&mut HelmReleaseState)| {
+            let mut bench = bench();
+            broken(&mut bench, "timed out");
+            change(&mut bench, "bridge", spoil);
+            let view = bench.view();
+            let Ok(Some(flux)) = view.flux() else { panic!() };
+            wants_request(&view, flux, &flux.helm_releases[0])
+        };
+        assert!(wanted(|_| {}));
+        assert!(!wanted(|it| it.reconcile.suspended = true));
+        assert!(!wanted(|it| it.stalled = Some("RetriesExceeded".into())));
+        assert!(!wanted(|it| it.depends_on = vec![release("gone")]));
+        assert!(!wanted(|it| it.reconcile.ready = Tri::True));
+    }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::gate::testing::{Bench, node};
 use crate::lease::TAINT_KEY;
 use crate::name::{LeaseId, ResourceVersion, Uid};
-use crate::observation::{CoordinationState, Taint};
+use crate::observation::{CoordinationState, Taint, UnitState};
 use crate::remedy::leftover_cordon;
 
 /// Ten nodes of which the first three are servers; all are well and have been for long.
@@ -91,7 +91,6 @@ fn a_silent_kubelet_is_waited_for_then_cordoned_and_then_restarted_once() {
 
 #[test]
 fn what_can_come_by_itself_is_left_alone() {
-    use crate::observation::UnitState;
     let mut base = bench();
     pass(&mut base, 180, &[5]);
     check(&base, "cordon n5");
@@ -173,7 +172,7 @@ fn brakes_hold_servers_without_quorum_and_storms() {
     let mut base = bench();
     pass(&mut base, 180, &[2]);
     check(&base, "cordon n2");
-    base.host(3, |host| host.unit = crate::observation::UnitState::Failed);
+    base.host(3, |host| host.unit = UnitState::Failed);
     check(&base, "");
     let mut storm = bench();
     pass(&mut storm, 180, &[5, 6, 7, 8]);
@@ -214,4 +213,131 @@ fn a_marked_node_is_not_repaired_again_and_is_not_counted_as_sick() {
     check(&bench, "cordon n6\ncordon n7\ncordon n8");
     let uid = Uid::parse("cluster-1").unwrap();
     assert_eq!(bench.obs.api.last().unwrap().cluster_uid, uid);
+}
+
+/// n5 is silent, and a repair lease of this run stands on it.
+fn under_repair() -> Bench {
+    let mut bench = bench();
+    pass(&mut bench, 180, &[5]);
+    cordoned(&mut bench, 5);
+    bench
+}
+
+fn uncordoned(bench: &mut Bench, n: usize) {
+    bench.change_node(n, |node| (node.taints, node.lease_note) = (Vec::new(), None));
+}
+
+#[test]
+fn patience_counts_from_when_the_node_was_last_well() {
+    let mut silent = bench();
+    pass(&mut silent, 300, &[]);
+    pass(&mut silent, 179, &[5]);
+    check(&silent, "");
+    pass(&mut silent, 1, &[5]);
+    check(&silent, "cordon n5");
+    silent.host(5, |host| host.uptime = Duration::from_secs(180));
+    check(&silent, "cordon n5");
+    let mut unready = bench();
+    pass(&mut unready, 300, &[]);
+    unready.change_node(5, |node| node.ready = Tri::False);
+    check(&unready, "");
+    pass(&mut unready, 180, &[]);
+    check(&unready, "cordon n5");
+}
+
+#[test]
+fn the_agent_is_restarted_only_under_an_own_lease_that_stands_and_runs() {
+    let mut bench = under_repair();
+    check(&bench, "restart unit k3s-agent on n5");
+    bench.leases[0].state = LeaseState::Intended;
+    check(&bench, "");
+    let mut taken_away = under_repair();
+    uncordoned(&mut taken_away, 5);
+    check(&taken_away, "");
+    let mut over = under_repair();
+    pass(&mut over, 3600, &[5]);
+    check(&over, "");
+    let mut foreign = under_repair();
+    let lease = &mut foreign.leases[0].lease;
+    lease.id = LeaseId::parse("another-run-r4").unwrap();
+    let note = serde_json::to_string(lease).unwrap();
+    foreign.change_node(5, |node| {
+        node.taints[0].value = "another-run-r4".into();
+        node.lease_note = Some(note.into());
+    });
+    check(&foreign, "");
+}
+
+#[test]
+fn the_newest_lease_of_a_node_counts() {
+    let mut bench = under_repair();
+    let mut old = bench.leases[0].clone();
+    (old.lease.id, old.state) = (LeaseId::parse("startup-test-r4").unwrap(), LeaseState::Released);
+    old.lease.acquired = old.lease.acquired.minus(Duration::from_secs(7200));
+    bench.leases.push(old);
+    check(&bench, "restart unit k3s-agent on n5");
+    bench.leases.reverse();
+    check(&bench, "restart unit k3s-agent on n5");
+}
+
+#[test]
+fn a_cordon_that_may_never_have_been_sent_is_tried_again() {
+    let mut bench = under_repair();
+    uncordoned(&mut bench, 5);
+    bench.leases[0].state = LeaseState::Intended;
+    check(&bench, "cordon n5");
+    bench.leases[0].lease.id = LeaseId::parse("another-run-r4").unwrap();
+    check(&bench, "");
+}
+
+#[test]
+fn a_lease_under_which_nothing_was_done_is_given_back_when_nothing_will_be() {
+    let give_back = "give back the cordon of n5 (lease startup-test-r5)";
+    let mut storm = under_repair();
+    pass(&mut storm, 30, &[5, 6, 7, 8]);
+    assert_eq!(swept(&storm), give_back, "the brakes hold its restart");
+    let mut back = under_repair();
+    pass(&mut back, 5, &[]);
+    assert_eq!(swept(&back), give_back, "it came back by itself");
+    let mut starts = under_repair();
+    starts.host(5, |host| host.unit = UnitState::Activating);
+    assert_eq!(swept(&starts), "", "it may come by itself");
+    starts.overdue(GateId::NodesReady, 5);
+    assert!(swept(&starts).starts_with("mark n5 for manual action"), "{}", swept(&starts));
+}
+
+#[test]
+fn only_what_is_heard_after_the_restart_proves_it() {
+    let mut bench = under_repair();
+    restarted(&mut bench);
+    let now = bench.now;
+    bench.obs.heartbeats.get_mut(&node(5)).unwrap().advanced_at = Some(now);
+    assert_eq!(swept(&bench), "");
+}
+
+#[test]
+fn a_server_that_only_says_ready_is_none_of_the_quorum() {
+    let mut bench = bench();
+    pass(&mut bench, 180, &[2, 3]);
+    check(&bench, "");
+}
+
+#[test]
+fn repairs_under_way_are_counted_whoever_holds_them_and_drains_are_not() {
+    let mut bench = bench();
+    pass(&mut bench, 180, &[5]);
+    bench.spec.max_cordons = 1;
+    bench.cordon(7);
+    check(&bench, "cordon n5");
+    let well = bench.obs.nodes.last().unwrap().iter().find(|found| found.name == node(7)).unwrap();
+    assert_eq!(Ward::default().stance(&bench.view(), well), Stance::Waits, "a cordon of another run is none of ours");
+    let mut foreign = bench.cordon(6);
+    bench.leases.pop();
+    foreign.lease.purpose = Purpose::Repair;
+    let note = serde_json::to_string(&foreign.lease).unwrap();
+    bench.change_node(6, |node| node.lease_note = Some(note.into()));
+    check(&bench, "");
+    uncordoned(&mut bench, 6);
+    bench.leases.push(LeaseRecord { state: LeaseState::Released, ..foreign });
+    check(&bench, "cordon n5");
 }
