@@ -203,8 +203,11 @@ pub struct HelmReleaseState {
     pub reconcile: Reconcile,
     /// As in [`KustomizationState::suspend_stamp`].
     pub suspend_stamp: Option<Arc<str>>,
-    /// Message of a `Stalled` condition that is true: helm-controller tries no more.
+    /// Reason and message of a `Stalled` condition that is true: helm-controller tries no more.
     pub stalled: Option<Arc<str>>,
+    /// `spec.upgrade.remediation.strategy` is `uninstall`: one more failure could take what the release keeps.
+    #[serde(default)]
+    pub uninstalls: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

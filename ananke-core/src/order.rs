@@ -20,6 +20,10 @@ pub const SUSPENDED_ANNOTATION: &str = "ananke.dev/suspended";
 pub const SCALED_ANNOTATION: &str = "ananke.dev/scaled-from";
 /// Flux's own annotation that asks for a reconciliation.
 pub const REQUESTED_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
+/// helm-controller's own: with a request of the same token, one install or upgrade whether or not anything changed.
+pub const FORCED_ANNOTATION: &str = "reconcile.fluxcd.io/forceAt";
+/// helm-controller's own: with a request of the same token, the failures that it counted are forgotten.
+pub const RESET_ANNOTATION: &str = "reconcile.fluxcd.io/resetAt";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -110,6 +114,8 @@ pub enum ClusterOrder {
     Reconcile {
         object: ObjectRef,
         token: Moment,
+        #[serde(default, skip_serializing_if = "Push::is_none")]
+        push: Push,
     },
     Suspend {
         object: ObjectRef,
@@ -122,6 +128,42 @@ pub enum ClusterOrder {
         object: ObjectRef,
         seen: ResourceVersion,
     },
+}
+
+/// What goes with a request to reconcile a HelmRelease; other objects take none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Push {
+    #[default]
+    None,
+    /// [`RESET_ANNOTATION`]: what gave up tries again.
+    Reset,
+    /// [`FORCED_ANNOTATION`].
+    Force,
+}
+
+impl Push {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// As [`Order::verb`] names it.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::None => "request-reconcile",
+            Self::Reset => "reset-release",
+            Self::Force => "force-release",
+        }
+    }
+
+    /// The annotation that carries it.
+    pub fn annotation(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Reset => Some(RESET_ANNOTATION),
+            Self::Force => Some(FORCED_ANNOTATION),
+        }
+    }
 }
 
 /// One command on one host; the adapter has a fixed argv for each.
@@ -199,7 +241,7 @@ impl Order {
                 ClusterOrder::Evict { .. } => "evict",
                 ClusterOrder::Delete { .. } => "delete-pod",
                 ClusterOrder::SetBranch { .. } => "set-branch",
-                ClusterOrder::Reconcile { .. } => "request-reconcile",
+                ClusterOrder::Reconcile { push, .. } => push.verb(),
                 ClusterOrder::Suspend { .. } => "suspend",
                 ClusterOrder::Resume { .. } => "resume",
             },
@@ -233,7 +275,13 @@ impl fmt::Display for Order {
                 ClusterOrder::Evict { pod, .. } => write!(f, "evict {pod}"),
                 ClusterOrder::Delete { pod, .. } => write!(f, "delete {pod} with its grace period"),
                 ClusterOrder::SetBranch { source, branch, .. } => write!(f, "set branch {branch} on {source}"),
-                ClusterOrder::Reconcile { object, .. } => write!(f, "ask Flux to reconcile {object}"),
+                ClusterOrder::Reconcile { object, push: Push::None, .. } => write!(f, "ask Flux to reconcile {object}"),
+                ClusterOrder::Reconcile { object, push: Push::Reset, .. } => {
+                    write!(f, "ask Flux to reconcile {object} and to forget its failures")
+                }
+                ClusterOrder::Reconcile { object, push: Push::Force, .. } => {
+                    write!(f, "ask Flux to reconcile {object}, whether or not anything changed")
+                }
                 ClusterOrder::Suspend { object, .. } => write!(f, "suspend {object}"),
                 ClusterOrder::Resume { object, .. } => write!(f, "resume {object}"),
             },

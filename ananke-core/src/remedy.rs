@@ -9,6 +9,7 @@ pub mod flux_branch;
 pub mod immutable_job;
 pub mod leftover_cordon;
 pub mod reconcile;
+pub mod reset_release;
 pub mod restart_agent;
 pub mod restore_scale;
 pub mod resume;
@@ -47,6 +48,7 @@ pub const STARTUP: &[Remedy] = &[
     Remedy { trap: Some(Trap::FluxWrongBranch), plan: flux_branch::plan },
     Remedy { trap: Some(Trap::FluxSuspendedLooksReady), plan: resume::plan },
     Remedy { trap: Some(Trap::FluxImmutableField), plan: immutable_job::plan },
+    Remedy { trap: Some(Trap::HelmRetriesExhausted), plan: reset_release::plan },
     Remedy { trap: Some(Trap::FluxArtifactReadyLie), plan: reconcile::plan },
     Remedy { trap: Some(Trap::ScaledToZeroNotRestored), plan: restore_scale::plan },
     Remedy { trap: Some(Trap::PodTerminatingOnDeadNode), plan: dead_node_pods::plan },
@@ -110,7 +112,7 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         // A request changes nothing by itself, and comes only when the parents are ready.
         Trap::FluxArtifactReadyLie | Trap::FluxDependencyChainSlow => Some(Brake { a_minute: 600, a_run: 20_000 }),
         Trap::FluxWrongBranch | Trap::VaultSealed => Some(Brake { a_minute: 6, a_run: 60 }),
-        Trap::FluxImmutableField => Some(Brake { a_minute: 10, a_run: 100 }),
+        Trap::FluxImmutableField | Trap::HelmRetriesExhausted => Some(Brake { a_minute: 10, a_run: 100 }),
         Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),

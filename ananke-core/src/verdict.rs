@@ -208,6 +208,7 @@ registry!(
         ScaledToZeroNotRestored = "scaled-to-zero-not-restored",
         PodTerminatingOnDeadNode = "pod-terminating-on-dead-node",
         VaultSealed = "vault-sealed",
+        HelmRetriesExhausted = "helm-retries-exhausted",
     }
 );
 

@@ -19,7 +19,7 @@ impl ClusterActions for KubeCluster {
 }
 
 impl KubeCluster {
-    async fn carry_out(&self, order: &ClusterOrder) -> Result<(), PortError> {
+    pub(crate) async fn carry_out(&self, order: &ClusterOrder) -> Result<(), PortError> {
         if let ClusterOrder::MarkManual { node, seen, lease, sentence, at } = order {
             return self.mark_manual(node, seen, lease, sentence, *at).await;
         }
@@ -49,9 +49,9 @@ impl KubeCluster {
                 let path = self.flux_path("set branch", source).await?;
                 Ok(Some(order::set_branch(&path, source, seen, branch)))
             }
-            ClusterOrder::Reconcile { object, token } => {
+            ClusterOrder::Reconcile { object, token, push } => {
                 let path = self.flux_path("request reconciliation", object).await?;
-                Ok(Some(order::reconcile(&path, object, *token)))
+                order::reconcile(&path, object, *token, *push).map(Some)
             }
             ClusterOrder::Suspend { object, seen, run, at } => {
                 let path = self.flux_path("suspend", object).await?;

@@ -6,6 +6,8 @@
 mod actions;
 mod call;
 mod connect;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 mod flux_api;
 mod reads;

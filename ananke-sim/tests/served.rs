@@ -41,6 +41,10 @@ impl Client {
     }
 
     async fn ask(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
+        self.ask_as(None, method, path, content_type, body).await
+    }
+
+    async fn ask_as(&self, token: Option<&str>, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
         let stream = TcpStream::connect(&self.address).await.unwrap();
         let stream = self.tls.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -48,6 +52,8 @@ impl Client {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let request =
             Request::builder().method(method).uri(path).header("host", &self.address).header("content-type", content_type);
+        let request =
+            token.into_iter().fold(request, |request, token| request.header("authorization", format!("Bearer {token}")));
         let response = sender.send_request(request.body(Full::new(Bytes::from(text))).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -125,6 +131,49 @@ fn strangers_see_the_version_and_nothing_else() {
         let recorded =
             "nodes is forbidden: User \"system:anonymous\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
         assert_eq!((status, refused["message"].as_str()), (403, Some(recorded)));
+        let nonsense = stranger.ask_as(Some("nonsense"), "GET", "/api/v1/nodes", "", Value::Null).await;
+        assert_eq!((nonsense.0, nonsense.1["reason"].as_str()), (401, Some("Unauthorized")));
+    });
+}
+
+#[test]
+fn ananke_may_do_what_its_manifest_grants_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    on_runtime(async {
+        let (_served, _) = start(dir.path()).await;
+        let kubeconfig = std::fs::read_to_string(dir.path().join("ananke.kubeconfig")).unwrap();
+        let token = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap().to_owned();
+        let ananke = Client::new(&kubeconfig, false);
+        let ask = async |method: &str, path: &str| {
+            let (status, answer) = ananke.ask_as(Some(&token), method, path, "", Value::Null).await;
+            (status, answer["message"].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(ask("GET", "/api/v1/nodes").await.0, 200);
+        assert_eq!(ask("GET", "/apis/apps").await.0, 200);
+        let user = r#"User "system:serviceaccount:kube-system:ananke" cannot"#;
+        let refused = [
+            (
+                "GET",
+                "/api/v1/secrets",
+                format!(r#"secrets is forbidden: {user} list resource "secrets" in API group "" at the cluster scope"#),
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/gitea/deployments/gitea/scale",
+                format!(
+                    r#"deployments.apps "gitea" is forbidden: {user} patch resource "deployments/scale" in API group "apps" in the namespace "gitea""#
+                ),
+            ),
+            ("GET", "/metrics", format!(r#"forbidden: {user} get path "/metrics""#)),
+        ];
+        for (method, path, message) in refused {
+            assert_eq!(ask(method, path).await, (403, message));
+        }
+        let audit = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
+        let last: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let scale = last.iter().find(|event| event["objectRef"]["subresource"] == "scale").unwrap();
+        assert_eq!((&scale["verb"], &scale["responseStatus"]["code"]), (&json!("patch"), &json!(403)));
+        assert!(last.iter().any(|event| event["user"]["username"] == "system:serviceaccount:kube-system:ananke"));
     });
 }
 

@@ -1,14 +1,18 @@
 //! What the end-to-end suites share: the built binary, a cluster that it serves, and commands that always end.
 //!
-//! Nothing here knows the insides of Ananke: a test sees files, exit codes, output and the served cluster's request log.
+//! Nothing here but [`contract`] knows the insides of Ananke: a test sees files, exit codes, output and the served cluster's
+//! request log.
 
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, says what it skips, and measures real time"
 )]
+
+pub mod contract;
 
 use std::collections::BTreeMap;
 use std::fs;

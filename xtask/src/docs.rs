@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_KEY};
-use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{FORCED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::spec::default_deadline;
 use ananke_core::verdict::{GateId, Reason, Trap};
 use ananke_core::{gate, phase};
@@ -105,8 +105,9 @@ fn every_name_that_leaves_the_process_is_registered() {
     assert_eq!(first_cells(&text, "## Gates and phases"), gates);
     assert_eq!(first_cells(&text, "## Reasons"), reasons);
     assert_eq!(first_cells(&text, "## Traps"), traps);
-    let marks =
-        BTreeSet::from([TAINT_KEY, ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, SUSPENDED_ANNOTATION, REQUESTED_ANNOTATION]);
+    let nodes = [TAINT_KEY, ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL];
+    let flux = [SUSPENDED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, FORCED_ANNOTATION];
+    let marks: BTreeSet<&str> = nodes.into_iter().chain(flux).collect();
     assert_eq!(first_cells(&text, "## Marks on objects"), marks);
 }
 

@@ -15,7 +15,7 @@ use crate::port::clean;
 use crate::remedy::immutable_job;
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
-pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     match view.flux() {
         Err(gap) => {

@@ -104,6 +104,7 @@ mod tests {
                 reconcile,
                 suspend_stamp: None,
                 stalled: None,
+                uninstalls: false,
             });
         });
         bench.check(

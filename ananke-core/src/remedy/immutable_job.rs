@@ -9,7 +9,7 @@ use crate::fact::Gap;
 use crate::gate::flux_source::believable;
 use crate::name::{Moment, ObjectRef, Subject};
 use crate::observation::{JobEnd, JobState, Reconcile, Tri};
-use crate::order::{ClusterOrder, Order};
+use crate::order::{ClusterOrder, Order, Push};
 use crate::verdict::{Reason, Trap, Verdict};
 
 const TRAP: Trap = Trap::FluxImmutableField;
@@ -62,7 +62,7 @@ fn step(view: &View<'_>, object: &ObjectRef, state: &Reconcile) -> Option<Action
             if handled_after(state, gone) {
                 return None;
             }
-            let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now });
+            let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now, push: Push::None });
             RECONCILE.allows(view, &order).then(|| Action { order, why: format!("Job {name} is out of its way") })
         }
         Blocked::Running(_) | Blocked::Kept(_) | Blocked::Foreign(_) | Blocked::Unknown(_) => None,

@@ -10,7 +10,7 @@ use crate::gate::flux_source;
 use crate::gate::kustomizations::{self, helm};
 use crate::name::ObjectRef;
 use crate::observation::{FluxState, KustomizationState, Reconcile};
-use crate::order::{ClusterOrder, Order};
+use crate::order::{ClusterOrder, Order, Push};
 use crate::verdict::{Reason, Trap, Verdict};
 
 /// A request is kept by the object and handled when its controller gets to it; more than a few say nothing new.
@@ -60,7 +60,7 @@ fn request(view: &View<'_>, object: &ObjectRef, state: &Reconcile, why: &str) ->
     // A controller that works on the newest request is not asked again before it has had time for it.
     let pending = state.requested_at.is_some() && state.requested_at != state.handled_at;
     let pause = if pending { BUDGET.pause * 2 } else { BUDGET.pause };
-    let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now });
+    let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now, push: Push::None });
     (Budget { pause, ..BUDGET }).allows(view, &order).then(|| Action { order, why: why.to_owned() })
 }
 

@@ -75,6 +75,21 @@ struct HelmReleaseSpec {
     #[serde(deserialize_with = "null_is_default")]
     depends_on: Vec<ObjectReference>,
     suspend: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    upgrade: Upgrade,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Upgrade {
+    #[serde(deserialize_with = "null_is_default")]
+    remediation: Remediation,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Remediation {
+    strategy: Option<String>,
 }
 
 /// Another object; without a namespace it is in the referring one's.
@@ -178,6 +193,7 @@ pub(crate) fn helm_release(release: HelmRelease) -> Result<Option<HelmReleaseSta
         version: metadata.version()?,
         depends_on: spec.depends_on.iter().map(|other| other.object(Kind::HelmRelease, &namespace)).collect(),
         suspend_stamp: set(metadata.annotations.suspended.take()),
+        uninstalls: spec.upgrade.remediation.strategy.as_deref() == Some("uninstall"),
         stalled: stalled.map(|condition| format!("{}: {}", condition.reason, told(&condition.message)).into()),
         reconcile: reconcile(metadata, spec.suspend, status),
     }))
@@ -377,6 +393,9 @@ mod tests {
         assert_eq!((stuck.reconcile.ready, stuck.reconcile.reason.as_ref()), (Tri::False, "UpgradeFailed"));
         assert_eq!(stuck.depends_on, [ObjectRef::new(Kind::HelmRelease, "home", "mosquitto")]);
         assert_eq!(stuck.suspend_stamp.as_deref(), Some("shutdown-1 2026-01-01T00:00:00Z"));
+        assert!(!stuck.uninstalls, "a release is rolled back unless it says otherwise");
+        let takes_all = r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"1"},"spec":{"upgrade":{"remediation":{"retries":3,"strategy":"uninstall"}}}}"#;
+        assert!(helm_release(serde_json::from_str(takes_all).unwrap()).unwrap().unwrap().uninstalls);
         let well = of(r#"[{"type":"Ready","status":"True","reason":"UpgradeSucceeded","message":"Helm upgrade succeeded"}]"#);
         assert_eq!((well.stalled, well.reconcile.handled_at.as_deref()), (None, Some("2026-01-01T00:00:00Z")));
     }

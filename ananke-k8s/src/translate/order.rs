@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ananke_core::lease::{ANNOTATION, Lease, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_EFFECT, TAINT_KEY};
 use ananke_core::name::{Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid};
-use ananke_core::order::{REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{Push, REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ErrorKind, PortError};
 use http::Method;
 use serde::Deserialize;
@@ -187,9 +187,17 @@ pub(crate) fn set_branch(path: &str, source: &ObjectRef, seen: &ResourceVersion,
     patch("set branch", source, path, body)
 }
 
-pub(crate) fn reconcile(path: &str, object: &ObjectRef, token: Moment) -> Write {
-    let body = json!({"metadata": {"annotations": {REQUESTED_ANNOTATION: token.to_string()}}});
-    patch("request reconciliation", object, path, body)
+/// Both annotations carry one token: helm-controller does what is more than a request only where they are equal.
+pub(crate) fn reconcile(path: &str, object: &ObjectRef, token: Moment, push: Push) -> Result<Write, PortError> {
+    const TRIED: &str = "request reconciliation";
+    let mut annotations = Map::from_iter([(REQUESTED_ANNOTATION.to_owned(), json!(token.to_string()))]);
+    if let Some(more) = push.annotation() {
+        if object.kind != Kind::HelmRelease {
+            return Err(PortError::new(ErrorKind::Invalid, TRIED, object, "only a HelmRelease can be reset or forced"));
+        }
+        annotations.insert(more.to_owned(), json!(token.to_string()));
+    }
+    Ok(patch(TRIED, object, path, json!({"metadata": {"annotations": annotations}})))
 }
 
 pub(crate) fn suspend(path: &str, object: &ObjectRef, seen: &ResourceVersion, run: &RunId, at: Moment) -> Write {

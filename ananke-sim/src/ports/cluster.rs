@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ananke_core::engine::Permit;
-use ananke_core::name::ResourceVersion;
+use ananke_core::name::{Kind, ResourceVersion};
 use ananke_core::observation::{
     ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, StorageState,
     WorkloadState,
@@ -119,6 +119,16 @@ impl ClusterReads for SimPorts {
 #[async_trait]
 impl ClusterActions for SimPorts {
     async fn perform(&self, order: &ClusterOrder, _permit: &Permit) -> Result<(), PortError> {
+        self.perform_without_permit(order).await
+    }
+}
+
+impl SimPorts {
+    /// Nothing can be harmed in a simulated world, so it may be changed without the engine's permit.
+    ///
+    /// # Errors
+    /// As [`ClusterActions::perform`].
+    pub async fn perform_without_permit(&self, order: &ClusterOrder) -> Result<(), PortError> {
         let tried = match order {
             ClusterOrder::Cordon { .. }
             | ClusterOrder::Uncordon { .. }
@@ -163,8 +173,13 @@ fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
         ClusterOrder::Evict { pod, uid } => world.evict(&pod.namespace, &pod.name, Some(uid)),
         ClusterOrder::Delete { pod, uid, .. } => world.delete_pod(&pod.namespace, &pod.name, Some(uid)),
         ClusterOrder::SetBranch { source, seen, branch } => world.set_branch(source, version(seen)?, branch),
-        ClusterOrder::Reconcile { object, token } => {
-            world.annotate_flux(object, None, vec![(REQUESTED_ANNOTATION.into(), Some(token.to_string().into()))])
+        ClusterOrder::Reconcile { object, token, push } => {
+            if push.annotation().is_some() && object.kind != Kind::HelmRelease {
+                return Err(Refusal::Invalid(format!("{object} can be neither reset nor forced")));
+            }
+            let token: Arc<str> = token.to_string().into();
+            let keys = [Some(REQUESTED_ANNOTATION), push.annotation()].into_iter().flatten();
+            world.annotate_flux(object, None, keys.map(|key| (key.into(), Some(token.clone()))).collect())
         }
         ClusterOrder::Suspend { object, seen, run, at } => {
             let stamp: Arc<str> = format!("{run} {at}").into();

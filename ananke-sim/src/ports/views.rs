@@ -213,6 +213,7 @@ fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmRele
         reconcile: reconcile(&release.meta, words),
         suspend_stamp: release.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
         stalled: None,
+        uninstalls: false,
     }
 }
 

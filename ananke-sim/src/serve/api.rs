@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod apply;
+pub mod authorize;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
@@ -13,8 +14,10 @@ pub mod kinds;
 pub mod managed;
 pub mod patch;
 pub mod protobuf;
+pub mod rbac;
 pub mod render;
 pub mod request;
+pub mod review;
 pub mod schema;
 pub mod select;
 pub mod status;
@@ -40,7 +43,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch as ticking;
 use tokio_rustls::TlsAcceptor;
 
-use handle::Client;
+use authorize::{Access, Client};
 use store::{ObjectStore, State, Tick};
 
 /// Bodies of answers: whole, or a watch's stream.
@@ -66,7 +69,7 @@ pub fn bind(port: u16) -> io::Result<Bound> {
 }
 
 /// Serves until the store is gone. While the state is [`State::Refused`] nobody listens: connections are refused by the kernel.
-pub async fn run(bound: Bound, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStore>) -> io::Result<()> {
+pub async fn run(bound: Bound, tls: Arc<ServerConfig>, access: Arc<Access>, store: Arc<dyn ObjectStore>) -> io::Result<()> {
     let mut ticks = store.ticks();
     let address = bound.address;
     let mut socket = bound.socket;
@@ -75,7 +78,7 @@ pub async fn run(bound: Bound, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStor
             return Ok(());
         }
         let listener = socket.listen(BACKLOG)?;
-        serve_while_up(&listener, &tls, &store, &mut ticks).await;
+        serve_while_up(&listener, (&tls, &access), &store, &mut ticks).await;
         drop(listener);
         socket = bind(address.port())?.socket;
     }
@@ -83,7 +86,7 @@ pub async fn run(bound: Bound, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStor
 
 async fn serve_while_up(
     listener: &TcpListener,
-    tls: &Arc<ServerConfig>,
+    (tls, access): (&Arc<ServerConfig>, &Arc<Access>),
     store: &Arc<dyn ObjectStore>,
     ticks: &mut ticking::Receiver<Tick>,
 ) {
@@ -92,14 +95,14 @@ async fn serve_while_up(
             biased;
             _ = ticks.wait_for(|tick| tick.state == State::Refused) => return,
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                tokio::spawn(connection(stream, tls.clone(), store.clone()));
+                tokio::spawn(connection(stream, tls.clone(), access.clone(), store.clone()));
             },
         }
     }
 }
 
 /// One client's connection; it is cut when the server goes down.
-async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStore>) {
+async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, access: Arc<Access>, store: Arc<dyn ObjectStore>) {
     let address = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let mut ticks = store.ticks();
     let talk = async move {
@@ -108,8 +111,8 @@ async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, store: Arc<dyn Ob
         let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
         let client = if stream.get_ref().1.peer_certificates().is_some() { Client::Admin } else { Client::Anonymous };
         let service = service_fn(|request| {
-            let (store, address) = (store.clone(), address.clone());
-            async move { handle::answer(store, client, &address, request).await }
+            let (store, access, address) = (store.clone(), access.clone(), address.clone());
+            async move { handle::answer(store, (&access, client), &address, request).await }
         });
         // A client that hangs up in the middle is its own business.
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await.ok();

@@ -42,15 +42,27 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
+/// The kubeconfig that `ananke.yaml` names, beside it.
+pub const ANANKES: &str = "ananke.kubeconfig";
+
+/// The administrator's, by certificate.
 pub fn kubeconfig(identity: &Identity, api: SocketAddr) -> String {
-    let data = |pem: &str| STANDARD.encode(pem);
+    let (cert, key) = (STANDARD.encode(&identity.client_pem), STANDARD.encode(&identity.client_key_pem));
+    let credentials = format!("client-certificate-data: {cert}\n    client-key-data: {key}");
+    kubeconfig_of("sim-admin", &credentials, identity, api)
+}
+
+/// Ananke's own, by the token of its ServiceAccount: it may do what `deploy/rbac.yaml` grants.
+pub fn anankes_kubeconfig(identity: &Identity, token: &str, api: SocketAddr) -> String {
+    kubeconfig_of("ananke", &format!("token: {token}"), identity, api)
+}
+
+fn kubeconfig_of(user: &str, credentials: &str, identity: &Identity, api: SocketAddr) -> String {
+    let ca = STANDARD.encode(&identity.ca_pem);
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: sim\n  cluster:\n    server: https://{api}\n    certificate-authority-data: {}\n\
-         users:\n- name: sim-admin\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n\
-         contexts:\n- name: sim\n  context:\n    cluster: sim\n    user: sim-admin\ncurrent-context: sim\n",
-        data(&identity.ca_pem),
-        data(&identity.client_pem),
-        data(&identity.client_key_pem)
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: sim\n  cluster:\n    server: https://{api}\n    certificate-authority-data: {ca}\n\
+         users:\n- name: {user}\n  user:\n    {credentials}\n\
+         contexts:\n- name: sim\n  context:\n    cluster: sim\n    user: {user}\ncurrent-context: sim\n"
     )
 }
 
@@ -61,7 +73,7 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
         of_role.map(|host| host.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let scaled = |millis: u64, least: u64| format!("{}ms", (millis / u64::from(speed.max(1))).max(least));
-    let mut out = String::from("# Written by `ananke sim up`.\nkubeconfig: kubeconfig\nstate_dir: state\n");
+    let mut out = format!("# Written by `ananke sim up`.\nkubeconfig: {ANANKES}\nstate_dir: state\n");
     let mut line = |text: String| writeln!(out, "{text}").unwrap_or_default();
     line(format!("control_planes: [{}]", names(true)));
     line(format!("workers: [{}]", names(false)));

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::api::authorize::{Access, AccessError, MANIFEST};
 use super::api::discovery::VERSION;
 use super::api::store::{Face, ObjectStore, State};
 use super::api::tls::{self, TlsError};
@@ -53,6 +54,8 @@ pub enum ServeError {
     Io { tried: &'static str, on: PathBuf, source: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// A cluster that runs until this is dropped; [`Served::run_until`] also tidies its directory.
@@ -110,8 +113,12 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let control = claim(&dir).await?;
     let state = dir.join("state");
     site::private_dir(&state).map_err(io("make the directory", &state))?;
-    let log_path = dir.join("requests.log");
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log_path).map_err(io("open the log", &log_path))?;
+    let open = |name: &str| {
+        let path = dir.join(name);
+        OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io("open the log", &path))
+    };
+    let log = open("requests.log")?;
+    let access = Arc::new(Access::new(MANIFEST, open("audit.log")?)?);
 
     let identity = tls::identity()?;
     let api = api::bind(0).map_err(io("take a port for", Path::new("the API")))?;
@@ -130,7 +137,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     };
     let mut tasks = JoinSet::new();
     let store: Arc<dyn ObjectStore> = cluster.clone();
-    tasks.spawn(ended(api::run(api, identity.server.clone(), store), "the API server", cluster.clone()));
+    tasks.spawn(ended(api::run(api, identity.server.clone(), access.clone(), store), "the API server", cluster.clone()));
     tasks.spawn(ended(http::run(web, cluster.clone()), "the HTTP server", cluster.clone()));
     tasks.spawn(ended(control::run(control, cluster.clone()), "the control socket", cluster.clone()));
     tasks.spawn(keep_time(cluster.clone()));
@@ -143,6 +150,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let files = [
         ("known_hosts", ssh.known_hosts.join("\n") + "\n"),
         ("kubeconfig", site::kubeconfig(&identity, addresses.api)),
+        (site::ANANKES, site::anankes_kubeconfig(&identity, access.token(), addresses.api)),
         (site::VAULT_KEYS, keys),
         ("ananke.yaml", config),
         ("ready", String::new()),

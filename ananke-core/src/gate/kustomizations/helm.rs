@@ -6,7 +6,7 @@ use crate::engine::view::View;
 use crate::gate::flux_source::{believable, said};
 use crate::name::{ObjectRef, Subject};
 use crate::observation::{FluxState, HelmReleaseState, Tri};
-use crate::remedy::immutable_job;
+use crate::remedy::{immutable_job, reset_release};
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
@@ -59,16 +59,14 @@ fn own(view: &View<'_>, found: &HelmReleaseState) -> Verdict {
         };
     }
     if let Some(why) = found.stalled.as_ref().filter(|_| settled) {
-        return Verdict::person(
-            Reason::HelmReleaseNotReady,
-            format!("{object} has given up ({why}); it tries no more: {}", said(state)),
-            format!(
-                "find out why ({}), then `flux reconcile helmrelease {} -n {} --reset`",
-                command(object),
-                object.name,
-                object.namespace
-            ),
-        );
+        let text = format!("{object} has given up ({why}); it tries no more: {}", said(state));
+        let (name, namespace) = (&object.name, &object.namespace);
+        let by_hand =
+            format!("find out why ({}), then `flux reconcile helmrelease {name} -n {namespace} --reset`", command(object));
+        return match reset_release::next(view, found) {
+            Some(_) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
+            None => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
+        };
     }
     if let Some(verdict) = immutable_job::judge(view, object, state) {
         return verdict;
@@ -87,16 +85,18 @@ fn own(view: &View<'_>, found: &HelmReleaseState) -> Verdict {
     Verdict::waiting(Reason::HelmReleaseNotReady, format!("{object} is not ready: {}", said(state)), describe(object))
 }
 
+/// Whether all that it depends on is ready.
+pub(crate) fn parents_ready(view: &View<'_>, flux: &FluxState, found: &HelmReleaseState) -> bool {
+    found.depends_on.iter().all(|parent| ready(view, flux, parent))
+}
+
 fn ready(view: &View<'_>, flux: &FluxState, object: &ObjectRef) -> bool {
     flux.helm_releases.iter().find(|found| found.object == *object).is_some_and(|found| own(view, found).is_pass())
 }
 
 /// Whether a reconciliation may help: it is not ready or not proved, it still tries, and what it depends on is ready.
 pub(crate) fn wants_request(view: &View<'_>, flux: &FluxState, found: &HelmReleaseState) -> bool {
-    !found.reconcile.suspended
-        && found.stalled.is_none()
-        && found.depends_on.iter().all(|parent| ready(view, flux, parent))
-        && !own(view, found).is_pass()
+    !found.reconcile.suspended && found.stalled.is_none() && parents_ready(view, flux, found) && !own(view, found).is_pass()
 }
 
 fn describe(object: &ObjectRef) -> String {
@@ -136,6 +136,7 @@ mod tests {
                     reconcile: reconcile.clone(),
                     suspend_stamp: None,
                     stalled: None,
+                    uninstalls: false,
                 })
                 .into();
         });
@@ -188,7 +189,7 @@ mod tests {
         broken(&mut bench, "Helm upgrade failed: another operation (install/upgrade/rollback) is in progress");
         check(&bench, "hold helm-release-not-ready waiting");
         assert!(instruction(&bench).contains("helm rollback bridge -n home"), "{}", instruction(&bench));
-        change(&mut bench, "bridge", |it| it.stalled = Some("RetriesExceeded: Failed to upgrade after 3 attempt(s)".into()));
+        change(&mut bench, "bridge", |it| it.stalled = Some("InvalidChart: no such chart".into()));
         check(&bench, "hold helm-release-not-ready person");
         assert!(instruction(&bench).contains("flux reconcile helmrelease bridge -n home --reset"));
         change(&mut bench, "bridge", |it| it.reconcile.generation += 1);

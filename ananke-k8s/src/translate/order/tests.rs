@@ -154,8 +154,18 @@ fn flux_objects_are_patched_under_the_version_that_is_served() {
         r#"{"metadata":{"annotations":{"ananke.dev/suspended":null},"resourceVersion":"7"},"spec":{"suspend":false}}"#
     );
     assert_eq!(
-        reconcile(&path, &object, at).body.to_string(),
+        reconcile(&path, &object, at, Push::None).unwrap().body.to_string(),
         r#"{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"2026-03-14T02:06:11.000Z"}}}"#
+    );
+    assert_eq!(reconcile(&path, &object, at, Push::Reset).unwrap_err().kind, ErrorKind::Invalid, "helm-controller's only");
+    let release = ObjectRef::new(Kind::HelmRelease, "apps", "db");
+    assert_eq!(
+        reconcile("/release", &release, at, Push::Reset).unwrap().body["metadata"]["annotations"].to_string(),
+        r#"{"reconcile.fluxcd.io/requestedAt":"2026-03-14T02:06:11.000Z","reconcile.fluxcd.io/resetAt":"2026-03-14T02:06:11.000Z"}"#
+    );
+    assert_eq!(
+        reconcile("/release", &release, at, Push::Force).unwrap().body["metadata"]["annotations"].to_string(),
+        r#"{"reconcile.fluxcd.io/forceAt":"2026-03-14T02:06:11.000Z","reconcile.fluxcd.io/requestedAt":"2026-03-14T02:06:11.000Z"}"#
     );
     assert_eq!(
         set_branch(&path, &object, &seen(), "main").body.to_string(),

@@ -10,6 +10,7 @@ use hyper::{Method, Request, Response, header};
 use serde_json::Value;
 
 use super::accept::Form;
+use super::authorize::{Access, Client};
 use super::kinds::Kind;
 use super::request::{ApiRequest, Target};
 use super::select::Selector;
@@ -50,32 +51,29 @@ impl From<Failure> for Reply {
     }
 }
 
-/// Who the client is, as far as its certificate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    Admin,
-    Anonymous,
-}
-
-/// Answers `request`; `address` is the server's own, for discovery.
+/// Answers `request`, which came on a connection with this certificate; `address` is the server's own, for discovery.
 pub async fn answer(
     store: Arc<dyn ObjectStore>,
-    client: Client,
+    (access, certificate): (&Access, Client),
     address: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, NoAnswer> {
     let (parts, body) = request.into_parts();
     let line = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("/", |all| all.as_str()));
-    let reply = match ApiRequest::parse(&parts) {
-        Err(failure) => failure.into(),
-        Ok(request) => match admit(&store, client, &request).await {
+    let known = access.authenticate(certificate, &parts).and_then(|client| Ok((client, ApiRequest::parse(&parts)?)));
+    let reply = match &known {
+        Err(failure) => failure.clone().into(),
+        Ok((client, request)) => match admit(&store, (access, *client), request).await {
             Err(Held::Refused(failure)) => failure.into(),
             Err(Held::NoAnswer) => {
                 store.log(&format!("{line} -"));
                 return Err(NoAnswer);
             }
-            Ok(()) => match Limited::new(body, BODY_LIMIT).collect().await {
-                Ok(body) => serve(&store, address, &request, &body.to_bytes()).unwrap_or_else(Reply::from),
+            Ok(()) => match Limited::new(body, BODY_LIMIT).collect().await.map(|body| body.to_bytes()) {
+                Ok(body) => access
+                    .review(*client, request, &body)
+                    .map_or_else(|| serve(&store, address, request, &body), Ok)
+                    .unwrap_or_else(Reply::from),
                 Err(_) => status::too_large().into(),
             },
         },
@@ -91,6 +89,9 @@ pub async fn answer(
         Reply::Stream(body) => (200, "application/json", body),
     };
     store.log(&format!("{line} {code}"));
+    if let Ok((client, request)) = &known {
+        access.record(*client, request, code);
+    }
     let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, kind);
     if let Some(secs) = retry_after {
         response = response.header(header::RETRY_AFTER, secs);
@@ -107,10 +108,8 @@ enum Held {
     NoAnswer,
 }
 
-async fn admit(store: &Arc<dyn ObjectStore>, client: Client, request: &ApiRequest) -> Result<(), Held> {
-    if client == Client::Anonymous {
-        authorize(request).map_err(Held::Refused)?;
-    }
+async fn admit(store: &Arc<dyn ObjectStore>, (access, client): (&Access, Client), request: &ApiRequest) -> Result<(), Held> {
+    access.authorize(client, request).map_err(Held::Refused)?;
     let state = store.ticks().borrow().state;
     let resource = match &request.target {
         Target::Collection { .. } | Target::Object { .. } => true,
@@ -131,20 +130,6 @@ async fn admit(store: &Arc<dyn ObjectStore>, client: Client, request: &ApiReques
             tokio::time::sleep(READ_HANG).await;
             Err(Held::NoAnswer)
         }
-    }
-}
-
-/// What a client without a certificate gets: version and health, as on a real cluster.
-fn authorize(request: &ApiRequest) -> Result<(), Failure> {
-    if request.has_credentials {
-        return Err(status::unauthorized());
-    }
-    match &request.target {
-        Target::Other(path) if ["/version", "/livez", "/readyz", "/healthz"].iter().any(|open| path == open) => Ok(()),
-        Target::Other(path) => Err(status::forbidden(None, request.verb(), path)),
-        Target::NoResource => Err(status::forbidden(None, request.verb(), &request.path)),
-        Target::Collection { kind, namespace } => Err(status::forbidden(Some((kind, namespace, "")), request.verb(), "")),
-        Target::Object { key, .. } => Err(status::forbidden(Some((key.kind, &key.namespace, &key.name)), request.verb(), "")),
     }
 }
 

@@ -34,7 +34,6 @@ pub struct ApiRequest {
     query: Vec<(String, String)>,
     pub form: Form,
     pub content_type: String,
-    pub has_credentials: bool,
     /// Who owns the fields that this request writes.
     pub manager: String,
 }
@@ -58,7 +57,6 @@ impl ApiRequest {
             query,
             form: negotiate(text(header::ACCEPT)).ok_or_else(status::not_acceptable)?,
             content_type: text(header::CONTENT_TYPE).to_owned(),
-            has_credentials: parts.headers.contains_key(header::AUTHORIZATION),
         })
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kinds::Kind;
+use super::rbac::Attributes;
 use super::store::{Key, StoreError};
 
 /// A refusal: its HTTP status and the body that explains it.
@@ -71,16 +72,24 @@ pub fn unauthorized() -> Failure {
     failure(401, "Unauthorized", "Unauthorized".to_owned(), None)
 }
 
-pub fn forbidden(kind: Option<(&Kind, &str, &str)>, verb: &str, path: &str) -> Failure {
-    let who = "User \"system:anonymous\" cannot";
-    match kind {
-        Some((kind, namespace, name)) => {
+/// `asked`: the resource that was asked for; none for a path that is none.
+pub fn forbidden(user: &str, asked: Option<&Attributes>, verb: &str, path: &str) -> Failure {
+    let who = format!("User {user:?} cannot");
+    match asked {
+        Some(Attributes { group, resource, namespace, name, .. }) => {
             let scope =
                 if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
-            let what = if name.is_empty() { kind.qualified() } else { format!("{} {name:?}", kind.qualified()) };
-            let message =
-                format!("{what} is forbidden: {who} {verb} resource {:?} in API group {:?} {scope}", kind.plural, kind.group);
-            failure(403, "Forbidden", message, Some(details(kind, name)))
+            let plural = resource.split('/').next().unwrap_or_default();
+            let qualified = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+            let what = if name.is_empty() { qualified } else { format!("{qualified} {name:?}") };
+            let message = format!("{what} is forbidden: {who} {verb} resource {resource:?} in API group {group:?} {scope}");
+            let mut details = json!({"kind": plural});
+            if let Some(map) = details.as_object_mut() {
+                for (field, value) in [("name", name), ("group", group)].into_iter().filter(|(_, value)| !value.is_empty()) {
+                    map.insert(field.to_owned(), json!(value));
+                }
+            }
+            failure(403, "Forbidden", message, Some(details))
         }
         None => failure(403, "Forbidden", format!("forbidden: {who} {verb} path {path:?}"), Some(json!({}))),
     }

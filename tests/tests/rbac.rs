@@ -1,0 +1,121 @@
+//! `deploy/rbac.yaml` against what Ananke asks of a cluster: every request is granted, and every right is used.
+//!
+//! The served simulator enforces the manifest in every end-to-end test, so a call without a right fails where it is made.
+//! Here the requests are collected as well, from the audit logs of the contract's cases and of the built binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ananke_sim::serve::api::authorize::{ACCOUNT, MANIFEST};
+use ananke_sim::serve::api::rbac::{Attributes, Right, rights};
+use ananke_sim::serve::site::ANANKES;
+use ananke_tests::contract::cases::{coordination, flux, nodes, pods, reads, workloads};
+use ananke_tests::contract::served::on_the_served_world;
+use ananke_tests::{Cluster, require};
+use serde_json::Value;
+
+const USER: &str = "system:serviceaccount:kube-system:ananke";
+
+/// What Ananke asked for, as the server's audit log in `dir` has it; none of it may have been refused.
+fn asked(dir: &Path) -> BTreeSet<Attributes> {
+    let log = std::fs::read_to_string(dir.join("audit.log")).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ours = events.filter(|event| event.pointer("/user/username") == Some(&USER.into()));
+    let asked = ours.filter_map(|event| {
+        assert_ne!(event.pointer("/responseStatus/code"), Some(&403.into()), "no right for {event}");
+        let text = |at: &str| event.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let of = |field: &str| text(&format!("/objectRef/{field}"));
+        let sub = of("subresource");
+        let resource = if sub.is_empty() { of("resource") } else { format!("{}/{sub}", of("resource")) };
+        // Discovery, version and health are open to every user of a cluster.
+        (!resource.is_empty()).then(|| Attributes {
+            verb: text("/verb"),
+            group: of("apiGroup"),
+            resource,
+            namespace: of("namespace"),
+            name: of("name"),
+        })
+    });
+    asked.collect()
+}
+
+/// All cases of the contract, each on a cluster of its own.
+fn asked_by_the_contract() -> BTreeSet<Attributes> {
+    let mut all = BTreeSet::new();
+    macro_rules! collect {
+        ($($group:ident::$case:ident),+ $(,)?) => {
+            $(
+                let dir = tempfile::tempdir().unwrap();
+                // What a case lacks, the contract's own suite says.
+                on_the_served_world(dir.path(), $group::$case).ok();
+                all.extend(asked(dir.path()));
+            )+
+        };
+    }
+    ananke_tests::k8s_contract!(collect);
+    all
+}
+
+/// A start-up with repairs, looks, and a shutdown.
+fn asked_by_the_binary() -> BTreeSet<Attributes> {
+    let cluster = Cluster::up(&["--speed", "20", "--nodes", "4"]);
+    for fault in ["immutable-job", "wrong-branch"] {
+        cluster.inject(fault, None);
+    }
+    cluster.ananke(&["startup", "--execute", "--force-flux-branch", "main"]).ok();
+    cluster.ananke(&["status"]).ok();
+    cluster.ananke(&["lease", "list"]).ok();
+    cluster.ananke(&["shutdown", "--execute"]).ok();
+    asked(cluster.dir())
+}
+
+#[test]
+fn every_request_is_granted_and_every_right_is_used() {
+    let granted: BTreeSet<Right> = rights(MANIFEST, ACCOUNT).unwrap().into_iter().collect();
+    let binary = asked_by_the_binary();
+    let (mut unused, mut all) = (granted.clone(), asked_by_the_contract());
+    assert!(binary.len() > 20 && all.len() > 30, "{} and {} kinds of requests are too few", binary.len(), all.len());
+    all.extend(binary);
+    for asked in &all {
+        assert!(granted.iter().any(|right| right.covers(asked)), "deploy/rbac.yaml does not grant {asked:?}");
+        unused.retain(|right| !right.covers(asked));
+    }
+    let unused: Vec<String> = unused.iter().map(ToString::to_string).collect();
+    assert!(unused.is_empty(), "deploy/rbac.yaml grants what nobody asks for: {unused:#?}");
+}
+
+#[test]
+fn the_manifest_has_no_wildcard_and_no_right_twice() {
+    let granted = rights(MANIFEST, ACCOUNT).unwrap();
+    assert_eq!(granted.iter().collect::<BTreeSet<_>>().len(), granted.len());
+    let words = granted.iter().flat_map(|right| [&right.verb, &right.group, &right.resource]);
+    assert!(words.into_iter().all(|word| word != "*"));
+    assert!(granted.iter().all(|right| !["secrets", "configmaps", "pods/exec"].contains(&right.resource.as_str())));
+}
+
+#[test]
+fn kubectl_is_told_what_ananke_may_do() {
+    if !require("kubectl", "kubernetes-client") {
+        return;
+    }
+    let cluster = Cluster::up(&["--scenario", "healthy", "--nodes", "4"]);
+    let kubeconfig = cluster.path(ANANKES);
+    let can = |words: &[&str]| {
+        let args = [&["--kubeconfig", kubeconfig.to_str().unwrap(), "auth", "can-i"], words].concat();
+        let run = cluster.kubectl(&args);
+        (run.code, run.stdout.trim().to_owned())
+    };
+    let (yes, no) = ((Some(0), "yes".to_owned()), (Some(1), "no".to_owned()));
+    assert_eq!(can(&["patch", "nodes"]), yes);
+    assert_eq!(can(&["create", "pods/eviction", "-n", "apps"]), yes);
+    assert_eq!(can(&["patch", "leases/ananke", "-n", "kube-system"]), yes);
+    assert_eq!(can(&["patch", "leases/other", "-n", "kube-system"]), no);
+    assert_eq!(can(&["delete", "nodes"]), no);
+    assert_eq!(can(&["list", "secrets"]), no);
+    let admin = cluster.kubectl(&["auth", "can-i", "delete", "nodes"]);
+    assert_eq!(admin.stdout.trim(), "yes", "{admin}");
+    let refused = cluster.kubectl(&["--kubeconfig", kubeconfig.to_str().unwrap(), "get", "secrets", "-A"]);
+    assert!(refused.said().contains("secrets is forbidden: User \"system:serviceaccount:kube-system:ananke\""), "{refused}");
+}
