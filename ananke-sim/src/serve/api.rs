@@ -14,6 +14,7 @@ pub mod status;
 pub mod store;
 pub mod table;
 pub mod tls;
+pub mod trouble;
 pub mod watch;
 pub mod write;
 
@@ -34,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 
 use handle::Client;
 use store::{ObjectStore, State, Tick};
+use trouble::Trouble;
 
 /// Bodies of answers: whole, or a watch's stream.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -57,8 +59,15 @@ pub fn bind(port: u16) -> io::Result<Bound> {
     Ok(Bound { socket, address })
 }
 
+/// The server's certificate, and one of another authority for when it shall be refused.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    pub own: Arc<ServerConfig>,
+    pub foreign: Arc<ServerConfig>,
+}
+
 /// Serves until the store is gone. While the state is [`State::Refused`] nobody listens: connections are refused by the kernel.
-pub async fn run(bound: Bound, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStore>) -> io::Result<()> {
+pub async fn run(bound: Bound, tls: Certificates, store: Arc<dyn ObjectStore>) -> io::Result<()> {
     let mut ticks = store.ticks();
     let address = bound.address;
     let mut socket = bound.socket;
@@ -75,7 +84,7 @@ pub async fn run(bound: Bound, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStor
 
 async fn serve_while_up(
     listener: &TcpListener,
-    tls: &Arc<ServerConfig>,
+    tls: &Certificates,
     store: &Arc<dyn ObjectStore>,
     ticks: &mut ticking::Receiver<Tick>,
 ) {
@@ -91,9 +100,14 @@ async fn serve_while_up(
 }
 
 /// One client's connection; it is cut when the server goes down.
-async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, store: Arc<dyn ObjectStore>) {
+async fn connection(mut stream: TcpStream, tls: Certificates, store: Arc<dyn ObjectStore>) {
+    if trouble::greets_badly(&store, &mut stream).await {
+        return;
+    }
     let address = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let mut ticks = store.ticks();
+    let begun = ticks.borrow().state;
+    let tls = if begun == State::Half(Trouble::WrongCertificate) { tls.foreign } else { tls.own };
     let talk = async move {
         // Small answers must not wait for the client's acknowledgements.
         stream.set_nodelay(true).ok();
@@ -108,7 +122,7 @@ async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, store: Arc<dyn Ob
     };
     tokio::select! {
         biased;
-        _ = ticks.wait_for(|tick| tick.state == State::Refused) => {}
+        _ = ticks.wait_for(|tick| tick.state != begun && (tick.state.cuts_connections() || begun.cuts_connections())) => {}
         () = talk => {}
     }
 }

@@ -13,18 +13,13 @@ use super::kinds::Kind;
 use super::request::{ApiRequest, Target};
 use super::select::Selector;
 use super::status::{self, Failure};
-use super::store::{ObjectStore, State};
+use super::store::ObjectStore;
+use super::trouble::{self, Answer, Held};
 use super::watch::{self, WatchRequest};
 use super::{Body, discovery, render, write};
 
 /// The real server's limit for a request.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-
-/// How long a write waits for a store that hangs before the server gives up on it.
-const WRITE_HANG: Duration = Duration::from_secs(2);
-
-/// How long a read waits before the connection is closed without an answer.
-const READ_HANG: Duration = Duration::from_secs(10);
 
 /// The longest watch; clients begin anew after it.
 const WATCH_LIMIT: Duration = Duration::from_secs(3600);
@@ -66,16 +61,26 @@ pub async fn answer(
     let line = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("/", |all| all.as_str()));
     let reply = match ApiRequest::parse(&parts) {
         Err(failure) => failure.into(),
-        Ok(request) => match admit(&store, client, &request).await {
+        Ok(request) => match admitted(&store, client, &request).await {
             Err(Held::Refused(failure)) => failure.into(),
             Err(Held::NoAnswer) => {
                 store.log(&format!("{line} -"));
                 return Err(NoAnswer);
             }
-            Ok(()) => match Limited::new(body, BODY_LIMIT).collect().await {
-                Ok(body) => serve(&store, address, &request, &body.to_bytes()).unwrap_or_else(Reply::from),
-                Err(_) => status::too_large().into(),
-            },
+            Ok(told) => {
+                let reply = match Limited::new(body, BODY_LIMIT).collect().await {
+                    Ok(body) => serve(&store, address, &request, &body.to_bytes()).unwrap_or_else(Reply::from),
+                    Err(_) => status::too_large().into(),
+                };
+                match told {
+                    Answer::Told => reply,
+                    Answer::Instead(failure) => failure.into(),
+                    Answer::Lost => {
+                        store.log(&format!("{line} -"));
+                        return Err(NoAnswer);
+                    }
+                }
+            }
         },
     };
     let (code, kind, body) = match reply {
@@ -86,7 +91,7 @@ pub async fn answer(
     store.log(&format!("{line} {code}"));
     let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, kind);
     if code == 429 {
-        response = response.header(header::RETRY_AFTER, "10");
+        response = response.header(header::RETRY_AFTER, trouble::retry_after(&store));
     }
     response.body(body).map_err(|_| NoAnswer)
 }
@@ -95,36 +100,11 @@ fn full(bytes: Vec<u8>) -> Body {
     Full::new(Bytes::from(bytes)).boxed_unsync()
 }
 
-enum Held {
-    Refused(Failure),
-    NoAnswer,
-}
-
-async fn admit(store: &Arc<dyn ObjectStore>, client: Client, request: &ApiRequest) -> Result<(), Held> {
+async fn admitted(store: &Arc<dyn ObjectStore>, client: Client, request: &ApiRequest) -> Result<Answer, Held> {
     if client == Client::Anonymous {
         authorize(request).map_err(Held::Refused)?;
     }
-    let state = store.ticks().borrow().state;
-    let resource = match &request.target {
-        Target::Collection { .. } | Target::Object { .. } => true,
-        Target::Other(path) => path.starts_with("/readyz") && state == State::Error500,
-        Target::NoResource => false,
-    };
-    match state {
-        State::Answering => Ok(()),
-        _ if !resource => Ok(()),
-        State::Refused => Err(Held::NoAnswer),
-        State::Error500 => Err(Held::Refused(status::no_leader())),
-        State::StoreHang if request.method != Method::GET => {
-            tokio::time::sleep(WRITE_HANG).await;
-            Err(Held::Refused(status::store_unavailable()))
-        }
-        State::StoreHang if request.is_watch() || request.query("resourceVersion") == "0" => Ok(()),
-        State::StoreHang => {
-            tokio::time::sleep(READ_HANG).await;
-            Err(Held::NoAnswer)
-        }
-    }
+    trouble::admit(store, request).await
 }
 
 /// What a client without a certificate gets: version and health, as on a real cluster.

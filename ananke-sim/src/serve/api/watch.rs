@@ -99,7 +99,7 @@ impl Watcher {
                 return Some(line.into());
             }
             let Tick { version, state } = *self.ticks.borrow_and_update();
-            if self.over || matches!(state, State::Refused | State::Error500) {
+            if self.over || state.ends_watches() {
                 return None;
             }
             if version > self.seen && state == State::Answering {
