@@ -74,7 +74,15 @@ pub struct PortError {
 
 impl PortError {
     pub fn new(kind: ErrorKind, tried: &str, on: impl ToString, found: impl ToString) -> Self {
-        Self { kind, tried: tried.to_owned(), on: on.to_string(), found: clean(&found.to_string(), 300), remedy: None, reason: None, retry_after: None }
+        Self {
+            kind,
+            tried: tried.to_owned(),
+            on: on.to_string(),
+            found: clean(&found.to_string(), 300),
+            remedy: None,
+            reason: None,
+            retry_after: None,
+        }
     }
 
     /// With what a person can do about it.

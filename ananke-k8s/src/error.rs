@@ -129,8 +129,9 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
                 .with_remedy("check the dates and the issuer of client-certificate-data in the kubeconfig")
                 .with_reason(Reason::ApiUnauthorized)
         }
-        Some(other) => PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}"))
-            .with_reason(Reason::ApiTlsFailed),
+        Some(other) => {
+            PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}")).with_reason(Reason::ApiTlsFailed)
+        }
         None => PortError { reason: silent(error), ..PortError::new(ErrorKind::Transient, tried, on, deepest(error)) },
     }
 }

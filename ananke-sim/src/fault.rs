@@ -200,41 +200,31 @@ impl Fault {
             Self::ApiRefused => ("api-refused", "the API server refuses connections for 60 s", false),
             Self::StoreHang => ("store-hang", "etcd hangs for 60 s: writes and quorum reads fail, cached lists answer", false),
             Self::ApiTls => ("api-tls", "TLS handshakes with the API server fail for 60 s", false),
-            Self::ApiCertificate => (
-                "api-certificate",
-                "the API server shows a certificate of another authority for 60 s",
-                false,
-            ),
+            Self::ApiCertificate => {
+                ("api-certificate", "the API server shows a certificate of another authority for 60 s", false)
+            }
             Self::ApiUnauthorized => ("api-unauthorized", "the API server accepts no credentials (401) for 60 s", false),
-            Self::ApiForbidsLeases => (
-                "api-forbids-leases",
-                "nobody may create leases.coordination.k8s.io (403) for 60 s",
-                false,
-            ),
+            Self::ApiForbidsLeases => {
+                ("api-forbids-leases", "nobody may create leases.coordination.k8s.io (403) for 60 s", false)
+            }
             Self::ApiForbidsNodes => ("api-forbids-nodes", "nobody may list nodes (403) for 60 s", false),
             Self::ApiThrottles => ("api-throttles", "the API server answers 429 with Retry-After for 60 s", false),
-            Self::ApiInternalError => (
-                "api-internal-error",
-                "the API server answers 500 for a reason of its own for 60 s",
-                false,
-            ),
+            Self::ApiInternalError => {
+                ("api-internal-error", "the API server answers 500 for a reason of its own for 60 s", false)
+            }
             Self::ApiUnavailable => ("api-unavailable", "the API server answers 503 for 60 s", false),
-            Self::ApiTimesOut => (
-                "api-times-out",
-                "the API server answers 504 for 60 s, and carries out writes all the same",
-                false,
-            ),
+            Self::ApiTimesOut => {
+                ("api-times-out", "the API server answers 504 for 60 s, and carries out writes all the same", false)
+            }
             Self::ApiHangs => ("api-hangs", "the API server accepts connections and says nothing for 60 s", false),
             Self::ApiCloses => (
                 "api-closes",
                 "the API server closes connections without an answer for 60 s, and carries out writes all the same",
                 false,
             ),
-            Self::StaleCache => (
-                "stale-cache",
-                "lists and watches show the cluster as it was, quorum reads and writes fail, for 60 s",
-                false,
-            ),
+            Self::StaleCache => {
+                ("stale-cache", "lists and watches show the cluster as it was, quorum reads and writes fail, for 60 s", false)
+            }
             Self::WrongBranch => ("wrong-branch", "the Flux source is left on branch `incident`", false),
             Self::ImmutableJob => (
                 "immutable-job",

@@ -4,7 +4,12 @@
 //! Not conditional on a resourceVersion, by design, and so no conflict: what names a pod or a Job by UID (evict, delete,
 //! force-delete, delete-job) is about that very object whatever is written on it, and a request to reconcile adds an
 //! annotation of its own.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says how much it tried"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

@@ -37,8 +37,15 @@ enum Seen {
     Asked(&'static str),
     /// A good answer, with the place of its question.
     Read(&'static str, usize),
-    Sent { key: String, part: &'static str, seq: u64 },
-    Answered { key: String, doubtful: bool },
+    Sent {
+        key: String,
+        part: &'static str,
+        seq: u64,
+    },
+    Answered {
+        key: String,
+        doubtful: bool,
+    },
 }
 
 /// The ports of the world, with everything that goes over them written down.

@@ -45,7 +45,8 @@ impl Site {
     fn told(&self, error: &PortError) -> String {
         let reason = error.reason.map_or("-", Reason::id);
         let remedy = error.remedy.as_ref().map(|remedy| format!("\n-> {remedy}")).unwrap_or_default();
-        format!("{:?} {reason}: {error}{remedy}", error.kind).replace(self.cluster.server(), "API")
+        let told = format!("{:?} {reason}: {error}{remedy}", error.kind).replace(self.cluster.server(), "API");
+        ["system:anonymous", "system:admin"].iter().fold(told, |told, user| told.replace(user, "USER"))
     }
 }
 
@@ -78,10 +79,7 @@ fn nobody_listens() {
 
 #[test]
 fn the_handshake_fails() {
-    check(
-        "api-tls",
-        "Transient api-tls-failed: read the version on API: TLS failed: received fatal alert: InternalError",
-    );
+    check("api-tls", "Transient api-tls-failed: read the version on API: TLS failed: received fatal alert: InternalError");
 }
 
 #[test]
@@ -106,9 +104,9 @@ fn credentials_are_not_accepted() {
 fn a_right_is_missing_and_named() {
     check(
         "api-forbids-leases",
-        "Denied api-forbidden: dry-run a write on API: 403 leases.coordination.k8s.io is forbidden: User \"system:anonymous\" cannot \
+        "Denied api-forbidden: dry-run a write on API: 403 leases.coordination.k8s.io is forbidden: User \"USER\" cannot \
          create resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"kube-system\"\n\
-         -> grant create on leases.coordination.k8s.io in namespace kube-system to user system:anonymous",
+         -> grant create on leases.coordination.k8s.io in namespace kube-system to user USER",
     );
 }
 

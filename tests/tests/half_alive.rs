@@ -1,7 +1,12 @@
 //! The built binary against a served cluster whose API server is half alive: each way is `unknown` with a reason of its own,
 //! and a start-up under all of them, one after the other, recovers and never acts twice: the request log says so.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test fails by panicking, reads JSON, and measures real time")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, reads JSON, and measures real time"
+)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -122,7 +127,8 @@ fn expected(order: &Value) -> String {
         "coordinate" | "uncoordinate" => "PATCH kube-system/leases/ananke".to_owned(),
         "delete-job" => format!("DELETE {}/jobs/{}", text(&of["job"]["namespace"]), text(&of["job"]["name"])),
         _ => {
-            let object = [&of["object"], &of["source"], &of["workload"]].into_iter().find(|it| it.is_object()).expect("an object");
+            let object =
+                [&of["object"], &of["source"], &of["workload"]].into_iter().find(|it| it.is_object()).expect("an object");
             let kind = text(&object["kind"]).to_lowercase();
             let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
             format!("PATCH {}/{plural}/{}", text(&object["namespace"]), text(&object["name"]))
@@ -183,7 +189,8 @@ fn check_log(cluster: &Cluster) -> (usize, usize) {
 #[track_caller]
 fn recovers(scenario: &str, seed: u64, rounds: u64) {
     println!("start-up from {scenario}, seed {seed}");
-    let cluster = Cluster::up(&["--nodes", "6", "--speed", &SPEED.to_string(), "--scenario", scenario, "--seed", &seed.to_string()]);
+    let cluster =
+        Cluster::up(&["--nodes", "6", "--speed", &SPEED.to_string(), "--scenario", scenario, "--seed", &seed.to_string()]);
     cluster.edit_config(|text| {
         // Trouble is not what the gates' patience is tested by; the run shall see much of it.
         let (head, _) = text.split_once("\ndeadlines:\n").expect("the config has deadlines");

@@ -132,11 +132,8 @@ impl Walk {
         let (passed, all) = gate.judgement.counts();
         let end = gate.settled.unwrap_or(now);
         let blockers = gate.judgement.subjects.iter().filter_map(|(subject, verdict)| {
-            let blocker = || BlockerReport {
-                subject: subject.clone(),
-                reason: verdict.reason(),
-                text: named(subject, verdict.text()),
-            };
+            let blocker =
+                || BlockerReport { subject: subject.clone(), reason: verdict.reason(), text: named(subject, verdict.text()) };
             (!verdict.is_pass()).then(blocker)
         });
         GateReport {

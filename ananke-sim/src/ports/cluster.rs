@@ -39,9 +39,8 @@ impl SimPorts {
 
     async fn reach(&self, tried: &str, needs: Needs) -> Result<Reached, PortError> {
         self.latency("api-latency", 5, 20).await;
-        let fail = |reason, found: &str| {
-            Err(PortError::new(ErrorKind::Transient, tried, "the API server", found).with_reason(reason))
-        };
+        let fail =
+            |reason, found: &str| Err(PortError::new(ErrorKind::Transient, tried, "the API server", found).with_reason(reason));
         let (up, fault, reachable) = {
             let world = self.sim.world();
             let reachable = world.hosts().iter().any(|host| host.server && host.power == Power::Up);

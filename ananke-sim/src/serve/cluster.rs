@@ -109,9 +109,7 @@ fn state(world: &World) -> State {
         ApiFault::TlsFails => State::Half(Trouble::TlsFails),
         ApiFault::WrongCertificate => State::Half(Trouble::WrongCertificate),
         ApiFault::Unauthorized => State::Half(Trouble::Unauthorized),
-        ApiFault::ForbidsLeases => {
-            State::Half(Trouble::Forbids { verb: "create", resource: "leases.coordination.k8s.io" })
-        }
+        ApiFault::ForbidsLeases => State::Half(Trouble::Forbids { verb: "create", resource: "leases.coordination.k8s.io" }),
         ApiFault::ForbidsNodes => State::Half(Trouble::Forbids { verb: "list", resource: "nodes" }),
         ApiFault::Throttles => State::Half(Trouble::Throttles),
         ApiFault::InternalError => State::Half(Trouble::InternalError),

@@ -172,8 +172,7 @@ fn forbidden(verb: &str, resource: &str, request: &ApiRequest) -> Option<Failure
         Target::Object { key, .. } => (key.kind, key.namespace.as_str(), key.name.as_str()),
         Target::Other(_) | Target::NoResource => return None,
     };
-    (request.verb() == verb && kind.qualified() == resource)
-        .then(|| status::forbidden(Some((kind, namespace, name)), verb, ""))
+    (request.verb() == verb && kind.qualified() == resource).then(|| status::forbidden(Some((kind, namespace, name)), verb, ""))
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Failure {
