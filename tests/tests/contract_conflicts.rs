@@ -4,6 +4,8 @@
 //! Exceptions by design: evict, delete, force-delete and delete-job name a UID, and a request to reconcile adds an annotation of
 //! its own, whatever version the object is at.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking, and lives in real time")]
+
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

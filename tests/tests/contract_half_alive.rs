@@ -1,6 +1,12 @@
 //! A served API server that is half alive, asked by ananke-k8s: each way has its own kind of error and its own reason, says
 //! what was tried, on what and what was found, comes within the deadline, and is asked for once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and measures real time"
+)]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

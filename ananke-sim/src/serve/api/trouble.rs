@@ -79,13 +79,17 @@ impl State {
         }
     }
 
-    /// Watches end, as when the server restarts.
+    /// Watches end, as when the server restarts. What is wrong with new requests does not touch those that stand.
     pub fn ends_watches(self) -> bool {
         match self {
-            Self::Refused | Self::Error500 => true,
-            Self::Half(trouble) => trouble != Trouble::StaleCache,
-            Self::Answering | Self::StoreHang => false,
+            Self::Refused | Self::Error500 | Self::Half(Trouble::Unavailable | Trouble::Closes) => true,
+            Self::Answering | Self::StoreHang | Self::Half(_) => false,
         }
+    }
+
+    /// The cache that watches are fed from stands still.
+    pub fn starves_watches(self) -> bool {
+        matches!(self, Self::StoreHang | Self::Half(Trouble::StaleCache))
     }
 }
 

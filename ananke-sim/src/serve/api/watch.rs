@@ -18,7 +18,7 @@ use super::kinds::Kind;
 use super::render;
 use super::select::Selector;
 use super::status;
-use super::store::{Change, ObjectStore, State, Tick};
+use super::store::{Change, ObjectStore, Tick};
 
 /// The real server sends one about every minute.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -102,7 +102,7 @@ impl Watcher {
             if self.over || state.ends_watches() {
                 return None;
             }
-            if version > self.seen && state == State::Answering {
+            if version > self.seen && !state.starves_watches() {
                 self.collect();
                 continue;
             }
