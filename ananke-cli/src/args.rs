@@ -223,6 +223,9 @@ pub enum Sim {
         /// Where; for faults of one node.
         #[arg(long)]
         node: Option<String>,
+        /// How long, in virtual seconds; for faults of the API, which last 60 unless this is told.
+        #[arg(long)]
+        seconds: Option<u32>,
         #[command(flatten)]
         output: Output,
     },

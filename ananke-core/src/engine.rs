@@ -11,6 +11,7 @@ pub mod journal;
 pub mod keeper;
 mod record;
 pub mod replay;
+mod reread;
 mod schedule;
 mod summary;
 pub mod view;

@@ -14,6 +14,8 @@ pub mod state;
 pub mod ups;
 pub mod vault;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use clock::Clock;
@@ -25,6 +27,8 @@ pub use probe::{ProbeRequest, Probes};
 pub use state::{StateReads, StateWrites};
 pub use ups::UpsReads;
 pub use vault::{VaultActions, VaultReads};
+
+use crate::verdict::Reason;
 
 /// What kind of trouble a port met: it tells the engine whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,16 +64,42 @@ pub struct PortError {
     /// What a person can do about it, where the adapter knows better than the gate (the exact `known_hosts` line, the missing right).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// The same for machines, where the adapter can tell: what is not known carries it into reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// How long the other end asked not to be asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
 }
 
 impl PortError {
     pub fn new(kind: ErrorKind, tried: &str, on: impl ToString, found: impl ToString) -> Self {
-        Self { kind, tried: tried.to_owned(), on: on.to_string(), found: clean(&found.to_string(), 300), remedy: None }
+        Self {
+            kind,
+            tried: tried.to_owned(),
+            on: on.to_string(),
+            found: clean(&found.to_string(), 300),
+            remedy: None,
+            reason: None,
+            retry_after: None,
+        }
     }
 
     /// With what a person can do about it.
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// With what it is called in reports.
+    pub fn with_reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// With how long the other end asked not to be asked again.
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 }

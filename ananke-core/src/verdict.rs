@@ -106,7 +106,7 @@ registry!(
 );
 
 registry!(
-    /// Why a gate holds.
+    /// Why a gate holds, or does not know.
     Reason {
         ShutdownIntent = "shutdown-intent",
         RoleIsPeer = "role-is-peer",
@@ -188,6 +188,15 @@ registry!(
         PodsRunning = "pods-running",
         StillPowered = "still-powered",
         CutShort = "cut-short",
+        ApiRefused = "api-refused",
+        ApiTlsFailed = "api-tls-failed",
+        ApiUnauthorized = "api-unauthorized",
+        ApiForbidden = "api-forbidden",
+        ApiThrottled = "api-throttled",
+        ApiServerError = "api-server-error",
+        ApiUnavailable = "api-unavailable",
+        ApiTimeout = "api-timeout",
+        ApiClosed = "api-closed",
     }
 );
 
@@ -263,6 +272,15 @@ impl Verdict {
         match self {
             Self::Hold(Blocker { kind: BlockerKind::Follows(cause), .. }) => Some(cause),
             Self::Hold(_) | Self::Pass(_) | Self::Unknown(_) => None,
+        }
+    }
+
+    /// What machines call it; none for a pass, and where nobody can tell why something is not known.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Pass(_) => None,
+            Self::Hold(blocker) => Some(blocker.reason),
+            Self::Unknown(unknown) => unknown.gap.error.as_ref().and_then(|error| error.reason),
         }
     }
 

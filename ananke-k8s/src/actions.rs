@@ -101,6 +101,7 @@ impl KubeCluster {
 #[cfg(test)]
 mod tests {
     use ananke_core::name::Kind;
+    use ananke_core::verdict::Reason;
 
     use super::*;
     use crate::reads::scripted::{Answer, Server};
@@ -129,6 +130,31 @@ mod tests {
         );
         let requests = server.requests();
         assert_eq!(requests, ["GET /api/v1/nodes/titan-01", "PATCH /api/v1/nodes/titan-01?fieldManager=ananke"]);
+    }
+
+    /// The node is read, and the patch goes over the same connection; whatever becomes of it, it is sent once.
+    async fn check_sent_once(answer: fn() -> Answer, kind: ErrorKind, reason: Option<Reason>) {
+        let server = Server::start(move |request| match request.split(' ').next() {
+            Some("GET") => Answer::Json(200, CORDONED.to_owned()),
+            _ => answer(),
+        })
+        .await;
+        let error = server.cluster().carry_out(&uncordon()).await.unwrap_err();
+        assert_eq!((error.kind, error.reason, error.on.as_str()), (kind, reason, "titan-01"), "{error}");
+        let requests = server.requests();
+        assert_eq!(requests, ["GET /api/v1/nodes/titan-01", "PATCH /api/v1/nodes/titan-01?fieldManager=ananke"], "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_write_is_sent_once_whatever_becomes_of_it() {
+        check_sent_once(|| Answer::Close, ErrorKind::Transient, Some(Reason::ApiClosed)).await;
+        check_sent_once(|| Answer::Hang, ErrorKind::Transient, Some(Reason::ApiNotAnswering)).await;
+        check_sent_once(|| Answer::Wait(429, 1), ErrorKind::Transient, Some(Reason::ApiThrottled)).await;
+        check_sent_once(|| Answer::Wait(503, 1), ErrorKind::Transient, Some(Reason::ApiUnavailable)).await;
+        check_sent_once(|| Answer::Json(504, String::new()), ErrorKind::Transient, Some(Reason::ApiTimeout)).await;
+        check_sent_once(|| Answer::Json(500, String::new()), ErrorKind::Transient, Some(Reason::ApiServerError)).await;
+        check_sent_once(|| Answer::Json(401, String::new()), ErrorKind::Denied, Some(Reason::ApiUnauthorized)).await;
+        check_sent_once(|| Answer::Json(409, String::new()), ErrorKind::Conflict, None).await;
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! One request, one answer, one deadline: nothing is repeated here.
 
 use ananke_core::port::PortError;
+use http::header::RETRY_AFTER;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
@@ -105,12 +106,13 @@ impl KubeCluster {
     async fn answer(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Vec<u8>, PortError> {
         let answer = self.client.send(request).await.map_err(|why| error::from_transport(tried, on, &why))?;
         let status = answer.status();
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let limit = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
         let body = Limited::new(answer.into_body(), limit).collect().await;
         if !status.is_success() {
             // A body that is too long or torn takes nothing away from the status.
             let text = body.map(|body| body.to_bytes()).unwrap_or_default();
-            return Err(error::from_answer(tried, on, status.as_u16(), &text));
+            return Err(error::from_answer(tried, on, status.as_u16(), wait.as_deref(), &text));
         }
         match body {
             Ok(body) => Ok(body.to_bytes().into()),

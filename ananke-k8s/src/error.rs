@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use ananke_core::port::{ErrorKind, PortError, clean};
+use ananke_core::verdict::Reason;
 use rustls::{AlertDescription, CertificateError};
 use serde::Deserialize;
 
@@ -31,8 +32,14 @@ struct Cause {
     message: String,
 }
 
-/// An answer that is not 2xx.
-pub(crate) fn from_answer(tried: &str, on: &str, code: u16, body: &[u8]) -> PortError {
+/// The longest that `Retry-After` is believed: an HTTP date, or a year, would be a mistake.
+const MAX_RETRY_AFTER: u64 = 3600;
+
+/// What etcd's client says, in a 500 of the API server.
+const STORE_WORDS: [&str; 3] = ["etcdserver: ", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded"];
+
+/// An answer that is not 2xx; `retry_after` is the header of that name.
+pub(crate) fn from_answer(tried: &str, on: &str, code: u16, retry_after: Option<&str>, body: &[u8]) -> PortError {
     let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| Status {
         message: clean(&String::from_utf8_lossy(body.get(..400).unwrap_or(body)), 200),
         details: None,
@@ -48,7 +55,14 @@ pub(crate) fn from_answer(tried: &str, on: &str, code: u16, body: &[u8]) -> Port
         408 | 410 | 429 | 500..=599 => ErrorKind::Transient,
         _ => ErrorKind::Invalid,
     };
-    let error = PortError::new(kind, tried, on, format!("{code} {}", status.message).trim());
+    let mut error = PortError::new(kind, tried, on, format!("{code} {}", status.message).trim());
+    error.reason = reason(code, &status.message);
+    if kind == ErrorKind::Transient
+        && let Some(wait) = retry_after.and_then(|text| text.trim().parse::<u64>().ok())
+    {
+        error.found = format!("{}; it asks to wait {wait} s", error.found);
+        error = error.with_retry_after(Duration::from_secs(wait.min(MAX_RETRY_AFTER)));
+    }
     match code {
         401 => error.with_remedy("check the user's credentials in the kubeconfig: the server does not accept them"),
         403 => match missing_right(&status.message) {
@@ -56,6 +70,31 @@ pub(crate) fn from_answer(tried: &str, on: &str, code: u16, body: &[u8]) -> Port
             None => error,
         },
         _ => error,
+    }
+}
+
+/// What an answer is called in reports; none where it is about one object, and not about the server.
+fn reason(code: u16, message: &str) -> Option<Reason> {
+    match code {
+        401 => Some(Reason::ApiUnauthorized),
+        403 => Some(Reason::ApiForbidden),
+        429 => Some(Reason::ApiThrottled),
+        500 if STORE_WORDS.iter().any(|words| message.starts_with(words)) => Some(Reason::EtcdUnhealthy),
+        503 => Some(Reason::ApiUnavailable),
+        502 | 504 => Some(Reason::ApiTimeout),
+        500..=599 => Some(Reason::ApiServerError),
+        _ => None,
+    }
+}
+
+/// What the server said, or did not say, is its store's doing: it answered something else meanwhile that needs no store.
+pub(crate) fn blame_the_store(error: PortError) -> PortError {
+    match error.reason {
+        Some(Reason::ApiNotAnswering | Reason::ApiClosed) => {
+            let found = format!("the server answers, its store does not: {}", error.found);
+            PortError { found, reason: Some(Reason::EtcdUnhealthy), ..error }
+        }
+        Some(_) | None => error,
     }
 }
 
@@ -88,14 +127,32 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
         Some(rustls::Error::AlertReceived(alert)) if is_about_our_certificate(*alert) => {
             PortError::new(ErrorKind::Denied, tried, on, format!("the server refused the client certificate: {alert:?}"))
                 .with_remedy("check the dates and the issuer of client-certificate-data in the kubeconfig")
+                .with_reason(Reason::ApiUnauthorized)
         }
-        Some(other) => PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}")),
-        None => PortError::new(ErrorKind::Transient, tried, on, deepest(error)),
+        Some(other) => {
+            PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}")).with_reason(Reason::ApiTlsFailed)
+        }
+        None => PortError { reason: silent(error), ..PortError::new(ErrorKind::Transient, tried, on, deepest(error)) },
     }
 }
 
+/// How a server says nothing at all.
+fn silent(error: &(dyn Error + 'static)) -> Option<Reason> {
+    use std::io::ErrorKind as Io;
+    if let Some(io) = chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).last() {
+        return match io.kind() {
+            Io::ConnectionRefused => Some(Reason::ApiRefused),
+            Io::TimedOut | Io::HostUnreachable | Io::NetworkUnreachable => Some(Reason::ApiNotAnswering),
+            Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => Some(Reason::ApiClosed),
+            _ => None,
+        };
+    }
+    let closed = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+    chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(closed).then_some(Reason::ApiClosed)
+}
+
 pub(crate) fn deadline(tried: &str, on: &str, limit: Duration) -> PortError {
-    PortError::new(ErrorKind::Transient, tried, on, format!("no answer within {limit:?}"))
+    PortError::new(ErrorKind::Transient, tried, on, format!("no answer within {limit:?}")).with_reason(Reason::ApiNotAnswering)
 }
 
 /// An answer of 2xx that is not what was asked for.
@@ -160,9 +217,73 @@ mod tests {
     use super::*;
 
     fn check(code: u16, body: &str, expected: Expect) {
-        let error = from_answer("list nodes", "api:6443", code, body.as_bytes());
+        let error = from_answer("list nodes", "api:6443", code, None, body.as_bytes());
         let remedy = error.remedy.as_deref().map(|r| format!("\n-> {r}")).unwrap_or_default();
         expected.assert_eq(&format!("{:?}: {error}{remedy}", error.kind));
+    }
+
+    #[track_caller]
+    fn check_reason(code: u16, message: &str, reason: &str) {
+        let body = format!(r#"{{"kind":"Status","message":"{message}","code":{code}}}"#);
+        let error = from_answer("list nodes", "api:6443", code, None, body.as_bytes());
+        assert_eq!(error.reason.map_or("none", Reason::id), reason, "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_server_has_a_name_and_what_is_wrong_with_an_object_has_none() {
+        check_reason(401, "Unauthorized", "api-unauthorized");
+        check_reason(403, "nodes is forbidden", "api-forbidden");
+        check_reason(429, "Too many requests, please try again later.", "api-throttled");
+        check_reason(500, "Internal error occurred: index out of range", "api-server-error");
+        check_reason(500, "etcdserver: no leader", "etcd-unhealthy");
+        check_reason(500, "rpc error: code = Unavailable desc = keepalive ping failed", "etcd-unhealthy");
+        check_reason(502, "", "api-timeout");
+        check_reason(503, "apiserver is shutting down", "api-unavailable");
+        check_reason(504, "Timeout: request did not complete within the requested timeout", "api-timeout");
+        for (code, message) in [(404, "not found"), (409, "the object has been modified"), (410, "too old"), (422, "invalid")] {
+            check_reason(code, message, "none");
+        }
+    }
+
+    #[track_caller]
+    fn check_wait(code: u16, header: &str, body: &str, expected: Option<u64>) {
+        let error = from_answer("list nodes", "api:6443", code, Some(header), body.as_bytes());
+        assert_eq!(error.retry_after, expected.map(Duration::from_secs), "{error}");
+        let told = format!("it asks to wait {header} s");
+        assert_eq!(error.found.ends_with(&told), expected.is_some(), "{error}");
+    }
+
+    #[test]
+    fn a_pause_that_the_server_asks_for_is_told_and_one_that_makes_no_sense_is_not() {
+        check_wait(429, "10", r#"{"message":"Too many requests, please try again later."}"#, Some(10));
+        check_wait(503, "1", "", Some(1));
+        check_wait(429, "99999999", "", Some(MAX_RETRY_AFTER));
+        check_wait(429, "Fri, 31 Dec 1999 23:59:59 GMT", "", None);
+        check_wait(409, "10", "", None);
+        // A disruption budget has its own pace: the server is not busy.
+        check_wait(429, "10", r#"{"details":{"causes":[{"reason":"DisruptionBudget","message":"The budget"}]}}"#, None);
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_told_by_how_it_does_so() {
+        use std::io::{Error, ErrorKind as Io};
+        let reason = |error: Error| from_transport("list nodes", "api:6443", &error).reason.map_or("none", Reason::id);
+        assert_eq!(reason(Io::ConnectionRefused.into()), "api-refused");
+        assert_eq!(reason(Error::other(Error::from(Io::ConnectionRefused))), "api-refused");
+        assert_eq!(reason(Io::TimedOut.into()), "api-not-answering");
+        assert_eq!(reason(Io::ConnectionReset.into()), "api-closed");
+        let tls = rustls::Error::AlertReceived(AlertDescription::InternalError);
+        assert_eq!(reason(Error::new(Io::InvalidData, tls)), "api-tls-failed");
+        assert_eq!(reason(Error::other("something else")), "none");
+    }
+
+    #[test]
+    fn silence_of_a_server_that_answers_is_that_of_its_store() {
+        let blamed = blame_the_store(deadline("read namespace kube-system", "api:6443", Duration::from_secs(10)));
+        assert_eq!(blamed.reason, Some(Reason::EtcdUnhealthy));
+        assert_eq!(blamed.found, "the server answers, its store does not: no answer within 10s");
+        let throttled = from_answer("list nodes", "api:6443", 429, Some("3"), b"");
+        assert_eq!(blame_the_store(throttled.clone()), throttled);
     }
 
     #[test]

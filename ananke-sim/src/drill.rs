@@ -382,6 +382,8 @@ mod tests {
             (Fault::Api500, Ending::Recovered),
             (Fault::ApiRefused, Ending::Recovered),
             (Fault::StoreHang, Ending::Recovered),
+            (Fault::StaleCache, Ending::Recovered),
+            (Fault::ApiCloses, Ending::Recovered),
             (Fault::ImmutableJob, Ending::Recovered),
             (Fault::ScaledToZero, Ending::Recovered),
             (Fault::VaultSealed, Ending::Recovered),

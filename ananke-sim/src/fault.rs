@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-/// One kind of trouble. Most are there from the moment they are injected until the world ends.
+use crate::world::ApiFault;
+
+/// One kind of trouble. Most are there from the moment they are injected until the world ends;
+/// those of the API are over after a minute, or when they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     NeverBoots,
@@ -21,6 +24,18 @@ pub enum Fault {
     Api500,
     ApiRefused,
     StoreHang,
+    ApiTls,
+    ApiCertificate,
+    ApiUnauthorized,
+    ApiForbidsLeases,
+    ApiForbidsNodes,
+    ApiThrottles,
+    ApiInternalError,
+    ApiUnavailable,
+    ApiTimesOut,
+    ApiHangs,
+    ApiCloses,
+    StaleCache,
     WrongBranch,
     WorkloadCrashloop,
     ImmutableJob,
@@ -46,6 +61,18 @@ impl Fault {
         Self::Api500,
         Self::ApiRefused,
         Self::StoreHang,
+        Self::ApiTls,
+        Self::ApiCertificate,
+        Self::ApiUnauthorized,
+        Self::ApiForbidsLeases,
+        Self::ApiForbidsNodes,
+        Self::ApiThrottles,
+        Self::ApiInternalError,
+        Self::ApiUnavailable,
+        Self::ApiTimesOut,
+        Self::ApiHangs,
+        Self::ApiCloses,
+        Self::StaleCache,
         Self::WrongBranch,
         Self::WorkloadCrashloop,
         Self::ImmutableJob,
@@ -86,10 +113,61 @@ impl Fault {
             | Self::Api500
             | Self::ApiRefused
             | Self::StoreHang
+            | Self::ApiTls
+            | Self::ApiCertificate
+            | Self::ApiUnauthorized
+            | Self::ApiForbidsLeases
+            | Self::ApiForbidsNodes
+            | Self::ApiThrottles
+            | Self::ApiInternalError
+            | Self::ApiUnavailable
+            | Self::ApiTimesOut
+            | Self::ApiHangs
+            | Self::ApiCloses
+            | Self::StaleCache
             | Self::VaultSealed
             | Self::ImmutableJob
             | Self::ScaledToZero
             | Self::WrongBranch => false,
+        }
+    }
+
+    /// What it does to the API; such a fault lasts a while and is over.
+    pub fn of_the_api(self) -> Option<ApiFault> {
+        match self {
+            Self::Api500 => Some(ApiFault::Answers500),
+            Self::ApiRefused => Some(ApiFault::Refused),
+            Self::StoreHang => Some(ApiFault::StoreHangs),
+            Self::ApiTls => Some(ApiFault::TlsFails),
+            Self::ApiCertificate => Some(ApiFault::WrongCertificate),
+            Self::ApiUnauthorized => Some(ApiFault::Unauthorized),
+            Self::ApiForbidsLeases => Some(ApiFault::ForbidsLeases),
+            Self::ApiForbidsNodes => Some(ApiFault::ForbidsNodes),
+            Self::ApiThrottles => Some(ApiFault::Throttles),
+            Self::ApiInternalError => Some(ApiFault::InternalError),
+            Self::ApiUnavailable => Some(ApiFault::Unavailable),
+            Self::ApiTimesOut => Some(ApiFault::TimesOut),
+            Self::ApiHangs => Some(ApiFault::Hangs),
+            Self::ApiCloses => Some(ApiFault::Closes),
+            Self::StaleCache => Some(ApiFault::StaleCache),
+            Self::NeverBoots
+            | Self::SlowBoot
+            | Self::SshKeyChanged
+            | Self::SshdDown
+            | Self::UnitDisabled
+            | Self::NodeNeverReady
+            | Self::CsiNotRegistered
+            | Self::VolumeFaulted
+            | Self::DnsDown
+            | Self::KubeletWedged
+            | Self::RootReadOnly
+            | Self::MountMissing
+            | Self::ClockSkew
+            | Self::WrongBranch
+            | Self::WorkloadCrashloop
+            | Self::ImmutableJob
+            | Self::ScaledToZero
+            | Self::VaultSealed => None,
         }
     }
 
@@ -121,6 +199,32 @@ impl Fault {
             Self::Api500 => ("api-500", "the API server answers 500 for 60 s", false),
             Self::ApiRefused => ("api-refused", "the API server refuses connections for 60 s", false),
             Self::StoreHang => ("store-hang", "etcd hangs for 60 s: writes and quorum reads fail, cached lists answer", false),
+            Self::ApiTls => ("api-tls", "TLS handshakes with the API server fail for 60 s", false),
+            Self::ApiCertificate => {
+                ("api-certificate", "the API server shows a certificate of another authority for 60 s", false)
+            }
+            Self::ApiUnauthorized => ("api-unauthorized", "the API server accepts no credentials (401) for 60 s", false),
+            Self::ApiForbidsLeases => {
+                ("api-forbids-leases", "nobody may create leases.coordination.k8s.io (403) for 60 s", false)
+            }
+            Self::ApiForbidsNodes => ("api-forbids-nodes", "nobody may list nodes (403) for 60 s", false),
+            Self::ApiThrottles => ("api-throttles", "the API server answers 429 with Retry-After for 60 s", false),
+            Self::ApiInternalError => {
+                ("api-internal-error", "the API server answers 500 for a reason of its own for 60 s", false)
+            }
+            Self::ApiUnavailable => ("api-unavailable", "the API server answers 503 for 60 s", false),
+            Self::ApiTimesOut => {
+                ("api-times-out", "the API server answers 504 for 60 s, and carries out writes all the same", false)
+            }
+            Self::ApiHangs => ("api-hangs", "the API server accepts connections and says nothing for 60 s", false),
+            Self::ApiCloses => (
+                "api-closes",
+                "the API server closes connections without an answer for 60 s, and carries out writes all the same",
+                false,
+            ),
+            Self::StaleCache => {
+                ("stale-cache", "lists and watches show the cluster as it was, quorum reads and writes fail, for 60 s", false)
+            }
             Self::WrongBranch => ("wrong-branch", "the Flux source is left on branch `incident`", false),
             Self::ImmutableJob => (
                 "immutable-job",

@@ -1,6 +1,7 @@
 //! Ananke's ports on the world in memory. Calls take virtual time, and fail as the real ones do.
 
 mod cluster;
+mod half_alive;
 mod hosts;
 mod leases;
 mod mortal;

@@ -5,6 +5,7 @@
 //! are kept apart, as they are in life.
 
 mod actions;
+mod api_fault;
 mod build;
 mod catalogue;
 mod control;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
-pub use control::ApiFault;
+pub use api_fault::ApiFault;
 pub use coordination::{Coordination, NodeEvent};
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};

@@ -183,7 +183,7 @@ fn a_fault_from_the_control_socket_reaches_the_api_and_a_second_cluster_is_refus
     on_runtime(async {
         let (_served, client) = start(dir.path()).await;
         assert!(matches!(up(options(dir.path())).await, Err(ServeError::AlreadyUp(_))));
-        let ask = |fault: &str| control::Request::Inject { fault: fault.to_owned(), node: None };
+        let ask = |fault: &str| control::Request::Inject { fault: fault.to_owned(), node: None, seconds: None };
         assert!(control::send(dir.path(), &ask("api-500")).await.unwrap().ok);
         assert_eq!(client.get("/api/v1/nodes").await.0, 500);
         assert!(control::send(dir.path(), &ask("store-hang")).await.unwrap().ok);

@@ -306,6 +306,12 @@ impl Cluster {
         self.sim(&args).ok();
     }
 
+    /// The same for a fault of the API that is over after so many simulated seconds.
+    #[track_caller]
+    pub fn inject_for(&self, fault: &str, seconds: u64) {
+        self.sim(&["inject", fault, "--seconds", &seconds.to_string()]).ok();
+    }
+
     /// `ananke sim power cut|restore`; it must succeed.
     #[track_caller]
     pub fn power(&self, what: &str) {

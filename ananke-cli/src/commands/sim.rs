@@ -21,7 +21,7 @@ pub(super) async fn run(args: Sim) -> Result<Exit, Failure> {
             };
             ask(&dir, &request, output).await
         }
-        Sim::Inject { fault, dir, node, output } => ask(&dir, &Request::Inject { fault, node }, output).await,
+        Sim::Inject { fault, dir, node, seconds, output } => ask(&dir, &Request::Inject { fault, node, seconds }, output).await,
         Sim::Truth { dir, output } => ask(&dir, &Request::Status, output).await,
         Sim::Faults { output } => list(output.output),
     }

@@ -305,10 +305,15 @@ impl<'a, 'o> Run<'a, 'o> {
         let now = self.reads.clock.now();
         match event {
             Event::Read(part, reading) => {
+                let wait = reading.retry_after();
                 self.take_in(*reading, now);
                 self.schedule.answered(&part, &self.walk, now);
+                self.schedule.hold_back(wait, now);
             }
-            Event::Acted { seq, index, order, result } => self.acted(seq, index, &order, result, now).await,
+            Event::Acted { seq, index, order, result } => {
+                self.schedule.hold_back(result.as_ref().err().and_then(|error| error.retry_after), now);
+                self.acted(seq, index, &order, result, now).await;
+            }
             Event::Interrupted => {
                 self.walk.interrupt(now);
                 self.journal_or_note(What::Interrupted, now).await;
@@ -578,7 +583,7 @@ impl<'a, 'o> Run<'a, 'o> {
 }
 
 /// The parts that show what an order did.
-fn touched(order: &Order) -> Vec<Part> {
+pub(super) fn touched(order: &Order) -> Vec<Part> {
     match order {
         Order::Host { node, order: HostOrder::SaveSnapshot(_) } => vec![Part::Snapshots(node.clone())],
         Order::Host { node, .. } => vec![Part::Host(node.clone())],

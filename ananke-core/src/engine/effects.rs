@@ -87,6 +87,7 @@ impl Walk {
         let outcome = error.map_or(ActionOutcome::Done, |error| ActionOutcome::Failed(error.to_string()));
         self.set_outcome(index, outcome);
         self.history.answered(order, error.cloned());
+        self.reread.answered(order, error, now);
         self.touch();
         let Some((lease, event)) = lease_event(order, error) else { return false };
         self.move_lease(&lease, event, now);

@@ -180,9 +180,9 @@ impl Explainer<'_> {
     fn subject(&self, subject: &Subject, verdict: &Verdict, deadline: Option<Moment>) -> SubjectExplained {
         let before = self.walk.earlier.iter().flat_map(|run| &run.actions);
         let tried = before.chain(&self.walk.actions).filter(|action| action.subject == *subject);
-        let (kind, reason, lasts) = match verdict {
-            Verdict::Pass(_) => (Whose::Passes, None, ""),
-            Verdict::Unknown(unknown) => (Whose::Unknown, None, unknown.if_it_lasts.as_str()),
+        let (kind, lasts) = match verdict {
+            Verdict::Pass(_) => (Whose::Passes, ""),
+            Verdict::Unknown(unknown) => (Whose::Unknown, unknown.if_it_lasts.as_str()),
             Verdict::Hold(blocker) => {
                 let kind = match &blocker.kind {
                     BlockerKind::Waiting => Whose::Waiting,
@@ -190,7 +190,7 @@ impl Explainer<'_> {
                     BlockerKind::Person => Whose::Person,
                     BlockerKind::Follows(cause) => Whose::Follows(cause.clone()),
                 };
-                (kind, Some(blocker.reason), blocker.if_it_lasts.as_str())
+                (kind, blocker.if_it_lasts.as_str())
             }
         };
         let ends = self.ends(deadline, lasts);
@@ -205,6 +205,7 @@ impl Explainer<'_> {
             },
         };
         let (text, evidence) = (verdict.text().to_owned(), self.evidence(subject));
+        let reason = verdict.reason();
         SubjectExplained { subject: subject.clone(), kind, reason, text, evidence, tried: tried.cloned().collect(), next }
     }
 

@@ -1,6 +1,7 @@
 //! What comes in: one read of one part, and how its answer becomes part of the observation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
 
@@ -43,6 +44,27 @@ pub(super) enum Reading {
     Host(NodeName, Result<HostState, PortError>),
     /// By the key of its request.
     Probe(Arc<str>, Result<ProbeAnswer, PortError>),
+}
+
+impl Reading {
+    /// How long the API server asked not to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Api(Err(error))
+        | Self::Nodes(_, Err(error))
+        | Self::Flux(Err(error))
+        | Self::Workloads(Err(error))
+        | Self::Pods(Err(error))
+        | Self::Ingresses(Err(error))
+        | Self::Namespaces(Err(error))
+        | Self::Storage(Err(error))
+        | Self::Endpoints(Err(error))
+        | Self::Jobs(Err(error))
+        | Self::Coordination(Err(error)) = self
+        {
+            return error.retry_after;
+        }
+        None
+    }
 }
 
 /// One read, given up at `deadline` whatever the adapter's own deadline is.
@@ -131,6 +153,7 @@ async fn bounded<T>(
 impl Walk {
     /// Makes an answer part of the observation, and says whether it says anything new.
     pub(super) fn take(&mut self, reading: Reading, now: Moment) -> bool {
+        self.reread.took(&reading, now);
         let obs = &mut self.obs;
         let changed = match reading {
             Reading::Intent(read) => fold(&mut obs.intent, read, now),

@@ -13,6 +13,9 @@ use crate::verdict::GateId;
 /// A start-up yields to a shutdown within 10 s, however seldom it looks at the cluster.
 const HEEDED_WITHIN: Duration = Duration::from_secs(2);
 
+/// An API server that asks for more than this is asked again after this: a cluster is waited for.
+const LONGEST_QUIET: Duration = Duration::from_secs(60);
+
 /// One part of the world, read by one call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
@@ -48,6 +51,8 @@ pub(super) struct Schedule {
     next: Option<Moment>,
     /// What is wanted follows from what was seen; it is worked out again only when that changed.
     settled: bool,
+    /// The API server asked not to be asked before then.
+    quiet: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +81,16 @@ impl Schedule {
         }
         let mut due = Vec::new();
         self.next = None;
+        let quiet = self.quiet.filter(|_| !once);
         for part in &self.wanted {
-            match self.asked.get(part) {
-                Some(asked) if asked.out || once => {}
-                Some(asked) if asked.next > now => self.next = Some(self.next.map_or(asked.next, |next| next.min(asked.next))),
-                Some(_) | None => due.push(part.clone()),
+            let asked = self.asked.get(part);
+            if asked.is_some_and(|asked| asked.out || once) {
+                continue;
+            }
+            let at = asked.map(|asked| asked.next).max(quiet.filter(|_| part.is_the_apis()));
+            match at.filter(|at| *at > now) {
+                Some(at) => self.next = Some(self.next.map_or(at, |next| next.min(at))),
+                None => due.push(part.clone()),
             }
         }
         for part in &due {
@@ -98,6 +108,12 @@ impl Schedule {
         }
     }
 
+    /// The API server asked for a pause: nothing more is read of it until then, whatever part it was.
+    pub(super) fn hold_back(&mut self, wait: Option<Duration>, now: Moment) {
+        let until = wait.map(|wait| now.plus(wait.min(LONGEST_QUIET)));
+        self.quiet = self.quiet.max(until);
+    }
+
     /// When the next part that is wanted is due.
     pub(super) fn next_due(&self) -> Option<Moment> {
         self.next
@@ -109,6 +125,35 @@ impl Schedule {
             asked.next = asked.next.min(at);
             asked.again = asked.out;
             self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        }
+    }
+}
+
+impl Part {
+    /// Whether the API server is asked for it.
+    fn is_the_apis(&self) -> bool {
+        match self {
+            Self::Api
+            | Self::Nodes
+            | Self::Flux
+            | Self::Workloads
+            | Self::Pods
+            | Self::Ingresses
+            | Self::Namespaces
+            | Self::Storage
+            | Self::Endpoints
+            | Self::Jobs
+            | Self::Coordination => true,
+            Self::Intent
+            | Self::Vault
+            | Self::OwnClock
+            | Self::Confirmations
+            | Self::Baseline
+            | Self::Peer(_)
+            | Self::Snapshots(_)
+            | Self::Ups(_)
+            | Self::Host(_)
+            | Self::Probe(_) => false,
         }
     }
 }
@@ -165,5 +210,52 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         },
         Part::Probe(check) if check.fulfilled(&view) => poll * 5,
         Part::Probe(_) => poll,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::view::Trust;
+    use crate::gate::testing::Bench;
+    use crate::name::RunId;
+
+    #[track_caller]
+    fn due(schedule: &mut Schedule, walk: &Walk, at: Moment) -> Vec<Part> {
+        schedule.unsettle();
+        let due = schedule.take_due(walk, at, false);
+        for part in &due {
+            schedule.answered(part, walk, at);
+        }
+        due
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_pause_is_left_alone_and_everybody_else_is_not() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let run = RunId::parse("startup-1").unwrap();
+        let mut walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
+        walk.obs = bench.obs.clone();
+        let mut schedule = Schedule::default();
+        let t0 = bench.now;
+        assert!(due(&mut schedule, &walk, t0).contains(&Part::Nodes));
+        schedule.hold_back(Some(Duration::from_secs(7)), t0);
+        let meanwhile = due(&mut schedule, &walk, t0.plus(Duration::from_secs(6)));
+        assert!(meanwhile.contains(&Part::Intent) && !meanwhile.iter().any(Part::is_the_apis), "{meanwhile:?}");
+        assert!(schedule.next_due().is_some_and(|next| next <= t0.plus(Duration::from_secs(8))));
+        let after = due(&mut schedule, &walk, t0.plus(Duration::from_secs(7)));
+        assert!(after.contains(&Part::Api) && after.contains(&Part::Nodes), "{after:?}");
+    }
+
+    #[test]
+    fn a_server_that_asks_for_an_hour_is_asked_again_after_a_minute() {
+        let bench = Bench::new(1);
+        let run = RunId::parse("startup-1").unwrap();
+        let walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
+        let mut schedule = Schedule::default();
+        schedule.hold_back(Some(Duration::from_secs(3600)), bench.now);
+        assert!(!due(&mut schedule, &walk, bench.now).contains(&Part::Api));
+        assert!(due(&mut schedule, &walk, bench.now.plus(LONGEST_QUIET)).contains(&Part::Api));
     }
 }

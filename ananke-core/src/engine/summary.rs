@@ -64,15 +64,15 @@ impl Walk {
                 if verdict.cause().is_some() != following || actions.contains_key(subject) || actions.contains_key(root) {
                     continue;
                 }
-                let (reason, found, instruction) = match verdict {
+                let (found, instruction) = match verdict {
                     Verdict::Pass(_) => continue,
-                    Verdict::Unknown(unknown) => (None, &unknown.gap.text, &unknown.if_it_lasts),
-                    Verdict::Hold(blocker) => (Some(blocker.reason), &blocker.text, &blocker.if_it_lasts),
+                    Verdict::Unknown(unknown) => (&unknown.gap.text, &unknown.if_it_lasts),
+                    Verdict::Hold(blocker) => (&blocker.text, &blocker.if_it_lasts),
                 };
                 let action = ManualAction {
                     subject: subject.clone(),
                     gate: id,
-                    reason,
+                    reason: verdict.reason(),
                     found: found.clone(),
                     instruction: instruction.clone(),
                     holds_back: Vec::new(),
@@ -132,12 +132,9 @@ impl Walk {
         let (passed, all) = gate.judgement.counts();
         let end = gate.settled.unwrap_or(now);
         let blockers = gate.judgement.subjects.iter().filter_map(|(subject, verdict)| {
-            let reason = match verdict {
-                Verdict::Pass(_) => return None,
-                Verdict::Hold(blocker) => Some(blocker.reason),
-                Verdict::Unknown(_) => None,
-            };
-            Some(BlockerReport { subject: subject.clone(), reason, text: named(subject, verdict.text()) })
+            let blocker =
+                || BlockerReport { subject: subject.clone(), reason: verdict.reason(), text: named(subject, verdict.text()) };
+            (!verdict.is_pass()).then(blocker)
         });
         GateReport {
             id,

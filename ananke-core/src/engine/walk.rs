@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use super::gate_run::GateRun;
 use super::history::History;
+use super::reread::Reread;
 use super::view::{Trust, View};
 use crate::eta::Past;
 use crate::fact::Fact;
@@ -94,6 +95,7 @@ pub struct Walk {
     /// What the orders that were planned last are about.
     about: BTreeMap<(&'static str, Subject), Trap>,
     sightings: Sightings,
+    pub(super) reread: Reread,
     changed: bool,
 }
 
@@ -168,6 +170,7 @@ impl Walk {
             nodes_asked: Moment::from_millis(0),
             about: BTreeMap::new(),
             sightings: Sightings::new(),
+            reread: Reread::default(),
             changed: true,
         }
     }
@@ -314,7 +317,8 @@ impl Walk {
         for remedy in self.plan.remedies {
             for action in (remedy.plan)(&view) {
                 let (verb, subject) = (action.order.verb(), action.order.subject());
-                if self.history.tries(verb, &subject).in_flight || planned.contains(&(verb, subject.clone())) {
+                let under_way = self.history.tries(verb, &subject).in_flight || planned.contains(&(verb, subject.clone()));
+                if under_way || !self.reread.allows(&action.order) {
                     continue;
                 }
                 if let Some(trap) = remedy.trap {

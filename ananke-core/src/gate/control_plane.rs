@@ -37,8 +37,11 @@ fn untrusted(view: &View<'_>, error: &PortError) -> Verdict {
     Verdict::person(Reason::CertificateInvalid, error.to_string(), instruction)
 }
 
-/// Why the API does not answer, as far as the servers tell.
+/// Why the API does not answer as it should, as far as it says so itself, or the servers tell.
 fn explain(view: &View<'_>, gap: Gap) -> Verdict {
+    if let Some(remedy) = gap.error.as_ref().filter(|error| it_is_there(error)).map(|error| told(view, error)) {
+        return Verdict::unknown(gap, remedy);
+    }
     let (mut reached, mut running, mut stopped, mut missing, mut dark) = (0_usize, 0_usize, vec![], vec![], vec![]);
     for (name, node) in view.spec.servers() {
         let Ok(host) = view.host(name) else {
@@ -78,7 +81,22 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
             format!("look at `journalctl -u k3s` of {units}"),
         );
     }
-    Verdict::unknown(gap, "look at `journalctl -u k3s` on the servers: their units run, and the API does not answer")
+    let remedy = gap.error.as_ref().map_or_else(|| look_at_the_journal(view), |error| told(view, error));
+    Verdict::unknown(gap, remedy)
+}
+
+/// It took the request and said no for a reason of its own: what its host and its units do explains nothing.
+fn it_is_there(error: &PortError) -> bool {
+    matches!(error.reason, Some(Reason::ApiUnauthorized | Reason::ApiForbidden | Reason::ApiThrottled))
+}
+
+fn told(view: &View<'_>, error: &PortError) -> String {
+    error.remedy.clone().unwrap_or_else(|| look_at_the_journal(view))
+}
+
+fn look_at_the_journal(view: &View<'_>) -> String {
+    let unit = view.spec.servers().next().map_or("k3s", |(_, node)| node.unit.as_str());
+    format!("look at `journalctl -u {unit}` on the servers: their units run, and the API does not answer as it should")
 }
 
 #[cfg(test)]
@@ -96,6 +114,42 @@ mod tests {
         bench.check(evaluate, "the cluster: hold certificate-invalid person");
         bench.api_up();
         bench.check(evaluate, "the cluster: pass");
+    }
+
+    #[track_caller]
+    fn check_unknown(reason: Reason, remedy: Option<&str>, expected: &str) {
+        let mut bench = Bench::new(1);
+        bench.servers(1);
+        bench.host_up(1);
+        let mut error = PortError::new(ErrorKind::Transient, "read through the quorum", "the API server", "it said no");
+        (error.reason, error.remedy) = (Some(reason), remedy.map(str::to_owned));
+        bench.obs.api.fold(Err(error), bench.now);
+        let judgement = evaluate(&bench.view());
+        let verdict = &judgement.subjects[&Subject::Cluster];
+        let Verdict::Unknown(unknown) = verdict else { panic!("{verdict:?}") };
+        assert_eq!(verdict.reason(), Some(reason));
+        assert_eq!(unknown.if_it_lasts, expected);
+    }
+
+    #[test]
+    fn an_api_that_is_half_alive_is_unknown_with_its_own_reason_and_instruction() {
+        let journal = "look at `journalctl -u k3s` on the servers: their units run, and the API does not answer as it should";
+        for reason in [Reason::ApiRefused, Reason::ApiTlsFailed, Reason::ApiClosed, Reason::EtcdUnhealthy] {
+            check_unknown(reason, None, journal);
+        }
+        let grant = "grant create on leases.coordination.k8s.io in namespace kube-system to user ananke";
+        check_unknown(Reason::ApiForbidden, Some(grant), grant);
+    }
+
+    #[test]
+    fn an_api_that_says_no_itself_is_not_explained_by_servers_that_nobody_reaches() {
+        let mut bench = Bench::new(3);
+        bench.servers(3);
+        let error = PortError::new(ErrorKind::Denied, "read through the quorum", "the API server", "401 Unauthorized");
+        bench.obs.api.fold(Err(error.clone()), bench.now);
+        bench.check(evaluate, "the cluster: hold no-quorum waiting");
+        bench.obs.api.fold(Err(error.with_reason(Reason::ApiUnauthorized)), bench.now);
+        bench.check(evaluate, "the cluster: unknown");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::connect::KubeCluster;
 
 pub(crate) enum Answer {
     Json(u16, String),
+    /// A status that asks to wait so many seconds.
+    Wait(u16, u64),
     /// Closes without a word.
     Close,
     /// Never answers.
@@ -65,6 +67,10 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: Arc<
                     "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                     body.len()
                 );
+                stream.write_all(text.as_bytes()).await.unwrap();
+            }
+            Answer::Wait(status, seconds) => {
+                let text = format!("HTTP/1.1 {status} x\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n");
                 stream.write_all(text.as_bytes()).await.unwrap();
             }
             Answer::Close => return,

@@ -24,6 +24,30 @@ async fn a_server_that_closes_without_an_answer_is_asked_once() {
 }
 
 #[tokio::test]
+async fn a_busy_server_is_asked_once_and_says_how_long_it_wants_to_be_left_alone() {
+    let server = Server::start(|_| Answer::Wait(429, 7)).await;
+    let error = server.cluster().namespaces().await.unwrap_err();
+    assert_eq!((error.retry_after, error.found.as_str()), (Some(std::time::Duration::from_secs(7)), "429; it asks to wait 7 s"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_says_nothing_behind_a_server_that_answers_is_blamed() {
+    let version = r#"{"gitVersion":"v1.36.2"}"#;
+    for (silence, found) in [("hang", "no answer within 300ms"), ("close", "connection closed before message completed")] {
+        let server = Server::start(move |request| match (path(request), silence) {
+            ("/version", _) => Answer::Json(200, version.to_owned()),
+            (_, "hang") => Answer::Hang,
+            _ => Answer::Close,
+        })
+        .await;
+        let error = server.cluster().health().await.unwrap_err();
+        assert_eq!(error.found, format!("the server answers, its store does not: {found}"));
+        assert_eq!(error.reason, Some(ananke_core::verdict::Reason::EtcdUnhealthy));
+    }
+}
+
+#[tokio::test]
 async fn a_server_in_trouble_is_asked_once() {
     let server = Server::start(|_| Answer::Json(503, r#"{"message":"apiserver is starting"}"#.to_owned())).await;
     let error = server.cluster().pods().await.unwrap_err();

@@ -10,27 +10,37 @@ use ananke_core::observation::{
 };
 use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
+use ananke_core::verdict::Reason;
 use async_trait::async_trait;
 
+use super::half_alive::{Needs, Trouble, trouble};
 use super::{NO_ANSWER, SimPorts, leases, views};
-use crate::world::{ApiFault, Ms, Power, Refusal, World};
+use crate::world::{Ms, Power, Refusal, World};
 
-/// The API server gives up on its store after this long.
-const STORE_TIMEOUT: Ms = 10_000;
-
-/// What a call needs of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    /// A list that the API server has in its cache.
-    Cache,
-    Quorum,
+/// How a call that reached the API server goes on.
+enum Reached {
+    /// As it should.
+    Well,
+    /// With its effect, and with this error after a while all the same.
+    Unheard(Ms, PortError),
 }
 
 impl SimPorts {
-    /// Comes back once the call has reached the API server, and with the error if it did not.
+    /// Comes back once a read has reached the API server, and with the error if it did not.
     async fn call(&self, tried: &str, needs: Needs) -> Result<(), PortError> {
+        match self.reach(tried, needs).await? {
+            Reached::Well => Ok(()),
+            Reached::Unheard(after, error) => {
+                self.sim.delay(after).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn reach(&self, tried: &str, needs: Needs) -> Result<Reached, PortError> {
         self.latency("api-latency", 5, 20).await;
-        let fail = |found: &str| Err(PortError::new(ErrorKind::Transient, tried, "the API server", found));
+        let fail =
+            |reason, found: &str| Err(PortError::new(ErrorKind::Transient, tried, "the API server", found).with_reason(reason));
         let (up, fault, reachable) = {
             let world = self.sim.world();
             let reachable = world.hosts().iter().any(|host| host.server && host.power == Power::Up);
@@ -38,17 +48,19 @@ impl SimPorts {
         };
         if !reachable {
             self.sim.delay(NO_ANSWER).await;
-            return fail("no answer within 5 s");
+            return fail(Reason::ApiNotAnswering, "no answer within 5 s");
         }
-        match (up, fault, needs) {
-            (false, _, _) | (true, Some(ApiFault::Refused), _) => fail("connection refused"),
-            (true, Some(ApiFault::Answers500), _) => fail("500 Internal Server Error"),
-            (true, Some(ApiFault::StoreHangs), Needs::Quorum) => {
-                self.sim.delay(STORE_TIMEOUT).await;
-                fail("500 etcdserver: request timed out")
-            }
-            (true, Some(ApiFault::StoreHangs), Needs::Cache) | (true, None, _) => Ok(()),
+        if !up {
+            return fail(Reason::ApiRefused, "connection refused");
         }
+        let Some(Trouble { after, error, done }) = fault.and_then(|fault| trouble(fault, tried, needs)) else {
+            return Ok(Reached::Well);
+        };
+        if done {
+            return Ok(Reached::Unheard(after, error));
+        }
+        self.sim.delay(after).await;
+        Err(error)
     }
 }
 
@@ -56,7 +68,7 @@ impl SimPorts {
 impl ClusterReads for SimPorts {
     async fn health(&self) -> Result<ApiHealth, PortError> {
         const TRIED: &str = "read through the quorum";
-        self.call(TRIED, Needs::Quorum).await?;
+        self.call(TRIED, Needs::Health).await?;
         let world = self.sim.world();
         let kube_system = world.namespaces().iter().find(|namespace| &*namespace.name == "kube-system");
         match kube_system {
@@ -66,48 +78,48 @@ impl ClusterReads for SimPorts {
     }
 
     async fn nodes(&self) -> Result<Arc<Vec<NodeState>>, PortError> {
-        self.call("list nodes", Needs::Cache).await?;
-        Ok(views(self).nodes(&self.sim.world()))
+        self.call("list nodes", Needs::Nodes).await?;
+        Ok(views(self).nodes(self.sim.world().cached()))
     }
 
     async fn flux(&self) -> Result<Arc<Option<FluxState>>, PortError> {
         self.call("list Flux objects", Needs::Cache).await?;
-        Ok(views(self).flux(&self.sim.world()))
+        Ok(views(self).flux(self.sim.world().cached()))
     }
 
     async fn workloads(&self) -> Result<Arc<Vec<WorkloadState>>, PortError> {
         self.call("list workloads", Needs::Cache).await?;
-        Ok(views(self).workloads(&self.sim.world()))
+        Ok(views(self).workloads(self.sim.world().cached()))
     }
 
     async fn pods(&self) -> Result<Arc<Vec<PodState>>, PortError> {
         self.call("list pods", Needs::Cache).await?;
-        Ok(views(self).pods(&self.sim.world()))
+        Ok(views(self).pods(self.sim.world().cached()))
     }
 
     async fn ingresses(&self) -> Result<Arc<Vec<IngressState>>, PortError> {
         self.call("list ingresses", Needs::Cache).await?;
-        Ok(views(self).ingresses(&self.sim.world()))
+        Ok(views(self).ingresses(self.sim.world().cached()))
     }
 
     async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
         self.call("list namespaces", Needs::Cache).await?;
-        Ok(views(self).namespaces(&self.sim.world()))
+        Ok(views(self).namespaces(self.sim.world().cached()))
     }
 
     async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
         self.call("list volumes", Needs::Cache).await?;
-        Ok(views(self).storage(&self.sim.world()))
+        Ok(views(self).storage(self.sim.world().cached()))
     }
 
     async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
         self.call("list endpoints", Needs::Cache).await?;
-        Ok(views(self).endpoints(&self.sim.world()))
+        Ok(views(self).endpoints(self.sim.world().cached()))
     }
 
     async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
         self.call("list jobs", Needs::Cache).await?;
-        Ok(views(self).jobs(&self.sim.world()))
+        Ok(views(self).jobs(self.sim.world().cached()))
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
@@ -143,8 +155,13 @@ impl SimPorts {
             ClusterOrder::Reconcile { .. } => "annotate the object",
             ClusterOrder::Suspend { .. } | ClusterOrder::Resume { .. } => "patch the object",
         };
-        self.call(tried, Needs::Quorum).await?;
-        carry_out(&mut self.sim.world(), order).map_err(|refusal| {
+        let reached = self.reach(tried, Needs::Write).await?;
+        let carried_out = carry_out(&mut self.sim.world(), order);
+        if let Reached::Unheard(after, error) = reached {
+            self.sim.delay(after).await;
+            return Err(error);
+        }
+        carried_out.map_err(|refusal| {
             let kind = match refusal {
                 Refusal::Missing(_) => ErrorKind::Missing,
                 Refusal::Conflict { .. } | Refusal::OtherUid { .. } => ErrorKind::Conflict,

@@ -24,6 +24,7 @@ pub mod status;
 pub mod store;
 pub mod table;
 pub mod tls;
+pub mod trouble;
 pub mod validate;
 pub mod watch;
 pub mod write;
@@ -45,6 +46,7 @@ use tokio_rustls::TlsAcceptor;
 
 use authorize::{Access, Client};
 use store::{ObjectStore, State, Tick};
+use trouble::Trouble;
 
 /// Bodies of answers: whole, or a watch's stream.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -68,8 +70,15 @@ pub fn bind(port: u16) -> io::Result<Bound> {
     Ok(Bound { socket, address })
 }
 
+/// The server's certificate, and one of another authority for when it shall be refused.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    pub own: Arc<ServerConfig>,
+    pub foreign: Arc<ServerConfig>,
+}
+
 /// Serves until the store is gone. While the state is [`State::Refused`] nobody listens: connections are refused by the kernel.
-pub async fn run(bound: Bound, tls: Arc<ServerConfig>, access: Arc<Access>, store: Arc<dyn ObjectStore>) -> io::Result<()> {
+pub async fn run(bound: Bound, tls: Certificates, access: Arc<Access>, store: Arc<dyn ObjectStore>) -> io::Result<()> {
     let mut ticks = store.ticks();
     let address = bound.address;
     let mut socket = bound.socket;
@@ -86,7 +95,7 @@ pub async fn run(bound: Bound, tls: Arc<ServerConfig>, access: Arc<Access>, stor
 
 async fn serve_while_up(
     listener: &TcpListener,
-    (tls, access): (&Arc<ServerConfig>, &Arc<Access>),
+    (tls, access): (&Certificates, &Arc<Access>),
     store: &Arc<dyn ObjectStore>,
     ticks: &mut ticking::Receiver<Tick>,
 ) {
@@ -102,9 +111,14 @@ async fn serve_while_up(
 }
 
 /// One client's connection; it is cut when the server goes down.
-async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, access: Arc<Access>, store: Arc<dyn ObjectStore>) {
+async fn connection(mut stream: TcpStream, tls: Certificates, access: Arc<Access>, store: Arc<dyn ObjectStore>) {
+    if trouble::greets_badly(&store, &mut stream).await {
+        return;
+    }
     let address = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let mut ticks = store.ticks();
+    let begun = ticks.borrow().state;
+    let tls = if begun == State::Half(Trouble::WrongCertificate) { tls.foreign } else { tls.own };
     let talk = async move {
         // Small answers must not wait for the client's acknowledgements.
         stream.set_nodelay(true).ok();
@@ -119,7 +133,7 @@ async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, access: Arc<Acces
     };
     tokio::select! {
         biased;
-        _ = ticks.wait_for(|tick| tick.state == State::Refused) => {}
+        _ = ticks.wait_for(|tick| tick.state != begun && (tick.state.cuts_connections() || begun.cuts_connections())) => {}
         () = talk => {}
     }
 }

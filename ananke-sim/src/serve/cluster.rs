@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::api::kinds::Kind;
 use super::api::store::{Change, DeleteOptions, Face, Key, ObjectStore, State, StoreError, Tick};
+use super::api::trouble::Trouble;
 use super::mirror::Mirror;
 use super::own;
 use super::write_back;
@@ -33,13 +34,15 @@ struct Inner {
     mirror: Mirror,
     /// Virtual time when the clock began.
     from: Ms,
+    /// What lists show while the API server's cache is stale.
+    stale: Option<Mirror>,
 }
 
 impl Cluster {
     /// Takes over a world whose wall clock is set. Requests are appended to `log`.
     pub fn new(world: World, speed: u32, log: File, face: Face) -> Arc<Self> {
         let from = world.now();
-        let inner = Mutex::new(Inner { world, mirror: Mirror::new(face.compacted), from });
+        let inner = Mutex::new(Inner { world, mirror: Mirror::new(face.compacted), from, stale: None });
         let cluster = Self {
             inner,
             ticks: watch::Sender::new(Tick::default()),
@@ -74,9 +77,15 @@ impl Cluster {
     }
 
     fn publish(&self, inner: &mut Inner) {
-        let Inner { world, mirror, .. } = inner;
+        let Inner { world, mirror, stale, .. } = inner;
+        let state = state(world);
+        if state == State::Half(Trouble::StaleCache) {
+            stale.get_or_insert_with(|| mirror.clone());
+        } else {
+            *stale = None;
+        }
         mirror.sync(world);
-        let tick = Tick { version: mirror.version(), state: state(world) };
+        let tick = Tick { version: mirror.version(), state };
         self.ticks.send_if_modified(|now| {
             let changed = *now != tick;
             *now = tick;
@@ -93,11 +102,25 @@ impl Cluster {
 
 /// What clients of the API meet.
 fn state(world: &World) -> State {
-    match (world.api_up(), world.fault()) {
-        (false, _) | (true, Some(ApiFault::Refused)) => State::Refused,
-        (true, Some(ApiFault::Answers500)) => State::Error500,
-        (true, Some(ApiFault::StoreHangs)) => State::StoreHang,
-        (true, None) => State::Answering,
+    let Some(fault) = world.fault().filter(|_| world.api_up()) else {
+        return if world.api_up() { State::Answering } else { State::Refused };
+    };
+    match fault {
+        ApiFault::Refused => State::Refused,
+        ApiFault::Answers500 => State::Error500,
+        ApiFault::StoreHangs => State::StoreHang,
+        ApiFault::TlsFails => State::Half(Trouble::TlsFails),
+        ApiFault::WrongCertificate => State::Half(Trouble::WrongCertificate),
+        ApiFault::Unauthorized => State::Half(Trouble::Unauthorized),
+        ApiFault::ForbidsLeases => State::Half(Trouble::Forbids { verb: "create", resource: "leases.coordination.k8s.io" }),
+        ApiFault::ForbidsNodes => State::Half(Trouble::Forbids { verb: "list", resource: "nodes" }),
+        ApiFault::Throttles => State::Half(Trouble::Throttles),
+        ApiFault::InternalError => State::Half(Trouble::InternalError),
+        ApiFault::Unavailable => State::Half(Trouble::Unavailable),
+        ApiFault::TimesOut => State::Half(Trouble::TimesOut),
+        ApiFault::Hangs => State::Half(Trouble::Hangs),
+        ApiFault::Closes => State::Half(Trouble::Closes),
+        ApiFault::StaleCache => State::Half(Trouble::StaleCache),
     }
 }
 
@@ -117,7 +140,8 @@ impl ObjectStore for Cluster {
     fn list(&self, kind: &'static Kind, namespace: &str) -> (Vec<Arc<Value>>, u64) {
         let mut inner = self.lock();
         self.publish(&mut inner);
-        (inner.mirror.list(kind, namespace), inner.mirror.version())
+        let shown = inner.stale.as_ref().unwrap_or(&inner.mirror);
+        (shown.list(kind, namespace), shown.version())
     }
 
     fn get(&self, key: &Key) -> Option<Arc<Value>> {

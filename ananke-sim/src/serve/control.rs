@@ -31,6 +31,9 @@ pub enum Request {
     Inject {
         fault: String,
         node: Option<String>,
+        /// How long it lasts, in virtual seconds; for faults of the API.
+        #[serde(default)]
+        seconds: Option<u32>,
     },
     Status,
 }
@@ -132,7 +135,7 @@ fn perform(world: &mut World, request: &Request) -> Reply {
             world.power_restore();
             done("mains are on; hosts boot".to_owned())
         }
-        Request::Inject { fault, node } => match inject(world, fault, node.as_deref()) {
+        Request::Inject { fault, node, seconds } => match inject(world, fault, node.as_deref(), *seconds) {
             Ok(message) => done(message),
             Err(found) => refusal(found),
         },
@@ -151,10 +154,16 @@ fn perform(world: &mut World, request: &Request) -> Reply {
     }
 }
 
-fn inject(world: &mut World, fault: &str, node: Option<&str>) -> Result<String, String> {
+fn inject(world: &mut World, fault: &str, node: Option<&str>, seconds: Option<u32>) -> Result<String, String> {
     let known = || Fault::ALL.iter().map(|fault| fault.id()).collect::<Vec<_>>().join(", ");
     let fault = Fault::parse(fault).ok_or_else(|| format!("there is no fault {fault:?}; there are {}", known()))?;
     let node = node.map(NodeName::parse).transpose().map_err(|error| error.to_string())?;
+    if let Some(seconds) = seconds {
+        let of_the_api = fault.of_the_api().filter(|_| node.is_none());
+        let of_the_api = of_the_api.ok_or_else(|| format!("fault {fault} lasts: only those of the API end by themselves"))?;
+        world.inject_api_fault(of_the_api, i64::from(seconds).saturating_mul(1000));
+        return Ok(format!("injected {fault} for {seconds} s"));
+    }
     world.inject(fault, node.as_ref())?;
     Ok(node.map_or_else(|| format!("injected {fault}"), |node| format!("injected {fault} on {node}")))
 }
@@ -185,11 +194,18 @@ mod tests {
     #[test]
     fn a_fault_that_does_not_exist_is_refused_with_the_ones_that_do() {
         let mut world = World::new(&Scenario::named("healthy").unwrap().with_nodes(4), 1);
-        let asked = Request::Inject { fault: "gremlins".to_owned(), node: None };
+        let asked = Request::Inject { fault: "gremlins".to_owned(), node: None, seconds: None };
         let reply = perform(&mut world, &asked);
         assert!(!reply.ok && reply.message.contains("never-boots"), "{}", reply.message);
         let asked: Request = serde_json::from_str(r#"{"do":"inject","fault":"api-refused","node":null}"#).unwrap();
         assert!(perform(&mut world, &asked).ok);
         assert_eq!(world.fault(), Some(crate::world::ApiFault::Refused));
+        let asked: Request = serde_json::from_str(r#"{"do":"inject","fault":"dns-down","node":null,"seconds":5}"#).unwrap();
+        assert!(!perform(&mut world, &asked).ok, "it does not end by itself");
+        let asked: Request = serde_json::from_str(r#"{"do":"inject","fault":"api-closes","node":null,"seconds":5}"#).unwrap();
+        assert_eq!(perform(&mut world, &asked).message, "injected api-closes for 5 s");
+        assert_eq!(world.fault(), Some(crate::world::ApiFault::Closes));
+        world.advance_to(world.now() + 5_000);
+        assert_eq!(world.fault(), None);
     }
 }

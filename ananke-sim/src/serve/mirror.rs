@@ -19,7 +19,7 @@ const LOG_LIMIT: usize = 20_000;
 /// A server that has run for a while does not begin at 1.
 const FIRST_VERSION: u64 = 4000;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mirror {
     objects: BTreeMap<Key, Entry>,
     version: u64,
@@ -32,7 +32,7 @@ pub struct Mirror {
     round: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     object: Arc<Value>,
     /// None: a client's own object.

@@ -169,6 +169,13 @@ impl World {
         Ok(())
     }
 
+    /// `kubectl annotate`: the workload is at a new version, and nothing that the world knows of it changes.
+    pub fn annotate_workload(&mut self, workload: &ObjectRef) -> Result<(), Refusal> {
+        let row = self.find_workload(workload).ok_or_else(|| Refusal::Missing(workload.to_string()))?;
+        self.touch_workload(row);
+        Ok(())
+    }
+
     fn flux_row(&self, object: &ObjectRef) -> Result<FluxRow, Refusal> {
         if *object == self.source.meta.object {
             return Ok(FluxRow::Source);

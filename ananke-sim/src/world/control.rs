@@ -3,18 +3,8 @@
 use ananke_core::name::{NodeName, SnapshotName};
 use ananke_core::observation::{Leftovers, SnapshotState, UnitState};
 
-use super::{Event, Ms, Power, World};
+use super::{ApiFault, Event, Ms, Power, World};
 
-/// What is wrong with the API as its clients see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiFault {
-    Answers500,
-    Refused,
-    StoreHangs,
-}
-
-/// How long an API fault lasts.
-const FAULT_LASTS: Ms = 60_000;
 /// A new leader waits out the Lease of the one before it.
 const LEADER_WAIT: (Ms, Ms) = (14_500, 17_000);
 
@@ -33,6 +23,8 @@ pub(crate) struct Control {
     pub(crate) epoch: u32,
     pub(crate) fault: Option<ApiFault>,
     pub(crate) hang_since: Option<Ms>,
+    /// What a stale cache shows.
+    pub(crate) stale: Option<Box<World>>,
     pub(crate) fault_epoch: u32,
     pub(crate) starts: u64,
 }
@@ -46,10 +38,6 @@ impl World {
     /// When the API last came up.
     pub fn api_since(&self) -> Ms {
         self.control.api_since
-    }
-
-    pub fn fault(&self) -> Option<ApiFault> {
-        self.control.fault
     }
 
     /// Controller-manager and scheduler are at work.
@@ -117,7 +105,7 @@ impl World {
         if !row.server || row.unit_state != UnitState::Active || !self.control.api {
             return Err(format!("no etcd runs on {node}"));
         }
-        if self.control.fault == Some(ApiFault::StoreHangs) {
+        if self.control.fault.is_some_and(ApiFault::stops_the_store) {
             return Err("etcdserver: request timed out".to_owned());
         }
         let seconds = self.wall(self.now).as_millis().div_euclid(1000);
@@ -309,19 +297,5 @@ impl World {
         }
         self.sync_volumes();
         self.want_schedule();
-    }
-
-    pub(super) fn api_fault(&mut self, fault: ApiFault) {
-        self.control.fault = Some(fault);
-        self.control.fault_epoch += 1;
-        self.control.hang_since = (fault == ApiFault::StoreHangs).then_some(self.now);
-        self.after(FAULT_LASTS, Event::ApiFaultEnds(self.control.fault_epoch));
-    }
-
-    pub(super) fn api_fault_ends(&mut self, epoch: u32) {
-        if self.control.fault_epoch == epoch {
-            (self.control.fault, self.control.hang_since) = (None, None);
-            self.note(|_| "the API answers as it should".to_owned());
-        }
     }
 }

@@ -157,9 +157,25 @@ impl World {
                 let row = &mut self.hosts[host];
                 (row.skew, row.health.clock_synced) = (SKEWED, Some(false));
             }
-            Fault::Api500 => self.api_fault(super::ApiFault::Answers500),
-            Fault::ApiRefused => self.api_fault(super::ApiFault::Refused),
-            Fault::StoreHang => self.api_fault(super::ApiFault::StoreHangs),
+            Fault::Api500
+            | Fault::ApiRefused
+            | Fault::StoreHang
+            | Fault::ApiTls
+            | Fault::ApiCertificate
+            | Fault::ApiUnauthorized
+            | Fault::ApiForbidsLeases
+            | Fault::ApiForbidsNodes
+            | Fault::ApiThrottles
+            | Fault::ApiInternalError
+            | Fault::ApiUnavailable
+            | Fault::ApiTimesOut
+            | Fault::ApiHangs
+            | Fault::ApiCloses
+            | Fault::StaleCache => {
+                if let Some(fault) = fault.of_the_api() {
+                    self.inject_api_fault(fault, super::api_fault::LASTS);
+                }
+            }
             Fault::WrongBranch => self.left_on_branch("incident"),
             Fault::WorkloadCrashloop => self.crash(self.known.crasher),
             Fault::ImmutableJob => self.change_job_template(),

@@ -161,7 +161,7 @@ fn is_open_to_all_users(method: &Method, path: &str) -> bool {
 }
 
 /// What RBAC checks of a request; none for paths that are no resource.
-fn attributes(request: &ApiRequest) -> Option<Attributes> {
+pub fn attributes(request: &ApiRequest) -> Option<Attributes> {
     let (kind, namespace, name, sub) = match &request.target {
         Target::Collection { kind, namespace } => (*kind, namespace.as_str(), "", ""),
         Target::Object { key, subresource } => (key.kind, key.namespace.as_str(), key.name.as_str(), subresource.as_str()),

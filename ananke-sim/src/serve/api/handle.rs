@@ -15,18 +15,13 @@ use super::kinds::Kind;
 use super::request::{ApiRequest, Target};
 use super::select::Selector;
 use super::status::{self, Failure};
-use super::store::{Face, Key, ObjectStore, State};
+use super::store::{Face, Key, ObjectStore};
+use super::trouble::{self, Answer, Held};
 use super::watch::{self, WatchRequest};
 use super::{Body, discovery, render, write};
 
 /// The real server's limit for a request.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-
-/// How long a write waits for a store that hangs before the server gives up on it.
-const WRITE_HANG: Duration = Duration::from_secs(2);
-
-/// How long a read waits before the connection is closed without an answer.
-const READ_HANG: Duration = Duration::from_secs(10);
 
 /// The longest watch; clients begin anew after it.
 const WATCH_LIMIT: Duration = Duration::from_secs(3600);
@@ -63,19 +58,29 @@ pub async fn answer(
     let known = access.authenticate(certificate, &parts).and_then(|client| Ok((client, ApiRequest::parse(&parts)?)));
     let reply = match &known {
         Err(failure) => failure.clone().into(),
-        Ok((client, request)) => match admit(&store, (access, *client), request).await {
+        Ok((client, request)) => match admitted(&store, (access, *client), request).await {
             Err(Held::Refused(failure)) => failure.into(),
             Err(Held::NoAnswer) => {
                 store.log(&format!("{line} -"));
                 return Err(NoAnswer);
             }
-            Ok(()) => match Limited::new(body, BODY_LIMIT).collect().await.map(|body| body.to_bytes()) {
-                Ok(body) => access
-                    .review(*client, request, &body)
-                    .map_or_else(|| serve(&store, address, request, &body), Ok)
-                    .unwrap_or_else(Reply::from),
-                Err(_) => status::too_large().into(),
-            },
+            Ok(told) => {
+                let reply = match Limited::new(body, BODY_LIMIT).collect().await.map(|body| body.to_bytes()) {
+                    Ok(body) => access
+                        .review(*client, request, &body)
+                        .map_or_else(|| serve(&store, address, request, &body), Ok)
+                        .unwrap_or_else(Reply::from),
+                    Err(_) => status::too_large().into(),
+                };
+                match told {
+                    Answer::Told => reply,
+                    Answer::Instead(failure) => failure.into(),
+                    Answer::Lost => {
+                        store.log(&format!("{line} -"));
+                        return Err(NoAnswer);
+                    }
+                }
+            }
         },
     };
     let retry_after = match &reply {
@@ -103,34 +108,13 @@ fn full(bytes: Vec<u8>) -> Body {
     Full::new(Bytes::from(bytes)).boxed_unsync()
 }
 
-enum Held {
-    Refused(Failure),
-    NoAnswer,
-}
-
-async fn admit(store: &Arc<dyn ObjectStore>, (access, client): (&Access, Client), request: &ApiRequest) -> Result<(), Held> {
+async fn admitted(
+    store: &Arc<dyn ObjectStore>,
+    (access, client): (&Access, Client),
+    request: &ApiRequest,
+) -> Result<Answer, Held> {
     access.authorize(client, request).map_err(Held::Refused)?;
-    let state = store.ticks().borrow().state;
-    let resource = match &request.target {
-        Target::Collection { .. } | Target::Object { .. } => true,
-        Target::Other(path) => path.starts_with("/readyz") && state == State::Error500,
-        Target::NoResource => false,
-    };
-    match state {
-        State::Answering => Ok(()),
-        _ if !resource => Ok(()),
-        State::Refused => Err(Held::NoAnswer),
-        State::Error500 => Err(Held::Refused(status::no_leader())),
-        State::StoreHang if request.method != Method::GET => {
-            tokio::time::sleep(WRITE_HANG).await;
-            Err(Held::Refused(status::store_unavailable()))
-        }
-        State::StoreHang if request.is_watch() || request.query("resourceVersion") == "0" => Ok(()),
-        State::StoreHang => {
-            tokio::time::sleep(READ_HANG).await;
-            Err(Held::NoAnswer)
-        }
-    }
+    trouble::admit(store, request).await
 }
 
 fn serve(store: &Arc<dyn ObjectStore>, address: &str, request: &ApiRequest, body: &Bytes) -> Result<Reply, Failure> {

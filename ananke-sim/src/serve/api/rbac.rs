@@ -17,6 +17,14 @@ pub struct Attributes {
     pub name: String,
 }
 
+impl Attributes {
+    /// As error messages name the resource: `leases.coordination.k8s.io`.
+    pub fn qualified(&self) -> String {
+        let plural = self.resource.split('/').next().unwrap_or_default();
+        if self.group.is_empty() { plural.to_owned() } else { format!("{plural}.{}", self.group) }
+    }
+}
+
 /// One right: one verb on one resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {

@@ -76,11 +76,11 @@ pub fn unauthorized() -> Failure {
 pub fn forbidden(user: &str, asked: Option<&Attributes>, verb: &str, path: &str) -> Failure {
     let who = format!("User {user:?} cannot");
     match asked {
-        Some(Attributes { group, resource, namespace, name, .. }) => {
+        Some(asked @ Attributes { group, resource, namespace, name, .. }) => {
             let scope =
                 if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
             let plural = resource.split('/').next().unwrap_or_default();
-            let qualified = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+            let qualified = asked.qualified();
             let what = if name.is_empty() { qualified } else { format!("{qualified} {name:?}") };
             let message = format!("{what} is forbidden: {who} {verb} resource {resource:?} in API group {group:?} {scope}");
             let mut details = json!({"kind": plural});

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::kinds::Kind;
+use super::trouble::Trouble;
 
 /// How the API server as a whole is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +19,8 @@ pub enum State {
     StoreHang,
     /// No server process listens.
     Refused,
+    /// It is half alive in another way.
+    Half(Trouble),
 }
 
 /// What clients of the change log wait for.

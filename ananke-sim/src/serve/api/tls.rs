@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+
+use super::Certificates;
 
 /// What could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum TlsError {
 /// All that the server and its one client need.
 #[derive(Debug)]
 pub struct Identity {
-    pub server: Arc<ServerConfig>,
+    pub server: Certificates,
     pub ca_pem: String,
     pub client_pem: String,
     pub client_key_pem: String,
@@ -40,8 +43,8 @@ pub fn identity() -> Result<Identity, TlsError> {
     let issuer = Issuer::new(ca, ca_key);
 
     let mut server = named("kube-apiserver", None);
-    server.subject_alt_names =
-        CertificateParams::new(["127.0.0.1", "localhost", "kubernetes"].map(str::to_owned))?.subject_alt_names;
+    let sans = CertificateParams::new(["127.0.0.1", "localhost", "kubernetes"].map(str::to_owned))?.subject_alt_names;
+    server.subject_alt_names.clone_from(&sans);
     let (server_cert, server_key) = signed(server, ExtendedKeyUsagePurpose::ServerAuth, &issuer)?;
     let (client_cert, client_key) =
         signed(named("system:admin", Some("system:masters")), ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
@@ -50,19 +53,34 @@ pub fn identity() -> Result<Identity, TlsError> {
     roots.add(CertificateDer::from(ca_cert.der().to_vec()))?;
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).allow_unauthenticated().build()?;
-    let key = PrivateKeyDer::try_from(server_key.serialize_der())
-        .map_err(|found| rustls::Error::General(format!("the new server key is not readable: {found}")))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![server_cert.der().clone()], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let config = |certificate: &Certificate, key: &KeyPair| -> Result<Arc<ServerConfig>, TlsError> {
+        let key = PrivateKeyDer::try_from(key.serialize_der())
+            .map_err(|found| rustls::Error::General(format!("the new server key is not readable: {found}")))?;
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier.clone())
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    };
+    let (foreign_cert, foreign_key) = foreign(&sans)?;
     Ok(Identity {
-        server: Arc::new(config),
+        server: Certificates { own: config(&server_cert, &server_key)?, foreign: config(&foreign_cert, &foreign_key)? },
         ca_pem: ca_cert.pem(),
         client_pem: client_cert.pem(),
         client_key_pem: client_key.serialize_pem(),
     })
+}
+
+/// For the same names, and by an authority that nobody trusts.
+fn foreign(sans: &[SanType]) -> Result<(Certificate, KeyPair), TlsError> {
+    let key = KeyPair::generate()?;
+    let mut ca = named("another-ca", None);
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let mut server = named("kube-apiserver", None);
+    server.subject_alt_names = sans.to_vec();
+    signed(server, ExtendedKeyUsagePurpose::ServerAuth, &Issuer::new(ca, key))
 }
 
 fn named(common: &str, organisation: Option<&str>) -> CertificateParams {

@@ -18,7 +18,7 @@ use super::kinds::Kind;
 use super::render;
 use super::select::Selector;
 use super::status;
-use super::store::{Change, ObjectStore, State, Tick};
+use super::store::{Change, ObjectStore, Tick};
 
 /// The real server sends one about every minute.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -99,10 +99,10 @@ impl Watcher {
                 return Some(line.into());
             }
             let Tick { version, state } = *self.ticks.borrow_and_update();
-            if self.over || matches!(state, State::Refused | State::Error500) {
+            if self.over || state.ends_watches() {
                 return None;
             }
-            if version > self.seen && state == State::Answering {
+            if version > self.seen && !state.starves_watches() {
                 self.collect();
                 continue;
             }
