@@ -17,7 +17,7 @@ pub mod vault;
 use serde::{Deserialize, Serialize};
 
 pub use clock::Clock;
-pub use cluster::{ClusterActions, ClusterReads};
+pub use cluster::{ClusterActions, ClusterPart, ClusterReads};
 pub use hosts::{HostActions, HostReads};
 pub use machine::MachineReads;
 pub use peers::PeerReads;
