@@ -5,10 +5,14 @@
 
 mod actions;
 mod call;
+mod collection;
 mod connect;
 mod error;
 mod flux_api;
 mod reads;
 mod translate;
+mod watch;
+mod written;
 
 pub use connect::{Deadlines, KubeCluster};
+pub use watch::WatchedCluster;
