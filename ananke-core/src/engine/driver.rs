@@ -23,8 +23,8 @@ use crate::name::{Moment, RunId};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::port::nothing::Nothing;
 use crate::port::{
-    Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes, StateReads,
-    StateWrites, UpsReads, VaultActions, VaultReads,
+    Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes,
+    StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
 };
 use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
