@@ -87,7 +87,7 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: Arc<
                     Then::End => stream.write_all(b"0\r\n\r\n").await.unwrap(),
                     Then::Cut => return,
                     Then::Stay => {
-                        stream.read(&mut [0; 1]).await.ok();
+                        stream.read_exact(&mut [0; 1]).await.ok();
                         log.lock().unwrap().push("closed".to_owned());
                         return;
                     }
