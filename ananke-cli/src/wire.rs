@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ananke_core::engine::{Hands, Reads};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{ErrorKind, PortError, UpsReads};
-use ananke_k8s::{Deadlines, KubeCluster};
+use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
 use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
 
@@ -82,6 +82,11 @@ impl Adapters {
             vault: &self.vault,
             state: &self.state,
         }
+    }
+
+    /// For a run that goes on: what it reads of the cluster is watched as long as the answer lives.
+    pub(crate) fn watched(&self) -> WatchedCluster {
+        WatchedCluster::new(self.cluster.clone())
     }
 
     /// Only a command that may act asks for them.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use clock::Clock;
-pub use cluster::{ClusterActions, ClusterReads};
+pub use cluster::{ClusterActions, ClusterPart, ClusterReads};
 pub use hosts::{HostActions, HostReads};
 pub use machine::MachineReads;
 pub use peers::PeerReads;

@@ -8,6 +8,7 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::collection::Collection;
 use crate::connect::KubeCluster;
 use crate::error;
 use crate::translate::meta::List;
@@ -29,53 +30,73 @@ impl KubeCluster {
         serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
     }
 
-    /// All pages of `path`, each item turned by `take` as it comes, so that only one page is held as text.
-    pub(crate) async fn list<I: DeserializeOwned, T>(
-        &self,
-        tried: &str,
-        path: &str,
-        selector: &str,
-        take: fn(I) -> Result<Option<T>, String>,
-    ) -> Result<Vec<T>, PortError> {
-        let pages = self.pages(tried, path, selector, take);
-        let limit = self.deadlines.list;
-        tokio::time::timeout(limit, pages).await.unwrap_or_else(|_| Err(error::deadline(tried, &self.server, limit)))
+    /// All objects of a collection, as facts.
+    pub(crate) async fn list<I: DeserializeOwned, T>(&self, from: &Collection<I, T>) -> Result<Vec<T>, PortError> {
+        let mut all = Vec::new();
+        self.pages(from, |item| {
+            all.extend((from.take)(item)?);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
     }
 
-    async fn pages<I: DeserializeOwned, T>(
+    /// All pages of a collection, each item given to `each` as it comes, so that only one page is held as text. Answers the
+    /// version of the list.
+    pub(crate) async fn pages<I: DeserializeOwned, T>(
         &self,
-        tried: &str,
-        path: &str,
-        selector: &str,
-        take: fn(I) -> Result<Option<T>, String>,
-    ) -> Result<Vec<T>, PortError> {
-        let mut all = Vec::new();
+        from: &Collection<I, T>,
+        each: impl FnMut(I) -> Result<(), String>,
+    ) -> Result<String, PortError> {
+        let limit = self.deadlines.list;
+        let late = || error::deadline(from.tried, &self.server, limit);
+        tokio::time::timeout(limit, self.all_pages(from, each)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn all_pages<I: DeserializeOwned, T>(
+        &self,
+        from: &Collection<I, T>,
+        mut each: impl FnMut(I) -> Result<(), String>,
+    ) -> Result<String, PortError> {
+        let limit = PAGE.to_string();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
-            let mut query = format!("{path}?limit={PAGE}");
-            for (key, value) in [("fieldSelector", selector), ("continue", &token)] {
-                if !value.is_empty() {
-                    query.push_str(&format!("&{key}={}", escape(value)));
-                }
-            }
-            let page: List<I> = self.get(tried, &query).await?;
-            all.reserve(page.items.len());
+            let query = query(&from.path, &[("limit", &limit), ("fieldSelector", from.selector), ("continue", &token)]);
+            let page: List<I> = self.get(from.tried, &query).await?;
             for item in page.items {
-                all.extend(take(item).map_err(|why| error::nonsense(tried, &self.server, why))?);
+                each(item).map_err(|why| error::nonsense(from.tried, &self.server, why))?;
             }
             if page.metadata.token.is_empty() {
-                return Ok(all);
+                return Ok(page.metadata.version);
             }
             token = page.metadata.token;
         }
-        Err(error::nonsense(tried, &self.server, format!("the list has not ended after {MAX_PAGES} pages of {PAGE}")))
+        let why = format!("the list has not ended after {MAX_PAGES} pages of {PAGE}");
+        Err(error::nonsense(from.tried, &self.server, why))
     }
 
-    /// Sends a write; what the server answers beyond its status is not looked at.
+    /// A watch of a collection from `version` on: the body of its answer, a line an event. The server ends it after `secs`.
+    pub(crate) async fn open_watch<I, T>(&self, from: &Collection<I, T>, version: &str, secs: u64) -> Result<Body, PortError> {
+        let secs = secs.to_string();
+        let parameters = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", &secs),
+            ("resourceVersion", version),
+            ("fieldSelector", from.selector),
+        ];
+        let request = self.build(from.tried, &self.server, Method::GET, &query(&from.path, &parameters), None)?;
+        let (limit, opened) = (self.deadlines.call, self.opened(from.tried, &self.server, request));
+        tokio::time::timeout(limit, opened).await.unwrap_or_else(|_| Err(error::deadline(from.tried, &self.server, limit)))
+    }
+
+    /// Sends a write. Of the answer only the version is looked at: whoever watches shows nothing older from then on.
     pub(crate) async fn send(&self, write: &Write) -> Result<(), PortError> {
         let body = Some((write.content_type, &write.body));
         let request = self.build(write.tried, &write.on, write.method.clone(), &write.path, body)?;
-        self.exchange(write.tried, &write.on, request).await.map(drop)
+        let answer = self.exchange(write.tried, &write.on, request).await?;
+        self.written.note(&write.path, &answer);
+        Ok(())
     }
 
     fn build(
@@ -104,21 +125,44 @@ impl KubeCluster {
     }
 
     async fn answer(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Vec<u8>, PortError> {
+        let body = self.opened(tried, on, request).await?;
+        read(body, MAX_ANSWER).await.map_err(|why| error::from_transport(tried, on, why.as_ref()))
+    }
+
+    /// The body of an answer of 2xx.
+    async fn opened(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Body, PortError> {
         let answer = self.client.send(request).await.map_err(|why| error::from_transport(tried, on, &why))?;
         let status = answer.status();
-        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let limit = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
-        let body = Limited::new(answer.into_body(), limit).collect().await;
-        if !status.is_success() {
-            // A body that is too long or torn takes nothing away from the status.
-            let text = body.map(|body| body.to_bytes()).unwrap_or_default();
-            return Err(error::from_answer(tried, on, status.as_u16(), wait.as_deref(), &text));
+        if status.is_success() {
+            return Ok(answer.into_body());
         }
-        match body {
-            Ok(body) => Ok(body.to_bytes().into()),
-            Err(why) => Err(error::from_transport(tried, on, why.as_ref())),
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // A body that is too long or torn takes nothing away from the status.
+        let text = read(answer.into_body(), MAX_ERROR).await.unwrap_or_default();
+        Err(error::from_answer(tried, on, status.as_u16(), wait.as_deref(), &text))
+    }
+}
+
+/// Collects a body once: the parts of a page are not kept beside the whole.
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut body = Limited::new(body, limit);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
         }
     }
+    Ok(bytes)
+}
+
+/// `path` with those parameters that are not empty.
+fn query(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut query = path.to_owned();
+    for (key, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        let mark = if query.len() == path.len() { '?' } else { '&' };
+        query.push_str(&format!("{mark}{key}={}", escape(value)));
+    }
+    query
 }
 
 /// Percent-encodes a query value.

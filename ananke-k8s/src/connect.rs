@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::flux_api::FluxApi;
+use crate::written::Written;
 
 const AGENT: &str = concat!("ananke/", env!("CARGO_PKG_VERSION"));
 
@@ -20,12 +21,15 @@ pub struct Deadlines {
     pub call: Duration,
     /// All pages of one list.
     pub list: Duration,
+    /// One watch, after which it is asked for anew: what hangs without a sign is believed for so long, and no longer.
+    pub watch: Duration,
 }
 
 impl Default for Deadlines {
-    /// Ten seconds are twice what a server with a slow SD card takes; 10,000 nodes and their pods come in well under a minute.
+    /// Ten seconds are twice what a server with a slow SD card takes; 10,000 nodes and their pods come in well under a minute;
+    /// a watch of half a minute is asked for as seldom as a list on every fifteenth poll.
     fn default() -> Self {
-        Self { call: Duration::from_secs(10), list: Duration::from_secs(60) }
+        Self { call: Duration::from_secs(10), list: Duration::from_secs(60), watch: Duration::from_secs(30) }
     }
 }
 
@@ -39,6 +43,7 @@ pub struct KubeCluster {
     pub(crate) server: Arc<str>,
     /// What discovery said of Flux, once it said yes.
     pub(crate) flux_api: Arc<Mutex<Option<FluxApi>>>,
+    pub(crate) written: Arc<Written>,
 }
 
 impl std::fmt::Debug for KubeCluster {
@@ -67,7 +72,7 @@ impl KubeCluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         let server = config.cluster_url.authority().map_or_else(|| config.cluster_url.to_string(), ToString::to_string);
         let client = Client::try_from(config).map_err(|error| refused(path, &error))?;
-        Ok(Self { client, deadlines, server: server.into(), flux_api: Arc::default() })
+        Ok(Self { client, deadlines, server: server.into(), flux_api: Arc::default(), written: Arc::default() })
     }
 
     /// For messages: which API server.
@@ -108,9 +113,10 @@ impl KubeCluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         Self {
             client: Client::try_from(config).unwrap(),
-            deadlines: Deadlines { call, list: call * 4 },
+            deadlines: Deadlines { call, list: call * 4, watch: call * 4 },
             server: address.to_string().into(),
             flux_api: Arc::default(),
+            written: Arc::default(),
         }
     }
 }

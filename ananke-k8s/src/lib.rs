@@ -5,6 +5,7 @@
 
 mod actions;
 mod call;
+mod collection;
 mod connect;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -12,5 +13,8 @@ mod error;
 mod flux_api;
 mod reads;
 mod translate;
+mod watch;
+mod written;
 
 pub use connect::{Deadlines, KubeCluster};
+pub use watch::WatchedCluster;

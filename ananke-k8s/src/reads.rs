@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ananke_core::name::Kind;
 use ananke_core::observation::{
     ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, LonghornState, NodeState, PodState,
     StorageState, WorkloadState,
@@ -11,11 +10,15 @@ use ananke_core::port::{ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
+use crate::collection::{
+    ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections, INGRESSES, JOBS,
+    LONGHORN_NODES, LONGHORN_VOLUMES, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
+};
 use crate::connect::KubeCluster;
 use crate::error;
 use crate::flux_api::FluxApi;
 use crate::translate::namespace::{self, Namespace, Version};
-use crate::translate::{coordination, endpoints, flux, ingress, job, node, order, pod, storage, workload};
+use crate::translate::{coordination, endpoints, node, order};
 
 #[async_trait]
 impl ClusterReads for KubeCluster {
@@ -34,9 +37,8 @@ impl ClusterReads for KubeCluster {
     }
 
     async fn nodes(&self) -> Result<Arc<Vec<NodeState>>, PortError> {
-        let nodes = self.list("list nodes", "/api/v1/nodes", "", node::node);
-        let path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-        let leases = self.list("list node leases", path, "", node::lease);
+        let nodes = self.list(&NODES);
+        let leases = self.list(&NODE_LEASES);
         let (nodes, leases) = tokio::try_join!(nodes, leases)?;
         Ok(Arc::new(node::join(nodes, leases)))
     }
@@ -51,48 +53,38 @@ impl ClusterReads for KubeCluster {
     }
 
     async fn workloads(&self) -> Result<Arc<Vec<WorkloadState>>, PortError> {
-        let (mut all, stateful, daemons) = tokio::try_join!(
-            self.list("list deployments", "/apis/apps/v1/deployments", "", workload::deployment),
-            self.list("list statefulsets", "/apis/apps/v1/statefulsets", "", workload::stateful_set),
-            self.list("list daemonsets", "/apis/apps/v1/daemonsets", "", workload::daemon_set),
-        )?;
+        let (mut all, stateful, daemons) =
+            tokio::try_join!(self.list(&DEPLOYMENTS), self.list(&STATEFUL_SETS), self.list(&DAEMON_SETS),)?;
         all.extend(stateful);
         all.extend(daemons);
         Ok(Arc::new(all))
     }
 
     async fn pods(&self) -> Result<Arc<Vec<PodState>>, PortError> {
-        self.list("list pods", "/api/v1/pods", pod::SELECTOR, pod::pod).await.map(Arc::new)
+        self.list(&PODS).await.map(Arc::new)
     }
 
     async fn ingresses(&self) -> Result<Arc<Vec<IngressState>>, PortError> {
-        self.list("list ingresses", "/apis/networking.k8s.io/v1/ingresses", "", ingress::ingress).await.map(Arc::new)
+        self.list(&INGRESSES).await.map(Arc::new)
     }
 
     async fn namespaces(&self) -> Result<Arc<Vec<Arc<str>>>, PortError> {
-        self.list("list namespaces", "/api/v1/namespaces", "", namespace::name).await.map(Arc::new)
+        self.list(&NAMESPACES).await.map(Arc::new)
     }
 
     async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
-        let (csi_nodes, attachments, claims, longhorn) = tokio::try_join!(
-            self.list("list csinodes", "/apis/storage.k8s.io/v1/csinodes", "", storage::csi_node),
-            self.list("list volumeattachments", "/apis/storage.k8s.io/v1/volumeattachments", "", storage::attachment),
-            self.list("list persistentvolumeclaims", "/api/v1/persistentvolumeclaims", "", storage::claim),
-            self.longhorn(),
-        )?;
+        let (csi_nodes, attachments, claims, longhorn) =
+            tokio::try_join!(self.list(&CSI_NODES), self.list(&ATTACHMENTS), self.list(&CLAIMS), self.longhorn(),)?;
         Ok(Arc::new(StorageState { csi_nodes, attachments, claims, longhorn }))
     }
 
     async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
-        let (services, slices) = tokio::try_join!(
-            self.list("list services", "/api/v1/services", "", endpoints::service),
-            self.list("list endpointslices", "/apis/discovery.k8s.io/v1/endpointslices", "", endpoints::slice),
-        )?;
+        let (services, slices) = tokio::try_join!(self.list(&SERVICES), self.list(&ENDPOINT_SLICES),)?;
         Ok(Arc::new(endpoints::join(services, slices)))
     }
 
     async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
-        self.list("list jobs", "/apis/batch/v1/jobs", "", job::job).await.map(Arc::new)
+        self.list(&JOBS).await.map(Arc::new)
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
@@ -108,15 +100,10 @@ impl ClusterReads for KubeCluster {
 impl KubeCluster {
     /// `None` where the cluster serves no Longhorn at all; Longhorn that cannot be read is an error.
     async fn longhorn(&self) -> Result<Option<LonghornState>, PortError> {
-        match self.get::<serde::de::IgnoredAny>("discover Longhorn", "/apis/longhorn.io").await {
-            Ok(_) => {}
-            Err(error) if error.kind == ErrorKind::Missing => return Ok(None),
-            Err(error) => return Err(error),
+        if !self.serves_longhorn().await? {
+            return Ok(None);
         }
-        let (nodes, volumes) = tokio::try_join!(
-            self.list("list Longhorn's nodes", "/apis/longhorn.io/v1beta2/nodes", "", storage::longhorn_node),
-            self.list("list Longhorn's volumes", "/apis/longhorn.io/v1beta2/volumes", "", storage::longhorn_volume),
-        )?;
+        let (nodes, volumes) = tokio::try_join!(self.list(&LONGHORN_NODES), self.list(&LONGHORN_VOLUMES),)?;
         Ok(Some(LonghornState { nodes, volumes }))
     }
 
@@ -128,29 +115,31 @@ impl KubeCluster {
         }
     }
 
+    pub(crate) async fn serves_longhorn(&self) -> Result<bool, PortError> {
+        match self.get::<serde::de::IgnoredAny>("discover Longhorn", "/apis/longhorn.io").await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == ErrorKind::Missing => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn flux_objects(&self, api: &FluxApi) -> Result<FluxState, PortError> {
+        let of = FluxCollections::of(api);
         let (mut sources, oci, buckets, kustomizations, helm_releases) = tokio::try_join!(
-            self.flux_list("list gitrepositories", api, Kind::GitRepository, flux::git_repository),
-            self.flux_list("list ocirepositories", api, Kind::OCIRepository, flux::oci_repository),
-            self.flux_list("list buckets", api, Kind::Bucket, flux::bucket),
-            self.flux_list("list kustomizations", api, Kind::Kustomization, flux::kustomization),
-            self.flux_list("list helmreleases", api, Kind::HelmRelease, flux::helm_release),
+            self.list_served(&of.git_repositories),
+            self.list_served(&of.oci_repositories),
+            self.list_served(&of.buckets),
+            self.list_served(&of.kustomizations),
+            self.list_served(&of.helm_releases),
         )?;
         sources.extend(oci);
         sources.extend(buckets);
         Ok(FluxState { sources, kustomizations, helm_releases })
     }
 
-    /// Empty where the kind is not served.
-    async fn flux_list<I: DeserializeOwned, T>(
-        &self,
-        tried: &str,
-        api: &FluxApi,
-        kind: Kind,
-        take: fn(I) -> Result<Option<T>, String>,
-    ) -> Result<Vec<T>, PortError> {
-        match api.collection(kind) {
-            Some((version, plural)) => self.list(tried, &format!("/apis/{version}/{plural}"), "", take).await,
+    async fn list_served<I: DeserializeOwned, T>(&self, from: &Option<Collection<I, T>>) -> Result<Vec<T>, PortError> {
+        match from {
+            Some(from) => self.list(from).await,
             None => Ok(Vec::new()),
         }
     }

@@ -1,7 +1,7 @@
 //! `status`, `startup` and `shutdown`: the same engine, with or without hands.
 
 use ananke_core::engine::walk::{Plan, Walk};
-use ananke_core::engine::{self, News};
+use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::{Moment, Subject};
 use ananke_core::port::{Clock, StateReads};
 use ananke_core::report::{ActionOutcome, ActionReport, Command, GateStatus, Outcome, Report};
@@ -159,7 +159,9 @@ fn dry(format: Format, report: &Report) -> Result<Exit, Failure> {
 async fn run(walk: Walk, adapters: &Adapters) -> Result<Report, Failure> {
     let mut live = Live::new();
     let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| live.tell(walk, now, news);
-    let (report, _) = engine::execute(walk, adapters.reads(), adapters.hands(), interrupted()?, &mut observer).await;
+    let watched = adapters.watched();
+    let reads = Reads { cluster: &watched, ..adapters.reads() };
+    let (report, _) = engine::execute(walk, reads, adapters.hands(), interrupted()?, &mut observer).await;
     Ok(report)
 }
 

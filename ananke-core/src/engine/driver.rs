@@ -23,8 +23,8 @@ use crate::name::{Moment, RunId};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::port::nothing::Nothing;
 use crate::port::{
-    Clock, ClusterActions, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes, StateReads,
-    StateWrites, UpsReads, VaultActions, VaultReads,
+    Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes,
+    StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
 };
 use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
@@ -161,6 +161,8 @@ struct Run<'a, 'o> {
     observer: &'a mut Observer<'o>,
     schedule: Schedule,
     inflight: FuturesUnordered<BoxFuture<'a, Event>>,
+    /// The next word of the watches; beside the answers that are under way, since a run may end without it.
+    changes: BoxFuture<'a, Vec<ClusterPart>>,
     seq: u64,
     /// The journal's first line, until it is written.
     opening: Option<What>,
@@ -187,6 +189,7 @@ impl<'a, 'o> Run<'a, 'o> {
             observer,
             schedule: Schedule::default(),
             inflight: FuturesUnordered::new(),
+            changes: reads.cluster.changed(),
             seq: 0,
             opening: None,
             seen: hands.filter(|hands| hands.state.records()).map(|_| Vec::new()),
@@ -281,23 +284,36 @@ impl<'a, 'o> Run<'a, 'o> {
         let changed = self.walk.is_changed();
         let judge_at = self.judged.plus(if changed { JUDGE_AT_MOST } else { JUDGE_AT_LEAST });
         let until = self.schedule.next_due().map_or(judge_at, |due| due.min(judge_at));
-        let event = {
+        let (event, changed) = {
             let timer = self.reads.clock.sleep_until(until);
-            match select(self.inflight.next(), timer).await {
-                Either::Left((Some(event), _)) => Some(event),
+            match select(select(self.inflight.next(), &mut self.changes), timer).await {
+                Either::Left((Either::Left((Some(event), _)), _)) => (Some(event), None),
                 // Once the interrupt has come, nothing may be under way: time alone brings the next answer.
-                Either::Left((None, timer)) => {
+                Either::Left((Either::Left((None, _)), timer)) => {
                     timer.await;
-                    None
+                    (None, None)
                 }
-                Either::Right(((), _)) => None,
+                Either::Left((Either::Right((parts, _)), _)) => (None, Some(parts)),
+                Either::Right(((), _)) => (None, None),
             }
         };
+        if let Some(parts) = changed {
+            self.heard(parts);
+        }
         if let Some(event) = event {
             self.take(event).await;
         }
         while let Some(Some(event)) = self.inflight.next().now_or_never() {
             self.take(event).await;
+        }
+    }
+
+    /// Parts that a watch says changed are due again soon.
+    fn heard(&mut self, parts: Vec<ClusterPart>) {
+        self.changes = self.reads.cluster.changed();
+        let now = self.reads.clock.now();
+        for part in parts {
+            self.schedule.heard(&part.into(), now);
         }
     }
 

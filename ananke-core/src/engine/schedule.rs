@@ -8,6 +8,7 @@ use super::walk::Walk;
 use crate::gate::http_check::{self, Check};
 use crate::name::{Moment, NodeName};
 use crate::observation::UnitState;
+use crate::port::ClusterPart;
 use crate::verdict::GateId;
 
 /// A start-up yields to a shutdown within 10 s, however seldom it looks at the cluster.
@@ -15,6 +16,9 @@ const HEEDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// An API server that asks for more than this is asked again after this: a cluster is waited for.
 const LONGEST_QUIET: Duration = Duration::from_secs(60);
+/// A part that a watch says changed is read again this long after the read before, and not sooner: a large cluster changes
+/// all the time, and what comes together is read together. With the pause between two judgements it is less than a second.
+const HEARD_EVERY: Duration = Duration::from_millis(500);
 
 /// One part of the world, read by one call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,10 +62,28 @@ pub(super) struct Schedule {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     out: bool,
-    /// An action was answered since it was asked: the answer that comes may be from before it.
-    again: bool,
+    /// When it was asked last.
+    at: Moment,
+    /// Something happened since it was asked: the answer that comes may be from before it, and it is due again then.
+    again: Option<Moment>,
     /// When it is due again.
     next: Moment,
+}
+
+impl From<ClusterPart> for Part {
+    fn from(part: ClusterPart) -> Self {
+        match part {
+            ClusterPart::Nodes => Self::Nodes,
+            ClusterPart::Flux => Self::Flux,
+            ClusterPart::Workloads => Self::Workloads,
+            ClusterPart::Pods => Self::Pods,
+            ClusterPart::Ingresses => Self::Ingresses,
+            ClusterPart::Namespaces => Self::Namespaces,
+            ClusterPart::Storage => Self::Storage,
+            ClusterPart::Endpoints => Self::Endpoints,
+            ClusterPart::Jobs => Self::Jobs,
+        }
+    }
 }
 
 impl Schedule {
@@ -94,7 +116,7 @@ impl Schedule {
             }
         }
         for part in &due {
-            self.asked.insert(part.clone(), Asked { out: true, again: false, next: now });
+            self.asked.insert(part.clone(), Asked { out: true, at: now, again: None, next: now });
         }
         due
     }
@@ -102,8 +124,8 @@ impl Schedule {
     /// Notes that an answer came, and when the part is due again.
     pub(super) fn answered(&mut self, part: &Part, walk: &Walk, now: Moment) {
         if let Some(asked) = self.asked.get_mut(part) {
-            let due = if asked.again { now } else { now.plus(pause(part, walk, now)) };
-            *asked = Asked { out: false, again: false, next: due };
+            let due = asked.again.map_or_else(|| now.plus(pause(part, walk, now)), |again| again.max(now));
+            *asked = Asked { out: false, again: None, next: due, ..*asked };
             self.next = Some(self.next.map_or(due, |next| next.min(due)));
         }
     }
@@ -119,13 +141,24 @@ impl Schedule {
         self.next
     }
 
-    /// An action may have changed what stands here: look again soon.
-    pub(super) fn hurry(&mut self, part: &Part, at: Moment) {
-        if let Some(asked) = self.asked.get_mut(part) {
-            asked.next = asked.next.min(at);
-            asked.again = asked.out;
-            self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    /// An action may have changed what stands here: look again at once.
+    pub(super) fn hurry(&mut self, part: &Part, now: Moment) {
+        self.again(part, |_| now);
+    }
+
+    /// A watch says that something changed here: look again soon.
+    pub(super) fn heard(&mut self, part: &Part, now: Moment) {
+        self.again(part, |asked| now.max(asked.plus(HEARD_EVERY)));
+    }
+
+    fn again(&mut self, part: &Part, when: impl FnOnce(Moment) -> Moment) {
+        let Some(asked) = self.asked.get_mut(part) else { return };
+        let at = when(asked.at);
+        asked.next = asked.next.min(at);
+        if asked.out {
+            asked.again = Some(asked.again.map_or(at, |again| again.min(at)));
         }
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 }
 
@@ -216,6 +249,7 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine;
     use crate::engine::view::Trust;
     use crate::gate::testing::Bench;
     use crate::name::RunId;
@@ -235,7 +269,7 @@ mod tests {
         let mut bench = Bench::new(1);
         bench.all_up();
         let run = RunId::parse("startup-1").unwrap();
-        let mut walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
+        let mut walk = Walk::new(engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
         walk.obs = bench.obs.clone();
         let mut schedule = Schedule::default();
         let t0 = bench.now;
@@ -252,10 +286,48 @@ mod tests {
     fn a_server_that_asks_for_an_hour_is_asked_again_after_a_minute() {
         let bench = Bench::new(1);
         let run = RunId::parse("startup-1").unwrap();
-        let walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
+        let walk = Walk::new(engine::startup_plan(), bench.spec.clone(), run, bench.now, Trust::Proven);
         let mut schedule = Schedule::default();
         schedule.hold_back(Some(Duration::from_secs(3600)), bench.now);
         assert!(!due(&mut schedule, &walk, bench.now).contains(&Part::Api));
         assert!(due(&mut schedule, &walk, bench.now.plus(LONGEST_QUIET)).contains(&Part::Api));
+    }
+
+    /// Milliseconds since the nodes were first asked for, which polls ask for once a minute, at which they are asked for
+    /// again; `heard` is when the watch spoke, `answered` when the first answer came.
+    fn check(answered: u64, heard: &[u64]) -> u64 {
+        let mut bench = Bench::new(1);
+        bench.spec.poll = Duration::from_secs(60);
+        bench.all_up();
+        let mut walk = engine::startup(engine::startup_plan(), bench.spec.clone(), bench.now, None, None);
+        walk.obs = bench.obs.clone();
+        let at = |ms: u64| bench.now.plus(Duration::from_millis(ms));
+        let mut schedule = Schedule::default();
+        assert!(schedule.take_due(&walk, at(0), false).contains(&Part::Nodes));
+        for ms in (0..120_000).step_by(50) {
+            if ms == answered {
+                schedule.answered(&Part::Nodes, &walk, at(ms));
+            }
+            if heard.contains(&ms) {
+                schedule.heard(&Part::Nodes, at(ms));
+            }
+            if schedule.take_due(&walk, at(ms), false).contains(&Part::Nodes) {
+                return ms;
+            }
+        }
+        panic!("it was never asked again");
+    }
+
+    #[test]
+    fn what_a_watch_says_is_read_at_once_but_not_more_often_than_the_pace() {
+        assert_eq!(check(100, &[]), 60_100);
+        assert_eq!(check(100, &[3000]), 3000);
+        assert_eq!(check(100, &[150, 200, 250]), 500);
+    }
+
+    #[test]
+    fn what_a_watch_says_while_an_answer_is_out_is_not_lost() {
+        assert_eq!(check(100, &[50]), 500);
+        assert_eq!(check(2000, &[50]), 2000);
     }
 }

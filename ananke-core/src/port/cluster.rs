@@ -12,6 +12,21 @@ use crate::observation::{
 };
 use crate::order::ClusterOrder;
 
+/// The parts of the cluster whose changes an adapter may tell of. What is left out is cheap to ask, or changes by our own
+/// doing only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClusterPart {
+    Nodes,
+    Flux,
+    Workloads,
+    Pods,
+    Ingresses,
+    Namespaces,
+    Storage,
+    Endpoints,
+    Jobs,
+}
+
 /// Reads. Every call has a deadline of its own in the adapter and is never repeated there without a bound.
 ///
 /// What not every cluster has is answered as absent, unless an adapter says otherwise.
@@ -62,6 +77,13 @@ pub trait ClusterReads: Send + Sync {
     /// The Lease `kube-system/ananke`; `None` where there is none.
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         Ok(None)
+    }
+
+    /// Waits until something changed in parts that were read before, and names them: each is read again within a second.
+    /// It carries no facts, so a word that is lost costs one pause between two looks. An adapter that does not watch never
+    /// answers.
+    async fn changed(&self) -> Vec<ClusterPart> {
+        std::future::pending().await
     }
 }
 

@@ -17,6 +17,18 @@ pub(crate) enum Answer {
     Close,
     /// Never answers.
     Hang,
+    /// A watch: these events, a line each, and how it goes on.
+    Watch(Vec<String>, Then),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// As a server ends a watch whose time is over.
+    End,
+    /// The connection breaks.
+    Cut,
+    /// Says nothing more; when the client hangs up, `closed` stands among the requests.
+    Stay,
 }
 
 /// Serves until it is dropped; `script` sees the request line's method and path, then the headers.
@@ -75,8 +87,28 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: Arc<
             }
             Answer::Close => return,
             Answer::Hang => std::future::pending().await,
+            Answer::Watch(lines, then) => {
+                stream.write_all(&chunked(&lines)).await.unwrap();
+                match then {
+                    Then::End => stream.write_all(b"0\r\n\r\n").await.unwrap(),
+                    Then::Cut => return,
+                    Then::Stay => {
+                        stream.read_exact(&mut [0; 1]).await.ok();
+                        log.lock().unwrap().push("closed".to_owned());
+                        return;
+                    }
+                }
+            }
         }
     }
+}
+
+fn chunked(lines: &[String]) -> Vec<u8> {
+    let mut text = "HTTP/1.1 200 x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    for line in lines {
+        text.push_str(&format!("{:x}\r\n{line}\n\r\n", line.len() + 1));
+    }
+    text.into_bytes()
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {

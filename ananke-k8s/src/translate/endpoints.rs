@@ -6,7 +6,9 @@ use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::EndpointsState;
 use serde::Deserialize;
 
-use super::meta::{Meta, null_is_default};
+use super::meta::{Meta, named, null_is_default};
+
+named!(Service, EndpointSlice);
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
@@ -56,7 +58,7 @@ struct Target {
 }
 
 /// What one slice has of its Service.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Part {
     service: ObjectRef,
     ready: BTreeSet<ObjectRef>,

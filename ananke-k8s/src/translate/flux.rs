@@ -7,7 +7,9 @@ use ananke_core::observation::{HelmReleaseState, KustomizationState, Reconcile, 
 use ananke_core::port::clean;
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default, set};
+use super::meta::{Condition, Meta, condition, named, null_is_default, set};
+
+named!(Source, Kustomization, HelmRelease);
 
 /// A GitRepository, OCIRepository or Bucket.
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,9 @@ use ananke_core::name::Kind;
 use ananke_core::observation::IngressState;
 use serde::Deserialize;
 
-use super::meta::{Meta, null_is_default};
+use super::meta::{Meta, named, null_is_default};
+
+named!(Ingress);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ingress {

@@ -4,7 +4,9 @@ use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{JobEnd, JobState, Tri};
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default};
+use super::meta::{Condition, Meta, condition, named, null_is_default};
+
+named!(Job);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Job {

@@ -20,7 +20,26 @@ pub(crate) struct List<I> {
 pub(crate) struct ListMeta {
     #[serde(default, rename = "continue")]
     pub(crate) token: String,
+    /// The version of the list as a whole: a watch goes on from it.
+    #[serde(default, rename = "resourceVersion")]
+    pub(crate) version: String,
 }
+
+/// What an object is known by in its collection.
+pub(crate) trait Named {
+    fn metadata(&self) -> &Meta;
+}
+
+macro_rules! named {
+    ($($kind:ty),+) => {
+        $(impl $crate::translate::meta::Named for $kind {
+            fn metadata(&self) -> &$crate::translate::meta::Meta {
+                &self.metadata
+            }
+        })+
+    };
+}
+pub(crate) use named;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

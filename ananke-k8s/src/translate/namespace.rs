@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ananke_core::name::Uid;
 use serde::Deserialize;
 
-use super::meta::Meta;
+use super::meta::{Meta, named};
+
+named!(Namespace);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Namespace {

@@ -7,7 +7,9 @@ use ananke_core::name::{BootId, Moment, NodeName};
 use ananke_core::observation::{NodeState, Taint, Tri};
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default, set};
+use super::meta::{Condition, Meta, condition, named, null_is_default, set};
+
+named!(Node, NodeLease);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Node {

@@ -6,7 +6,9 @@ use ananke_core::name::{Kind, NodeName, ObjectRef};
 use ananke_core::observation::{PodPhase, PodState, Tri};
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default, set};
+use super::meta::{Condition, Meta, condition, named, null_is_default, set};
+
+named!(Pod);
 
 /// Ended pods are left out by the server already.
 pub(crate) const SELECTOR: &str = "status.phase!=Succeeded,status.phase!=Failed";

@@ -6,7 +6,9 @@ use ananke_core::name::{Kind, NodeName, ObjectRef};
 use ananke_core::observation::{AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, Tri};
 use serde::Deserialize;
 
-use super::meta::{Condition, Meta, condition, null_is_default, set};
+use super::meta::{Condition, Meta, condition, named, null_is_default, set};
+
+named!(CsiNode, VolumeAttachment, Claim, LhNode, LhVolume);
 
 /// `storage.k8s.io/v1` CSINode; its name is the node's.
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,9 @@ use ananke_core::name::Kind;
 use ananke_core::observation::WorkloadState;
 use serde::Deserialize;
 
-use super::meta::{Meta, count, null_is_default};
+use super::meta::{Meta, count, named, null_is_default};
+
+named!(Replicated, DaemonSet);
 
 /// A Deployment or a StatefulSet.
 #[derive(Debug, Deserialize)]

@@ -386,3 +386,64 @@ fn a_new_cordon_is_not_sent_when_its_lease_cannot_be_written() {
     );
     assert!(sent.is_err());
 }
+
+/// A cluster whose API answers and whose watch speaks when it is told to; when its nodes were read.
+struct Watched<'a> {
+    clock: &'a Away,
+    health: ApiHealth,
+    speaks: std::sync::Mutex<bool>,
+    read: std::sync::Mutex<Vec<Moment>>,
+}
+
+#[async_trait]
+impl ClusterReads for Watched<'_> {
+    async fn health(&self) -> Result<ApiHealth, PortError> {
+        Ok(self.health.clone())
+    }
+    async fn nodes(&self) -> Result<Arc<Vec<NodeState>>, PortError> {
+        self.read.lock().unwrap().push(self.clock.now());
+        Ok(Arc::default())
+    }
+    async fn workloads(&self) -> Result<Arc<Vec<WorkloadState>>, PortError> {
+        Ok(Arc::default())
+    }
+    async fn pods(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        Ok(Arc::default())
+    }
+    async fn changed(&self) -> Vec<ClusterPart> {
+        std::future::poll_fn(|_| match std::mem::take(&mut *self.speaks.lock().unwrap()) {
+            true => Poll::Ready(vec![ClusterPart::Nodes]),
+            false => Poll::Pending,
+        })
+        .await
+    }
+}
+
+#[test]
+fn a_change_that_a_watch_tells_of_is_read_within_a_second_however_seldom_it_polls() {
+    let mut bench = Bench::new(1);
+    bench.spec.poll = Duration::from_secs(60);
+    bench.all_up();
+    let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+    let away = Away { host, now: std::sync::Mutex::new(bench.now) };
+    let health = bench.obs.api.last().unwrap().clone();
+    let cluster = Watched { clock: &away, health, speaks: false.into(), read: Vec::new().into() };
+    let kept = crate::port::memory::MemoryState::default();
+    let (actions, vault) = (MockCluster::new(), MockVault::new());
+    let hands = Hands { cluster: &actions, hosts: &Stuck, vault: &vault, state: &kept };
+    let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
+    let mut spoke = None;
+    let quiet_until = bench.now.plus(Duration::from_secs(10));
+    let mut other = |_: &Walk, now: Moment, _: &News<'_>| {
+        if spoke.is_none() && now >= quiet_until {
+            spoke = Some(now);
+            *cluster.speaks.lock().unwrap() = true;
+        }
+    };
+    let reads = Reads { cluster: &cluster, state: &kept, ..reads(&away) };
+    block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut other));
+    let (read, spoke) = (cluster.read.lock().unwrap().clone(), spoke.unwrap());
+    assert!(read[0] < quiet_until && read[1] >= spoke, "{read:?}");
+    assert!(read[1].since(spoke) < Duration::from_secs(1), "{:?}", read[1].since(spoke));
+    assert!(read[2].since(read[1]) >= Duration::from_secs(60), "{read:?}");
+}
