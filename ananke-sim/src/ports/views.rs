@@ -89,7 +89,7 @@ impl Views {
                 scaled_from: None,
                 desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
                 ready: workload.status.ready,
-                updated: workload.status.current,
+                updated: workload.status.updated,
                 generation: workload.generation,
                 observed_generation: workload.observed_generation,
             };

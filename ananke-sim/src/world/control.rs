@@ -308,7 +308,7 @@ impl World {
             self.mark_dirty(workload);
         }
         self.sync_volumes();
-        self.want_schedule();
+        self.retry_unschedulable();
     }
 
     pub(super) fn api_fault(&mut self, fault: ApiFault) {
