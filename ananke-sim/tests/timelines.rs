@@ -10,7 +10,6 @@
 //! | left out | because |
 //! |---|---|
 //! | `ERROR` lines | a watch of the recorder failed: they name no object and tell nothing of the cluster |
-//! | the EndpointSlice of `db` | the simulator gives every workload a Service of its name; the recorded `db` had none |
 //! | how the counts of a workload get from one value to another while several of its pods change at once | it depends on which write comes first; the last value is compared, and those in between must lie in the recorded range |
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -25,11 +24,14 @@ mod stage;
 
 use ananke_sim::Ms;
 
+fn recording(name: &str) -> recording::Recording {
+    recording::parse(&std::fs::read_to_string(format!("tests/recordings/controllers-1.36.2/{name}.jsonl")).unwrap())
+}
+
 /// `beat` is when the recorded kubelets renewed and posted, of every ten seconds.
 #[track_caller]
 fn check(name: &str, beat: Ms, seed: u64) {
-    let text = std::fs::read_to_string(format!("tests/recordings/controllers-1.36.2/{name}.jsonl")).unwrap();
-    let recording = recording::parse(&text);
+    let recording = recording(name);
     let simulated = stage::play(&recording, beat, seed);
     let wrong = compare::differences(&recording.histories(), &simulated);
     assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
@@ -55,4 +57,21 @@ fn one_lost_node_is_marked_tainted_evicted_and_taken_back() {
 #[test]
 fn when_all_nodes_are_lost_nobody_is_evicted() {
     check("all-nodes-lost", 4_800, 2);
+}
+
+#[test]
+fn what_differs_is_found() {
+    let recording = recording("one-node-lost");
+    let (recorded, simulated) = (recording.histories(), stage::play(&recording, 9_900, 1));
+    let spoil = |spoil: &dyn Fn(&mut Vec<recording::Seen>)| {
+        let mut histories = recorded.clone();
+        spoil(histories.get_mut(&("Node".to_owned(), "worker-1".to_owned())).unwrap());
+        compare::differences(&histories, &simulated).len()
+    };
+    assert_eq!(spoil(&|_| ()), 0);
+    assert!(spoil(&|history| history[3].at += 3_000) > 0, "a time");
+    assert!(spoil(&|history| drop(history.pop())) > 0, "a change too many");
+    assert!(spoil(&|history| drop(history.remove(2))) > 0, "a change in between");
+    assert!(spoil(&|history| history.swap(1, 2)) > 0, "an order");
+    assert!(spoil(&|history| history[1].state = None) > 0, "a state");
 }

@@ -151,7 +151,7 @@ impl Views {
 
     pub(super) fn endpoints(&mut self, world: &World) -> Arc<Vec<EndpointsState>> {
         kept(&mut self.endpoints, world.revisions().pods, || {
-            let workloads = world.workloads().iter().filter(|workload| !workload.is_daemon());
+            let workloads = world.workloads().iter().filter(|workload| workload.service);
             workloads.map(|workload| storage::endpoints(world, workload)).collect()
         })
     }

@@ -279,6 +279,7 @@ pub(super) fn add_workload(world: &mut World, kind: Kind, namespace: &str, name:
         status: WorkloadStatus::default(),
         volumes: false,
         claims: Vec::new(),
+        service: kind != Kind::DaemonSet,
         registry: catalogue::registry(namespace).into(),
         budget: None,
         kustomization: None,

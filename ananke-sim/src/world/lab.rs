@@ -34,6 +34,8 @@ pub struct LabWorkload {
     pub name: String,
     /// `minAvailable` of its PodDisruptionBudget.
     pub budget: Option<u32>,
+    /// A Service of its name leads to its pods.
+    pub service: bool,
     /// Names, and the nodes they are on.
     pub pods: Vec<(String, NodeName)>,
 }
@@ -67,7 +69,7 @@ impl World {
         let row = add_workload(self, of.kind, NAMESPACE, &of.name);
         let budget = of.budget.map(|min_available| budget(self, row, min_available));
         let workload = &mut self.workloads[row];
-        (workload.start, workload.budget) = (START, budget);
+        (workload.start, workload.budget, workload.service) = (START, budget, of.service);
         if workload.is_daemon() {
             self.daemons.push(row);
         } else {

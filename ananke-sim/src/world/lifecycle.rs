@@ -123,8 +123,7 @@ impl World {
 
     /// `NoExecute` goes at once and comes in turn.
     fn look_at(&mut self, row: usize) {
-        let node = &mut self.nodes[row];
-        if node.ready == Tri::True {
+        if self.nodes[row].ready == Tri::True {
             self.lift(row);
         } else if !self.halts(self.disruption()) {
             self.taint_later(row);

@@ -243,6 +243,8 @@ pub struct Workload {
     pub volumes: bool,
     /// Rows of the volumes, by ordinal.
     pub claims: Vec<usize>,
+    /// A Service of its name leads to its pods.
+    pub service: bool,
     /// Where its images come from.
     pub registry: Arc<str>,
     pub budget: Option<Budget>,

@@ -15,51 +15,49 @@ const CONCURRENT: Ms = 1_000;
 /// Pods of a workload that become ready or unready this closely after one another do so at once.
 const BURST: Ms = 500;
 
+/// When a burst was.
+type Window = RangeInclusive<Ms>;
 type Grouped = BTreeMap<Id, Vec<Vec<Seen>>>;
 
 /// Everything in which `simulated` is not as `recorded`.
 pub(crate) fn differences(recorded: &Histories, simulated: &Histories) -> Vec<String> {
     let (mut wrong, mut pairs) = (Vec::new(), Vec::new());
     let bursts = bursts(recorded);
-    let recorded = grouped(recorded);
     let mut simulated = grouped(simulated);
-    for (id, expected) in &recorded {
+    for (id, expected) in &grouped(recorded) {
         let mut found = simulated.remove(id).unwrap_or_default();
+        let windows = bursts.get(&id.1).filter(|_| is_aggregate(id)).map(Vec::as_slice).unwrap_or_default();
         for history in expected {
-            let windows = bursts.get(&id.1).filter(|_| is_aggregate(id)).map(Vec::as_slice).unwrap_or_default();
-            let wanted = last_of_bursts(history, windows, 0);
-            let matches =
-                |seen: &Vec<Seen>| in_range(history, seen, windows).and(matched(&wanted, &last_of_bursts(seen, windows, SLACK)));
-            match found.iter().position(|seen| matches(seen).is_ok()) {
-                Some(at) => pairs.extend(matches(&found.remove(at)).into_iter().flatten().map(|pair| (pair, id.clone()))),
-                None => {
-                    let why: Vec<String> = found.iter().filter_map(|seen| matches(seen).err()).collect();
-                    wrong.push(
-                        format!(
-                            "{id:?}: recorded\n{}  simulated\n{}",
-                            told(history),
-                            found.iter().map(|seen| told(seen)).collect::<Vec<_>>().join("  or\n")
-                        ) + &why.join("\n"),
-                    );
-                }
+            match take_match(history, &mut found, windows) {
+                Ok(times) => pairs.extend(times.into_iter().map(|pair| (pair, id.clone()))),
+                Err(why) => wrong.push(format!("{id:?}: recorded\n{}{why}", told(history))),
             }
         }
-        wrong.extend(
-            found
-                .iter()
-                .filter(|left| left.len() > 1 || expected.len() > 1)
-                .map(|left| format!("{id:?}: simulated alone\n{}", told(left))),
-        );
+        wrong.extend(found.iter().map(|left| format!("{id:?}: simulated alone\n{}", told(left))));
     }
     for (id, histories) in simulated {
-        wrong.extend(
-            histories.iter().filter(|left| left.len() > 1).map(|left| format!("{id:?}: simulated alone\n{}", told(left))),
-        );
+        let changed = histories.iter().filter(|history| history.iter().any(|seen| !seen.by_then));
+        wrong.extend(changed.map(|left| format!("{id:?}: simulated alone\n{}", told(left))));
     }
-    if wrong.is_empty() {
-        wrong.extend(disorder(&pairs));
+    if wrong.is_empty() { disorder(&pairs) } else { wrong }
+}
+
+/// Takes the first of `found` that is as `recorded`, and gives the times of its changes.
+fn take_match(recorded: &[Seen], found: &mut Vec<Vec<Seen>>, windows: &[Window]) -> Result<Vec<(Ms, Ms)>, String> {
+    let wanted = last_of_bursts(recorded, windows, 0);
+    let mut wrong = String::new();
+    for at in 0..found.len() {
+        let simulated = &found[at];
+        let fits = in_range(recorded, simulated, windows);
+        match fits.and_then(|()| matched(&wanted, &last_of_bursts(simulated, windows, SLACK))) {
+            Ok(times) => {
+                found.remove(at);
+                return Ok(times);
+            }
+            Err(why) => write!(wrong, "  simulated: {why}\n{}", told(simulated)).unwrap(),
+        }
     }
-    wrong
+    Err(wrong)
 }
 
 /// Matches two histories, state by state, and gives the times of their changes.
@@ -131,7 +129,7 @@ fn grouped(histories: &Histories) -> Grouped {
 }
 
 /// When several pods of a workload became ready or unready at once, by workload.
-fn bursts(recorded: &Histories) -> BTreeMap<String, Vec<RangeInclusive<Ms>>> {
+fn bursts(recorded: &Histories) -> BTreeMap<String, Vec<Window>> {
     let mut changes: BTreeMap<String, Vec<(Ms, &str)>> = BTreeMap::new();
     for ((_, name), history) in recorded.iter().filter(|((kind, _), _)| kind == "Pod") {
         let stem = name.split('-').next().unwrap().to_owned();
@@ -150,12 +148,12 @@ fn bursts(recorded: &Histories) -> BTreeMap<String, Vec<RangeInclusive<Ms>>> {
     windows.collect()
 }
 
-fn wider(window: &RangeInclusive<Ms>, by: Ms) -> RangeInclusive<Ms> {
+fn wider(window: &Window, by: Ms) -> Window {
     window.start() - by..=window.end() + by
 }
 
 /// Of what falls into one window, only the last.
-fn last_of_bursts(history: &[Seen], windows: &[RangeInclusive<Ms>], slack: Ms) -> Vec<Seen> {
+fn last_of_bursts(history: &[Seen], windows: &[Window], slack: Ms) -> Vec<Seen> {
     let window = |seen: &Seen| windows.iter().position(|window| wider(window, slack).contains(&seen.at));
     let kept = history.iter().enumerate().filter(|(nth, seen)| {
         let next = history.get(nth + 1);
@@ -170,7 +168,7 @@ fn last_of_bursts(history: &[Seen], windows: &[RangeInclusive<Ms>], slack: Ms) -
 }
 
 /// In a burst no count leaves the range that it has in the recording, its start included.
-fn in_range(recorded: &[Seen], simulated: &[Seen], windows: &[RangeInclusive<Ms>]) -> Result<(), String> {
+fn in_range(recorded: &[Seen], simulated: &[Seen], windows: &[Window]) -> Result<(), String> {
     let counts = |seen: &Seen| -> Vec<i64> {
         seen.state.iter().flat_map(|state| state.values()).filter_map(|count| count.as_i64()).collect()
     };

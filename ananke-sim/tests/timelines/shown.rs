@@ -72,14 +72,13 @@ pub(crate) fn projected(kind: &str, object: &Value) -> State {
 fn state(kind: &str, field: impl Fn(&str) -> Value) -> State {
     let counts = !matches!(kind, "Node" | "Pod" | "EndpointSlice");
     let each = fields(kind).iter().map(|name| {
-        let value = match field(name) {
-            Value::Null if counts => json!(0),
-            Value::Array(mut list) => {
-                list.sort_by_key(Value::to_string);
-                Value::Array(list)
-            }
-            other => other,
-        };
+        let mut value = field(name);
+        if counts && value.is_null() {
+            value = json!(0);
+        }
+        if let Value::Array(list) = &mut value {
+            list.sort_by_key(Value::to_string);
+        }
         ((*name).to_owned(), value)
     });
     each.collect()

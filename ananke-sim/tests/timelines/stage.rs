@@ -52,6 +52,7 @@ impl Stage {
                     kind: *kind,
                     name: (*name).to_owned(),
                     budget: *budget,
+                    service: *name == "web",
                     pods: pods(name),
                 })
                 .collect(),
@@ -127,7 +128,7 @@ fn states(world: &World) -> BTreeMap<Id, State> {
         let kind = it.key.kind.kind;
         ((kind.to_owned(), it.key.name.clone()), shown::projected(kind, &(it.make)()))
     });
-    each.filter(|((kind, name), _)| !(kind == "EndpointSlice" && name.starts_with("db-"))).collect()
+    each.collect()
 }
 
 fn node(name: &str) -> NodeName {
