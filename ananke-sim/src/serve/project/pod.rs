@@ -130,8 +130,8 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
         return json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions});
     };
     let started = pod.phase == PodPhase::Running;
-    // All but the scheduler's own word are the kubelet's, which says nothing before it has begun.
-    let mut conditions = vec![flag("PodScheduled", true, &created)];
+    // All but the scheduler's own word is the kubelet's, which says nothing before it has begun.
+    let mut conditions = Vec::new();
     if started {
         conditions.extend([
             flag("PodReadyToStartContainers", true, &created),
@@ -140,6 +140,7 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
             flag("ContainersReady", pod.ready, &since),
         ]);
     }
+    conditions.push(flag("PodScheduled", true, &created));
     conditions.extend(disrupted);
     let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error");
     let state = if started && !crashing {
