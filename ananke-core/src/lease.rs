@@ -174,6 +174,13 @@ impl Lease {
         }
     }
 
+    /// A second try of a cordon that may not have been placed is the same lease: it ends when the first would have ended.
+    pub(crate) fn of_first_try(self, records: &[LeaseRecord], now: Moment, uptime: Option<&Uptime>) -> Self {
+        let intended = records.iter().filter(|record| record.state == LeaseState::Intended).map(|record| &record.lease);
+        let mut same = intended.filter(|lease| lease.id == self.id && lease.node_uid == self.node_uid);
+        same.find(|lease| !lease.expired(now, uptime)).cloned().unwrap_or(self)
+    }
+
     /// Whether `node` carries this very lease: the same node by UID, and our taint with our ID.
     pub fn stands_on(&self, node: &NodeState) -> bool {
         node.name == self.node && node.uid == self.node_uid && taint_lease(node) == Some(self.id.as_str())

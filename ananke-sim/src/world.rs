@@ -6,6 +6,7 @@
 
 mod actions;
 mod api_fault;
+mod budgets;
 mod build;
 mod catalogue;
 mod control;
@@ -15,10 +16,13 @@ mod helm;
 mod history;
 mod http;
 mod jobs;
+mod lab;
+mod lifecycle;
 pub mod model;
 mod nodes;
 mod pods;
 mod power;
+mod scheduler;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ pub use api_fault::ApiFault;
 pub use coordination::{Coordination, NodeEvent};
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
+pub use lab::{Lab, LabWorkload};
 pub use model::*;
 pub use power::LONGHORN_DISK;
 pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
@@ -73,7 +78,11 @@ pub(crate) enum Event {
     QuorumFormed(u32),
     ControllersUp(u32),
     NodePosts(usize, u32),
+    PodsFound(usize, u32),
     NodeLost(usize, u32),
+    NodeLook(usize, u32),
+    TaintPass(u32),
+    DisruptionOver(u32),
     EvictNode(usize, u32),
     Schedule,
     PodStarted(usize, u32),
@@ -115,6 +124,11 @@ pub struct World {
     revisions: Revisions,
     log: Option<(usize, VecDeque<Change>)>,
     trace: Option<Vec<String>>,
+    frames: Option<Vec<World>>,
+    /// Ranges that a lab sets in the place of those of a home, by the label of their draw.
+    paces: BTreeMap<&'static str, (Ms, Ms)>,
+    /// The moment of every ten seconds at which all kubelets renew and post, where one process plays them all.
+    rhythm: Option<Ms>,
     pub(crate) mains: bool,
     pub(crate) upses: Table<Ups>,
     pub(crate) hosts: Table<Host>,
@@ -133,12 +147,15 @@ pub struct World {
     pub(crate) known: Known,
     pub(crate) vault: vault::Vault,
     pub(crate) control: control::Control,
+    lifecycle: lifecycle::Lifecycle,
     pub(crate) shared: coordination::Shared,
     node_names: BTreeMap<NodeName, usize>,
     pod_names: BTreeMap<(Arc<str>, Arc<str>), usize>,
     workload_names: BTreeMap<ObjectRef, usize>,
-    /// Live pods without a node.
+    /// Live pods without a node that the scheduler has yet to look at.
     pub(crate) pending: BTreeSet<usize>,
+    /// Those that no node took, until a node changes.
+    unschedulable: BTreeSet<usize>,
     pub(crate) schedule_queued: bool,
     schedule_cursor: usize,
     dirty: VecDeque<usize>,
@@ -149,7 +166,7 @@ pub struct World {
     made_pods: u64,
 }
 
-/// Workloads that others stand on.
+/// Rows of the workloads that others stand on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) dns: usize,
@@ -161,6 +178,24 @@ pub(crate) struct Known {
     pub(crate) helm_controller: usize,
     pub(crate) crasher: usize,
     pub(crate) faulty: usize,
+}
+
+impl Default for Known {
+    /// None of them is there: no workload has this row.
+    fn default() -> Self {
+        const NOWHERE: usize = usize::MAX;
+        Self {
+            dns: NOWHERE,
+            storage: NOWHERE,
+            ingress: NOWHERE,
+            git: NOWHERE,
+            source_controller: NOWHERE,
+            kustomize_controller: NOWHERE,
+            helm_controller: NOWHERE,
+            crasher: NOWHERE,
+            faulty: NOWHERE,
+        }
+    }
 }
 
 impl World {
@@ -235,6 +270,23 @@ impl World {
 
     pub fn trace(&self) -> &[String] {
         self.trace.as_deref().unwrap_or_default()
+    }
+
+    /// Keeps the world as it is after each write of an API object: what a watch would tell of it.
+    pub fn keep_frames(&mut self) {
+        self.frames = Some(Vec::new());
+    }
+
+    /// The frames since the last call, oldest first.
+    pub fn take_frames(&mut self) -> Vec<World> {
+        self.frames.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn keep_frame(&mut self) {
+        if let Some(mut frames) = self.frames.take() {
+            frames.push(self.clone());
+            self.frames = Some(frames);
+        }
     }
 
     pub fn hosts(&self) -> &Table<Host> {
@@ -313,6 +365,7 @@ impl World {
     }
 
     pub(crate) fn draw(&self, label: &str, index: usize, nth: u64, low: Ms, high: Ms) -> Ms {
+        let (low, high) = self.paces.get(label).copied().unwrap_or((low, high));
         self.rng.between(label, index as u64, nth, low, high)
     }
 
@@ -352,6 +405,7 @@ impl World {
             }
             log.push_back(Change { rv: self.revision, what, object: object.clone(), row });
         }
+        self.keep_frame();
         self.revision
     }
 
@@ -367,7 +421,11 @@ impl World {
             Event::QuorumFormed(epoch) => self.quorum_formed(epoch),
             Event::ControllersUp(epoch) => self.controllers_up(epoch),
             Event::NodePosts(node, epoch) => self.node_posts(node, epoch),
+            Event::PodsFound(node, epoch) => self.pods_found(node, epoch),
             Event::NodeLost(node, epoch) => self.node_lost(node, epoch),
+            Event::NodeLook(node, epoch) => self.node_look(node, epoch),
+            Event::TaintPass(epoch) => self.taint_pass(epoch),
+            Event::DisruptionOver(epoch) => self.disruption_over(epoch),
             Event::EvictNode(node, epoch) => self.evict_node(node, epoch),
             Event::Schedule => self.schedule(),
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),

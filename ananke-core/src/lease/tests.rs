@@ -51,6 +51,24 @@ fn age_goes_by_the_boots_own_clock_within_a_boot_and_by_wall_time_across() {
 }
 
 #[test]
+fn a_second_try_ends_when_the_first_would_have() {
+    let mut bench = Bench::new(1);
+    let first = lease(&mut bench, Some(up("b1", 100)));
+    let later = first.acquired.plus(secs(10));
+    let second = Lease { acquired: later, expires: first.expires.plus(secs(10)), clock: Some(up("b1", 110)), ..first.clone() };
+    let tried = |state, node_uid: &str, at: u64| {
+        let lease = Lease { node_uid: Uid::parse(node_uid).unwrap(), ..first.clone() };
+        let records = [LeaseRecord { lease, state, since: first.acquired }];
+        second.clone().of_first_try(&records, first.acquired.plus(secs(at)), Some(&up("b1", 100 + at)))
+    };
+    let uid = first.node_uid.as_str();
+    assert_eq!(tried(LeaseState::Intended, uid, 10), first);
+    assert_eq!(tried(LeaseState::Released, uid, 10), second, "a settled one is over");
+    assert_eq!(tried(LeaseState::Intended, "another", 10), second, "another node under the same name");
+    assert_eq!(tried(LeaseState::Intended, uid, 7200), second, "one that has ended");
+}
+
+#[test]
 fn a_lease_survives_the_annotation_and_one_of_another_schema_is_not_ours_to_read() {
     let mut bench = Bench::new(1);
     let lease = lease(&mut bench, Some(up("b1", 100)));

@@ -89,7 +89,7 @@ fn cordon(view: &View<'_>, node: &NodeState) -> Option<Action> {
         uptime: view.uptime,
         window: view.spec.cordon_window,
     };
-    let lease = Lease::new(id, node, &api.cluster_uid, &terms);
+    let lease = Lease::new(id, node, &api.cluster_uid, &terms).of_first_try(view.leases, view.now, view.uptime);
     let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
     let order = Order::Cluster(order);
     let allowed = view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);

@@ -140,6 +140,7 @@ fn cordon(view: &View<'_>, node: &NodeState) -> Option<Action> {
         window: view.spec.cordon_window,
     };
     let lease = Lease::new(id_for(view.run, Purpose::Repair, place)?, node, &api.cluster_uid, &terms);
+    let lease = lease.of_first_try(view.leases, view.now, view.uptime);
     let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
     let order = Order::Cluster(order);
     CORDON.allows(view, &order).then_some(Action { order, why })

@@ -89,7 +89,7 @@ impl Views {
                 scaled_from: None,
                 desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
                 ready: workload.status.ready,
-                updated: workload.status.current,
+                updated: workload.status.updated,
                 generation: workload.generation,
                 observed_generation: workload.observed_generation,
             };
@@ -151,7 +151,7 @@ impl Views {
 
     pub(super) fn endpoints(&mut self, world: &World) -> Arc<Vec<EndpointsState>> {
         kept(&mut self.endpoints, world.revisions().pods, || {
-            let workloads = world.workloads().iter().filter(|workload| !workload.is_daemon());
+            let workloads = world.workloads().iter().filter(|workload| workload.service);
             workloads.map(|workload| storage::endpoints(world, workload)).collect()
         })
     }

@@ -279,7 +279,8 @@ fn check_preconditions(current: &Value, options: &DeleteOptions) -> Result<(), S
 fn budget_of(world: &World, key: &Key) -> Option<(u32, u32)> {
     let pod = world.pod_row(world.find_pod(&key.namespace, &key.name)?)?;
     let workload = world.workloads().get(pod.workload)?;
-    Some((workload.budget.as_ref()?.min_available, workload.status.ready))
+    let budget = workload.budget.as_ref()?;
+    Some((budget.min_available, budget.status.healthy))
 }
 
 fn whole_seconds(at: Moment) -> jiff::Timestamp {

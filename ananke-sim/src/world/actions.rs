@@ -119,21 +119,6 @@ impl World {
         Ok(())
     }
 
-    /// `policy/v1` Eviction.
-    pub fn evict(&mut self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<(), Refusal> {
-        let row = self.named_pod(namespace, name, uid)?;
-        if self.pods[row].deleting.is_some() {
-            return Ok(());
-        }
-        if let Some(budget) = self.blocked_by(row) {
-            return Err(Refusal::Blocked { budget: budget.name.clone() });
-        }
-        self.note(|_| format!("evicted {namespace}/{name}"));
-        self.terminate(row);
-        self.settle();
-        Ok(())
-    }
-
     /// Deletes a pod with its grace period; on a dead node it stays Terminating.
     pub fn delete_pod(&mut self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<(), Refusal> {
         let row = self.named_pod(namespace, name, uid)?;
@@ -186,7 +171,7 @@ impl World {
             .ok_or_else(|| Refusal::Missing(object.to_string()))
     }
 
-    fn named_pod(&self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<usize, Refusal> {
+    pub(super) fn named_pod(&self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<usize, Refusal> {
         let row = self.find_pod(namespace, name).ok_or_else(|| Refusal::Missing(format!("pods \"{name}\"")))?;
         match uid {
             Some(uid) if *uid != self.pods[row].uid => Err(Refusal::OtherUid { found: self.pods[row].uid.clone() }),

@@ -9,8 +9,8 @@ use ananke_core::order::SUSPENDED_ANNOTATION;
 
 use super::catalogue::{self, Entry};
 use super::{
-    Budget, EPOCH, FluxObject, Host, Ingress, Known, KustStage, Kustomization, Ms, Namespace, Node, Power, Revisions, Source,
-    Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
+    Budget, BudgetStatus, Counts, EPOCH, FluxObject, Host, Ingress, Known, KustStage, Kustomization, Ms, Namespace, Node, Power,
+    Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
 };
 use crate::rng::Rng;
 use crate::scenario::{Scenario, Start};
@@ -26,6 +26,7 @@ const NODES_PER_EXTRA: usize = 5;
 
 pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     let mut world = empty(Rng::new(seed));
+    world.lifecycle.since = -world.draw("lifecycle", 0, 0, DAY, DAY + super::lifecycle::PERIOD);
     add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
     add_workloads(&mut world, scenario.nodes);
     add_flux(&mut world);
@@ -56,7 +57,7 @@ pub(super) fn bare(seed: u64) -> World {
     world
 }
 
-fn empty(rng: Rng) -> World {
+pub(super) fn empty(rng: Rng) -> World {
     let source = ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system");
     let branch = |name: &str, nth| (Arc::from(name), Arc::from(rng.uuid("commit", 0, nth).replace('-', "") + "5eed0000"));
     let branches = BTreeMap::from([branch("main", 0), branch("incident", 1), branch("staging", 2)]);
@@ -71,8 +72,11 @@ fn empty(rng: Rng) -> World {
         revisions: Revisions::default(),
         log: None,
         trace: None,
+        frames: None,
+        paces: BTreeMap::new(),
+        rhythm: None,
         mains: true,
-        upses: Table::default(),
+        upses: racks(),
         hosts: Table::default(),
         nodes: Table::default(),
         pods: Table::default(),
@@ -94,17 +98,7 @@ fn empty(rng: Rng) -> World {
         ingresses: Vec::new(),
         namespaces: Vec::new(),
         branches,
-        known: Known {
-            dns: 0,
-            storage: 0,
-            ingress: 0,
-            git: 0,
-            source_controller: 0,
-            kustomize_controller: 0,
-            helm_controller: 0,
-            crasher: 0,
-            faulty: 0,
-        },
+        known: Known::default(),
         vault: super::vault::Vault::default(),
         control: super::control::Control {
             quorum: true,
@@ -114,11 +108,13 @@ fn empty(rng: Rng) -> World {
             controllers: true,
             ..Default::default()
         },
+        lifecycle: super::lifecycle::Lifecycle::default(),
         shared: super::coordination::Shared::default(),
         node_names: BTreeMap::new(),
         pod_names: BTreeMap::new(),
         workload_names: BTreeMap::new(),
         pending: BTreeSet::new(),
+        unschedulable: BTreeSet::new(),
         schedule_queued: false,
         schedule_cursor: 0,
         dirty: VecDeque::new(),
@@ -129,47 +125,55 @@ fn empty(rng: Rng) -> World {
     }
 }
 
-fn add_hosts(world: &mut World, count: usize) {
+fn racks() -> Table<Ups> {
+    let mut upses = Table::default();
     for name in ["rack-a", "rack-b"] {
-        world.upses.add(Ups { name: name.into(), charge: 1000, since: 0, epoch: 0 });
+        upses.add(Ups { name: name.into(), charge: 1000, since: 0, epoch: 0 });
     }
+    upses
+}
+
+fn add_hosts(world: &mut World, count: usize) {
     let servers = if count >= 3 { 3 } else { 1 };
     let digits = count.to_string().len().max(2);
     for row in 0..count {
-        let name = parsed(NodeName::parse, &format!("titan-{:0digits$}", row + 1));
-        let server = row < servers;
-        let boot_id = world.boot_id(row, 0);
-        world.node_names.insert(name.clone(), row);
-        world.nodes.add(node(world, &name, row, server, boot_id.clone()));
-        world.hosts.add(Host {
-            name,
-            server,
-            power: Power::Up,
-            never_boots: false,
-            slow_boot: false,
-            boot_id,
-            machine_id: world.rng.uuid("machine", row as u64, 0).replace('-', ""),
-            booted_at: -world.draw("booted", row, 0, 2 * DAY, 40 * DAY),
-            sshd: true,
-            sshd_broken: false,
-            key_changed: false,
-            skew: world.draw("skew", row, 0, -40, 40),
-            ups: row % 2,
-            unit: parsed(UnitName::parse, if server { "k3s" } else { "k3s-agent" }),
-            unit_state: UnitState::Active,
-            unit_enabled: true,
-            health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
-            snapshots: Vec::new(),
-            told_off: false,
-            restarting: false,
-            prepared: true,
-            boots: 0,
-            epoch: 0,
-            unit_epoch: 0,
-        });
+        add_host(world, parsed(NodeName::parse, &format!("titan-{:0digits$}", row + 1)), row < servers);
     }
-    world.daemon_nodes = u32::try_from(count).unwrap_or(u32::MAX);
-    world.ready_nodes = count;
+}
+
+pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
+    let row = world.hosts.len();
+    let boot_id = world.boot_id(row, 0);
+    world.node_names.insert(name.clone(), row);
+    world.nodes.add(node(world, &name, row, server, boot_id.clone()));
+    world.hosts.add(Host {
+        name,
+        server,
+        power: Power::Up,
+        never_boots: false,
+        slow_boot: false,
+        boot_id,
+        machine_id: world.rng.uuid("machine", row as u64, 0).replace('-', ""),
+        booted_at: -world.draw("booted", row, 0, 2 * DAY, 40 * DAY),
+        sshd: true,
+        sshd_broken: false,
+        key_changed: false,
+        skew: world.draw("skew", row, 0, -40, 40),
+        ups: row % 2,
+        unit: parsed(UnitName::parse, if server { "k3s" } else { "k3s-agent" }),
+        unit_state: UnitState::Active,
+        unit_enabled: true,
+        health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
+        snapshots: Vec::new(),
+        told_off: false,
+        restarting: false,
+        prepared: true,
+        boots: 0,
+        epoch: 0,
+        unit_epoch: 0,
+    });
+    world.daemon_nodes += 1;
+    world.ready_nodes += 1;
 }
 
 fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootId) -> Node {
@@ -207,6 +211,7 @@ fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootI
         storage: super::NodeStorage::default(),
         epoch: 0,
         watch_epoch: 0,
+        look_epoch: 0,
         evict_epoch: 0,
     }
 }
@@ -219,8 +224,7 @@ fn add_workloads(world: &mut World, nodes: usize) {
         if !catalogue::NO_DNS.contains(&entry.namespace) {
             needs.extend(found(catalogue::DNS));
         }
-        let budget =
-            entry.budget.map(|min_available| Budget { name: entry.name.into(), uid: world.uid("budget", row), min_available });
+        let budget = entry.budget.map(|min_available| budget(world, row, min_available));
         let workload = &mut world.workloads[row];
         (workload.replicas, workload.volumes, workload.budget, workload.needs) = (entry.replicas, entry.volumes, budget, needs);
         workload.start = match (entry.kind, entry.volumes) {
@@ -263,7 +267,13 @@ fn add_namespaces(world: &mut World, names: impl IntoIterator<Item = Arc<str>>) 
     }
 }
 
-fn add_workload(world: &mut World, kind: Kind, namespace: &str, name: &str) -> usize {
+/// Of the workload's name.
+pub(super) fn budget(world: &World, row: usize, min_available: u32) -> Budget {
+    let (name, uid) = (world.workloads[row].object.name.clone(), world.uid("budget", row));
+    Budget { name, uid, rv: world.revision, min_available, status: BudgetStatus::default() }
+}
+
+pub(super) fn add_workload(world: &mut World, kind: Kind, namespace: &str, name: &str) -> usize {
     let object = ObjectRef::new(kind, namespace, name);
     let row = world.workloads.len();
     let uid = world.uid("workload", row);
@@ -280,6 +290,7 @@ fn add_workload(world: &mut World, kind: Kind, namespace: &str, name: &str) -> u
         status: WorkloadStatus::default(),
         volumes: false,
         claims: Vec::new(),
+        service: kind != Kind::DaemonSet,
         registry: catalogue::registry(namespace).into(),
         budget: None,
         kustomization: None,
@@ -288,7 +299,7 @@ fn add_workload(world: &mut World, kind: Kind, namespace: &str, name: &str) -> u
         pods: Vec::new(),
         endpoints: 0,
         crashing: false,
-        ready_now: 0,
+        counts: Counts::default(),
         waiters: Vec::new(),
         start: (4_000, 20_000),
         dirty: false,
@@ -381,16 +392,26 @@ fn add_pods(world: &mut World) {
             };
             let node = if kind == Kind::DaemonSet { nth } else { cursor % nodes };
             cursor += usize::from(kind != Kind::DaemonSet);
-            let pod = world.add_pod(row, &name, u32::try_from(nth).unwrap_or(0), Some(node));
-            let row = &mut world.pods[pod];
-            (row.phase, row.ready, row.reason, row.running, row.serving) = (PodPhase::Running, true, "", true, true);
-            (row.created, row.ready_since) = (-30 * DAY, -2 * DAY);
+            add_running(world, (row, &name), u32::try_from(nth).unwrap_or(0), node);
         }
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let workload = &mut world.workloads[row];
-        (workload.ready_now, workload.endpoints) = (count, count);
-        workload.status = WorkloadStatus { desired: count, current: count, ready: count };
     }
+}
+
+/// A pod that has run and been ready for days, and a status that says so.
+pub(super) fn add_running(world: &mut World, (workload, name): (usize, &str), ordinal: u32, node: usize) {
+    let row = world.make_pod(workload, name, ordinal, None);
+    let before = world.standing(row);
+    let pod = &mut world.pods[row];
+    (pod.phase, pod.ready, pod.reason, pod.running, pod.serving) = (PodPhase::Running, true, "", true, true);
+    (pod.node, pod.created, pod.ready_since) = (Some(node), -30 * DAY, -2 * DAY);
+    world.nodes[node].pods.push(row);
+    let after = world.standing(row);
+    let nodes = world.daemon_nodes;
+    let of = &mut world.workloads[workload];
+    of.counts = of.counts.moved(before, after);
+    of.endpoints = of.counts.serving;
+    of.status = of.counted(nodes);
+    world.sync_budget(workload);
 }
 
 /// Twenty minutes ago everything went dark at once, so the API still has it all as it was.

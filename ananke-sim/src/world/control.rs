@@ -296,6 +296,6 @@ impl World {
             self.mark_dirty(workload);
         }
         self.sync_volumes();
-        self.want_schedule();
+        self.retry_unschedulable();
     }
 }

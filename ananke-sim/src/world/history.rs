@@ -54,6 +54,7 @@ impl World {
         self.taints_changed(row);
         if self.control.controllers {
             self.taints_follow(row);
+            self.look_soon(row);
         }
     }
 }

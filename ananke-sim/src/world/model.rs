@@ -108,6 +108,7 @@ pub struct Node {
     pub storage: super::NodeStorage,
     pub(crate) epoch: u32,
     pub(crate) watch_epoch: u32,
+    pub(crate) look_epoch: u32,
     pub(crate) evict_epoch: u32,
 }
 
@@ -119,6 +120,8 @@ pub struct Pod {
     pub workload: usize,
     pub ordinal: u32,
     pub node: Option<usize>,
+    /// The node that a DaemonSet made it for.
+    pub target: Option<usize>,
     pub created: Ms,
     /// As the API has it.
     pub phase: PodPhase,
@@ -127,6 +130,8 @@ pub struct Pod {
     pub ready_since: Ms,
     /// When `deletionTimestamp` was set.
     pub deleting: Option<Ms>,
+    /// Its condition of that name.
+    pub disruption_target: Option<DisruptionTarget>,
     pub restarts: u32,
     /// True: its containers run.
     pub running: bool,
@@ -137,18 +142,87 @@ pub struct Pod {
     pub(crate) epoch: u32,
 }
 
+/// Who is about to delete a pod that did not ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisruptionTarget {
+    Eviction,
+    Taint,
+}
+
+impl DisruptionTarget {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Eviction => "EvictionByEvictionAPI",
+            Self::Taint => "DeletionByTaintManager",
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Eviction => "Eviction API: evicting",
+            Self::Taint => "Taint manager: deleting due to NoExecute taint",
+        }
+    }
+}
+
+/// Each kind counts in its own way: see [`Workload::counted`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WorkloadStatus {
     pub desired: u32,
+    /// `replicas`, or `currentNumberScheduled`.
     pub current: u32,
+    /// `updatedReplicas`, or `updatedNumberScheduled`.
+    pub updated: u32,
     pub ready: u32,
+    /// `numberMisscheduled`.
+    pub misscheduled: u32,
 }
 
+/// How many of a workload's pods are what, whatever its status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) pods: u32,
+    /// Those that are not being deleted.
+    pub(crate) live: u32,
+    pub(crate) ready: u32,
+    pub(crate) live_ready: u32,
+    /// Where a DaemonSet wants them.
+    pub(crate) placed: u32,
+    pub(crate) placed_ready: u32,
+    pub(crate) serving: u32,
+}
+
+impl Counts {
+    /// What is left of it once a pod that counted as `before` counts as `after`.
+    pub(crate) fn moved(self, before: Self, after: Self) -> Self {
+        let count = |now: u32, before: u32, after: u32| now + after - before;
+        Self {
+            pods: count(self.pods, before.pods, after.pods),
+            live: count(self.live, before.live, after.live),
+            ready: count(self.ready, before.ready, after.ready),
+            live_ready: count(self.live_ready, before.live_ready, after.live_ready),
+            placed: count(self.placed, before.placed, after.placed),
+            placed_ready: count(self.placed_ready, before.placed_ready, after.placed_ready),
+            serving: count(self.serving, before.serving, after.serving),
+        }
+    }
+}
+
+/// A PodDisruptionBudget.
 #[derive(Debug, Clone)]
 pub struct Budget {
     pub name: Arc<str>,
     pub uid: Uid,
+    pub rv: u64,
     pub min_available: u32,
+    pub status: BudgetStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BudgetStatus {
+    pub healthy: u32,
+    pub expected: u32,
+    pub allowed: u32,
 }
 
 /// A Deployment (with its one ReplicaSet), StatefulSet or DaemonSet.
@@ -169,6 +243,8 @@ pub struct Workload {
     pub volumes: bool,
     /// Rows of the volumes, by ordinal.
     pub claims: Vec<usize>,
+    /// A Service of its name leads to its pods.
+    pub service: bool,
     /// Where its images come from.
     pub registry: Arc<str>,
     pub budget: Option<Budget>,
@@ -181,7 +257,7 @@ pub struct Workload {
     /// True: pods that are ready and serve.
     pub endpoints: u32,
     pub crashing: bool,
-    pub(crate) ready_now: u32,
+    pub(crate) counts: Counts,
     pub(crate) waiters: Vec<usize>,
     pub(crate) start: (Ms, Ms),
     pub(crate) dirty: bool,
@@ -190,6 +266,21 @@ pub struct Workload {
 impl Workload {
     pub fn is_daemon(&self) -> bool {
         self.object.kind == Kind::DaemonSet
+    }
+
+    /// The status that its controller would write of its pods. A Deployment leaves out those that are being deleted, a
+    /// StatefulSet counts them until they are gone, a DaemonSet counts where it wants them; it wants `nodes`.
+    pub(crate) fn counted(&self, nodes: u32) -> WorkloadStatus {
+        let Counts { pods, live, ready, live_ready, placed, placed_ready, .. } = self.counts;
+        let (desired, misscheduled) = (self.replicas, 0);
+        if self.object.kind == Kind::DaemonSet {
+            let misscheduled = pods - placed;
+            WorkloadStatus { desired: nodes, current: placed, updated: placed, ready: placed_ready, misscheduled }
+        } else if self.object.kind == Kind::StatefulSet {
+            WorkloadStatus { desired, current: pods, updated: live, ready, misscheduled }
+        } else {
+            WorkloadStatus { desired, current: live, updated: live, ready: live_ready, misscheduled }
+        }
     }
 
     /// What the API says is what the spec asks for.

@@ -3,7 +3,7 @@
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::PodPhase;
 
-use super::{Event, Pod, What, World};
+use super::{Counts, DisruptionTarget, Event, Ms, Pod, What, World};
 
 impl World {
     /// Changes a pod and keeps every count that hangs on it.
@@ -23,16 +23,7 @@ impl World {
             self.pods[row].rv = self.touched(what, &object, row);
             self.mark_dirty(workload);
         }
-        let after = self.standing(row);
-        let counts = &mut self.workloads[workload];
-        counts.ready_now = counts.ready_now + u32::from(after.0) - u32::from(before.0);
-        let had = counts.endpoints;
-        counts.endpoints = had + u32::from(after.1) - u32::from(before.1);
-        match (had, counts.endpoints) {
-            (0, 1) => self.came_up(workload),
-            (1, 0) => self.flux_part_down(workload),
-            _ => {}
-        }
+        self.recount(row, before);
         if workload == self.known.storage
             && let Some(node) = self.pods[row].node
         {
@@ -40,16 +31,35 @@ impl World {
         }
     }
 
-    /// Whether it counts as ready for its workload, and whether it is an endpoint.
-    fn standing(&self, row: usize) -> (bool, bool) {
+    /// What it counts as for its workload.
+    pub(super) fn standing(&self, row: usize) -> Counts {
         let pod = &self.pods[row];
-        let ready = pod.ready && !pod.gone && pod.deleting.is_none();
-        let in_place = match (self.workloads[pod.workload].is_daemon(), pod.node) {
-            (true, Some(node)) => self.nodes[node].takes_daemons,
-            (true, None) => false,
-            (false, _) => true,
-        };
-        (ready && in_place, ready && pod.serving)
+        let (there, live) = (!pod.gone, !pod.gone && pod.deleting.is_none());
+        // One that has no node yet was made for a node that takes it.
+        let placed = there && pod.node.is_none_or(|node| self.nodes[node].takes_daemons);
+        Counts {
+            pods: u32::from(there),
+            live: u32::from(live),
+            ready: u32::from(there && pod.ready),
+            live_ready: u32::from(live && pod.ready),
+            placed: u32::from(placed),
+            placed_ready: u32::from(placed && pod.ready),
+            serving: u32::from(live && pod.ready && pod.serving),
+        }
+    }
+
+    /// Its standing was `before`: the workload's counts follow, and what hangs on whether it serves at all.
+    pub(super) fn recount(&mut self, row: usize, before: Counts) {
+        let after = self.standing(row);
+        let workload = self.pods[row].workload;
+        let of = &mut self.workloads[workload];
+        of.counts = of.counts.moved(before, after);
+        let had = std::mem::replace(&mut of.endpoints, of.counts.serving);
+        match (had, of.endpoints) {
+            (0, 1) => self.came_up(workload),
+            (1, 0) => self.flux_part_down(workload),
+            _ => {}
+        }
     }
 
     fn came_up(&mut self, workload: usize) {
@@ -111,8 +121,8 @@ impl World {
             return;
         }
         self.change_pod(row, |pod| pod.running = true);
-        self.publish(row);
         self.pod_probe(row, epoch);
+        self.publish(row);
     }
 
     /// It is ready once all it needs serves; until then it waits for the first thing that does not.
@@ -203,6 +213,7 @@ impl World {
         }
         self.workloads[workload].pods.retain(|other| *other != row);
         self.pending.remove(&row);
+        self.unschedulable.remove(&row);
         let pod = &self.pods[row];
         self.pod_names.remove(&(pod.object.namespace.clone(), pod.object.name.clone()));
         if workload == self.known.source_controller {
@@ -225,27 +236,35 @@ impl World {
         }
     }
 
-    /// Adds a pod that does not exist yet, bound to `node` or not at all.
-    pub(super) fn add_pod(&mut self, workload: usize, name: &str, ordinal: u32, node: Option<usize>) -> usize {
+    /// Adds a pod that does not exist yet, for the scheduler to bind: anywhere, or to `target`.
+    pub(super) fn add_pod(&mut self, workload: usize, name: &str, ordinal: u32, target: Option<usize>) {
+        let row = self.make_pod(workload, name, ordinal, target);
+        self.pending.insert(row);
+        self.want_schedule();
+    }
+
+    /// The object alone.
+    pub(super) fn make_pod(&mut self, workload: usize, name: &str, ordinal: u32, target: Option<usize>) -> usize {
         let namespace = self.workloads[workload].object.namespace.clone();
         let object = ObjectRef { kind: Kind::Pod, namespace, name: name.into() };
         let row = self.pods.len();
         let uid = self.uid("pod", row);
         let key = (object.namespace.clone(), object.name.clone());
-        let rv = self.touched(What::Added, &object, row);
         self.pods.add(Pod {
-            object,
+            object: object.clone(),
             uid,
-            rv,
+            rv: 0,
             workload,
             ordinal,
-            node,
+            node: None,
+            target,
             created: self.now,
             phase: PodPhase::Pending,
             ready: false,
-            reason: if node.is_some() { "ContainersNotReady" } else { "Unschedulable" },
+            reason: "",
             ready_since: self.now,
             deleting: None,
+            disruption_target: None,
             restarts: 0,
             running: false,
             serving: false,
@@ -254,18 +273,22 @@ impl World {
         });
         self.pod_names.insert(key, row);
         self.workloads[workload].pods.push(row);
+        self.recount(row, Counts::default());
+        self.pods[row].rv = self.touched(What::Added, &object, row);
         self.claim_for(workload, ordinal);
-        match node {
-            Some(node) => self.nodes[node].pods.push(row),
-            None => {
-                self.pending.insert(row);
-                self.want_schedule();
-            }
-        }
         row
+    }
+
+    /// The scheduler's word: the pod belongs to `node` from here on.
+    pub(super) fn bind(&mut self, row: usize, node: usize) {
+        self.change_pod(row, |pod| (pod.node, pod.reason) = (Some(node), "ContainersNotReady"));
+        self.nodes[node].pods.push(row);
+        self.volume_follows(row);
     }
 }
 
-fn visible(pod: &Pod) -> (PodPhase, bool, &'static str, Option<i64>, Option<usize>, bool) {
-    (pod.phase, pod.ready, pod.reason, pod.deleting, pod.node, pod.gone)
+type Visible = (PodPhase, bool, &'static str, Option<Ms>, Option<DisruptionTarget>, Option<usize>, bool);
+
+fn visible(pod: &Pod) -> Visible {
+    (pod.phase, pod.ready, pod.reason, pod.deleting, pod.disruption_target, pod.node, pod.gone)
 }

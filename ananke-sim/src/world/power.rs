@@ -78,6 +78,14 @@ impl World {
         }
     }
 
+    /// Somebody pulls the plug of one host.
+    pub fn pull_plug(&mut self, node: &NodeName) {
+        if let Some(host) = self.node_row(node) {
+            self.host_down(host);
+            self.settle();
+        }
+    }
+
     pub(super) fn powered_off(&mut self, host: usize, epoch: u32) {
         if self.hosts[host].epoch == epoch {
             self.host_down(host);

@@ -89,7 +89,7 @@ fn a_dead_node_is_ready_for_about_fifty_seconds_more() {
     world.inject(Fault::NeverBoots, Some(&node("titan-20"))).unwrap();
     world.advance_to(39_000);
     assert_eq!(ready(&world, "titan-20"), Tri::True);
-    world.advance_to(51_000);
+    world.advance_to(56_000);
     assert_eq!(ready(&world, "titan-20"), Tri::Unknown);
     let taints: Vec<_> = world.nodes()[19].taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect();
     assert_eq!(taints, ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"]);
@@ -132,6 +132,57 @@ fn a_full_disruption_evicts_nobody() {
     world.advance_to(30 * MINUTE);
     assert_eq!(ready(&world, "titan-20"), Tri::Unknown);
     assert_eq!(world.pods().filter(|pod| pod.deleting.is_some()).count(), 0);
+}
+
+#[test]
+fn the_tainter_takes_one_lost_node_in_ten_seconds() {
+    let mut world = world("healthy", 1);
+    for name in ["titan-20", "titan-21", "titan-22"] {
+        world.inject(Fault::NeverBoots, Some(&node(name))).unwrap();
+    }
+    let condemned = |world: &World| {
+        let all = world.nodes().iter().flat_map(|node| &node.taints);
+        all.filter(|taint| &*taint.effect == "NoExecute").count()
+    };
+    let mut times = Vec::new();
+    for second in 0..120 {
+        world.advance_to(second * 1_000);
+        if condemned(&world) > times.len() {
+            times.push(second);
+        }
+    }
+    assert!(matches!(times.as_slice(), [a, b, c] if b - a >= 10 && c - b >= 10), "{times:?}");
+}
+
+#[test]
+fn an_unready_node_is_tainted_at_the_next_look_and_evicted_five_minutes_later() {
+    let mut world = world("healthy", 1);
+    world.inject(Fault::NodeNeverReady, Some(&node("titan-20"))).unwrap();
+    let others = |world: &World| {
+        let pods = world.nodes()[19].pods.iter().filter_map(|pod| world.pod_row(*pod));
+        pods.filter(|pod| !world.workloads()[pod.workload].is_daemon()).count()
+    };
+    let taints = |world: &World| world.nodes()[19].taints.len();
+    assert_eq!((taints(&world), others(&world) > 0), (1, true));
+    world.advance_to(6_000);
+    assert_eq!(taints(&world), 2);
+    world.advance_to(299_000);
+    assert!(others(&world) > 0);
+    world.advance_to(307_000);
+    assert_eq!(others(&world), 0);
+}
+
+#[test]
+fn a_pod_is_bound_where_none_of_its_siblings_is() {
+    let mut world = World::new(&Scenario::named("healthy").unwrap().with_nodes(3), 1);
+    for _ in 0..4 {
+        world.delete_pod("vault", "vault-1", None).unwrap();
+        let later = world.now() + 3 * MINUTE;
+        world.advance_to(later);
+        let nodes: std::collections::BTreeSet<_> =
+            world.pods().filter(|pod| &*pod.object.namespace == "vault").map(|pod| pod.node).collect();
+        assert_eq!(nodes.len(), 3);
+    }
 }
 
 #[test]

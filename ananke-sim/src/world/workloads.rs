@@ -1,10 +1,10 @@
-//! The controllers of Deployments, StatefulSets and DaemonSets, and the scheduler.
+//! The controllers of Deployments, StatefulSets and DaemonSets.
 
 use std::collections::BTreeSet;
 
 use ananke_core::name::Kind;
 
-use super::{Event, What, WorkloadStatus, World};
+use super::{What, World};
 
 impl World {
     /// Makes and ends pods as the spec asks, and writes the status. Without a leader nothing happens.
@@ -14,19 +14,23 @@ impl World {
         }
         let kind = self.workloads[row].object.kind;
         if kind == Kind::StatefulSet {
+            self.write_status(row);
             self.sync_stateful(row);
         } else if kind == Kind::DaemonSet {
             self.sync_daemon(row);
+            self.write_status(row);
         } else {
+            self.write_status(row);
             self.sync_deployment(row);
         }
+    }
+
+    /// A DaemonSet counts what it has just made. The others count what they saw when they began, and again when they see
+    /// what they made.
+    fn write_status(&mut self, row: usize) {
+        self.sync_budget(row);
         let workload = &self.workloads[row];
-        let current = workload.pods.iter().filter(|pod| self.pods[**pod].deleting.is_none()).count();
-        let status = WorkloadStatus {
-            desired: if workload.is_daemon() { self.daemon_nodes } else { workload.replicas },
-            current: u32::try_from(current).unwrap_or(u32::MAX),
-            ready: workload.ready_now,
-        };
+        let status = workload.counted(self.daemon_nodes);
         if status != workload.status || workload.observed_generation != workload.generation {
             let generation = workload.generation;
             let workload = &mut self.workloads[row];
@@ -52,6 +56,7 @@ impl World {
             let suffix = self.rng.suffix("pod-name", row as u64, self.made_pods);
             let name = format!("{}-{}-{suffix}", workload.object.name, workload.hash);
             self.add_pod(row, &name, 0, None);
+            self.mark_dirty(row);
         }
         for pod in live.into_iter().skip(wanted) {
             self.terminate(pod);
@@ -65,12 +70,14 @@ impl World {
             match self.workloads[row].pods.iter().map(|pod| &self.pods[*pod]).find(|pod| pod.ordinal == ordinal) {
                 Some(_) => {}
                 None => {
-                    let before = |pod: &usize| self.pods[*pod].ordinal < ordinal && !self.pods[*pod].ready;
+                    let steady = |pod: &super::Pod| pod.ready && pod.deleting.is_none();
+                    let before = |pod: &usize| self.pods[*pod].ordinal < ordinal && !steady(&self.pods[*pod]);
                     if self.workloads[row].pods.iter().any(before) {
                         break;
                     }
                     let name = format!("{}-{ordinal}", self.workloads[row].object.name);
                     self.add_pod(row, &name, ordinal, None);
+                    self.mark_dirty(row);
                 }
             }
         }
@@ -81,19 +88,19 @@ impl World {
         }
     }
 
-    /// One pod on each node whose taints allow it; one that is there already stays.
+    /// One pod for each node whose taints allow it; one that is there already stays.
     fn sync_daemon(&mut self, row: usize) {
         if self.workloads[row].pods.len() >= self.nodes.len() {
             return;
         }
-        let there: BTreeSet<usize> = self.workloads[row].pods.iter().filter_map(|pod| self.pods[*pod].node).collect();
+        let pods = self.workloads[row].pods.iter().map(|pod| &self.pods[*pod]);
+        let there: BTreeSet<usize> = pods.filter_map(|pod| pod.node.or(pod.target)).collect();
         for node in 0..self.nodes.len() {
             if self.nodes[node].takes_daemons && !there.contains(&node) {
                 self.made_pods += 1;
                 let suffix = self.rng.suffix("pod-name", row as u64, self.made_pods);
                 let name = format!("{}-{suffix}", self.workloads[row].object.name);
-                let pod = self.add_pod(row, &name, 0, Some(node));
-                self.start_pod(pod);
+                self.add_pod(row, &name, 0, Some(node));
             }
         }
     }
@@ -108,41 +115,5 @@ impl World {
             self.touch_workload(row);
             self.mark_dirty(row);
         }
-    }
-
-    pub(super) fn want_schedule(&mut self) {
-        if !self.schedule_queued && !self.pending.is_empty() && self.control.controllers {
-            self.schedule_queued = true;
-            self.after(120, Event::Schedule);
-        }
-    }
-
-    /// Binds what waits, one node after the other in a circle.
-    pub(super) fn schedule(&mut self) {
-        self.schedule_queued = false;
-        if !self.control.controllers {
-            return;
-        }
-        let open: Vec<usize> = (0..self.nodes.len()).filter(|node| self.schedulable(*node)).collect();
-        if open.is_empty() {
-            return;
-        }
-        for row in std::mem::take(&mut self.pending) {
-            self.schedule_cursor = self.schedule_cursor.wrapping_add(1);
-            let Some(node) = open.get(self.schedule_cursor % open.len()).copied() else { continue };
-            self.change_pod(row, |pod| (pod.node, pod.reason) = (Some(node), "ContainersNotReady"));
-            self.nodes[node].pods.push(row);
-            self.volume_follows(row);
-            self.start_pod(row);
-        }
-    }
-
-    /// The budgets that cover a pod, and whether one more may go.
-    pub(super) fn blocked_by(&self, pod: usize) -> Option<&super::Budget> {
-        let pod = &self.pods[pod];
-        let workload = &self.workloads[pod.workload];
-        // An unready pod of a healthy enough set may go (`IfHealthyBudget`); a ready one must leave enough behind.
-        let left = if pod.ready { workload.ready_now.saturating_sub(1) } else { workload.ready_now };
-        workload.budget.as_ref().filter(|budget| left < budget.min_available)
     }
 }

@@ -11,9 +11,8 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     ingresses(world, out);
 }
 
-/// Every workload that is not a DaemonSet has a Service of its name.
 fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for (row, workload) in world.workloads().iter().enumerate().filter(|(_, workload)| !workload.is_daemon()) {
+    for (row, workload) in world.workloads().iter().enumerate().filter(|(_, workload)| workload.service) {
         let of = &workload.object;
         let Some(key) = key("Service", &of.namespace, &of.name) else { continue };
         let at = key.clone();
@@ -30,7 +29,7 @@ fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 }
 
 fn slices<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for workload in world.workloads().iter().filter(|workload| !workload.is_daemon()) {
+    for workload in world.workloads().iter().filter(|workload| workload.service) {
         let of = &workload.object;
         let Some(key) = key("EndpointSlice", &of.namespace, &format!("{}-{}", of.name, workload.hash)) else { continue };
         let pods = workload.pods.iter().filter_map(|row| Some((*row, world.pod_row(*row)?)));

@@ -117,19 +117,31 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
         PodPhase::Failed => "Failed",
         PodPhase::Unknown => "Unknown",
     };
+    let disrupted = pod.disruption_target.map(|by| {
+        json!({"type": "DisruptionTarget", "status": "True", "reason": by.reason(), "message": by.message(), "lastProbeTime": null,
+            "lastTransitionTime": time(world, pod.deleting.unwrap_or(world.now()))})
+    });
     let Some(node) = pod.node else {
-        let why = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastProbeTime": null,
-            "lastTransitionTime": created, "message": "0 nodes are available: no node takes this pod now."});
-        return json!({"phase": phase, "qosClass": "BestEffort", "conditions": [why]});
+        let refused = (pod.reason == "Unschedulable").then(|| {
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastProbeTime": null,
+                "lastTransitionTime": created, "message": "0 nodes are available: no node takes this pod now."})
+        });
+        let conditions: Vec<Value> = refused.into_iter().chain(disrupted).collect();
+        return json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions});
     };
     let started = pod.phase == PodPhase::Running;
-    let conditions = json!([
-        flag("PodReadyToStartContainers", started, &created),
-        flag("Initialized", true, &created),
-        flag("Ready", pod.ready, &since),
-        flag("ContainersReady", pod.ready, &since),
-        flag("PodScheduled", true, &created),
-    ]);
+    // All but the scheduler's own word is the kubelet's, which says nothing before it has begun.
+    let mut conditions = Vec::new();
+    if started {
+        conditions.extend([
+            flag("PodReadyToStartContainers", true, &created),
+            flag("Initialized", true, &created),
+            flag("Ready", pod.ready, &since),
+            flag("ContainersReady", pod.ready, &since),
+        ]);
+    }
+    conditions.push(flag("PodScheduled", true, &created));
+    conditions.extend(disrupted);
     let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error");
     let state = if started && !crashing {
         json!({"running": {"startedAt": since}})

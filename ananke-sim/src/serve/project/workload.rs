@@ -24,7 +24,7 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         {
             let at = key.clone();
             let make = move || disruption_budget(world, workload, budget, &at);
-            out.push(Projected { key, stamp: workload.rv, make: Box::new(make) });
+            out.push(Projected { key, stamp: budget.rv, make: Box::new(make) });
         }
     }
 }
@@ -80,7 +80,7 @@ fn deployment(world: &World, workload: &Workload) -> (Value, Value) {
     let available = now.ready >= now.desired;
     let at = time(world, workload.created);
     let (truth, reason) = if available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
-    let status = json!({"observedGeneration": workload.observed_generation, "replicas": now.current, "updatedReplicas": now.current,
+    let status = json!({"observedGeneration": workload.observed_generation, "replicas": now.current, "updatedReplicas": now.updated,
         "readyReplicas": now.ready, "availableReplicas": now.ready, "unavailableReplicas": now.desired.saturating_sub(now.ready),
         "conditions": [{"type": "Available", "status": truth, "reason": reason, "message": "", "lastUpdateTime": at, "lastTransitionTime": at},
             {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": "", "lastUpdateTime": at, "lastTransitionTime": at}]});
@@ -94,7 +94,7 @@ fn stateful_set(workload: &Workload) -> (Value, Value) {
         "revisionHistoryLimit": 10});
     let (now, revision) = (workload.status, format!("{app}-{}", workload.hash));
     let status = json!({"observedGeneration": workload.observed_generation, "replicas": now.current, "readyReplicas": now.ready,
-        "availableReplicas": now.ready, "currentReplicas": now.current, "updatedReplicas": now.current,
+        "availableReplicas": now.ready, "currentReplicas": now.updated, "updatedReplicas": now.updated,
         "currentRevision": revision, "updateRevision": revision, "collisionCount": 0});
     (spec, status)
 }
@@ -104,8 +104,9 @@ fn daemon_set(workload: &Workload) -> (Value, Value) {
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}});
     let now = workload.status;
     let status = json!({"observedGeneration": workload.observed_generation, "desiredNumberScheduled": now.desired,
-        "currentNumberScheduled": now.current, "updatedNumberScheduled": now.current, "numberReady": now.ready,
-        "numberAvailable": now.ready, "numberUnavailable": now.desired.saturating_sub(now.ready), "numberMisscheduled": 0});
+        "currentNumberScheduled": now.current, "updatedNumberScheduled": now.updated, "numberReady": now.ready,
+        "numberAvailable": now.ready, "numberUnavailable": now.desired.saturating_sub(now.ready),
+        "numberMisscheduled": now.misscheduled});
     (spec, status)
 }
 
@@ -125,9 +126,9 @@ fn replica_set(world: &World, workload: &Workload, key: &Key) -> Value {
 fn disruption_budget(world: &World, workload: &Workload, budget: &Budget, key: &Key) -> Value {
     let mut metadata = metadata(world, key, budget.uid.as_str(), workload.created);
     metadata.insert("generation".to_owned(), json!(1));
-    let now = workload.status;
+    let now = budget.status;
     let spec = json!({"minAvailable": budget.min_available, "selector": selector(workload)});
-    let status = json!({"observedGeneration": 1, "currentHealthy": now.ready, "desiredHealthy": budget.min_available,
-        "expectedPods": now.desired, "disruptionsAllowed": now.ready.saturating_sub(budget.min_available)});
+    let status = json!({"observedGeneration": 1, "currentHealthy": now.healthy, "desiredHealthy": budget.min_available,
+        "expectedPods": now.expected, "disruptionsAllowed": now.allowed});
     object(key, metadata, spec, Some(status))
 }
