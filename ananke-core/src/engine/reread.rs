@@ -101,7 +101,7 @@ mod tests {
     #[track_caller]
     fn check(kind: ErrorKind, reads: &[i64], allowed: bool) {
         let object = ObjectRef::new(Kind::Kustomization, "flux-system", "apps");
-        let order = Order::Cluster(ClusterOrder::Reconcile { object, token: at(9) });
+        let order = Order::Cluster(ClusterOrder::Reconcile { object, token: at(9), push: crate::order::Push::None });
         let mut reread = Reread::default();
         assert!(reread.allows(&order), "nothing was tried yet");
         reread.answered(&order, Some(&PortError::new(kind, "annotate", "apps", "it went wrong")), at(10));

@@ -303,7 +303,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
             self.show(news, version);
             taken.map_err(|broken| match broken {
                 Broken::Status(code, text) => {
-                    End::Failed(error::from_answer(self.from.tried, &self.cluster.server, code, text.as_bytes()))
+                    End::Failed(error::from_answer(self.from.tried, &self.cluster.server, code, None, text.as_bytes()))
                 }
                 Broken::Nonsense(why) => End::Failed(error::nonsense(self.from.tried, &self.cluster.server, why)),
             })?;
