@@ -204,6 +204,8 @@ fn a_taint_whose_lease_is_lost_on_both_sides_is_taken_over_as_expired() {
     Case::new().note(|note| note[..20].to_owned()).lost().check("adopt lease-1 of unknown as Held");
     let other = Case::new().note(|note| note.replace("lease-1", "lease-9")).lost();
     other.check("adopt lease-1 of unknown as Held");
+    Case::new().note(|note| note.replace("uid-1", "uid-9")).lost().check("adopt lease-1 of unknown as Held");
+    Case::new().note(|note| note.replace("\"node\":\"n1\"", "\"node\":\"n9\"")).lost().check("adopt lease-1 of unknown as Held");
     Case::new().node(|node| node.taints[0].value = "not a lease".into()).lost().check("leave n1");
 }
 
