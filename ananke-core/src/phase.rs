@@ -102,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn a_phase_is_at_work_from_when_it_opens_until_it_settles() {
+        let mut bench = Bench::new(1);
+        assert!(!at_work(&bench.view(), G::Cordoned));
+        bench.open(G::Cordoned);
+        assert!(at_work(&bench.view(), G::Cordoned));
+        bench.settles(G::Cordoned);
+        assert!(!at_work(&bench.view(), G::Cordoned));
+    }
+
+    #[test]
     fn an_api_that_is_away_is_waited_for_once() {
         let mut bench = Bench::new(2);
         for n in 1..=2 {

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn many_sick_nodes_at_once_stop_everything() {
         let with = |sick: usize, all: usize| Fleet { sick: nodes(1..=sick), nodes: all, servers: BTreeMap::new(), ..fleet() };
-        assert_eq!(check_text(&with(3, 10), 1), "free");
+        assert_eq!(check_text(&with(3, 9), 1), "free");
         assert_eq!(check_text(&with(4, 30), 1), "too-many-sick", "more than max_cordons");
         assert_eq!(check_text(&with(2, 5), 1), "too-many-sick", "more than a third");
         assert_eq!(check_text(&with(1, 2), 1), "free", "one alone is never many");
@@ -142,6 +142,29 @@ mod tests {
         assert_eq!(check_text(&fleet, 6), "free");
         fleet.max_cordons = 0;
         assert_eq!(check_text(&fleet, 6), "too-many-sick", "no cordons allowed at all");
+    }
+
+    #[test]
+    fn each_brake_says_what_holds_and_what_to_do_first() {
+        for (brake, text, advice) in [
+            (
+                Brake::NoQuorum { others: 1, needed: 2 },
+                "it is a server, 1 others are proved to work and etcd needs 2 without it",
+                "bring the other servers up first",
+            ),
+            (
+                Brake::TooManySick { sick: 4, nodes: 10 },
+                "4 of 10 nodes are sick at once: the cause is hardly in the nodes",
+                "find what the sick nodes have in common: network, clock, container runtime, an update",
+            ),
+            (
+                Brake::TooManyCordons { allowed: 3 },
+                "3 nodes are under repair, and no more are allowed at once",
+                "see to the nodes under repair (`ananke lease list`)",
+            ),
+        ] {
+            assert_eq!((brake.to_string().as_str(), brake.advice()), (text, advice));
+        }
     }
 
     proptest::proptest! {

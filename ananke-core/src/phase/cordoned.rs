@@ -100,3 +100,79 @@ fn lease_id(view: &View<'_>, node: &NodeName) -> Option<LeaseId> {
     let place = view.spec.nodes.keys().position(|found| found == node)?;
     id_for(view.run, Purpose::Drain, place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::view::Trust;
+    use crate::gate::testing::Bench;
+    use crate::name::ResourceVersion;
+    use crate::observation::CoordinationState;
+
+    /// The phase is at work on two nodes, and the coordination Lease is ours.
+    fn bench() -> Bench {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.open(GateId::Cordoned);
+        coordinate(&mut bench, "titan-db");
+        bench
+    }
+
+    fn coordinate(bench: &mut Bench, holder: &str) {
+        let state = CoordinationState {
+            version: ResourceVersion::parse("5").unwrap(),
+            holder: Some(holder.to_owned()),
+            renewed: Some(bench.now),
+            lasts: Duration::from_secs(30),
+        };
+        bench.obs.fold_coordination(Ok(Some(state)), bench.now);
+    }
+
+    fn planned(bench: &Bench) -> Vec<String> {
+        let lease = |action: Action| {
+            let Order::Cluster(ClusterOrder::Cordon { node, lease, .. }) = action.order else { panic!("{}", action.order) };
+            format!("{node} {}", lease.id)
+        };
+        plan(&bench.view()).into_iter().map(lease).collect()
+    }
+
+    #[test]
+    fn every_node_is_cordoned_under_a_lease_of_its_own_while_the_coordination_lease_is_ours() {
+        let mut bench = bench();
+        bench.check(evaluate, "n1: hold not-cordoned waiting\nn2: hold not-cordoned waiting");
+        assert_eq!(planned(&bench), ["n1 startup-test-0", "n2 startup-test-1"]);
+        bench.cordon(1);
+        bench.check(evaluate, "n1: pass\nn2: hold not-cordoned waiting");
+        assert_eq!(planned(&bench), ["n2 startup-test-1"]);
+        coordinate(&mut bench, "tethys");
+        bench.check(evaluate, "n1: pass\nn2: hold coordination-held waiting");
+        assert!(planned(&bench).is_empty());
+    }
+
+    #[test]
+    fn a_cordon_that_a_person_took_away_is_not_placed_again() {
+        let mut bench = bench();
+        let mut record = bench.cordon(2);
+        bench.change_node(2, |node| (node.taints, node.lease_note) = (Vec::new(), None));
+        (record.lease.id, record.state) = (LeaseId::parse("startup-test-1").unwrap(), LeaseState::TakenAway);
+        bench.leases = vec![record];
+        bench.check(evaluate, "n1: hold not-cordoned waiting\nn2: pass");
+        assert_eq!(planned(&bench), ["n1 startup-test-0"]);
+        bench.leases[0].state = LeaseState::Intended;
+        assert_eq!(planned(&bench), ["n1 startup-test-0", "n2 startup-test-1"]);
+    }
+
+    #[test]
+    fn nothing_is_cordoned_where_nothing_is_drained_nor_outside_of_the_phase() {
+        assert!(wants(&bench().view()));
+        let mut skipped = bench();
+        skipped.spec.drain.skip = true;
+        assert!(!wants(&skipped.view()));
+        let mut over = bench();
+        over.settles(GateId::Cordoned);
+        assert!(!wants(&over.view()));
+        let mut startup = Bench::new(1);
+        startup.all_up();
+        assert!(!wants(&View { trust: Trust::Stated, ..startup.view() }));
+    }
+}

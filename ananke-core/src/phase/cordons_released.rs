@@ -51,3 +51,36 @@ pub(crate) fn own(view: &View<'_>) -> BTreeSet<LeaseId> {
     let mine = |lease: &Lease| lease.is_of(view.run) || view.earlier.iter().any(|earlier| lease.is_of(&earlier.run));
     view.leases.iter().map(|record| &record.lease).filter(|lease| mine(lease)).map(|lease| lease.id.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::observation::UnitState;
+
+    #[test]
+    fn every_cordon_must_be_gone_but_those_that_a_person_lifts() {
+        let mut bench = Bench::new(3);
+        bench.all_up();
+        bench.check(evaluate, "n1: pass\nn2: pass\nn3: pass");
+        bench.cordon(1);
+        bench.cordon(2);
+        bench.leases[1].state = LeaseState::Manual;
+        bench.check(evaluate, "n1: hold cordon-outstanding waiting\nn2: pass\nn3: pass");
+        let sent: Vec<String> = plan(&bench.view()).iter().map(|action| action.order.to_string()).collect();
+        assert_eq!(sent[0], "give back the cordon of n1 (lease lease-1)");
+    }
+
+    #[test]
+    fn servers_that_are_stopped_already_keep_no_cordon_only_where_none_is_outstanding() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.cordon(1);
+        (bench.obs.api, bench.obs.nodes) = (Fact::default(), Fact::default());
+        bench.host(1, |host| host.unit = UnitState::Inactive);
+        bench.check(evaluate, "the cluster: unknown");
+        bench.leases.clear();
+        bench.check(evaluate, "not applicable: the servers are stopped already");
+    }
+}

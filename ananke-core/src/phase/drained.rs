@@ -186,6 +186,7 @@ mod tests {
         assert_eq!(texts(&bench), ["evict Pod apps/a-0"]);
         bench.refuse(&plan(&bench.view())[0].order, ErrorKind::Blocked);
         assert_eq!(texts(&bench), ["evict Pod apps/b-0"], "the refused one is asked again after its pause");
+        bench.check(evaluate, "n1: pass\nn2: hold budget-blocks waiting\nn3: hold pods-left waiting");
         bench.now = bench.now.plus(bench.spec.drain.patience);
         bench.fresh();
         assert_eq!(texts(&bench), ["evict Pod apps/b-0", "delete Pod apps/a-0 with its grace period"]);
@@ -276,10 +277,13 @@ mod tests {
             bench.now,
         );
         assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "nothing is attached");
+        bench.attach(1);
+        assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "servers keep what they have");
         bench.attach(2);
         assert!(texts(&bench).is_empty(), "a volume waits for it");
         bench.now = bench.now.plus(bench.spec.deadline(GateId::Drained) / 2);
         bench.fresh();
+        bench.storage(|_| {});
         assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "not for ever");
     }
 
@@ -293,5 +297,18 @@ mod tests {
         bench.check(evaluate, "n1: pass\nn2: hold pods-left waiting");
         bench.node_dies(2);
         bench.check(evaluate, "n1: pass\nn2: pass");
+    }
+
+    #[test]
+    fn some_of_the_pods_that_are_left_are_named() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon_all();
+        bench.workload(Kind::Deployment, "web", &[(2, true), (2, true), (2, true)]);
+        let told =
+            |bench: &Bench| evaluate(&bench.view()).subjects[&Subject::Node(crate::gate::testing::node(2))].text().to_owned();
+        assert_eq!(told(&bench), "n2: 3 pods left, 0 of them ending (apps/web-0, apps/web-1, apps/web-2)");
+        bench.workload(Kind::Deployment, "wiki", &[(2, true)]);
+        assert_eq!(told(&bench), "n2: 4 pods left, 0 of them ending (apps/web-0, apps/web-1, apps/web-2, …)");
     }
 }

@@ -162,11 +162,16 @@ mod tests {
     #[test]
     fn a_snapshot_counts_when_it_is_listed_and_not_empty() {
         let mut bench = bench();
+        let told = |bench: &Bench| evaluate(&bench.view()).subjects[&Subject::Cluster].text().to_owned();
         bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
-        lists(&mut bench, 2, &[("ananke-startup-test-n2-1773453971", 0)]);
+        assert_eq!(told(&bench), "no server lists the etcd snapshot ananke-startup-test yet");
+        lists(&mut bench, 3, &[("ananke-startup-test-n3-1773453971", 0)]);
         bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+        assert_eq!(told(&bench), "the etcd snapshot ananke-startup-test on n3 is empty");
+        assert_eq!(texts(&bench).len(), 1);
         lists(&mut bench, 2, &[("ananke-startup-test-n2-1773453971", 9_000_000)]);
         bench.check(evaluate, "the cluster: pass");
+        assert!(texts(&bench).is_empty());
         lists(&mut bench, 2, &[("ananke-startup-testament", 9_000_000)]);
         bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
     }
@@ -206,5 +211,38 @@ mod tests {
         let mut bench = bench();
         (1..=3).for_each(|n| fails(&mut bench, n, ErrorKind::Transient));
         bench.check(evaluate, "the cluster: unknown");
+    }
+
+    #[test]
+    fn one_server_saves_at_a_time_and_its_list_has_a_moment_to_show_it() {
+        let mut bench = bench();
+        let order = plan(&bench.view()).remove(0).order;
+        bench.history.sent(&order, bench.now);
+        assert!(texts(&bench).is_empty(), "it saves");
+        bench.history.answered(&order, None);
+        let answered = bench.now;
+        let mut asked_after = |millis| {
+            bench.now = answered.plus(Duration::from_millis(millis));
+            bench.fresh();
+            (1..=3).for_each(|n| lists(&mut bench, n, &[]));
+            texts(&bench).len()
+        };
+        assert_eq!([asked_after(0), asked_after(9_999), asked_after(10_000)], [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_run_that_died_counts_for_an_hour() {
+        let mut bench = bench();
+        let last_seen = bench.now.minus(STILL_GOOD);
+        bench.earlier.push(crate::report::EarlierRun {
+            run: RunId::parse("shutdown-1").unwrap(),
+            started: last_seen,
+            last_seen,
+            gates_passed: vec![GateId::EtcdSnapshot],
+            actions: Vec::new(),
+        });
+        bench.check(evaluate, "the cluster: pass");
+        bench.earlier[0].last_seen = last_seen.minus(Duration::from_millis(1));
+        bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
     }
 }

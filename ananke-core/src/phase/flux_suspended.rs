@@ -111,5 +111,12 @@ mod tests {
             evaluate,
             "note: HelmRelease apps/db is in the middle of a Helm action; if it is cut off, it comes back as pending: look at it after the start",
         );
+        bench.change_flux(|flux| flux.helm_releases[0].reconcile.suspended = true);
+        bench.check(evaluate, "");
+        bench.change_flux(|flux| {
+            let state = &mut flux.helm_releases[0].reconcile;
+            (state.suspended, state.reason) = (false, "UpgradeSucceeded".into());
+        });
+        bench.check(evaluate, "");
     }
 }

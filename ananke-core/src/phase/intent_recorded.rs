@@ -16,3 +16,27 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     };
     Judgement::of(Subject::Ananke, verdict)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::intent::Intent;
+    use crate::name::RunId;
+
+    #[test]
+    fn only_the_intent_of_this_run_to_shut_down_counts() {
+        let mut bench = Bench::new(1);
+        bench.check(evaluate, "ananke: unknown");
+        let (state, reason) = (IntentState::ShuttingDown, "battery".to_owned());
+        let own = Intent { state, run: bench.view().run.clone(), at: bench.now, reason };
+        let other = Intent { run: RunId::parse("shutdown-1").unwrap(), ..own.clone() };
+        let done = Intent { state: IntentState::ShutdownComplete, ..own.clone() };
+        let missing = "ananke: hold intent-not-durable waiting";
+        for (intent, expected) in [(None, missing), (Some(other), missing), (Some(done), missing), (Some(own), "ananke: pass")] {
+            bench.obs.intent = Fact::known(intent, bench.now);
+            bench.check(evaluate, expected);
+        }
+    }
+}

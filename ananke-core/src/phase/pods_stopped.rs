@@ -147,4 +147,24 @@ mod tests {
         bench.settle(GateId::WorkersStopped, super::super::stopped::workers);
         bench.check(evaluate, "n2: hold pods-running follows n2\nn3: pass\nn4: pass");
     }
+
+    #[test]
+    fn a_look_names_every_worker_whatever_is_allowed_at_once() {
+        let mut bench = bench();
+        bench.spec.shutdown.concurrency = 2;
+        let (run, look) = (plan(&bench.view()), plan(&View { trust: Trust::Stated, ..bench.view() }));
+        assert_eq!((run.len(), look.len()), (2, 3));
+    }
+
+    #[test]
+    fn nothing_runs_on_a_machine_that_a_person_confirmed_to_be_off() {
+        let mut bench = bench();
+        let node = crate::gate::testing::node(2);
+        bench.node_dies(2);
+        bench.change_node(2, |node| node.renewed = None);
+        bench.obs.heartbeats.remove(&node);
+        let confirmed = crate::observation::Confirmation { node, at: bench.now, boot_id: None };
+        bench.obs.confirmations = crate::fact::Fact::known(vec![confirmed], bench.now);
+        bench.check(evaluate, "n2: pass\nn3: hold pods-running waiting\nn4: hold pods-running waiting");
+    }
 }

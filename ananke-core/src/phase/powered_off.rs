@@ -200,7 +200,9 @@ mod tests {
         pass_time(&mut bench, 1);
         (2..=3).for_each(|n| goes_dark(&mut bench, n));
         bench.check(evaluate, "n1: hold still-powered waiting\nn2: unknown\nn3: unknown");
-        pass_time(&mut bench, 10);
+        pass_time(&mut bench, 9);
+        bench.check(evaluate, "n1: hold still-powered waiting\nn2: unknown\nn3: unknown");
+        pass_time(&mut bench, 1);
         bench.check(evaluate, "n1: hold still-powered waiting\nn2: pass\nn3: pass");
         assert_eq!(texts(&bench), ["power off n1"]);
         act(&mut bench);
@@ -241,12 +243,16 @@ mod tests {
             outcome: if n == 2 { ActionOutcome::Sent } else { ActionOutcome::Failed("sudo asks for a password".to_owned()) },
         };
         let (run, gates_passed) = (RunId::parse("shutdown-1").unwrap(), Vec::new());
-        let actions = vec![action(2), action(3)];
+        let stop = ActionReport { verb: "stop-unit".to_owned(), subject: Subject::Node(node(1)), ..action(2) };
+        let actions = vec![action(2), action(3), stop];
         bench.earlier.push(EarlierRun { run, started: bench.now, last_seen: bench.now, gates_passed, actions });
         pass_time(&mut bench, 20);
         bench.obs.hosts.remove(&node(2));
         goes_dark(&mut bench, 2);
         bench.check(evaluate, "n1: hold still-powered waiting\nn2: pass\nn3: hold still-powered waiting");
+        (1..=3).for_each(|n| goes_dark(&mut bench, n));
+        pass_time(&mut bench, 20);
+        bench.check(evaluate, "n1: unknown\nn2: pass\nn3: unknown");
     }
 
     #[test]
@@ -255,5 +261,47 @@ mod tests {
         bench.spec.holder = "n3.example.org".to_owned();
         assert_eq!(texts(&bench), ["power off n2"]);
         bench.check(evaluate, "n1: hold still-powered waiting\nn2: hold still-powered waiting\nn3: pass");
+    }
+
+    #[test]
+    fn a_host_that_refuses_us_or_was_not_looked_at_since_is_not_taken_to_be_off() {
+        let mut bench = bench();
+        act(&mut bench);
+        pass_time(&mut bench, 1);
+        goes_dark(&mut bench, 2);
+        bench.now = bench.now.plus(SILENT_FOR);
+        let refused = PortError::new(ErrorKind::Untrusted, "ssh", node(3), "another host key");
+        bench.obs.hosts.get_mut(&node(3)).unwrap().fold(Err(refused), bench.now);
+        bench.check(evaluate, "n1: hold still-powered waiting\nn2: unknown\nn3: unknown");
+    }
+
+    #[test]
+    fn a_worker_that_was_left_behind_is_not_waited_for_again() {
+        let mut bench = bench();
+        bench.obs.hosts.remove(&node(2));
+        bench.settle(GateId::WorkersStopped, super::super::stopped::workers);
+        bench.check(
+            evaluate,
+            "n1: hold still-powered waiting\nn2: hold host-unreachable follows n2\nn3: hold still-powered waiting",
+        );
+    }
+
+    #[test]
+    fn a_look_names_every_host_whatever_is_allowed_at_once() {
+        let mut bench = bench();
+        bench.spec.shutdown.concurrency = 1;
+        let (run, look) = (plan(&bench.view()), plan(&View { trust: Trust::Stated, ..bench.view() }));
+        assert_eq!((run.len(), look.len()), (1, 3));
+    }
+
+    #[test]
+    fn where_time_is_short_the_servers_wait_for_half_of_it() {
+        let mut bench = bench();
+        bench.spec.deadlines.insert(GateId::PoweredOff, Duration::from_secs(40));
+        act(&mut bench);
+        pass_time(&mut bench, 19);
+        assert!(texts(&bench).is_empty());
+        pass_time(&mut bench, 1);
+        assert_eq!(texts(&bench), ["power off n1"]);
     }
 }

@@ -154,7 +154,8 @@ fn age_goes_by_this_boots_clock() {
 fn nodes_asked_for_before_a_lease_moved_say_nothing_of_it_unless_its_time_cannot_be() {
     let ahead = |secs| move |record: &mut LeaseRecord| record.since = record.since.plus(Duration::from_secs(secs));
     Case::new().node(untaint).record(ahead(2)).check("");
-    Case::new().node(untaint).record(ahead(86_400)).check("settle lease-1 FoundGone");
+    Case::new().node(untaint).record(ahead(120)).check("");
+    Case::new().node(untaint).record(ahead(121)).check("settle lease-1 FoundGone");
 }
 
 #[test]
@@ -170,7 +171,9 @@ fn another_anankes_lease_is_left_to_it_until_after_its_expiry() {
 fn a_person_who_removes_only_the_taint_ends_the_lease_and_the_annotation_is_cleaned_up() {
     Case::new().node(untaint).used().check("settle lease-1 FoundGone");
     for state in [LeaseState::TakenAway, LeaseState::Released] {
-        Case::new().node(untaint).record(|record| record.state = state).used().check("release n1 lease-1");
+        let settled = |record: &mut LeaseRecord| record.state = state;
+        Case::new().node(untaint).record(settled).used().check("release n1 lease-1");
+        Case::new().node(untaint).record(settled).note(|note| note.replace("cluster-1", "cluster-2")).check("");
     }
     Case::new()
         .node(|node| (node.taints, node.lease_note) = (Vec::new(), None))
@@ -201,6 +204,8 @@ fn a_taint_whose_lease_is_lost_on_both_sides_is_taken_over_as_expired() {
     Case::new().note(|note| note[..20].to_owned()).lost().check("adopt lease-1 of unknown as Held");
     let other = Case::new().note(|note| note.replace("lease-1", "lease-9")).lost();
     other.check("adopt lease-1 of unknown as Held");
+    Case::new().note(|note| note.replace("uid-1", "uid-9")).lost().check("adopt lease-1 of unknown as Held");
+    Case::new().note(|note| note.replace("\"node\":\"n1\"", "\"node\":\"n9\"")).lost().check("adopt lease-1 of unknown as Held");
     Case::new().node(|node| node.taints[0].value = "not a lease".into()).lost().check("leave n1");
 }
 
@@ -287,10 +292,13 @@ fn overdue_leases_are_told_and_old_ones_forgotten() {
     let told: Vec<_> = overdue(&case.bench.leases, case.bench.now, None).map(|(_, past)| past.as_secs()).collect();
     assert_eq!(told, [45]);
     let mut records = case.bench.leases.clone();
-    let later = case.bench.now.plus(KEPT);
+    let week = Duration::from_secs(604_800);
+    let later = records[0].since.plus(week);
     prune(&mut records, later);
     assert_eq!(records.len(), 1, "outstanding ones are never forgotten");
     records[0].state = LeaseState::Released;
+    prune(&mut records, later.minus(Duration::from_millis(1)));
+    assert_eq!(records.len(), 1);
     prune(&mut records, later);
     assert!(records.is_empty());
 }
