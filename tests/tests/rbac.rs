@@ -109,7 +109,7 @@ fn kubectl_is_told_what_ananke_may_do() {
     };
     let (yes, no) = ((Some(0), "yes".to_owned()), (Some(1), "no".to_owned()));
     assert_eq!(can(&["patch", "nodes"]), yes);
-    assert_eq!(can(&["create", "pods/eviction", "-n", "apps"]), yes);
+    assert_eq!(can(&["create", "pods", "--subresource=eviction", "-n", "apps"]), yes);
     assert_eq!(can(&["patch", "leases/ananke", "-n", "kube-system"]), yes);
     assert_eq!(can(&["patch", "leases/other", "-n", "kube-system"]), no);
     assert_eq!(can(&["delete", "nodes"]), no);
