@@ -162,7 +162,9 @@ pub(crate) fn nonsense(tried: &str, on: &str, why: impl std::fmt::Display) -> Po
 
 /// The innermost message: the outer ones say only in which layer it passed by.
 pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+    let text = chain(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    // A link into a library's manual helps nobody at night.
+    text.split(": https://").next().map_or_else(String::new, str::to_owned)
 }
 
 fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
@@ -275,6 +277,8 @@ mod tests {
         let tls = rustls::Error::AlertReceived(AlertDescription::InternalError);
         assert_eq!(reason(Error::new(Io::InvalidData, tls)), "api-tls-failed");
         assert_eq!(reason(Error::other("something else")), "none");
+        let eof = Error::new(Io::UnexpectedEof, "peer closed connection: https://docs.rs/rustls/latest/rustls/manual");
+        assert_eq!(from_transport("list nodes", "api:6443", &eof).found, "peer closed connection");
     }
 
     #[test]
