@@ -140,12 +140,12 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
 fn silent(error: &(dyn Error + 'static)) -> Option<Reason> {
     use std::io::ErrorKind as Io;
     if let Some(io) = chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).last() {
-        return match io.kind() {
-            Io::ConnectionRefused => Some(Reason::ApiRefused),
-            Io::TimedOut | Io::HostUnreachable | Io::NetworkUnreachable => Some(Reason::ApiNotAnswering),
-            Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => Some(Reason::ApiClosed),
-            _ => None,
-        };
+        let kinds = [
+            (Reason::ApiRefused, [Io::ConnectionRefused].as_slice()),
+            (Reason::ApiNotAnswering, &[Io::TimedOut, Io::HostUnreachable, Io::NetworkUnreachable]),
+            (Reason::ApiClosed, &[Io::UnexpectedEof, Io::ConnectionReset, Io::ConnectionAborted, Io::BrokenPipe]),
+        ];
+        return kinds.iter().find(|(_, kinds)| kinds.contains(&io.kind())).map(|(reason, _)| *reason);
     }
     let closed = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed() || error.is_canceled();
     chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(closed).then_some(Reason::ApiClosed)
