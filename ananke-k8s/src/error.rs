@@ -140,12 +140,12 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
 fn silent(error: &(dyn Error + 'static)) -> Option<Reason> {
     use std::io::ErrorKind as Io;
     if let Some(io) = chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).last() {
-        return match io.kind() {
-            Io::ConnectionRefused => Some(Reason::ApiRefused),
-            Io::TimedOut | Io::HostUnreachable | Io::NetworkUnreachable => Some(Reason::ApiNotAnswering),
-            Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => Some(Reason::ApiClosed),
-            _ => None,
-        };
+        let kinds = [
+            (Reason::ApiRefused, [Io::ConnectionRefused].as_slice()),
+            (Reason::ApiNotAnswering, &[Io::TimedOut, Io::HostUnreachable, Io::NetworkUnreachable]),
+            (Reason::ApiClosed, &[Io::UnexpectedEof, Io::ConnectionReset, Io::ConnectionAborted, Io::BrokenPipe]),
+        ];
+        return kinds.iter().find(|(_, kinds)| kinds.contains(&io.kind())).map(|(reason, _)| *reason);
     }
     let closed = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed() || error.is_canceled();
     chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(closed).then_some(Reason::ApiClosed)
@@ -162,7 +162,9 @@ pub(crate) fn nonsense(tried: &str, on: &str, why: impl std::fmt::Display) -> Po
 
 /// The innermost message: the outer ones say only in which layer it passed by.
 pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+    let text = chain(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    // A link into a library's manual helps nobody at night.
+    text.split(": https://").next().map_or_else(String::new, str::to_owned)
 }
 
 fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
@@ -275,6 +277,8 @@ mod tests {
         let tls = rustls::Error::AlertReceived(AlertDescription::InternalError);
         assert_eq!(reason(Error::new(Io::InvalidData, tls)), "api-tls-failed");
         assert_eq!(reason(Error::other("something else")), "none");
+        let eof = Error::new(Io::UnexpectedEof, "peer closed connection: https://docs.rs/rustls/latest/rustls/manual");
+        assert_eq!(from_transport("list nodes", "api:6443", &eof).found, "peer closed connection");
     }
 
     #[test]

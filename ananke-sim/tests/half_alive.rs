@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ananke_core::engine::journal::What;
+use ananke_core::engine::journal::{Entry, What};
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, Hands, News, Permit, Reads};
 use ananke_core::lease::TAINT_KEY;
@@ -166,7 +166,10 @@ fn sent_again(seen: &[Seen], at: &str) -> usize {
             Seen::Sent { key, part, .. } => {
                 let Some(since) = doubtful.remove(key.as_str()) else { continue };
                 let fresh = |what: &Seen| matches!(what, Seen::Read(read, asked) if read == part && *asked > since);
-                assert!(seen[since..place].iter().any(fresh), "{at}: {key} was sent again before {part} was read again");
+                assert!(
+                    seen.iter().take(place).skip(since).any(fresh),
+                    "{at}: {key} was sent again before {part} was read again"
+                );
                 again += 1;
             }
             Seen::Asked(_) | Seen::Read(..) => {}
@@ -178,9 +181,8 @@ fn sent_again(seen: &[Seen], at: &str) -> usize {
 /// Every call has its own line in the journal, which says the same.
 fn check_journal(seen: &[Seen], state: &MemoryState, at: &str) {
     let kept = state.kept();
-    let acting = |entry: &ananke_core::engine::journal::Entry| match &entry.what {
-        What::Acting { order: order @ Order::Cluster(_), .. } => Some((entry.seq, key(order))),
-        _ => None,
+    let acting = |entry: &Entry| {
+        if let What::Acting { order, .. } = &entry.what { Some((entry.seq, key(order))) } else { None }
     };
     let journaled: BTreeMap<u64, String> = kept.journal.iter().filter_map(acting).collect();
     let mut used = BTreeSet::new();
