@@ -33,27 +33,19 @@ impl KubeCluster {
     /// All objects of a collection, as facts.
     pub(crate) async fn list<I: DeserializeOwned, T>(&self, from: &Collection<I, T>) -> Result<Vec<T>, PortError> {
         let mut all = Vec::new();
-        self.pages(from, |item| {
+        let pages = self.pages(from, |item| {
             all.extend((from.take)(item)?);
             Ok(())
-        })
-        .await?;
+        });
+        let limit = self.deadlines.list;
+        let late = || error::deadline(from.tried, &self.server, limit);
+        tokio::time::timeout(limit, pages).await.unwrap_or_else(|_| Err(late()))?;
         Ok(all)
     }
 
     /// All pages of a collection, each item given to `each` as it comes, so that only one page is held as text. Answers the
-    /// version of the list.
+    /// version of the list. Each page has its deadline, and there is a bound on their number.
     pub(crate) async fn pages<I: DeserializeOwned, T>(
-        &self,
-        from: &Collection<I, T>,
-        each: impl FnMut(I) -> Result<(), String>,
-    ) -> Result<String, PortError> {
-        let limit = self.deadlines.list;
-        let late = || error::deadline(from.tried, &self.server, limit);
-        tokio::time::timeout(limit, self.all_pages(from, each)).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    async fn all_pages<I: DeserializeOwned, T>(
         &self,
         from: &Collection<I, T>,
         mut each: impl FnMut(I) -> Result<(), String>,

@@ -244,7 +244,8 @@ impl<I: Object, T: Kept> Inner<I, T> {
         }
     }
 
-    /// Fills the store anew. The old one goes first: nobody may read it, and two would be twice the memory.
+    /// Fills the store anew. The old one goes first: nobody may read it, and two would be twice the memory. A long list is not
+    /// given up while its pages come: who could not wait for it finds it at the next look.
     async fn list(&self) -> Result<String, PortError> {
         let written = self.cluster.written.newest_of(&self.from.path);
         self.state.send_if_modified(|state| {
