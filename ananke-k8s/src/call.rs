@@ -86,9 +86,16 @@ impl KubeCluster {
     pub(crate) async fn send(&self, write: &Write) -> Result<(), PortError> {
         let body = Some((write.content_type, &write.body));
         let request = self.build(write.tried, &write.on, write.method.clone(), &write.path, body)?;
-        let answer = self.exchange(write.tried, &write.on, request).await?;
-        self.written.note(&write.path, &answer);
-        Ok(())
+        match self.exchange(write.tried, &write.on, request).await {
+            Ok(answer) => {
+                self.written.note(&write.path, &answer);
+                Ok(())
+            }
+            Err(error) => {
+                self.written.doubt(&write.path);
+                Err(error)
+            }
+        }
     }
 
     fn build(

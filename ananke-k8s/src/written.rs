@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::collection::collection_of;
 
+/// Newer than every version that a watch can show.
+pub(crate) const IN_DOUBT: u64 = u64::MAX;
+
 /// The newest version that was written, by the path of the collection: as many entries as there are kinds.
 #[derive(Debug, Default)]
 pub(crate) struct Written(Mutex<BTreeMap<String, u64>>);
@@ -37,6 +40,14 @@ impl Written {
         let mut newest = self.newest();
         let known = newest.entry(collection).or_default();
         *known = version.max(*known);
+    }
+
+    /// Takes a write that failed: it may have been carried out all the same, so that nothing but a list begun after it is
+    /// new enough.
+    pub(crate) fn doubt(&self, path: &str) {
+        if let Some(collection) = collection_of(path) {
+            self.newest().insert(collection, IN_DOUBT);
+        }
     }
 
     /// The newest version that was written to the collection and that no list has shown yet.
@@ -74,6 +85,16 @@ mod tests {
         written.shown(NODES, Some(9));
         assert_eq!(written.newest_of(NODES), Some(12));
         written.shown(NODES, Some(12));
+        assert_eq!(written.newest_of(NODES), None);
+    }
+
+    #[test]
+    fn after_a_write_that_failed_only_a_list_will_do() {
+        let written = Written::default();
+        written.doubt("/api/v1/nodes/a?fieldManager=ananke");
+        written.note("/api/v1/nodes/a", br#"{"metadata":{"resourceVersion":"12"}}"#);
+        assert_eq!(written.newest_of(NODES), Some(IN_DOUBT));
+        written.shown(NODES, Some(IN_DOUBT));
         assert_eq!(written.newest_of(NODES), None);
     }
 

@@ -3,7 +3,12 @@
 //!
 //! `UPDATE_EXPECT=1` writes the reduction anew instead of comparing it.
 #![cfg(feature = "serve")]
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and says what it skips")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -136,7 +141,8 @@ fn flags(property: &Value, custom: bool) -> Vec<String> {
     }
     match text("x-kubernetes-list-type") {
         "map" => {
-            let keys: Vec<&str> = property["x-kubernetes-list-map-keys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let keys: Vec<&str> =
+                property["x-kubernetes-list-map-keys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
             flags.push(format!("map={}", keys.join(",")));
         }
         "set" => flags.push("set".to_owned()),
@@ -187,7 +193,8 @@ fn the_types_are_those_of_the_published_schemas() {
         }
     }
     let slash = |group: &str| if group.is_empty() { String::new() } else { format!("{group}/") };
-    let head: String = kinds.iter().map(|(group, version, kind, name)| format!("kind {}{version} {kind} {name}\n", slash(group))).collect();
+    let head: String =
+        kinds.iter().map(|(group, version, kind, name)| format!("kind {}{version} {kind} {name}\n", slash(group))).collect();
     let made = head + &lines(&reduction.types);
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         std::fs::write(written(), &made).unwrap();

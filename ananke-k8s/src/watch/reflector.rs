@@ -23,6 +23,7 @@ use crate::collection::Collection;
 use crate::connect::KubeCluster;
 use crate::error;
 use crate::translate::meta::Named;
+use crate::written::IN_DOUBT;
 
 /// The server ends a watch when it was told to; one that is still there so long after it hangs.
 const GRACE: Duration = Duration::from_secs(5);
@@ -63,6 +64,8 @@ struct Inner<I, T> {
     state: watch::Sender<State<T>>,
     /// Somebody asks: the pause before the next try is over.
     asked: Notify,
+    /// A write failed and may have been done all the same: what the watch shows is not enough.
+    doubted: Notify,
 }
 
 struct State<T> {
@@ -90,6 +93,8 @@ enum Standing {
 enum End {
     Failed(PortError),
     Refused(PortError),
+    /// It is listed anew.
+    Doubted,
 }
 
 impl<I: Object, T: Kept> Reflector<I, T> {
@@ -102,6 +107,7 @@ impl<I: Object, T: Kept> Reflector<I, T> {
             changes: Arc::clone(changes),
             state: watch::Sender::new(state),
             asked: Notify::new(),
+            doubted: Notify::new(),
         };
         Self { inner: Arc::new(inner), task: OnceLock::new() }
     }
@@ -146,6 +152,9 @@ impl<T: Kept> State<T> {
 impl<I: Object, T: Kept> Inner<I, T> {
     async fn read(&self) -> Result<Answer<T>, PortError> {
         let written = self.cluster.written.newest_of(&self.from.path);
+        if written == Some(IN_DOUBT) {
+            self.doubt();
+        }
         let failures = {
             let state = self.state.borrow();
             if matches!(state.standing, Standing::Broken(_)) {
@@ -164,12 +173,24 @@ impl<I: Object, T: Kept> Inner<I, T> {
             Ok(Err(_)) | Err(_) => return Err(error::deadline(self.from.tried, &self.cluster.server, limit)),
         }
         let shown = |state: &State<T>| !matches!(state.standing, Standing::Live) || state.shows(written);
-        if let Ok(Ok(state)) = timeout(WRITE_SHOWN, seen.wait_for(shown)).await
+        if written != Some(IN_DOUBT)
+            && let Ok(Ok(state)) = timeout(WRITE_SHOWN, seen.wait_for(shown)).await
             && matches!(state.standing, Standing::Live)
         {
             return Ok(state.answer());
         }
         self.list_for_once().await
+    }
+
+    /// Nothing is believed before a list that begins now.
+    fn doubt(&self) {
+        self.state.send_if_modified(|state| {
+            if matches!(state.standing, Standing::Live) {
+                state.standing = Standing::Begun;
+                self.doubted.notify_one();
+            }
+            false
+        });
     }
 
     /// A list beside the watch.
@@ -204,6 +225,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
                     });
                     sleep(REFUSED_FOR).await;
                 }
+                End::Doubted => {}
             }
         }
     }
@@ -278,7 +300,12 @@ impl<I: Object, T: Kept> Inner<I, T> {
     /// One watch, to the end that the server was told.
     async fn watch(&self, version: &mut String) -> Result<(), End> {
         let limit = self.cluster.deadlines.watch;
-        match timeout_at(Instant::now() + limit + GRACE, self.follow(version, limit)).await {
+        let followed = tokio::select! {
+            biased;
+            () = self.doubted.notified() => return Err(End::Doubted),
+            followed = timeout_at(Instant::now() + limit + GRACE, self.follow(version, limit)) => followed,
+        };
+        match followed {
             Ok(end) => end,
             Err(_) => Err(self.failed(format!("the watch has not ended {GRACE:?} after its {limit:?}"))),
         }

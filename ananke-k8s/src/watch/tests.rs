@@ -165,6 +165,18 @@ async fn nothing_is_shown_that_is_older_than_our_own_write() {
 }
 
 #[tokio::test]
+async fn after_a_write_that_may_have_been_done_nothing_is_believed_but_a_new_list() {
+    let server = server(|n| list(5, if n == 0 { &["a"] } else { &["a", "b"] }), |_| Answer::Watch(Vec::new(), Then::Stay)).await;
+    let cluster = server.cluster();
+    let watched = WatchedCluster::new(cluster.clone());
+    assert_eq!(names(&watched).await.unwrap(), "a");
+    cluster.written.doubt("/api/v1/namespaces/b");
+    assert_eq!(names(&watched).await.unwrap(), "a b");
+    until(&watched, "a b").await;
+    assert_eq!(asked(&server)[..3], ["list", "watch 5", "list"]);
+}
+
+#[tokio::test]
 async fn a_watch_that_hangs_is_given_up_after_its_time() {
     let watches = |n| match n {
         0 => Answer::Watch(Vec::new(), Then::Stay),

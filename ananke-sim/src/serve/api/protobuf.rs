@@ -52,8 +52,7 @@ const RESOURCE: Message = &[
     (7, "name", Wire::Text),
 ];
 const PATH: Message = &[(1, "path", Wire::Text), (2, "verb", Wire::Text)];
-const REVIEW_SPEC: Message =
-    &[(1, "resourceAttributes", Wire::Of(RESOURCE)), (2, "nonResourceAttributes", Wire::Of(PATH))];
+const REVIEW_SPEC: Message = &[(1, "resourceAttributes", Wire::Of(RESOURCE)), (2, "nonResourceAttributes", Wire::Of(PATH))];
 const REVIEW: Message = &[(1, "metadata", Wire::Of(METADATA)), (2, "spec", Wire::Of(REVIEW_SPEC))];
 
 fn message(kind: &str) -> Option<Message> {
@@ -74,7 +73,8 @@ pub fn is_protobuf(body: &[u8]) -> bool {
 /// The object in the body; none if it is of a kind that is not known here, or broken.
 pub fn decode(body: &[u8]) -> Option<Value> {
     // The envelope: type, then the object itself.
-    let envelope = read(body.strip_prefix(MAGIC)?, &[(1, "type", Wire::Of(&[(1, "apiVersion", Wire::Text), (2, "kind", Wire::Text)]))])?;
+    let envelope =
+        read(body.strip_prefix(MAGIC)?, &[(1, "type", Wire::Of(&[(1, "apiVersion", Wire::Text), (2, "kind", Wire::Text)]))])?;
     let kind = envelope.pointer("/type/kind")?.as_str()?.to_owned();
     let raw = fields(body.strip_prefix(MAGIC)?)?.into_iter().find_map(|(number, value)| match value {
         Raw::Bytes(bytes) if number == 2 => Some(bytes),
@@ -184,7 +184,9 @@ mod tests {
         let read = decode(&body("ConfigMap", &[field(1, &metadata), field(2, &entry)].concat()));
         assert_eq!(
             read,
-            Some(json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "seen", "namespace": "trial"}, "data": {"a": "1"}}))
+            Some(
+                json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "seen", "namespace": "trial"}, "data": {"a": "1"}})
+            )
         );
     }
 

@@ -27,8 +27,11 @@ pub fn metadata_only(object: &Value) -> Value {
 
 fn definition((name, shown): &Column) -> Value {
     let format = if *name == "Name" { "name" } else { "" };
-    let kind =
-        if matches!(*name, "Restarts" | "Up-to-date" | "Available" | "Desired" | "Current" | "Data") { "integer" } else { "string" };
+    let kind = if matches!(*name, "Restarts" | "Up-to-date" | "Available" | "Desired" | "Current" | "Data") {
+        "integer"
+    } else {
+        "string"
+    };
     let text = if *name == "Name" { "Name must be unique within a namespace." } else { "" };
     json!({"name": name, "type": kind, "format": format, "description": text, "priority": i32::from(!shown)})
 }
