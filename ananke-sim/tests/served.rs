@@ -34,8 +34,9 @@ impl Client {
         let line =
             |key: &str| kubeconfig.lines().find_map(|line| line.trim().strip_prefix(&format!("{key}: "))).unwrap().to_owned();
         let pem = |key: &str| base64::engine::general_purpose::STANDARD.decode(line(key)).unwrap();
-        let (ca, certificate, key) = (pem("certificate-authority-data"), pem("client-certificate-data"), pem("client-key-data"));
-        let tls = tls::connector(&ca, with_certificate.then_some((&certificate, &key)));
+        let own = with_certificate.then(|| (pem("client-certificate-data"), pem("client-key-data")));
+        let own = own.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()));
+        let tls = tls::connector(&pem("certificate-authority-data"), own);
         let address = line("server").strip_prefix("https://").unwrap().to_owned();
         Self { address, tls }
     }

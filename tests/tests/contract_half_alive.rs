@@ -51,7 +51,9 @@ impl Site {
         let told = format!("{:?} {reason}: {error}{remedy}", error.kind).replace(self.cluster.server(), "API");
         // Which of the two layers sees the end first is chance.
         let told = told.replace("peer closed connection without sending TLS close_notify", CLOSED);
-        ["system:anonymous", "system:admin"].iter().fold(told, |told, user| told.replace(user, "USER"))
+        ["system:anonymous", "system:admin", "system:serviceaccount:kube-system:ananke"]
+            .iter()
+            .fold(told, |told, user| told.replace(user, "USER"))
     }
 }
 

@@ -61,6 +61,7 @@ fn asked_by_the_contract() -> BTreeSet<Attributes> {
 /// A start-up with repairs, looks, and a shutdown.
 fn asked_by_the_binary() -> BTreeSet<Attributes> {
     let cluster = Cluster::up(&["--speed", "20", "--nodes", "4"]);
+    cluster.edit_config(|text| format!("{text}required_namespaces: [monitoring]\n"));
     for fault in ["immutable-job", "wrong-branch"] {
         cluster.inject(fault, None);
     }

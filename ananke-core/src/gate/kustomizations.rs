@@ -10,7 +10,7 @@ use super::dns_cni;
 use super::flux_source::{self, believable, said};
 use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
-use crate::observation::{FluxState, KustomizationState, Tri};
+use crate::observation::{FluxState, KustomizationState, SourceState, Tri};
 use crate::port::clean;
 use crate::remedy::immutable_job;
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
@@ -132,6 +132,9 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
     let look = format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace);
     let source = flux.sources.iter().find(|source| source.object == found.source);
     let state = &found.reconcile;
+    if is_renewed(view, found, source) {
+        return Verdict::pass("was ready, and is reconciled again");
+    }
     if state.ready != Tri::True || state.observed_generation != state.generation {
         if let Some(verdict) = immutable_job::judge(view, object, state) {
             return verdict;
@@ -161,6 +164,15 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
         );
     }
     Verdict::pass(format!("ready at {}", found.applied_revision.as_deref().unwrap_or("its revision")))
+}
+
+/// Flux reconciles at every interval, and says Ready=Unknown meanwhile. What was ready at this very revision still is, until
+/// Flux says otherwise: it gives up by itself after the Kustomization's timeout.
+fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&SourceState>) -> bool {
+    let (state, subject) = (&found.reconcile, Subject::Object(found.object.clone()));
+    let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
+    let same = source.and_then(|source| source.revision.as_ref()) == found.applied_revision.as_ref();
+    state.ready == Tri::Unknown && state.observed_generation == state.generation && same && was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.
@@ -207,7 +219,6 @@ mod tests {
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::name::Moment;
-    use crate::observation::SourceState;
 
     #[test]
     fn ready_from_before_the_outage_does_not_pass_and_children_wait_for_parents() {
@@ -221,6 +232,27 @@ mod tests {
             "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
              Kustomization flux-system/core: hold not-proved-this-boot repairable",
         );
+    }
+
+    #[test]
+    fn what_was_ready_stays_so_while_flux_reconciles_it_again() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_kustomization("core", |k| k.reconcile.ready = Tri::Unknown);
+        let waits = "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: hold kustomization-not-ready waiting";
+        bench.check(evaluate, waits);
+        bench.change_kustomization("core", |k| k.reconcile.ready = Tri::True);
+        bench.judged(GateId::Kustomizations, evaluate);
+        bench.change_kustomization("core", |k| k.reconcile.ready = Tri::Unknown);
+        bench.check(evaluate, "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass");
+        // A new revision or spec has not been ready yet, and what has failed is not ready.
+        bench.change_kustomization("core", |k| k.reconcile.generation += 1);
+        bench.check(evaluate, waits);
+        bench.change_kustomization("core", |k| {
+            (k.reconcile.observed_generation, k.reconcile.ready) = (k.reconcile.generation, Tri::False)
+        });
+        bench.check(evaluate, waits);
     }
 
     #[test]

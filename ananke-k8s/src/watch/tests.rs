@@ -172,8 +172,7 @@ async fn after_a_write_that_may_have_been_done_nothing_is_believed_but_a_new_lis
     assert_eq!(names(&watched).await.unwrap(), "a");
     cluster.written.doubt("/api/v1/namespaces/b");
     assert_eq!(names(&watched).await.unwrap(), "a b");
-    until(&watched, "a b").await;
-    assert_eq!(asked(&server)[..3], ["list", "watch 5", "list"]);
+    assert_eq!(asked(&server)[..4], ["list", "watch 5", "closed", "list"]);
 }
 
 #[tokio::test]
