@@ -172,7 +172,8 @@ fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&Sourc
     let (state, subject) = (&found.reconcile, Subject::Object(found.object.clone()));
     let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
     let same = source.and_then(|source| source.revision.as_ref()) == found.applied_revision.as_ref();
-    state.ready == Tri::Unknown && state.observed_generation == state.generation && same && was.is_some_and(Verdict::is_pass)
+    let renewed = state.ready == Tri::Unknown && state.observed_generation == state.generation && same;
+    renewed && believable(view, state) && was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.

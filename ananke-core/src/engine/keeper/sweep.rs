@@ -178,7 +178,8 @@ impl Sweeper<'_> {
         if holder != Some(&self.walk.spec.holder) && !self.coordinate().await {
             return false;
         }
-        self.send(action).await.is_ok()
+        // Who came first has changed the node: it is looked at again at once, since the lease is over.
+        self.send(action).await.map_or_else(|error| error.kind == ErrorKind::Conflict, |()| true)
     }
 
     /// Another's lease is settled under the coordination Lease only, so that two Anankes do not settle it at once.
