@@ -66,7 +66,8 @@ impl KubeCluster {
 
     fn from_config(mut config: Config, path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
         check_trust(&config, path)?;
-        config.connect_timeout = Some(deadlines.call);
+        // Every call has its own deadline, and says so.
+        config.connect_timeout = None;
         // A repetition here would hide from the engine what it judges by.
         config.default_retry = false;
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));

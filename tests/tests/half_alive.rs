@@ -214,7 +214,7 @@ fn recovers(scenario: &str, seed: u64, rounds: u64) {
 
 #[test]
 fn a_start_up_from_a_power_loss_recovers_and_never_acts_twice() {
-    recovers("power-loss", 1, 2);
+    recovers("power-loss", 1, 1);
 }
 
 #[test]
