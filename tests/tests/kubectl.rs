@@ -1,5 +1,7 @@
 //! kubectl against the served API: what each command says and how it ends, in `kubectl.sh`.
 
+#![expect(clippy::disallowed_methods, reason = "it starts the script")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -163,12 +163,12 @@ fn is_ready(pod: &Value) -> bool {
 
 /// How many of `all` pods a budget wants to be healthy.
 fn needed(budget: &Value, all: u32) -> u32 {
-    let share = |value: &Value| match value {
-        Value::String(text) => {
+    let share = |value: &Value| match value.as_str() {
+        Some(text) => {
             let percent: u32 = text.trim_end_matches('%').parse().unwrap_or(0);
             all.saturating_mul(percent).div_ceil(100)
         }
-        other => other.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
+        None => value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
     };
     match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
         (Some(least), _) => share(least),

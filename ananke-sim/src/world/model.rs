@@ -165,7 +165,7 @@ impl DisruptionTarget {
     }
 }
 
-/// Each kind counts in its own way: see [`Workload::counted`].
+/// Each kind counts in its own way: see `Workload::counted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WorkloadStatus {
     pub desired: u32,

@@ -94,7 +94,10 @@ fn prune(value: &mut Value, gone: &FieldSet) {
                     prune(item, below);
                 }
             }
-            (Some(("v", word)), Value::Array(items)) => items.retain(|item| item.to_string() != word),
+            (Some(("v", word)), Value::Array(items)) => {
+                let word: Value = serde_json::from_str(word).unwrap_or_default();
+                items.retain(|item| *item != word);
+            }
             _ => {}
         }
     }

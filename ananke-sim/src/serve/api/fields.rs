@@ -161,17 +161,14 @@ impl Look {
 
     /// How the value behind a key is looked at.
     pub fn child(self, name: &str) -> Self {
-        match self.shape {
-            Shape::Map(item) => Self::plain(*item),
-            _ => self.of().and_then(|of| of.field(name)).map_or_else(Self::any, Self::field),
+        if let Shape::Map(item) = self.shape {
+            return Self::plain(*item);
         }
+        self.of().and_then(|of| of.field(name)).map_or_else(Self::any, Self::field)
     }
 
     pub fn item(self) -> Self {
-        match self.shape {
-            Shape::List(item) => Self::plain(*item),
-            _ => Self::any(),
-        }
+        if let Shape::List(item) = self.shape { Self::plain(*item) } else { Self::any() }
     }
 
     /// How the parts of a value are owned.

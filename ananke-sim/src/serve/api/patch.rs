@@ -65,10 +65,7 @@ fn strategic(shape: Shape, target: &mut Value, patch: &Value) {
 
 fn merge_field(shape: Shape, map: &mut Map<String, Value>, name: &str, change: &Value) {
     let field = shape.of().and_then(|of| of.field(name));
-    let below = match shape {
-        Shape::Map(item) => *item,
-        _ => field.map_or(Shape::Any, |field| field.shape),
-    };
+    let below = if let Shape::Map(item) = shape { *item } else { field.map_or(Shape::Any, |field| field.shape) };
     match (change, field.and_then(|field| field.merge)) {
         (Value::Null, _) => {
             map.remove(name);
