@@ -5,8 +5,9 @@
 #![cfg(feature = "serve")]
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "a test fails by panicking, and says what it skips"
 )]
 
