@@ -519,11 +519,9 @@ impl Story {
             let entry = seen.entry(key.clone()).or_insert(Seen { since: now, late: 0 });
             let marked = node.annotations.contains_key(MANUAL_ANNOTATION);
             let window = Ms::try_from(WINDOW.as_millis()).unwrap() + self.slack.get();
-            if settler && !marked && now - entry.since > window {
-                entry.late += passed;
-            } else {
-                entry.late = 0;
-            }
+            // It may have ended between two checks: only what is past its end counts.
+            let past = now - entry.since - window;
+            entry.late = if settler && !marked && past > 0 { entry.late + passed.min(past) } else { 0 };
             assert!(entry.late <= SETTLED_WITHIN + GRACE, "rule 4: {key:?} stands {} s after it ended", entry.late / 1000);
         }
         self.seen.borrow_mut().retain(|key, _| standing.contains(key));
@@ -656,4 +654,10 @@ fn every_lease_ends_and_nothing_of_anybody_elses_is_touched() {
     for state in ["Released", "TakenAway", "Manual"] {
         assert!(tally.settled.contains_key(state), "no lease ended as {state}: {tally:?}");
     }
+}
+
+/// Two Anankes mark the node, each for the reason that it knows.
+#[test]
+fn a_second_reason_for_a_mark_is_told_too() {
+    tell(0, &[Act::Wedge(0), Act::Shutdown(false), Act::Wait(9), Act::TakeNote(0)]);
 }

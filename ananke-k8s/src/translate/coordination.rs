@@ -98,8 +98,7 @@ pub(crate) fn manual_event(node: &NodeName, uid: &str, lease: &LeaseId, sentence
         body: json!({
             "apiVersion": "v1",
             "kind": "Event",
-            // A lease ID may hold capitals, an object's name may not.
-            "metadata": {"name": format!("ananke.{}", lease.as_str().to_ascii_lowercase()), "namespace": "default"},
+            "metadata": {"name": event_name(lease, sentence), "namespace": "default"},
             "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node.as_str(), "uid": uid},
             "reason": "ManualActionRequired",
             "message": sentence,
@@ -110,6 +109,13 @@ pub(crate) fn manual_event(node: &NodeName, uid: &str, lease: &LeaseId, sentence
             "count": 1,
         }),
     }
+}
+
+/// One name for each sentence, so that a second Ananke that marks the node for another reason is heard too, and what is
+/// sent twice is written once. A lease ID may hold capitals, an object's name may not.
+fn event_name(lease: &LeaseId, sentence: &str) -> String {
+    let mark = sentence.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("ananke.{}.{mark:08x}", lease.as_str().to_ascii_lowercase())
 }
 
 /// `metav1.MicroTime` takes exactly six digits.
@@ -168,10 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn the_event_has_a_valid_name_that_follows_from_the_lease() {
+    fn the_event_has_a_valid_name_that_follows_from_the_lease_and_what_it_says() {
         let lease = LeaseId::parse("startup-20260314T0206-r5").unwrap();
-        let event = manual_event(&NodeName::parse("titan-05").unwrap(), "u-5", &lease, "look", at());
-        assert_eq!(event.body["metadata"], json!({"name": "ananke.startup-20260314t0206-r5", "namespace": "default"}));
+        let event = |sentence| manual_event(&NodeName::parse("titan-05").unwrap(), "u-5", &lease, sentence, at());
+        let name = |of: &Write| of.body["metadata"]["name"].as_str().unwrap().to_owned();
+        let (event, other) = (event("look"), event("look again"));
+        assert!(name(&event).starts_with("ananke.startup-20260314t0206-r5."), "{}", event.body);
+        assert_ne!(name(&event), name(&other));
         assert_eq!(event.body["involvedObject"]["uid"], "u-5");
         assert_eq!((&event.body["message"], &event.body["lastTimestamp"]), (&json!("look"), &json!("2026-03-14T02:06:11Z")));
     }

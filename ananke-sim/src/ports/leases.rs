@@ -53,7 +53,7 @@ pub(super) fn mark_manual(
     let annotations = vec![(MANUAL_ANNOTATION.into(), Some(sentence.into()))];
     let labels = vec![(MANUAL_LABEL.into(), Some("required".into()))];
     world.patch_node(node, version(seen)?, NodePatch { annotations, labels, ..NodePatch::default() })?;
-    let name = format!("ananke.{}", lease.as_str().to_ascii_lowercase());
+    let name = format!("{lease} {sentence}");
     world.write_event(NodeEvent { name, node: node.clone(), node_uid, message: sentence.to_owned(), at });
     Ok(())
 }
