@@ -199,6 +199,9 @@ pub enum Sim {
         scenario: String,
         #[arg(long)]
         nodes: Option<usize>,
+        /// At least about so many pods.
+        #[arg(long)]
+        pods: Option<usize>,
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Simulated seconds in a second.

@@ -2,6 +2,7 @@
 //!
 //! Text is kept in `Arc<str>`: observations are cloned often, and names make up most of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,29 @@ pub struct InvalidName {
     what: &'static str,
     found: String,
     allowed: &'static str,
+}
+
+/// Texts that many facts have in common, each kept once: a large cluster names its nodes and namespaces in every pod.
+#[derive(Debug, Default)]
+pub struct Texts {
+    known: BTreeSet<Arc<str>>,
+    /// How many were left when those that nobody holds any more were last let go.
+    left: usize,
+}
+
+impl Texts {
+    /// Puts the copy that was seen first in the place of `text`.
+    pub fn share(&mut self, text: &mut Arc<str>) {
+        if let Some(known) = self.known.get(text) {
+            text.clone_from(known);
+            return;
+        }
+        if self.known.len() >= self.left.saturating_mul(2).max(1024) {
+            self.known.retain(|text| Arc::strong_count(text) > 1);
+            self.left = self.known.len();
+        }
+        self.known.insert(Arc::clone(text));
+    }
 }
 
 macro_rules! name {
@@ -37,6 +61,11 @@ macro_rules! name {
 
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// Takes the same text from `texts`.
+            pub fn share(&mut self, texts: &mut Texts) {
+                texts.share(&mut self.0);
             }
         }
 
@@ -189,6 +218,12 @@ impl ObjectRef {
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
+
+    /// Takes the same texts from `texts`.
+    pub fn share(&mut self, texts: &mut Texts) {
+        texts.share(&mut self.namespace);
+        texts.share(&mut self.name);
+    }
 }
 
 impl fmt::Display for ObjectRef {
@@ -323,6 +358,19 @@ mod tests {
         for bad in ["", "--now", "a b", "a;b", "a$b", "a`b", "a/b", "a\nb"] {
             assert!(UnitName::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_text_is_kept_once_and_not_longer_than_somebody_holds_it() {
+        let mut texts = Texts::default();
+        let (mut one, mut two): (Arc<str>, Arc<str>) = ("titan-01".into(), "titan-01".into());
+        texts.share(&mut one);
+        texts.share(&mut two);
+        assert!(Arc::ptr_eq(&one, &two));
+        for n in 0..5000 {
+            texts.share(&mut format!("pod-{n}").into());
+        }
+        assert!(texts.known.len() <= 1025 && texts.known.contains("titan-01"), "{}", texts.known.len());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Observation {
     pub storage: Fact<Arc<StorageState>>,
     pub endpoints: Fact<Arc<Vec<EndpointsState>>>,
     pub jobs: Fact<Arc<Vec<JobState>>>,
+    #[serde(default)]
+    pub extensions: Fact<Arc<ExtensionsState>>,
     /// The coordination Lease; `None` where there is none yet.
     pub coordination: Fact<Option<CoordinationState>>,
     /// Since when the coordination Lease is as it is, by our own looks; kept by [`Observation::fold_coordination`].
@@ -422,6 +424,38 @@ pub struct JobState {
 pub enum JobEnd {
     Complete,
     Failed,
+}
+
+/// What stands between a client and the API server's own store: admission webhooks, and APIs that other servers serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExtensionsState {
+    pub webhooks: Vec<WebhookState>,
+    /// Those that a Service of the cluster serves.
+    pub api_services: Vec<ApiServiceState>,
+}
+
+/// A webhook that is called when pods are created, and without which they are refused (`failurePolicy: Fail`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookState {
+    /// Name of its ValidatingWebhookConfiguration or MutatingWebhookConfiguration.
+    pub configuration: Arc<str>,
+    /// Its own name in there.
+    pub name: Arc<str>,
+    /// What it is called through; webhooks outside of the cluster are left out.
+    pub service: ObjectRef,
+    /// Namespaces that `namespaceSelector` leaves out by their name. Whatever else it selects is taken to be in.
+    pub excludes: Vec<Arc<str>>,
+}
+
+/// An APIService.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiServiceState {
+    /// `v1beta1.metrics.k8s.io`
+    pub name: Arc<str>,
+    pub service: ObjectRef,
+    /// The condition `Available`, and its reason.
+    pub available: Tri,
+    pub reason: Arc<str>,
 }
 
 /// The Lease `kube-system/ananke`, by which several Anankes of one cluster know of each other.

@@ -197,6 +197,7 @@ registry!(
         ApiUnavailable = "api-unavailable",
         ApiTimeout = "api-timeout",
         ApiClosed = "api-closed",
+        WebhookNotServing = "webhook-not-serving",
     }
 );
 

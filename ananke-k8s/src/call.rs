@@ -34,7 +34,7 @@ impl KubeCluster {
     pub(crate) async fn list<I: DeserializeOwned, T>(&self, from: &Collection<I, T>) -> Result<Vec<T>, PortError> {
         let mut all = Vec::new();
         let pages = self.pages(from, |item| {
-            all.extend((from.take)(item)?);
+            all.extend(from.fact(item, &self.texts)?);
             Ok(())
         });
         let limit = self.deadlines.list;

@@ -1,16 +1,17 @@
 //! What is read from where: the collections of the API, and how one object of each becomes a fact.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ananke_core::name::{Kind, Moment, ObjectRef};
+use ananke_core::name::{Kind, Moment, ObjectRef, Texts};
 use ananke_core::observation::{
-    AttachmentState, ClaimState, CsiNodeState, HelmReleaseState, IngressState, JobState, KustomizationState, LonghornNode,
-    LonghornVolume, NodeState, PodState, SourceState, WorkloadState,
+    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, HelmReleaseState, IngressState, JobState, KustomizationState,
+    LonghornNode, LonghornVolume, NodeState, PodState, SourceState, WebhookState, WorkloadState,
 };
 
 use crate::flux_api::FluxApi;
 use crate::translate::endpoints::{self, EndpointSlice, Service};
+use crate::translate::extensions::{self, ApiService, WebhookConfiguration};
 use crate::translate::flux::{self, HelmRelease, Kustomization, Source};
 use crate::translate::ingress::{self, Ingress};
 use crate::translate::job::{self, Job};
@@ -28,6 +29,8 @@ pub(crate) struct Collection<I, T> {
     pub(crate) selector: &'static str,
     /// `None` for an object that does not matter.
     pub(crate) take: fn(I) -> Result<Option<T>, String>,
+    /// Takes texts that other facts have too from there: for the kinds of which a large cluster has many.
+    share: fn(&mut T, &mut Texts),
 }
 
 impl<I, T> Clone for Collection<I, T> {
@@ -38,13 +41,26 @@ impl<I, T> Clone for Collection<I, T> {
 
 impl<I, T> Collection<I, T> {
     const fn new(tried: &'static str, path: &'static str, take: fn(I) -> Result<Option<T>, String>) -> Self {
-        Self { tried, path: Cow::Borrowed(path), selector: "", take }
+        Self { tried, path: Cow::Borrowed(path), selector: "", take, share: |_, _| () }
+    }
+
+    fn at(tried: &'static str, path: String, take: fn(I) -> Result<Option<T>, String>) -> Self {
+        Self { tried, path: Cow::Owned(path), selector: "", take, share: |_, _| () }
+    }
+
+    /// What is kept of an object; `None` if it does not matter.
+    pub(crate) fn fact(&self, of: I, texts: &Mutex<Texts>) -> Result<Option<T>, String> {
+        let mut fact = (self.take)(of)?;
+        if let Some(fact) = &mut fact {
+            (self.share)(fact, &mut texts.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(fact)
     }
 
     /// None where the cluster does not serve the kind.
     fn of_flux(tried: &'static str, api: &FluxApi, kind: Kind, take: fn(I) -> Result<Option<T>, String>) -> Option<Self> {
         let (version, plural) = api.collection(kind)?;
-        Some(Self { tried, path: Cow::Owned(format!("/apis/{version}/{plural}")), selector: "", take })
+        Some(Self::at(tried, format!("/apis/{version}/{plural}"), take))
     }
 }
 
@@ -57,8 +73,13 @@ pub(crate) static STATEFUL_SETS: Collection<Replicated, WorkloadState> =
     Collection::new("list statefulsets", "/apis/apps/v1/statefulsets", workload::stateful_set);
 pub(crate) static DAEMON_SETS: Collection<DaemonSet, WorkloadState> =
     Collection::new("list daemonsets", "/apis/apps/v1/daemonsets", workload::daemon_set);
-pub(crate) static PODS: Collection<Pod, PodState> =
-    Collection { tried: "list pods", path: Cow::Borrowed("/api/v1/pods"), selector: pod::SELECTOR, take: pod::pod };
+pub(crate) static PODS: Collection<Pod, PodState> = Collection {
+    tried: "list pods",
+    path: Cow::Borrowed("/api/v1/pods"),
+    selector: pod::SELECTOR,
+    take: pod::pod,
+    share: pod::share,
+};
 pub(crate) static INGRESSES: Collection<Ingress, IngressState> =
     Collection::new("list ingresses", "/apis/networking.k8s.io/v1/ingresses", ingress::ingress);
 pub(crate) static NAMESPACES: Collection<Namespace, Arc<str>> =
@@ -69,15 +90,44 @@ pub(crate) static ATTACHMENTS: Collection<VolumeAttachment, AttachmentState> =
     Collection::new("list volumeattachments", "/apis/storage.k8s.io/v1/volumeattachments", storage::attachment);
 pub(crate) static CLAIMS: Collection<Claim, ClaimState> =
     Collection::new("list persistentvolumeclaims", "/api/v1/persistentvolumeclaims", storage::claim);
-pub(crate) static LONGHORN_NODES: Collection<LhNode, LonghornNode> =
-    Collection::new("list Longhorn's nodes", "/apis/longhorn.io/v1beta2/nodes", storage::longhorn_node);
-pub(crate) static LONGHORN_VOLUMES: Collection<LhVolume, LonghornVolume> =
-    Collection::new("list Longhorn's volumes", "/apis/longhorn.io/v1beta2/volumes", storage::longhorn_volume);
 pub(crate) static SERVICES: Collection<Service, (ObjectRef, bool)> =
     Collection::new("list services", "/api/v1/services", endpoints::service);
-pub(crate) static ENDPOINT_SLICES: Collection<EndpointSlice, endpoints::Part> =
-    Collection::new("list endpointslices", "/apis/discovery.k8s.io/v1/endpointslices", endpoints::slice);
+pub(crate) static ENDPOINT_SLICES: Collection<EndpointSlice, endpoints::Part> = Collection {
+    tried: "list endpointslices",
+    path: Cow::Borrowed("/apis/discovery.k8s.io/v1/endpointslices"),
+    selector: "",
+    take: endpoints::slice,
+    share: endpoints::Part::share,
+};
 pub(crate) static JOBS: Collection<Job, JobState> = Collection::new("list jobs", "/apis/batch/v1/jobs", job::job);
+
+pub(crate) static VALIDATING_WEBHOOKS: Collection<WebhookConfiguration, Vec<WebhookState>> = Collection::new(
+    "list validating webhooks",
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+    extensions::webhooks,
+);
+pub(crate) static MUTATING_WEBHOOKS: Collection<WebhookConfiguration, Vec<WebhookState>> = Collection::new(
+    "list mutating webhooks",
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    extensions::webhooks,
+);
+pub(crate) static API_SERVICES: Collection<ApiService, ApiServiceState> =
+    Collection::new("list APIServices", "/apis/apiregistration.k8s.io/v1/apiservices", extensions::api_service);
+
+/// Longhorn's kinds, under the version that is served.
+pub(crate) struct LonghornCollections {
+    pub(crate) nodes: Collection<LhNode, LonghornNode>,
+    pub(crate) volumes: Collection<LhVolume, LonghornVolume>,
+}
+
+impl LonghornCollections {
+    pub(crate) fn of(version: &str) -> Self {
+        Self {
+            nodes: Collection::at("list Longhorn's nodes", format!("/apis/{version}/nodes"), storage::longhorn_node),
+            volumes: Collection::at("list Longhorn's volumes", format!("/apis/{version}/volumes"), storage::longhorn_volume),
+        }
+    }
+}
 
 /// Flux's kinds, under the versions that are served; none where a kind is not.
 pub(crate) struct FluxCollections {

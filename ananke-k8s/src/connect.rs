@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ananke_core::name::Texts;
 use ananke_core::port::{ErrorKind, PortError};
 use http::header::{HeaderValue, USER_AGENT};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -44,6 +45,8 @@ pub struct KubeCluster {
     /// What discovery said of Flux, once it said yes.
     pub(crate) flux_api: Arc<Mutex<Option<FluxApi>>>,
     pub(crate) written: Arc<Written>,
+    /// What the facts have in common.
+    pub(crate) texts: Arc<Mutex<Texts>>,
 }
 
 impl std::fmt::Debug for KubeCluster {
@@ -73,7 +76,14 @@ impl KubeCluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         let server = config.cluster_url.authority().map_or_else(|| config.cluster_url.to_string(), ToString::to_string);
         let client = Client::try_from(config).map_err(|error| refused(path, &error))?;
-        Ok(Self { client, deadlines, server: server.into(), flux_api: Arc::default(), written: Arc::default() })
+        Ok(Self {
+            client,
+            deadlines,
+            server: server.into(),
+            flux_api: Arc::default(),
+            written: Arc::default(),
+            texts: Arc::default(),
+        })
     }
 
     /// For messages: which API server.
@@ -118,6 +128,7 @@ impl KubeCluster {
             server: address.to_string().into(),
             flux_api: Arc::default(),
             written: Arc::default(),
+            texts: Arc::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which version of Flux's APIs the cluster serves, found by discovery and remembered while it holds.
+//! Which version of an API the cluster serves, found by discovery; of Flux's it is remembered while it holds.
 
 use std::collections::BTreeMap;
 
@@ -80,8 +80,11 @@ impl KubeCluster {
         if let Some(known) = self.remembered().clone() {
             return Ok(Some(known));
         }
-        let (sources, kustomizations, helm) =
-            tokio::try_join!(self.versions_of(SOURCES), self.versions_of(KUSTOMIZATIONS), self.versions_of(HELM))?;
+        let (sources, kustomizations, helm) = tokio::try_join!(
+            self.versions_of(TRIED, SOURCES),
+            self.versions_of(TRIED, KUSTOMIZATIONS),
+            self.versions_of(TRIED, HELM)
+        )?;
         let found = put_together(&sources, &kustomizations, &helm).map_err(|half| {
             PortError::new(ErrorKind::Missing, TRIED, &self.server, half)
                 .with_remedy("install Flux's CRDs completely (flux install, or the bootstrap manifests)")
@@ -100,16 +103,20 @@ impl KubeCluster {
     }
 
     /// Under which version each of the resources is served, as far as it is.
-    async fn versions_of(&self, (group, resources): (&str, &[&'static str])) -> Result<Served, PortError> {
+    pub(crate) async fn versions_of(
+        &self,
+        tried: &str,
+        (group, resources): (&str, &[&'static str]),
+    ) -> Result<Served, PortError> {
         let mut served = Served::new();
-        let Some(found) = absent_is_none(self.get::<Group>(TRIED, &format!("/apis/{group}")).await)? else {
+        let Some(found) = absent_is_none(self.get::<Group>(tried, &format!("/apis/{group}")).await)? else {
             return Ok(served);
         };
         for version in in_order(found) {
             if !is_path(&version) {
-                return Err(error::nonsense(TRIED, &self.server, format!("{version:?} is no group and version")));
+                return Err(error::nonsense(tried, &self.server, format!("{version:?} is no group and version")));
             }
-            let list = absent_is_none(self.get::<Resources>(TRIED, &format!("/apis/{version}")).await)?;
+            let list = absent_is_none(self.get::<Resources>(tried, &format!("/apis/{version}")).await)?;
             for resource in list.into_iter().flat_map(|list| list.resources) {
                 if let Some(name) = resources.iter().find(|name| **name == resource.name) {
                     served.entry(name).or_insert_with(|| version.clone());
@@ -124,7 +131,7 @@ impl KubeCluster {
 }
 
 /// Resource and version.
-type Served = BTreeMap<&'static str, String>;
+pub(crate) type Served = BTreeMap<&'static str, String>;
 
 /// The preferred version first. Nobody serves more than a handful of them.
 fn in_order(group: Group) -> Vec<String> {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, LonghornState, NodeState, PodState,
-    StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, LonghornState, NodeState,
+    PodState, StorageState, WorkloadState,
 };
 use ananke_core::port::{ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{
-    ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections, INGRESSES, JOBS,
-    LONGHORN_NODES, LONGHORN_VOLUMES, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
+    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections,
+    INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
 };
 use crate::connect::KubeCluster;
 use crate::error;
@@ -87,6 +88,12 @@ impl ClusterReads for KubeCluster {
         self.list(&JOBS).await.map(Arc::new)
     }
 
+    async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
+        let (validating, mutating, api_services) =
+            tokio::try_join!(self.list(&VALIDATING_WEBHOOKS), self.list(&MUTATING_WEBHOOKS), self.list(&API_SERVICES))?;
+        Ok(Arc::new(ExtensionsState { webhooks: [validating, mutating].concat().concat(), api_services }))
+    }
+
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         const TRIED: &str = "read the coordination Lease";
         match self.get(TRIED, &coordination::path()).await {
@@ -100,10 +107,8 @@ impl ClusterReads for KubeCluster {
 impl KubeCluster {
     /// `None` where the cluster serves no Longhorn at all; Longhorn that cannot be read is an error.
     async fn longhorn(&self) -> Result<Option<LonghornState>, PortError> {
-        if !self.serves_longhorn().await? {
-            return Ok(None);
-        }
-        let (nodes, volumes) = tokio::try_join!(self.list(&LONGHORN_NODES), self.list(&LONGHORN_VOLUMES),)?;
+        let Some(of) = self.longhorn_collections().await? else { return Ok(None) };
+        let (nodes, volumes) = tokio::try_join!(self.list(&of.nodes), self.list(&of.volumes))?;
         Ok(Some(LonghornState { nodes, volumes }))
     }
 
@@ -115,12 +120,13 @@ impl KubeCluster {
         }
     }
 
-    pub(crate) async fn serves_longhorn(&self) -> Result<bool, PortError> {
-        match self.get::<serde::de::IgnoredAny>("discover Longhorn", "/apis/longhorn.io").await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == ErrorKind::Missing => Ok(false),
-            Err(error) => Err(error),
-        }
+    pub(crate) async fn longhorn_collections(&self) -> Result<Option<LonghornCollections>, PortError> {
+        const KINDS: &[&str] = &["nodes", "volumes"];
+        let served = self.versions_of("discover Longhorn", ("longhorn.io", KINDS)).await?;
+        Ok(served
+            .get("volumes")
+            .filter(|version| served.get("nodes") == Some(version))
+            .map(|version| LonghornCollections::of(version)))
     }
 
     async fn flux_objects(&self, api: &FluxApi) -> Result<FluxState, PortError> {

@@ -15,20 +15,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ananke_core::name::{Moment, ObjectRef};
 use ananke_core::observation::{
-    ApiHealth, AttachmentState, ClaimState, CoordinationState, CsiNodeState, EndpointsState, FluxState, HelmReleaseState,
-    IngressState, JobState, KustomizationState, LonghornNode, LonghornState, LonghornVolume, NodeState, PodState, SourceState,
-    StorageState, WorkloadState,
+    ApiHealth, ApiServiceState, AttachmentState, ClaimState, CoordinationState, CsiNodeState, EndpointsState, ExtensionsState,
+    FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, LonghornNode, LonghornState, LonghornVolume,
+    NodeState, PodState, SourceState, StorageState, WebhookState, WorkloadState,
 };
 use ananke_core::port::{ClusterPart, ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 
 use crate::collection::{
-    ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections, INGRESSES, JOBS,
-    LONGHORN_NODES, LONGHORN_VOLUMES, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
+    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections,
+    INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
 };
 use crate::connect::KubeCluster;
 use crate::flux_api::FluxApi;
 use crate::translate::endpoints::{self, EndpointSlice, Part, Service};
+use crate::translate::extensions::{ApiService, WebhookConfiguration};
 use crate::translate::flux::{HelmRelease, Kustomization, Source};
 use crate::translate::ingress::Ingress;
 use crate::translate::job::Job;
@@ -62,6 +64,9 @@ pub struct WatchedCluster {
     slices: Reflector<EndpointSlice, Part>,
     joined_endpoints: Joined<Vec<EndpointsState>>,
     jobs: Reflector<Job, JobState>,
+    webhooks: [Reflector<WebhookConfiguration, Vec<WebhookState>>; 2],
+    api_services: Reflector<ApiService, ApiServiceState>,
+    joined_extensions: Joined<ExtensionsState>,
     flux: Mutex<Option<Arc<WatchedFlux>>>,
 }
 
@@ -96,6 +101,9 @@ impl WatchedCluster {
             slices: of.watch(&ENDPOINT_SLICES, ClusterPart::Endpoints),
             joined_endpoints: Joined::default(),
             jobs: of.watch(&JOBS, ClusterPart::Jobs),
+            webhooks: [&VALIDATING_WEBHOOKS, &MUTATING_WEBHOOKS].map(|from| of.watch(from, ClusterPart::Extensions)),
+            api_services: of.watch(&API_SERVICES, ClusterPart::Extensions),
+            joined_extensions: Joined::default(),
             flux: Mutex::default(),
             changes,
             cluster,
@@ -120,8 +128,10 @@ impl WatchedCluster {
         let known = lock(&self.longhorn).clone();
         let watched = match known {
             Some(known) => known,
-            None if !self.cluster.serves_longhorn().await? => return Ok(None),
-            None => Arc::clone(lock(&self.longhorn).get_or_insert_with(|| Arc::new(WatchedLonghorn::new(self.begin())))),
+            None => {
+                let Some(served) = self.cluster.longhorn_collections().await? else { return Ok(None) };
+                Arc::clone(lock(&self.longhorn).get_or_insert_with(|| Arc::new(WatchedLonghorn::new(self.begin(), &served))))
+            }
         };
         let read = tokio::try_join!(watched.nodes.read(), watched.volumes.read());
         if read.as_ref().is_err_and(|error| error.kind == ErrorKind::Missing) {
@@ -199,6 +209,17 @@ impl ClusterReads for WatchedCluster {
         Ok(self.jobs.read().await?.items)
     }
 
+    async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
+        let [validating, mutating] = &self.webhooks;
+        let (validating, mutating, api_services) =
+            tokio::try_join!(validating.read(), mutating.read(), self.api_services.read())?;
+        let revisions = [validating.revision, mutating.revision, api_services.revision];
+        Ok(self.joined_extensions.of(&revisions, || ExtensionsState {
+            webhooks: [validating.items.concat(), mutating.items.concat()].concat(),
+            api_services: api_services.items.to_vec(),
+        }))
+    }
+
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         self.cluster.coordination().await
     }
@@ -227,9 +248,9 @@ struct WatchedLonghorn {
 }
 
 impl WatchedLonghorn {
-    fn new(of: Begin<'_>) -> Self {
+    fn new(of: Begin<'_>, served: &LonghornCollections) -> Self {
         let part = ClusterPart::Storage;
-        Self { nodes: of.watch(&LONGHORN_NODES, part), volumes: of.watch(&LONGHORN_VOLUMES, part) }
+        Self { nodes: of.watch(&served.nodes, part), volumes: of.watch(&served.volumes, part) }
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Scenario {
     pub start: Start,
     /// Three of them are servers, or one where there are fewer than three.
     pub nodes: usize,
+    /// At least about so many pods, where the nodes have room for them; a home lab has its own.
+    pub pods: usize,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
     pub faults: Vec<(Fault, Option<NodeName>)>,
 }
@@ -42,6 +44,7 @@ impl Scenario {
             doc,
             start: *start,
             nodes: 30,
+            pods: 0,
             faults: Vec::new(),
         })
     }
@@ -54,6 +57,11 @@ impl Scenario {
     /// Between 1 and [`MAX_NODES`].
     pub fn with_nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes.clamp(1, MAX_NODES);
+        self
+    }
+
+    pub fn with_pods(mut self, pods: usize) -> Self {
+        self.pods = pods;
         self
     }
 
@@ -70,6 +78,7 @@ impl Default for Scenario {
             doc: "all hosts lost power, mains are just back",
             start: Start::PowerLoss,
             nodes: 30,
+            pods: 0,
             faults: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ mod build;
 mod catalogue;
 mod control;
 mod coordination;
+mod extensions;
 mod flux;
 mod helm;
 mod history;
@@ -38,7 +39,9 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
 pub use api_fault::ApiFault;
+pub(crate) use build::CREATED;
 pub use coordination::{Coordination, NodeEvent};
+pub use extensions::METRICS_API;
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
 pub use lab::{Lab, LabWorkload};

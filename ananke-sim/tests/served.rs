@@ -75,7 +75,7 @@ async fn start(dir: &Path) -> (Served, Client) {
 }
 
 fn options(dir: &Path) -> UpOptions {
-    UpOptions { dir: dir.to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 7, speed: 10 }
+    UpOptions { dir: dir.to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), pods: None, seed: 7, speed: 10 }
 }
 
 fn on_runtime(test: impl Future<Output = ()>) {

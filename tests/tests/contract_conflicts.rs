@@ -78,7 +78,14 @@ struct Site {
 impl Site {
     async fn up() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 7, speed: 1 };
+        let options = UpOptions {
+            dir: dir.path().to_owned(),
+            scenario: "healthy".to_owned(),
+            nodes: Some(4),
+            pods: None,
+            seed: 7,
+            speed: 1,
+        };
         let served = up(options).await.unwrap();
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         Self { served, cluster, _dir: dir }

@@ -56,8 +56,14 @@ fn flux_objects_and_jobs_read_over_the_wire_are_those_of_the_world() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let options =
-            UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(NODES), seed: SEED, speed: 1 };
+        let options = UpOptions {
+            dir: dir.path().to_owned(),
+            scenario: "healthy".to_owned(),
+            nodes: Some(NODES),
+            pods: None,
+            seed: SEED,
+            speed: 1,
+        };
         let _served = up(options).await.unwrap();
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         let reads = async { tokio::try_join!(cluster.flux(), cluster.jobs()).unwrap() };

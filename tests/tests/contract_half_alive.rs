@@ -28,7 +28,14 @@ struct Site {
 impl Site {
     async fn up() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 7, speed: 1 };
+        let options = UpOptions {
+            dir: dir.path().to_owned(),
+            scenario: "healthy".to_owned(),
+            nodes: Some(4),
+            pods: None,
+            seed: 7,
+            speed: 1,
+        };
         let served = up(options).await.unwrap();
         let deadlines = Deadlines { call: CALL, list: CALL * 2, watch: CALL * 10 };
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), deadlines).await.unwrap();

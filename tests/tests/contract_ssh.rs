@@ -333,7 +333,8 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
 #[tokio::test]
 async fn a_served_world_does_what_its_hosts_are_told() {
     let dir = TempDir::new().unwrap();
-    let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 1, speed: 50 };
+    let options =
+        UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), pods: None, seed: 1, speed: 50 };
     let served = up(options).await.unwrap();
     let target = |port| SshTarget { host: "127.0.0.1".to_owned(), port, user: "ananke".to_owned() };
     let targets = served.ssh_ports().map(|(node, port)| (node.clone(), target(port))).collect();

@@ -28,7 +28,8 @@ fn with<F: Future<Output = ()>>(speed: u32, test: impl FnOnce(Bench) -> F) {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 7, speed };
+        let options =
+            UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), pods: None, seed: 7, speed };
         let served = up(options).await.unwrap();
         let listed = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         let bench = Bench { world: served.cluster().clone(), watched: WatchedCluster::new(listed.clone()), listed };
@@ -66,6 +67,7 @@ async fn all(of: &dyn ClusterReads) -> Vec<Vec<String>> {
         lines(&longhorn.volumes),
         lines(&of.endpoints().await.unwrap()),
         lines(&of.jobs().await.unwrap()),
+        lines(&of.extensions().await.unwrap().api_services),
     ]
 }
 

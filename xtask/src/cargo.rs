@@ -55,6 +55,12 @@ impl<'a> Run<'a> {
             ("cargo", Some(cargo)) => Command::new(cargo),
             _ => Command::new(self.program),
         };
+        // What cargo told this task of itself: some build scripts would take it for a reason to build all over again.
+        for (key, _) in std::env::vars_os() {
+            if key.to_str().is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_")) {
+                command.env_remove(key);
+            }
+        }
         command.args(self.args).envs(self.env.iter().copied()).current_dir(root());
         command
     }

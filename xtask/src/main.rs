@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who runs it")]
 #![expect(clippy::disallowed_methods, reason = "a task is made of other commands, and never part of Ananke")]
 
+mod bench;
 mod cargo;
 #[cfg(test)]
 mod docs;
@@ -9,15 +10,17 @@ mod gate;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask quality-gate [--quick]
+const USAGE: &str = "usage: cargo xtask quality-gate [--quick] | bench
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
-      --quick    without the wasm build, the docs, the drills and the doc tests";
+      --quick    without the wasm build, the docs, the drills and the doc tests
+  bench          a large cluster: `ananke status` beside kubectl, and what a watching run keeps in memory";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
+        ["bench"] => bench::run(),
         ["quality-gate"] => gate::run(gate::Extent::Full),
         ["quality-gate", "--quick"] => gate::run(gate::Extent::Quick),
         ["help" | "--help" | "-h"] => {

@@ -13,7 +13,7 @@ use crate::wire::Failure;
 
 pub(super) async fn run(args: Sim) -> Result<Exit, Failure> {
     match args {
-        Sim::Up { dir, scenario, nodes, seed, speed } => serve(UpOptions { dir, scenario, nodes, seed, speed }).await,
+        Sim::Up { dir, scenario, nodes, pods, seed, speed } => serve(UpOptions { dir, scenario, nodes, pods, seed, speed }).await,
         Sim::Power { what, dir, output } => {
             let request = match what {
                 Power::Cut => Request::PowerCut,

@@ -265,7 +265,8 @@ fn the_simulators_sites_say_the_same_in_memory_and_over_sockets() {
     let in_memory: Vec<_> = requests.iter().map(|request| sim.run(ports.ask(request), 60_000).unwrap().unwrap()).collect();
 
     let dir = tempfile::tempdir().unwrap();
-    let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 1, speed: 1 };
+    let options =
+        UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), pods: None, seed: 1, speed: 1 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let _served = up(options).await.unwrap();

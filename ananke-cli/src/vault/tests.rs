@@ -25,7 +25,14 @@ impl Lab {
     /// A healthy cluster whose Vault is sealed; the settings are those that `ananke sim up` wrote.
     async fn sealed() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = UpOptions { dir: dir.path().to_owned(), scenario: "healthy".to_owned(), nodes: Some(4), seed: 1, speed: 1 };
+        let options = UpOptions {
+            dir: dir.path().to_owned(),
+            scenario: "healthy".to_owned(),
+            nodes: Some(4),
+            pods: None,
+            seed: 1,
+            speed: 1,
+        };
         let served = up(options).await.unwrap();
         served.cluster().act(|world| world.inject(Fault::VaultSealed, None)).unwrap();
         let loaded = load(&dir.path().join("ananke.yaml"), &Host::default(), &Overrides::default()).unwrap();

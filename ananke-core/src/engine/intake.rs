@@ -13,8 +13,8 @@ use crate::fact::Fact;
 use crate::intent::Intent;
 use crate::name::{Moment, NodeName};
 use crate::observation::{
-    ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
-    PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, ExtensionsState, FluxState, HostState, IngressState, JobState,
+    NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
@@ -33,6 +33,7 @@ pub(super) enum Reading {
     Storage(Result<Arc<StorageState>, PortError>),
     Endpoints(Result<Arc<Vec<EndpointsState>>, PortError>),
     Jobs(Result<Arc<Vec<JobState>>, PortError>),
+    Extensions(Result<Arc<ExtensionsState>, PortError>),
     Coordination(Result<Option<CoordinationState>, PortError>),
     Vault(Result<VaultState, PortError>),
     OwnClock(Result<Option<bool>, PortError>),
@@ -59,6 +60,7 @@ impl Reading {
         | Self::Storage(Err(error))
         | Self::Endpoints(Err(error))
         | Self::Jobs(Err(error))
+        | Self::Extensions(Err(error))
         | Self::Coordination(Err(error)) = self
         {
             return error.retry_after;
@@ -85,6 +87,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Storage => within(reads, deadline, "list volumes", cluster.storage(), Reading::Storage),
         Part::Endpoints => within(reads, deadline, "list endpoints", cluster.endpoints(), Reading::Endpoints),
         Part::Jobs => within(reads, deadline, "list jobs", cluster.jobs(), Reading::Jobs),
+        Part::Extensions => within(reads, deadline, "list webhooks and APIServices", cluster.extensions(), Reading::Extensions),
         Part::Coordination => {
             within(reads, deadline, "read the coordination Lease", cluster.coordination(), Reading::Coordination)
         }
@@ -177,6 +180,7 @@ impl Walk {
             Reading::Storage(read) => fold_shared(&mut obs.storage, read, now),
             Reading::Endpoints(read) => fold_shared(&mut obs.endpoints, read, now),
             Reading::Jobs(read) => fold_shared(&mut obs.jobs, read, now),
+            Reading::Extensions(read) => fold_shared(&mut obs.extensions, read, now),
             Reading::Coordination(read) => {
                 let same = matches!((&read, obs.coordination.last(), obs.coordination.newest_failure()), (Ok(new), Some(old), None) if new == old);
                 obs.fold_coordination(read, now);

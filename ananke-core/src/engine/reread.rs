@@ -76,6 +76,7 @@ fn read_well(reading: &Reading) -> Option<Part> {
         | Reading::Namespaces(_)
         | Reading::Storage(_)
         | Reading::Endpoints(_)
+        | Reading::Extensions(_)
         | Reading::OwnClock(_)
         | Reading::Confirmations(_)
         | Reading::Baseline(_)

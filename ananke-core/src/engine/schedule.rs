@@ -34,6 +34,7 @@ pub(super) enum Part {
     Storage,
     Endpoints,
     Jobs,
+    Extensions,
     Coordination,
     Vault,
     OwnClock,
@@ -82,6 +83,7 @@ impl From<ClusterPart> for Part {
             ClusterPart::Storage => Self::Storage,
             ClusterPart::Endpoints => Self::Endpoints,
             ClusterPart::Jobs => Self::Jobs,
+            ClusterPart::Extensions => Self::Extensions,
         }
     }
 }
@@ -176,6 +178,7 @@ impl Part {
             | Self::Storage
             | Self::Endpoints
             | Self::Jobs
+            | Self::Extensions
             | Self::Coordination => true,
             Self::Intent
             | Self::Vault
@@ -214,7 +217,7 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
     if walk.plan.latching {
         return parts;
     }
-    parts.extend([Part::Endpoints, Part::Jobs]);
+    parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
     if walk.spec.vault.is_some() {
         parts.push(Part::Vault);
     }
@@ -235,7 +238,13 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         | Part::Endpoints
         | Part::Coordination
         | Part::Vault => poll,
-        Part::Ups(_) | Part::Storage | Part::Jobs | Part::Peer(_) | Part::Confirmations | Part::Snapshots(_) => poll * 2,
+        Part::Ups(_)
+        | Part::Storage
+        | Part::Jobs
+        | Part::Extensions
+        | Part::Peer(_)
+        | Part::Confirmations
+        | Part::Snapshots(_) => poll * 2,
         Part::Ingresses | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,

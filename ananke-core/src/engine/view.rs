@@ -12,8 +12,8 @@ use crate::intent::Intent;
 use crate::lease::LeaseRecord;
 use crate::name::{Moment, NodeName, RunId, Subject};
 use crate::observation::{
-    ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
-    Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, ExtensionsState, FluxState, HostState, IngressState, JobState,
+    NodeState, Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
@@ -102,6 +102,10 @@ impl<'a> View<'a> {
 
     pub fn jobs(&self) -> Result<&'a [JobState], Gap> {
         self.obs.jobs.fresh(self.now, self.far_limit()).map(|list| list.as_slice())
+    }
+
+    pub fn extensions(&self) -> Result<&'a ExtensionsState, Gap> {
+        self.obs.extensions.fresh(self.now, self.far_limit()).map(AsRef::as_ref)
     }
 
     pub fn coordination(&self) -> Result<Option<&'a CoordinationState>, Gap> {

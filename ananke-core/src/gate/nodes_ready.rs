@@ -27,9 +27,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         let found = by_name.get(name).copied();
         judgement.set(Subject::Node(name.clone()), judge(view, name, expected, found, &ward));
     }
-    for node in nodes {
-        note(view, node, &mut judgement);
-    }
+    let cordoned = nodes.iter().filter(|node| node.unschedulable);
+    judgement
+        .notes
+        .extend(cordoned.map(|node| format!("{} is cordoned by someone else (spec.unschedulable); left as it is", node.name)));
+    judgement.notes.extend(unknown(view, nodes));
     judgement
 }
 
@@ -117,14 +119,15 @@ fn marked(view: &View<'_>, node: &NodeState) -> Option<String> {
     node.manual_note.as_deref().map(str::to_owned).or_else(of_lease)
 }
 
-/// What people did to nodes is reported and left alone.
-fn note(view: &View<'_>, node: &NodeState, judgement: &mut Judgement) {
-    if node.unschedulable {
-        judgement.notes.push(format!("{} is cordoned by someone else (spec.unschedulable); left as it is", node.name));
-    }
-    if !view.spec.nodes.contains_key(&node.name) && !view.spec.ignored.contains(&node.name) {
-        judgement.notes.push(format!("{} is in the cluster and not in the config", node.name));
-    }
+/// Nodes of the cluster that the config does not speak of, in one line: there may be thousands.
+fn unknown(view: &View<'_>, nodes: &[NodeState]) -> Option<String> {
+    let known = |name: &NodeName| view.spec.nodes.contains_key(name) || view.spec.ignored.contains(name);
+    let mut unknown = nodes.iter().map(|node| &node.name).filter(|name| !known(name));
+    let first = unknown.next()?;
+    Some(match unknown.count() {
+        0 => format!("{first} is in the cluster and not in the config"),
+        more => format!("{first} and {more} more are in the cluster and not in the config"),
+    })
 }
 
 #[cfg(test)]
@@ -176,5 +179,11 @@ mod tests {
         bench.check(evaluate, "n1: pass\nnote: n2 is in the cluster and not in the config");
         bench.spec.ignored.push(node);
         bench.check(evaluate, "n1: pass");
+        let mut bench = Bench::new(4);
+        bench.all_up();
+        for n in 2..=4 {
+            bench.spec.nodes.remove(&crate::gate::testing::node(n));
+        }
+        bench.check(evaluate, "n1: pass\nnote: n2 and 2 more are in the cluster and not in the config");
     }
 }

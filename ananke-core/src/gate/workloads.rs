@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{dns_cni, storage};
+use super::{admission, dns_cni, storage};
 use crate::engine::view::View;
 use crate::engine::walk;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
@@ -25,7 +25,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
     };
     let required = &view.spec.required_workloads;
-    let mut judgement = Judgement::default();
+    let mut judgement = Judgement { notes: admission::notes(view), ..Judgement::default() };
     for object in required {
         if !workloads.iter().any(|found| found.object == *object) {
             let text = format!("{object} does not exist");
@@ -113,6 +113,11 @@ pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) 
             let by_hand = format!("run `kubectl delete pod {} -n {} --force --grace-period=0`", pod.name, pod.namespace);
             let text = format!("{text}; {pod} is on a machine that was confirmed to be off");
             return Verdict::repairable(Reason::PodOnDeadNode, Trap::PodTerminatingOnDeadNode, text, by_hand);
+        }
+        if pods.len() < usize::try_from(found.desired).unwrap_or(usize::MAX)
+            && let Some(verdict) = admission::blocks(view, object, &text)
+        {
+            return verdict;
         }
         return match dead_node(view, pods) {
             Some(node) => {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::engine::Permit;
 use crate::observation::{
-    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, StorageState,
-    WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, NodeState, PodState,
+    StorageState, WorkloadState,
 };
 use crate::order::ClusterOrder;
 
@@ -25,6 +25,7 @@ pub enum ClusterPart {
     Storage,
     Endpoints,
     Jobs,
+    Extensions,
 }
 
 /// Reads. Every call has a deadline of its own in the adapter and is never repeated there without a bound.
@@ -71,6 +72,11 @@ pub trait ClusterReads: Send + Sync {
 
     /// Jobs that a Kustomization applied.
     async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// Admission webhooks that pods must pass, and the APIs that Services of the cluster serve.
+    async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
         Ok(Arc::default())
     }
 

@@ -139,15 +139,37 @@ async fn a_cluster_without_longhorn_has_volumes_all_the_same() {
     })
     .await;
     assert_eq!(*server.cluster().storage().await.unwrap(), StorageState::default());
-    assert!(!server.requests().iter().any(|request| request.contains("longhorn.io/v1beta2")));
+    assert!(!server.requests().iter().any(|request| request.contains("longhorn.io/v1")));
+}
+
+/// Discovery of a Longhorn under a version that is not today's.
+fn longhorn(path: &str) -> Option<&'static str> {
+    match path {
+        "/apis/longhorn.io" => Some(
+            r#"{"kind":"APIGroup","name":"longhorn.io","versions":[{"groupVersion":"longhorn.io/v1beta3","version":"v1beta3"}]}"#,
+        ),
+        "/apis/longhorn.io/v1beta3" => Some(
+            r#"{"kind":"APIResourceList","groupVersion":"longhorn.io/v1beta3","resources":[{"name":"nodes"},{"name":"volumes"}]}"#,
+        ),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn longhorn_is_read_under_the_version_that_is_served() {
+    let server =
+        Server::start(|request| Answer::Json(200, longhorn(path(request)).unwrap_or(r#"{"items":[]}"#).to_owned())).await;
+    let state = server.cluster().storage().await.unwrap();
+    assert_eq!(state.longhorn, Some(LonghornState::default()));
+    assert!(server.requests().contains(&"GET /apis/longhorn.io/v1beta3/volumes?limit=500".to_owned()), "{:?}", server.requests());
 }
 
 #[tokio::test]
 async fn longhorn_that_cannot_be_read_is_an_error() {
-    let server = Server::start(|request| match path(request) {
-        "/apis/longhorn.io" => Answer::Json(200, r#"{"kind":"APIGroup","name":"longhorn.io"}"#.to_owned()),
-        at if at.contains("longhorn.io") => Answer::Json(404, r#"{"message":"not found"}"#.to_owned()),
-        _ => Answer::Json(200, r#"{"items":[]}"#.to_owned()),
+    let server = Server::start(|request| match longhorn(path(request)) {
+        Some(found) => Answer::Json(200, found.to_owned()),
+        None if request.contains("longhorn.io") => Answer::Json(404, r#"{"message":"not found"}"#.to_owned()),
+        None => Answer::Json(200, r#"{"items":[]}"#.to_owned()),
     })
     .await;
     assert_eq!(server.cluster().storage().await.unwrap_err().kind, ErrorKind::Missing);

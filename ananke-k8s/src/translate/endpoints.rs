@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ananke_core::name::{Kind, ObjectRef};
+use ananke_core::name::{Kind, ObjectRef, Texts};
 use ananke_core::observation::EndpointsState;
 use serde::Deserialize;
 
@@ -65,6 +65,21 @@ pub(crate) struct Part {
     not_ready: BTreeSet<ObjectRef>,
     /// Endpoints that are ready and no pods.
     others: u32,
+}
+
+impl Part {
+    pub(crate) fn share(&mut self, texts: &mut Texts) {
+        self.service.share(texts);
+        for pods in [&mut self.ready, &mut self.not_ready] {
+            *pods = std::mem::take(pods)
+                .into_iter()
+                .map(|mut pod| {
+                    pod.share(texts);
+                    pod
+                })
+                .collect();
+        }
+    }
 }
 
 /// A Service, and whether it only stands for a name outside of the cluster.

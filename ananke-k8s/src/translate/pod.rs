@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ananke_core::name::{Kind, NodeName, ObjectRef};
+use ananke_core::name::{Kind, NodeName, ObjectRef, Texts};
 use ananke_core::observation::{PodPhase, PodState, Tri};
 use serde::Deserialize;
 
@@ -99,6 +99,18 @@ pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
         claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
     }))
+}
+
+/// EndpointSlices name pods again, and pods name their nodes, owners and reasons.
+pub(crate) fn share(pod: &mut PodState, texts: &mut Texts) {
+    pod.object.share(texts);
+    texts.share(&mut pod.reason);
+    if let Some(owner) = &mut pod.owner {
+        owner.share(texts);
+    }
+    if let Some(node) = &mut pod.node {
+        node.share(texts);
+    }
 }
 
 fn phase(text: &str) -> PodPhase {

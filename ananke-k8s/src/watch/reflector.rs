@@ -275,12 +275,11 @@ impl<I: Object, T: Kept> Inner<I, T> {
             false
         });
         let mut filling = Filling::default();
-        let take = self.from.take;
         let version = self
             .cluster
             .pages(&self.from, |object: I| {
                 let key = key(object.metadata());
-                if let Some(item) = take(object)? {
+                if let Some(item) = self.from.fact(object, &self.cluster.texts)? {
                     filling.push(key, item);
                 }
                 Ok(())
@@ -345,7 +344,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         Ok(match change {
             Change::Is(object) => {
                 let key = key(object.metadata());
-                Some((key, (self.from.take)(object).map_err(Broken::Nonsense)?))
+                Some((key, self.from.fact(object, &self.cluster.texts).map_err(Broken::Nonsense)?))
             }
             Change::Gone(object) => Some((key(object.metadata()), None)),
             Change::Bookmark(_) => None,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ananke_core::engine::Permit;
 use ananke_core::name::{Kind, ResourceVersion};
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, StorageState,
-    WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, NodeState, PodState,
+    StorageState, WorkloadState,
 };
 use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
@@ -120,6 +120,11 @@ impl ClusterReads for SimPorts {
     async fn jobs(&self) -> Result<Arc<Vec<JobState>>, PortError> {
         self.call("list jobs", Needs::Cache).await?;
         Ok(views(self).jobs(self.sim.world().cached()))
+    }
+
+    async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
+        self.call("list webhooks and APIServices", Needs::Cache).await?;
+        Ok(views(self).extensions(self.sim.world().cached()))
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

@@ -1,12 +1,13 @@
-//! Volumes and endpoints as the API lists them.
+//! Volumes, endpoints and what extends the API, as the API lists them.
 
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{
-    AttachmentState, ClaimState, CsiNodeState, EndpointsState, LonghornNode, LonghornState, LonghornVolume, StorageState, Tri,
+    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EndpointsState, ExtensionsState, LonghornNode, LonghornState,
+    LonghornVolume, StorageState, Tri,
 };
 
 use super::views::Words;
-use crate::world::{DRIVER, Workload, World};
+use crate::world::{DRIVER, METRICS_API, Workload, World};
 
 pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     let driver = words.get(DRIVER);
@@ -65,4 +66,15 @@ pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
         state.pods.push(pod.object.clone());
     }
     state
+}
+
+/// The metrics API, which a Deployment of the cluster serves. No webhook is asked about pods here.
+pub(super) fn extensions(world: &World, words: &mut Words) -> ExtensionsState {
+    let metrics = world.metrics_api().map(|(service, available)| ApiServiceState {
+        name: METRICS_API.into(),
+        service,
+        available: if available { Tri::True } else { Tri::False },
+        reason: words.get(if available { "Passed" } else { "MissingEndpoints" }),
+    });
+    ExtensionsState { webhooks: Vec::new(), api_services: metrics.into_iter().collect() }
 }

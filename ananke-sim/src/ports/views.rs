@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
 use ananke_core::name::ResourceVersion;
 use ananke_core::observation::{
-    EndpointsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState, PodState, Reconcile,
-    SourceState, StorageState, WorkloadState,
+    EndpointsState, ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState,
+    PodState, Reconcile, SourceState, StorageState, WorkloadState,
 };
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 
@@ -32,6 +32,7 @@ pub(super) struct Views {
     ingresses: Option<Arc<Vec<IngressState>>>,
     storage: Option<(u64, Arc<StorageState>)>,
     endpoints: Option<(u64, Arc<Vec<EndpointsState>>)>,
+    extensions: Option<(u64, Arc<ExtensionsState>)>,
     namespaces: Option<Arc<Vec<Arc<str>>>>,
     words: Words,
 }
@@ -154,6 +155,11 @@ impl Views {
             let workloads = world.workloads().iter().filter(|workload| workload.service);
             workloads.map(|workload| storage::endpoints(world, workload)).collect()
         })
+    }
+
+    pub(super) fn extensions(&mut self, world: &World) -> Arc<ExtensionsState> {
+        let words = &mut self.words;
+        kept(&mut self.extensions, world.revisions().pods, || storage::extensions(world, words))
     }
 
     pub(super) fn namespaces(&mut self, world: &World) -> Arc<Vec<Arc<str>>> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ananke_core::name::{Moment, ObjectRef, Uid};
 use serde_json::Value;
@@ -16,6 +17,11 @@ use super::mirror::Mirror;
 use super::own;
 use super::write_back;
 use crate::world::{ApiFault, Ms, World};
+
+/// To look through a world of this cost for what changed is worth it only now and then: what happens by itself shows so
+/// many times that cost later. What clients do always shows at once.
+const COSTLY: Duration = Duration::from_millis(20);
+const REST: u32 = 10;
 
 /// The world, its objects, and the clock that drives it.
 #[derive(Debug)]
@@ -36,13 +42,15 @@ struct Inner {
     from: Ms,
     /// What lists show while the API server's cache is stale.
     stale: Option<Mirror>,
+    /// The objects are new enough until then, unless a client does something.
+    rests_until: Option<Instant>,
 }
 
 impl Cluster {
     /// Takes over a world whose wall clock is set. Requests are appended to `log`.
     pub fn new(world: World, speed: u32, log: File, face: Face) -> Arc<Self> {
         let from = world.now();
-        let inner = Mutex::new(Inner { world, mirror: Mirror::new(face.compacted), from, stale: None });
+        let inner = Mutex::new(Inner { world, mirror: Mirror::new(face.compacted), from, stale: None, rests_until: None });
         let cluster = Self {
             inner,
             ticks: watch::Sender::new(Tick::default()),
@@ -65,7 +73,14 @@ impl Cluster {
 
     /// Lets the world catch up with the clock.
     pub fn catch_up(&self) {
-        self.act(|_| ());
+        self.refresh(&mut self.lock());
+    }
+
+    /// Shows what has happened by itself.
+    fn refresh(&self, inner: &mut Inner) {
+        if inner.rests_until.is_none_or(|until| Instant::now() >= until) {
+            self.publish(inner);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -77,14 +92,17 @@ impl Cluster {
     }
 
     fn publish(&self, inner: &mut Inner) {
-        let Inner { world, mirror, stale, .. } = inner;
+        let Inner { world, mirror, stale, rests_until, .. } = inner;
         let state = state(world);
         if state == State::Half(Trouble::StaleCache) {
             stale.get_or_insert_with(|| mirror.clone());
         } else {
             *stale = None;
         }
+        let begun = Instant::now();
         mirror.sync(world);
+        let cost = begun.elapsed();
+        *rests_until = (cost >= COSTLY).then(|| Instant::now() + cost * REST);
         let tick = Tick { version: mirror.version(), state };
         self.ticks.send_if_modified(|now| {
             let changed = *now != tick;
@@ -139,14 +157,14 @@ impl ObjectStore for Cluster {
 
     fn list(&self, kind: &'static Kind, namespace: &str) -> (Vec<Arc<Value>>, u64) {
         let mut inner = self.lock();
-        self.publish(&mut inner);
+        self.refresh(&mut inner);
         let shown = inner.stale.as_ref().unwrap_or(&inner.mirror);
         (shown.list(kind, namespace), shown.version())
     }
 
     fn get(&self, key: &Key) -> Option<Arc<Value>> {
         let mut inner = self.lock();
-        self.publish(&mut inner);
+        self.refresh(&mut inner);
         inner.mirror.get(key)
     }
 
@@ -250,8 +268,9 @@ impl ObjectStore for Cluster {
         })
     }
 
-    fn changes(&self, since: u64) -> Option<Vec<Change>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).mirror.changes(since)
+    fn changes(&self, kind: &'static Kind, since: u64) -> Option<(Vec<Change>, u64)> {
+        let mirror = &self.inner.lock().unwrap_or_else(PoisonError::into_inner).mirror;
+        Some((mirror.changes(kind, since)?, mirror.version()))
     }
 
     fn now_millis(&self) -> i64 {

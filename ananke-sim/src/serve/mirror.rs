@@ -13,7 +13,7 @@ use super::api::store::{Change, Key};
 use super::project::{self, Projected};
 use crate::world::World;
 
-/// Changes that a watch can go back; further back it is "410 Gone".
+/// Changes of a kind that a watch can go back; further back it is "410 Gone".
 const LOG_LIMIT: usize = 20_000;
 
 /// A server that has run for a while does not begin at 1.
@@ -23,13 +23,21 @@ const FIRST_VERSION: u64 = 4000;
 pub struct Mirror {
     objects: BTreeMap<Key, Entry>,
     version: u64,
-    log: VecDeque<Change>,
+    logs: BTreeMap<&'static Kind, Log>,
     /// Labels and annotations that clients set on objects whose model has none.
     overlays: BTreeMap<Key, Value>,
-    /// The newest change that the log has lost.
-    lost: u64,
+    /// What was before it cannot be watched, whatever the kind.
+    first: u64,
     seen_revision: Option<u64>,
     round: u64,
+}
+
+/// What watches of one kind read: kubelets renew their Leases so often that a common log would soon hold nothing else.
+#[derive(Debug, Clone, Default)]
+struct Log {
+    changes: VecDeque<Change>,
+    /// The newest change that is no longer in it.
+    lost: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -46,9 +54,9 @@ impl Mirror {
         Self {
             objects: BTreeMap::new(),
             version: FIRST_VERSION,
-            log: VecDeque::new(),
+            logs: BTreeMap::new(),
             overlays: BTreeMap::new(),
-            lost: if compacted { FIRST_VERSION } else { 0 },
+            first: if compacted { FIRST_VERSION } else { 0 },
             seen_revision: None,
             round: 0,
         }
@@ -75,13 +83,14 @@ impl Mirror {
             .collect()
     }
 
-    /// Changes after `since`; none if the log does not reach back so far.
-    pub fn changes(&self, since: u64) -> Option<Vec<Change>> {
-        if since < self.lost {
+    /// Changes of a kind after `since`; none if the log does not reach back so far.
+    pub fn changes(&self, kind: &'static Kind, since: u64) -> Option<Vec<Change>> {
+        if since < self.first {
             return None;
         }
-        let from = self.log.partition_point(|change| change.version <= since);
-        Some(self.log.range(from..).cloned().collect())
+        let Some(log) = self.logs.get(kind) else { return Some(Vec::new()) };
+        let from = log.changes.partition_point(|change| change.version <= since);
+        (since >= log.lost).then(|| log.changes.range(from..).cloned().collect())
     }
 
     /// Takes over what changed in the world.
@@ -174,11 +183,12 @@ impl Mirror {
     }
 
     fn note(&mut self, change: Change) {
-        if self.log.len() >= LOG_LIMIT
-            && let Some(oldest) = self.log.pop_front()
+        let log = self.logs.entry(change.key.kind).or_default();
+        if log.changes.len() >= LOG_LIMIT
+            && let Some(oldest) = log.changes.pop_front()
         {
-            self.lost = oldest.version;
+            log.lost = oldest.version;
         }
-        self.log.push_back(change);
+        log.changes.push_back(change);
     }
 }

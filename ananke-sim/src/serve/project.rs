@@ -2,6 +2,7 @@
 //!
 //! Versions are not made here: the [`super::mirror`] stamps them.
 
+mod extensions;
 mod flux;
 mod jobs;
 mod network;
@@ -39,6 +40,7 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     storage::project(world, &mut out);
     flux::project(world, &mut out);
     jobs::project(world, &mut out);
+    extensions::project(world, &mut out);
     out
 }
 

@@ -37,6 +37,8 @@ pub struct UpOptions {
     pub scenario: String,
     /// Hosts of the cluster; none: as many as the scenario has.
     pub nodes: Option<usize>,
+    /// Pods of the cluster; none: what its nodes run usually.
+    pub pods: Option<usize>,
     pub seed: u64,
     /// Virtual seconds in a second, from 1 to [`MAX_SPEED`].
     pub speed: u32,
@@ -172,6 +174,9 @@ fn world(options: &UpOptions) -> Result<World, ServeError> {
     }
     if let Some(nodes) = options.nodes {
         scenario = scenario.with_nodes(nodes);
+    }
+    if let Some(pods) = options.pods {
+        scenario = scenario.with_pods(pods);
     }
     let mut world = World::new(&scenario, options.seed);
     let now = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis());

@@ -17,18 +17,21 @@ use crate::scenario::{Scenario, Start};
 use crate::table::Table;
 
 pub(super) const DAY: Ms = 86_400_000;
-pub(super) const CREATED: Ms = -90 * DAY;
+pub(crate) const CREATED: Ms = -90 * DAY;
 /// Power was away this long before mains came back.
 const OUTAGE: Ms = 20 * 60_000;
 pub(super) const DOMAIN: &str = "titan.example";
 /// Worlds of more nodes run more: a Deployment of ten for every so many nodes above thirty.
 const NODES_PER_EXTRA: usize = 5;
+const EXTRA_PODS: u32 = 10;
+/// Kubelets take 110.
+const PODS_PER_NODE: usize = 100;
 
 pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     let mut world = empty(Rng::new(seed));
     world.lifecycle.since = -world.draw("lifecycle", 0, 0, DAY, DAY + super::lifecycle::PERIOD);
     add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
-    add_workloads(&mut world, scenario.nodes);
+    add_workloads(&mut world, scenario);
     add_flux(&mut world);
     add_pods(&mut world);
     world.all_attached(-30 * DAY);
@@ -216,7 +219,7 @@ fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootI
     }
 }
 
-fn add_workloads(world: &mut World, nodes: usize) {
+fn add_workloads(world: &mut World, scenario: &Scenario) {
     for entry in catalogue::WORKLOADS {
         let row = add_workload(world, entry.kind, entry.namespace, entry.name);
         let found = |path: &str| find(world, path);
@@ -250,9 +253,11 @@ fn add_workloads(world: &mut World, nodes: usize) {
         faulty: at(catalogue::FAULTY),
     };
     world.vault.workload = find(world, catalogue::VAULT).unwrap_or(0);
-    for nth in 0..nodes.saturating_sub(30) / NODES_PER_EXTRA {
+    let own: usize = world.workloads.iter().map(|it| if it.is_daemon() { scenario.nodes } else { it.replicas as usize }).sum();
+    let wanted = scenario.pods.min(scenario.nodes * PODS_PER_NODE).saturating_sub(own).div_ceil(EXTRA_PODS as usize);
+    for nth in 0..wanted.max(scenario.nodes.saturating_sub(30) / NODES_PER_EXTRA) {
         let row = add_workload(world, Kind::Deployment, "farm", &format!("render-{nth:04}"));
-        world.workloads[row].replicas = 10;
+        world.workloads[row].replicas = EXTRA_PODS;
         world.workloads[row].needs = vec![world.known.dns];
     }
     let mut names: BTreeSet<Arc<str>> = world.workloads.iter().map(|workload| workload.object.namespace.clone()).collect();

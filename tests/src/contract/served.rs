@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A cluster that is well, in `dir`.
 pub async fn served(dir: &Path) -> Served {
     let scenario = "healthy".to_owned();
-    let options = UpOptions { dir: dir.to_owned(), scenario, nodes: Some(NODES), seed: SEED, speed: SPEED };
+    let options = UpOptions { dir: dir.to_owned(), scenario, nodes: Some(NODES), pods: None, seed: SEED, speed: SPEED };
     up(options).await.expect("the cluster comes up")
 }
 

@@ -172,24 +172,21 @@ fn other(path: &str, face: Face, address: &str, request: &ApiRequest) -> Reply {
 
 fn list(store: &Arc<dyn ObjectStore>, kind: &'static Kind, namespace: &str, request: &ApiRequest) -> Result<Reply, Failure> {
     let selector = Selector::parse(kind, request.query("labelSelector"), request.query("fieldSelector"))?;
-    let (mut objects, mut version) = store.list(kind, namespace);
-    objects.retain(|object| selector.takes(object));
+    let (all, mut version) = store.list(kind, namespace);
+    let mut from = 0;
     if !request.query("continue").is_empty() {
         let (of, last) = render::read_token(request.query("continue"))?;
-        let after = |object: &Value| {
-            let place = render::place(object);
-            split(&place) > split(&last)
-        };
-        objects.retain(|object| after(object));
+        from = all.partition_point(|object| split(&render::place(object)) <= split(&last));
         version = of;
     }
     let limit = request.number("limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-    let mut rest = None;
-    if let Some(limit) = limit.filter(|limit| objects.len() > *limit) {
-        let remaining = objects.len() - limit;
-        objects.truncate(limit);
-        rest = objects.last().map(|last| (render::place(last), remaining));
-    }
+    let mut left = all.into_iter().skip(from).filter(|object| selector.takes(object));
+    let objects: Vec<_> = left.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
+    let rest = left.next().and_then(|_| {
+        // Of a selection nobody knows how many are left without looking at all of them.
+        let remaining = selector.is_empty().then(|| left.count() + 1);
+        Some((render::place(objects.last()?), remaining))
+    });
     let page = render::Page { kind, objects: &objects, version, rest };
     Ok(Reply::Json(200, render::list(&page, request.form, store.now_millis())))
 }

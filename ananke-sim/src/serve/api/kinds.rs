@@ -4,6 +4,7 @@
 //! has, and expect an empty list, not a 404.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// One resource of the API. Kinds compare by their place in discovery.
@@ -122,6 +123,9 @@ const NAMESPACES: &[&str] = &["create", "delete", "get", "list", "patch", "updat
 /// In the order of discovery, core first.
 pub static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| read(include_str!("data/resources.txt")));
 
+/// By CamelCase name; of two with the same name the first.
+static BY_NAME: LazyLock<BTreeMap<&str, &Kind>> = LazyLock::new(|| KINDS.iter().rev().map(|kind| (kind.kind, kind)).collect());
+
 fn read(text: &'static str) -> Vec<Kind> {
     let mut kinds: Vec<Kind> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -186,7 +190,7 @@ pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
 
 /// A kind by its CamelCase name, for code that names it literally; of two with the same name, Kubernetes' older one.
 pub fn named(kind: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|known| known.kind == kind)
+    BY_NAME.get(kind).copied()
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ pub struct Page<'a> {
     pub kind: &'static Kind,
     pub objects: &'a [Arc<Value>],
     pub version: u64,
-    /// Where the next page starts and how many objects follow.
-    pub rest: Option<(String, usize)>,
+    /// Where the next page starts, and how many objects follow where that is told.
+    pub rest: Option<(String, Option<usize>)>,
 }
 
 pub fn list(page: &Page<'_>, form: Form, now: i64) -> Value {
@@ -38,7 +38,9 @@ pub fn list(page: &Page<'_>, form: Form, now: i64) -> Value {
     if let Some(map) = metadata.as_object_mut() {
         if let Some((last, remaining)) = &page.rest {
             map.insert("continue".to_owned(), json!(token(page.version, last)));
-            map.insert("remainingItemCount".to_owned(), json!(remaining));
+            if let Some(remaining) = remaining {
+                map.insert("remainingItemCount".to_owned(), json!(remaining));
+            }
         } else if page.kind.is_custom() && form == Form::Plain {
             map.insert("continue".to_owned(), json!(""));
         }

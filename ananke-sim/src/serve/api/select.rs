@@ -42,6 +42,11 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// Whether it takes everything.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
     pub fn takes(&self, object: &Value) -> bool {
         let labels = object.pointer("/metadata/labels");
         self.labels.iter().all(|requirement| {

@@ -115,8 +115,8 @@ pub trait ObjectStore: Send + Sync + 'static {
 
     fn evict(&self, key: &Key, options: &DeleteOptions) -> Result<(), StoreError>;
 
-    /// Changes after `since`; none if the log does not reach back so far.
-    fn changes(&self, since: u64) -> Option<Vec<Change>>;
+    /// Changes of a kind after `since`, and the version up to which they go; none if the log does not reach back so far.
+    fn changes(&self, kind: &'static Kind, since: u64) -> Option<(Vec<Change>, u64)>;
 
     /// Wall time of the cluster, in milliseconds since the epoch, for ages.
     fn now_millis(&self) -> i64;

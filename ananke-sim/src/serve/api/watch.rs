@@ -122,25 +122,21 @@ impl Watcher {
     }
 
     fn collect(&mut self) {
-        let Some(changes) = self.store.changes(self.seen) else {
+        let Some((changes, version)) = self.store.changes(self.request.kind, self.seen) else {
             let gone = status::gone(format!("too old resource version: {}", self.seen));
             self.pending.push_back(json!({"type": "ERROR", "object": gone.body}));
             self.over = true;
             return;
         };
-        for change in changes {
-            self.seen = self.seen.max(change.version);
-            if let Some(event) = self.of_change(&change) {
-                self.pending.push_back(event);
-            }
-        }
+        self.seen = version;
+        let events = changes.iter().filter_map(|change| self.of_change(change)).collect::<Vec<_>>();
+        self.pending.extend(events);
     }
 
     /// What the change is to this watcher: an object that enters or leaves the selection is added or deleted.
     fn of_change(&self, change: &Change) -> Option<Value> {
         let request = &self.request;
-        let here = change.key.kind == request.kind && (request.namespace.is_empty() || change.key.namespace == request.namespace);
-        if !here {
+        if !request.namespace.is_empty() && change.key.namespace != request.namespace {
             return None;
         }
         let before = change.before.as_ref().filter(|object| request.selector.takes(object));

@@ -117,6 +117,14 @@ pub async fn jobs_that_flux_applied_are_read(s: &Subject<'_>) -> Outcome {
     Ok(())
 }
 
+pub async fn apis_that_a_service_serves_are_read(s: &Subject<'_>) -> Outcome {
+    let extensions = s.port.extensions().await.unwrap();
+    let Some(api) = extensions.api_services.first() else { return absent("no Service serves an API here") };
+    assert_eq!(api.service.kind, Kind::Service);
+    assert!(!api.name.is_empty() && !api.service.name.is_empty(), "{api:?}");
+    Ok(())
+}
+
 pub async fn objects_of_flux_are_read(s: &Subject<'_>) -> Outcome {
     for kind in [Kind::GitRepository, Kind::Kustomization, Kind::HelmRelease] {
         let object = s.stage.flux(kind).await?;

@@ -1,0 +1,104 @@
+//! What stands between controllers and the store: a webhook that must be asked before a pod is made, and does not answer
+//! (`failurePolicy: Fail`). After a power loss nothing may be there yet that serves it, and it may wait for itself.
+
+use crate::engine::view::View;
+use crate::name::ObjectRef;
+use crate::observation::{Tri, WebhookState};
+use crate::verdict::{Reason, Verdict};
+
+/// Why no pods of a workload can be made, where a webhook is in the way of its namespace.
+pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Option<Verdict> {
+    let webhooks = &view.extensions().ok()?.webhooks;
+    let asked = |webhook: &&WebhookState| !webhook.excludes.contains(&workload.namespace);
+    let silent = webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))?;
+    let WebhookState { configuration, name, service, .. } = silent;
+    let text = format!(
+        "{text}: its pods are not made, for webhook {name} ({configuration}) must allow them and {service} has no ready endpoint"
+    );
+    let look = format!(
+        "bring up the pods behind {service}; if they wait for the webhook too, save `kubectl get -o yaml` of {configuration} \
+         and set its failurePolicy to Ignore until they serve"
+    );
+    Some(Verdict::waiting(Reason::WebhookNotServing, text, look))
+}
+
+/// APIs that the server passes on and that nobody answers: parts of discovery fail, and namespaces do not go.
+pub(super) fn notes(view: &View<'_>) -> Vec<String> {
+    let Ok(extensions) = view.extensions() else { return Vec::new() };
+    let missing = extensions.api_services.iter().filter(|api| api.available != Tri::True);
+    missing.map(|api| format!("APIService {} is not available ({}): {} serves it", api.name, api.reason, api.service)).collect()
+}
+
+/// None where nothing is known of the Service.
+fn serves(view: &View<'_>, service: &ObjectRef) -> Option<bool> {
+    let endpoints = view.endpoints().ok()?;
+    endpoints.iter().find(|found| found.service == *service).map(|found| found.ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::gate::workloads;
+    use crate::name::Kind;
+    use crate::observation::{ApiServiceState, EndpointsState, ExtensionsState};
+
+    fn service() -> ObjectRef {
+        ObjectRef::new(Kind::Service, "kyverno", "kyverno-svc")
+    }
+
+    /// What a workload comes to of which no pod was made, with `ready` endpoints behind the webhook.
+    #[track_caller]
+    fn check(ready: u32, excludes: &[&str], expected: &str) {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[]);
+        bench.obs.workloads = Fact::known(
+            Arc::new(
+                bench
+                    .obs
+                    .workloads
+                    .last()
+                    .unwrap()
+                    .iter()
+                    .cloned()
+                    .map(|mut of| {
+                        of.desired = 1;
+                        of
+                    })
+                    .collect(),
+            ),
+            bench.now,
+        );
+        let webhook = WebhookState {
+            configuration: "kyverno-resource-validating-webhook-cfg".into(),
+            name: "validate.kyverno.svc-fail".into(),
+            service: service(),
+            excludes: excludes.iter().map(|name| (*name).into()).collect(),
+        };
+        let api = ApiServiceState {
+            name: "v1beta1.metrics.k8s.io".into(),
+            service: ObjectRef::new(Kind::Service, "kube-system", "metrics-server"),
+            available: Tri::False,
+            reason: "MissingEndpoints".into(),
+        };
+        let extensions = ExtensionsState { webhooks: vec![webhook], api_services: vec![api] };
+        bench.obs.extensions = Fact::known(Arc::new(extensions), bench.now);
+        let state = EndpointsState { service: service(), ready, pods: Vec::new() };
+        bench.obs.endpoints = Fact::known(Arc::new(vec![state]), bench.now);
+        let note = "note: APIService v1beta1.metrics.k8s.io is not available (MissingEndpoints): \
+                    Service kube-system/metrics-server serves it";
+        bench.check(workloads::evaluate, &format!("{expected}\n{note}"));
+    }
+
+    #[test]
+    fn a_webhook_that_nobody_serves_is_named_where_pods_must_pass_it() {
+        check(0, &[], "Deployment apps/web: hold webhook-not-serving waiting");
+        check(0, &["kube-system"], "Deployment apps/web: hold webhook-not-serving waiting");
+        check(0, &["apps"], "Deployment apps/web: hold workload-not-converged waiting");
+        check(1, &[], "Deployment apps/web: hold workload-not-converged waiting");
+    }
+}
