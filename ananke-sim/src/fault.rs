@@ -12,6 +12,10 @@ pub enum Fault {
     SlowBoot,
     SshKeyChanged,
     SshdDown,
+    SshNoisy,
+    SshStalls,
+    SshCuts,
+    SudoPassword,
     UnitDisabled,
     NodeNeverReady,
     CsiNotRegistered,
@@ -49,6 +53,10 @@ impl Fault {
         Self::SlowBoot,
         Self::SshKeyChanged,
         Self::SshdDown,
+        Self::SshNoisy,
+        Self::SshStalls,
+        Self::SshCuts,
+        Self::SudoPassword,
         Self::UnitDisabled,
         Self::NodeNeverReady,
         Self::CsiNotRegistered,
@@ -99,6 +107,8 @@ impl Fault {
             Self::NeverBoots
             | Self::SshKeyChanged
             | Self::SshdDown
+            | Self::SshStalls
+            | Self::SshCuts
             | Self::NodeNeverReady
             | Self::CsiNotRegistered
             | Self::VolumeFaulted
@@ -108,6 +118,8 @@ impl Fault {
             | Self::ClockSkew
             | Self::WorkloadCrashloop => true,
             Self::SlowBoot
+            | Self::SshNoisy
+            | Self::SudoPassword
             | Self::UnitDisabled
             | Self::KubeletWedged
             | Self::Api500
@@ -154,6 +166,10 @@ impl Fault {
             | Self::SlowBoot
             | Self::SshKeyChanged
             | Self::SshdDown
+            | Self::SshNoisy
+            | Self::SshStalls
+            | Self::SshCuts
+            | Self::SudoPassword
             | Self::UnitDisabled
             | Self::NodeNeverReady
             | Self::CsiNotRegistered
@@ -181,6 +197,10 @@ impl Fault {
             Self::SlowBoot => ("slow-boot", "the host checks its disks and takes six to nine minutes to boot", true),
             Self::SshKeyChanged => ("ssh-key-changed", "the host answers with another SSH key than known_hosts has", true),
             Self::SshdDown => ("sshd-down", "the host boots and runs k3s, but its sshd does not start", true),
+            Self::SshNoisy => ("ssh-noisy", "banners, greetings and login scripts print around what the host answers", true),
+            Self::SshStalls => ("ssh-stalls", "the host answers half of every command over SSH, and no more", true),
+            Self::SshCuts => ("ssh-cuts", "the host's connection ends half way through every answer over SSH", true),
+            Self::SudoPassword => ("sudo-password", "sudo asks for a password on the host, and nobody gives one", true),
             Self::UnitDisabled => ("unit-disabled", "the k3s unit does not start with the host", true),
             Self::NodeNeverReady => ("node-never-ready", "the kubelet renews its lease but never reports Ready", true),
             Self::CsiNotRegistered => {

@@ -6,7 +6,7 @@ use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::NodeName;
 use ananke_core::observation::Tri;
 
-use crate::world::{Power, Workload, World};
+use crate::world::{Manner, Power, Workload, World};
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -57,7 +57,8 @@ impl World {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
             let sick =
                 host.health.root_read_only || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
-            host.never_boots || host.key_changed || host.sshd_broken || node.never_ready || node.storage.broken || sick
+            let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
+            host.never_boots || host.key_changed || host.sshd_broken || mute || node.never_ready || node.storage.broken || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
     }

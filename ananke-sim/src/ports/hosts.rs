@@ -9,12 +9,14 @@ use ananke_core::spec::HostNeeds;
 use async_trait::async_trait;
 
 use super::{NO_ANSWER, SimPorts};
-use crate::world::{Ms, Power, World};
+use crate::world::{Manner, Ms, Power, World};
 
 /// `systemctl stop` is looked at this often until the unit is down.
 const STOP_STEP: Ms = 500;
 /// systemd's own patience with a unit that does not stop.
 const STOP_LIMIT: Ms = 90_000;
+/// Ananke's own patience with one command.
+const COMMAND_LIMIT: Ms = 20_000;
 /// Ending some dozens of containers and unmounting their volumes takes this long, and so does a snapshot.
 const WORK: (Ms, Ms) = (2_000, 9_000);
 
@@ -45,6 +47,31 @@ impl SimPorts {
         Ok(row)
     }
 
+    /// How the host's way with sessions ends a command, after it was carried out.
+    async fn answered(&self, row: usize, tried: &str, node: &NodeName) -> Result<(), PortError> {
+        let manner = self.sim.world().hosts()[row].manner;
+        match manner {
+            Manner::Usual | Manner::Noisy | Manner::AsksPassword => Ok(()),
+            Manner::Stalls => {
+                self.sim.delay(COMMAND_LIMIT).await;
+                Err(PortError::new(ErrorKind::Transient, tried, node, "the command did not end within 20.0 s"))
+            }
+            Manner::Cuts => {
+                let found = "the connection broke before the command ended";
+                Err(PortError::new(ErrorKind::Transient, tried, node, found))
+            }
+        }
+    }
+
+    /// What needs root is refused where sudo asks for a password.
+    fn may(&self, row: usize, tried: &str, node: &NodeName) -> Result<(), PortError> {
+        if self.sim.world().hosts()[row].manner != Manner::AsksPassword {
+            return Ok(());
+        }
+        let error = PortError::new(ErrorKind::Denied, tried, node, "sudo: a password is required");
+        Err(error.with_remedy("add the lines of `ananke config sudoers` to the host's sudoers"))
+    }
+
     async fn until_stopped(&self, row: usize) -> Result<(), String> {
         for _ in 0..STOP_LIMIT / STOP_STEP {
             match self.sim.world().hosts()[row].unit_state {
@@ -61,6 +88,7 @@ impl SimPorts {
 impl HostReads for SimPorts {
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
         let row = self.connect(node, "ssh").await?;
+        self.answered(row, "ssh", node).await?;
         let world = self.sim.world();
         let host = &world.hosts()[row];
         if host.power != Power::Up {
@@ -80,6 +108,8 @@ impl HostReads for SimPorts {
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
         const TRIED: &str = "list etcd snapshots";
         let row = self.connect(node, TRIED).await?;
+        self.may(row, TRIED, node)?;
+        self.answered(row, TRIED, node).await?;
         let world = self.sim.world();
         let host = &world.hosts()[row];
         if !host.server {
@@ -104,6 +134,7 @@ impl HostActions for SimPorts {
             HostOrder::PowerOff => "systemctl poweroff",
         };
         let row = self.connect(node, tried).await?;
+        self.may(row, tried, node)?;
         let failed = |found: String| PortError::new(ErrorKind::Transient, tried, node, found);
         match order {
             HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) => self.latency("host-work", WORK.0, WORK.1).await,
@@ -115,6 +146,7 @@ impl HostActions for SimPorts {
             return Err(PortError::new(ErrorKind::Missing, tried, node, format!("unit {unit} not found")));
         }
         carry_out(&mut self.sim.world(), node, order).map_err(failed)?;
+        self.answered(row, tried, node).await?;
         match order {
             HostOrder::Stop(_) => self.until_stopped(row).await.map_err(failed),
             HostOrder::Start(_)

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::cluster::Cluster;
 use super::host_shell::{self, ExecReply, HostFacts, HostModel};
 use super::ssh::{HostBackend, Reach};
-use crate::world::{Host, Power, World};
+use crate::world::{Host, Manner, Power, World};
 
 /// How often a command looks whether the unit that it stops has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
@@ -42,6 +42,10 @@ impl HostBackend for Hosts {
 
     fn host_key_generation(&self, node: &NodeName) -> u32 {
         self.with(node, |host| u32::from(host.key_changed)).unwrap_or(0)
+    }
+
+    fn manner(&self, node: &NodeName) -> Manner {
+        self.with(node, |host| host.manner).unwrap_or_default()
     }
 
     async fn exec(&self, node: &NodeName, line: &str) -> ExecReply {

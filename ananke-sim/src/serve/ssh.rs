@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use super::host_shell::ExecReply;
+use crate::world::Manner;
 
 /// Simulated time has no bell that rings outside, so open connections look this often whether their host still stands.
 const LOOK: Duration = Duration::from_millis(50);
@@ -45,6 +46,9 @@ pub trait HostBackend: Send + Sync {
     fn reach(&self, node: &NodeName) -> Reach;
     /// Another number means another host key; 0 is the one that is in `known_hosts`.
     fn host_key_generation(&self, node: &NodeName) -> u32;
+    fn manner(&self, _node: &NodeName) -> Manner {
+        Manner::Usual
+    }
     async fn exec(&self, node: &NodeName, line: &str) -> ExecReply;
 }
 

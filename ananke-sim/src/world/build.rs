@@ -161,6 +161,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         sshd: true,
         sshd_broken: false,
         key_changed: false,
+        manner: super::Manner::Usual,
         skew: world.draw("skew", row, 0, -40, 40),
         ups: row % 2,
         unit: parsed(UnitName::parse, if server { "k3s" } else { "k3s-agent" }),

@@ -19,6 +19,21 @@ pub enum Power {
     Up,
 }
 
+/// How a session on a host goes, once it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    #[default]
+    Usual,
+    /// Greetings stand around what was asked for.
+    Noisy,
+    /// What a command prints stops half way, and its end never comes.
+    Stalls,
+    /// The connection ends half way.
+    Cuts,
+    /// sudo asks for a password.
+    AsksPassword,
+}
+
 /// A host: what is true of the machine, whatever the API says.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -35,6 +50,7 @@ pub struct Host {
     pub sshd_broken: bool,
     /// It answers with another key than `known_hosts` has.
     pub key_changed: bool,
+    pub manner: Manner,
     /// Its clock minus the true time.
     pub skew: Ms,
     pub ups: usize,

@@ -3,7 +3,7 @@
 use ananke_core::name::{BootId, HostPath, NodeName};
 use ananke_core::observation::UnitState;
 
-use super::{Event, Ms, Power, Ups, World, parsed};
+use super::{Event, Manner, Ms, Power, Ups, World, parsed};
 use crate::fault::Fault;
 
 /// A full battery carries its rack this long.
@@ -143,6 +143,10 @@ impl World {
             }
             Fault::SshKeyChanged => self.hosts[host].key_changed = true,
             Fault::SshdDown => (self.hosts[host].sshd_broken, self.hosts[host].sshd) = (true, false),
+            Fault::SshNoisy => self.hosts[host].manner = Manner::Noisy,
+            Fault::SshStalls => self.hosts[host].manner = Manner::Stalls,
+            Fault::SshCuts => self.hosts[host].manner = Manner::Cuts,
+            Fault::SudoPassword => self.hosts[host].manner = Manner::AsksPassword,
             Fault::UnitDisabled => {
                 self.hosts[host].unit_enabled = false;
                 if matches!(self.hosts[host].unit_state, UnitState::Active | UnitState::Activating) {

@@ -5,10 +5,16 @@ use std::time::Duration;
 
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Config, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, Error, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, Disconnect, Error, MethodKind, MethodSet};
 use tokio::net::TcpStream;
 
-use super::Server;
+use super::{ExecReply, Server};
+use crate::world::Manner;
+
+/// What a host with much to say prints before anything else, escapes of a terminal among it.
+const BANNER: &str = "\x1b[31mAuthorised access only\x1b[0m\r\n";
+const GREETING: &str = "Last login: Sat Mar 14 02:05:11 2026\r\n\x1b]0;titan\x07\x1b[1mWelcome!\x1b[0m\nananke: 3 updates=pending\n*** System restart required ***";
+const FAREWELL: &str = "\nlogout\n";
 
 /// A line longer than this is none of ours, and is not kept.
 const MAX_LINE: usize = 4096;
@@ -25,6 +31,7 @@ pub(super) async fn serve(server: Arc<Server>, key: PrivateKey, stream: TcpStrea
         auth_rejection_time: Duration::from_millis(1),
         keys: vec![key],
         nodelay: true,
+        auth_banner: (server.backend.manner(&server.node) == Manner::Noisy).then_some(BANNER),
         ..Config::default()
     };
     server::run_stream(Arc::new(config), stream, Handler { server }).await?.await
@@ -62,12 +69,26 @@ impl server::Handler for Handler {
         // Other channels of the session go on meanwhile; if the session ends, the sends fail and so does this.
         tokio::spawn(async move {
             server.requests.note(&server.node, &line);
-            let reply = server.backend.exec(&server.node, &line).await;
+            let manner = server.backend.manner(&server.node);
+            let reply = match manner {
+                Manner::AsksPassword if line.contains("sudo -n ") => password(),
+                Manner::Usual | Manner::Noisy | Manner::Stalls | Manner::Cuts | Manner::AsksPassword => {
+                    shown(manner, server.backend.exec(&server.node, &line).await)
+                }
+            };
             if !reply.stderr.is_empty() {
                 let _gone = handle.extended_data(channel, 1, reply.stderr).await;
             }
             if !reply.stdout.is_empty() {
                 let _gone = handle.data(channel, reply.stdout).await;
+            }
+            match manner {
+                Manner::Usual | Manner::Noisy | Manner::AsksPassword => {}
+                Manner::Stalls => return,
+                Manner::Cuts => {
+                    let _gone = handle.disconnect(Disconnect::ByApplication, String::new(), String::new()).await;
+                    return;
+                }
             }
             let _gone = handle.exit_status_request(channel, reply.exit).await;
             let _gone = handle.eof(channel).await;
@@ -75,4 +96,19 @@ impl server::Handler for Handler {
         });
         Ok(())
     }
+}
+
+/// As sudo itself says it, once for each that a line runs.
+fn password() -> ExecReply {
+    ExecReply { stdout: String::new(), stderr: "sudo: a password is required\n".to_owned(), exit: 1 }
+}
+
+/// What of a reply is printed, and around it.
+fn shown(manner: Manner, mut reply: ExecReply) -> ExecReply {
+    match manner {
+        Manner::Usual | Manner::AsksPassword => {}
+        Manner::Noisy => reply.stdout = format!("{GREETING}{}{FAREWELL}", reply.stdout),
+        Manner::Stalls | Manner::Cuts => reply.stdout.truncate(reply.stdout.len() / 2),
+    }
+    reply
 }
