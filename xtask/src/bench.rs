@@ -32,17 +32,15 @@ pub(crate) fn run(which: Option<&str>) -> ExitCode {
         eprintln!("there is no bench of that name; there are large-cluster and ssh");
         return ExitCode::from(2);
     }
-    let mut told = Vec::new();
     for (name, bench) in chosen {
         match bench() {
-            Ok(text) => told.push(text),
+            Ok(text) => println!("\n{text}"),
             Err(why) => {
                 eprintln!("bench {name}: {why}");
                 return ExitCode::FAILURE;
             }
         }
     }
-    println!("\n{}", told.join("\n"));
     ExitCode::SUCCESS
 }
 

@@ -20,7 +20,7 @@ use crate::world::{ApiFault, Ms, World};
 
 /// To look through a world of this cost for what changed is worth it only now and then: what happens by itself shows so
 /// many times that cost later. What clients do always shows at once.
-const COSTLY: Duration = Duration::from_millis(20);
+const COSTLY: Duration = Duration::from_millis(5);
 const REST: u32 = 10;
 
 /// The world, its objects, and the clock that drives it.

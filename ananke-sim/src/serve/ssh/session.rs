@@ -31,7 +31,6 @@ pub(super) async fn serve(server: Arc<Server>, key: PrivateKey, stream: TcpStrea
         auth_rejection_time: Duration::from_millis(1),
         keys: vec![key],
         nodelay: true,
-        auth_banner: (server.backend.manner(&server.node) == Manner::Noisy).then_some(BANNER),
         ..Config::default()
     };
     server::run_stream(Arc::new(config), stream, Handler { server }).await?.await
@@ -45,6 +44,11 @@ impl Handler {
 
 impl server::Handler for Handler {
     type Error = Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Error> {
+        let noisy = self.server.backend.manner(&self.server.node) == Manner::Noisy;
+        Ok(noisy.then(|| BANNER.to_owned()))
+    }
 
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
         Ok(self.judge(offer.public_key))
