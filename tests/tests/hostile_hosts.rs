@@ -68,8 +68,8 @@ fn hostile() -> impl Strategy<Value = String> {
     let shell =
         ["; reboot", "$(id)", "`id`", "| sh", "&& true", "\n", "' '", "\"", "--now", "../..", "*", ">x", "\0", "k3s\u{1b}[2J"];
     prop_oneof![
-        2 => proptest::sample::select(&shell[..]).prop_map(|bad| format!("k3s{bad}")),
-        1 => proptest::sample::select(&shell[..]).prop_map(str::to_owned),
+        2 => proptest::sample::select(shell.to_vec()).prop_map(|bad| format!("k3s{bad}")),
+        1 => proptest::sample::select(shell.to_vec()).prop_map(str::to_owned),
         2 => "[a-z0-9@._:/-]{1,20}",
         1 => any::<String>(),
     ]
@@ -92,7 +92,8 @@ fn answer() -> impl Strategy<Value = ExecReply> {
         "units",
         "end",
     ];
-    let line = (proptest::sample::select(&fields[..]), ".{0,40}").prop_map(|(name, value)| format!("\nananke:{name}={value}\n"));
+    let line =
+        (proptest::sample::select(fields.to_vec()), ".{0,40}").prop_map(|(name, value)| format!("\nananke:{name}={value}\n"));
     let lines = proptest::collection::vec(
         prop_oneof![3 => line, 1 => ".{0,60}", 1 => Just("\u{1b}]0;owned\u{7}\u{1b}[2J".to_owned())],
         0..16,

@@ -31,7 +31,7 @@ const RUN: Duration = Duration::from_secs(2);
 const TROUBLE: [(Fault, Option<&str>); 6] = [
     (Fault::NeverBoots, Some("the port accepted, but the key exchange did not end within 2.0 s")),
     (Fault::SshdDown, Some("the host closed the connection")),
-    (Fault::SshKeyChanged, Some("and known_hosts has another")),
+    (Fault::SshKeyChanged, Some("host key changed: line ")),
     (Fault::SshStalls, Some("the command did not end within 2.0 s")),
     (Fault::SshCuts, Some("the connection broke before the command ended")),
     (Fault::SshNoisy, None),
