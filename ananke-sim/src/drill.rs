@@ -12,7 +12,7 @@ use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
 use ananke_core::spec::{
     DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode, ShutdownSpec,
-    Spec, SshTarget, StorageSpec, TimeSync, VaultSpec,
+    Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
 use ananke_core::verdict::Reason;
 use serde::Serialize;
@@ -161,6 +161,7 @@ pub fn spec(world: &World) -> Spec {
         role: if host.server { NodeRole::Server } else { NodeRole::Worker },
         unit: host.unit.clone(),
         target: Some(SshTarget { host: format!("{}.lan", host.name), port: 22, user: "ananke".to_owned() }),
+        transport: Transport::Ssh,
         location: String::new(),
         needs: HostNeeds { mounts: vec![parsed(HostPath::parse, LONGHORN_DISK)], ..HostNeeds::default() },
     };

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::node_ssh::leave_out;
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
 use crate::observation::HostState;
@@ -35,7 +36,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if let Some(verdict) = clocks.own(view) {
         judgement.set(Subject::Ananke, verdict);
     }
-    for (name, node) in &view.spec.nodes {
+    for (name, node) in view.spec.managed() {
         let verdict = match view.host(name) {
             Ok(host) => {
                 let (held, noted) = clocks.judge(name, node, host);
@@ -50,6 +51,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Node(name.clone()), verdict);
     }
+    leave_out(view, &mut judgement);
     judgement
 }
 
@@ -132,7 +134,7 @@ impl Clocks {
         let middle = skews.get(skews.len() / 2).copied().unwrap_or(0);
         let agree = skews.iter().filter(|skew| within(skew.saturating_sub(middle), SERVER_SKEW)).count();
         let we_are_off = !within(middle, WORKER_SKEW) && agree >= WITNESSES && agree > skews.len() / 2;
-        let mut clocks = Self { mode: view.spec.time_sync, own_error: if we_are_off { middle } else { 0 }, in_step: 0 };
+        let mut clocks = Self { mode: mode(view), own_error: if we_are_off { middle } else { 0 }, in_step: 0 };
         let good = |node: &NodeSpec, host: &HostState| clocks.wrong(node, host).is_none();
         clocks.in_step = hosts().filter(|(node, host)| node.role == NodeRole::Server && good(node, host)).count();
         clocks
@@ -181,6 +183,16 @@ impl Clocks {
     }
 }
 
+/// No more servers can be in step than have SSH.
+fn mode(view: &View<'_>) -> TimeSync {
+    match view.spec.time_sync {
+        TimeSync::Strict => TimeSync::Strict,
+        TimeSync::Quorum(wanted) => {
+            TimeSync::Quorum(wanted.min(view.spec.servers().filter(|(_, node)| node.is_managed()).count()))
+        }
+    }
+}
+
 fn within(skew: i64, limit: Duration) -> bool {
     u128::from(skew.unsigned_abs()) <= limit.as_millis()
 }
@@ -222,6 +234,15 @@ mod tests {
         let mut bench = bench(2);
         bench.obs.hosts.remove(&node(2));
         bench.check(evaluate, "n1: pass\nn2: hold host-unreachable follows n2");
+    }
+
+    #[test]
+    fn a_node_without_ssh_is_left_out_and_its_clock_is_not_wanted() {
+        let mut bench = bench(2);
+        bench.servers(2);
+        bench.spec.time_sync = TimeSync::Quorum(2);
+        bench.unmanage(2);
+        bench.check(evaluate, "n1: pass\nnote: n2 has no SSH, as configured: its host is not looked at");
     }
 
     #[test]
