@@ -354,6 +354,7 @@ mod tests {
         for (fault, node, words) in [
             (Fault::RootReadOnly, "titan-02", "reboot titan-02 once"),
             (Fault::RootReadOnly, "titan-30", "reboot titan-30 once"),
+            (Fault::DiskFull, "titan-30", "k3s crictl rmi --prune"),
             (Fault::MountMissing, "titan-30", "mount /var/lib/longhorn"),
             (Fault::ClockSkew, "titan-02", "on titan-02: look at `timedatectl`"),
         ] {
@@ -374,6 +375,7 @@ mod tests {
             (Fault::SshdDown, Ending::Manual),
             (Fault::NodeNeverReady, Ending::Manual),
             (Fault::RootReadOnly, Ending::Manual),
+            (Fault::DiskFull, Ending::Manual),
             (Fault::MountMissing, Ending::Manual),
             (Fault::ClockSkew, Ending::Manual),
             (Fault::WrongBranch, Ending::Manual),

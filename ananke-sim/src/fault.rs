@@ -19,6 +19,7 @@ pub enum Fault {
     DnsDown,
     KubeletWedged,
     RootReadOnly,
+    DiskFull,
     MountMissing,
     ClockSkew,
     Api500,
@@ -56,6 +57,7 @@ impl Fault {
         Self::DnsDown,
         Self::KubeletWedged,
         Self::RootReadOnly,
+        Self::DiskFull,
         Self::MountMissing,
         Self::ClockSkew,
         Self::Api500,
@@ -104,6 +106,7 @@ impl Fault {
             | Self::VolumeFaulted
             | Self::DnsDown
             | Self::RootReadOnly
+            | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
             | Self::WorkloadCrashloop => true,
@@ -161,6 +164,7 @@ impl Fault {
             | Self::DnsDown
             | Self::KubeletWedged
             | Self::RootReadOnly
+            | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
             | Self::WrongBranch
@@ -194,6 +198,7 @@ impl Fault {
             Self::RootReadOnly => {
                 ("root-read-only", "the root file system of the host is read-only, and k3s does not run on it", true)
             }
+            Self::DiskFull => ("disk-full", "the disk of the host is full, and k3s does not run on it", true),
             Self::MountMissing => ("mount-missing", "the Longhorn disk of the host is not mounted", true),
             Self::ClockSkew => ("clock-skew", "the host's clock is 90 s ahead and follows no source", true),
             Self::Api500 => ("api-500", "the API server answers 500 for 60 s", false),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::node_ssh::leave_out;
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
-use crate::observation::HostState;
+use crate::observation::{DiskSpace, HostState};
 use crate::spec::{NodeRole, NodeSpec, TimeSync};
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -18,6 +18,10 @@ use crate::verdict::{Judgement, Reason, Verdict};
 const SERVER_SKEW: Duration = Duration::from_secs(2);
 /// An agent's clock only dates its Lease and its tokens.
 const WORKER_SKEW: Duration = Duration::from_secs(5);
+/// Percent of space or inodes below which containers can neither start nor write.
+const FULL_BELOW: u8 = 2;
+/// The kubelet begins to delete images and to end pods at 15 % and 10 %.
+const LOW_BELOW: u8 = 10;
 /// Hosts that must agree with each other, and not with us, before our own clock is the one that is wrong.
 const WITNESSES: usize = 3;
 
@@ -41,6 +45,12 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             Ok(host) => {
                 let (held, noted) = clocks.judge(name, node, host);
                 judgement.notes.extend(noted);
+                let low = host
+                    .health
+                    .space
+                    .iter()
+                    .filter_map(|space| short(space, LOW_BELOW).filter(|_| short(space, FULL_BELOW).is_none()));
+                judgement.notes.extend(low.map(|text| format!("on {name}, {text}")));
                 verdict(host, machine(view, name, node, host).into_iter().chain(held).collect())
             }
             Err(_) => Verdict::follows(
@@ -83,6 +93,19 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
             ),
         });
     }
+    let full: Vec<_> = host.health.space.iter().filter_map(|space| Some((space, short(space, FULL_BELOW)?))).collect();
+    if let Some((space, _)) = full.first() {
+        findings.push(Finding {
+            reason: Reason::DiskFull,
+            // The kubelet deletes images by itself when it runs.
+            waits: true,
+            text: format!("on {name}, {}", full.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", and ")),
+            instruction: format!(
+                "on {name}{place}: find what is large with `du -xh -d 2 {} | sort -h | tail`; `k3s crictl rmi --prune` deletes unused images, `journalctl --vacuum-size=200M` old logs; then restart {}",
+                space.path, node.unit
+            ),
+        });
+    }
     if !host.health.missing_mounts.is_empty() {
         let paths = list(&host.health.missing_mounts);
         findings.push(Finding {
@@ -115,6 +138,15 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
         });
     }
     findings
+}
+
+/// What is short on a file system, if less than `limit` percent is left.
+fn short(space: &DiskSpace, limit: u8) -> Option<String> {
+    let DiskSpace { path, free_percent, free_inodes_percent } = space;
+    let bytes = (*free_percent < limit).then(|| format!("{free_percent} % of the space"));
+    let inodes = free_inodes_percent.filter(|free| *free < limit).map(|free| format!("{free} % of the inodes"));
+    let parts: Vec<String> = bytes.into_iter().chain(inodes).collect();
+    (!parts.is_empty()).then(|| format!("{} of {path} is free", parts.join(" and ")))
 }
 
 /// How the clocks of the hosts that answered stand.
@@ -254,6 +286,26 @@ mod tests {
         bench.check(evaluate, "n1: hold root-read-only person\nn2: hold mount-missing person\nn3: hold package-missing person");
         assert!(text(&bench, 2).contains("`mount /var/lib/longhorn`"), "{}", text(&bench, 2));
         assert!(text(&bench, 3).ends_with("on n3: apt-get install open-iscsi"), "{}", text(&bench, 3));
+    }
+
+    #[test]
+    fn a_full_disk_holds_and_a_disk_that_fills_is_noted() {
+        let mut bench = bench(4);
+        let data = || HostPath::parse("/var/lib/rancher/k3s").unwrap();
+        let mut space = |n, free_percent, free_inodes_percent| {
+            bench.host(n, |host| host.health.space = vec![DiskSpace { path: data(), free_percent, free_inodes_percent }]);
+        };
+        space(1, 1, Some(50));
+        space(2, 40, Some(0));
+        space(3, 9, Some(2));
+        space(4, 10, None);
+        bench.check(
+            evaluate,
+            "n1: hold disk-full waiting\nn2: hold disk-full waiting\nn3: pass\nn4: pass\n\
+             note: on n3, 9 % of the space and 2 % of the inodes of /var/lib/rancher/k3s is free",
+        );
+        assert!(text(&bench, 1).starts_with("on n1, 1 % of the space of /var/lib/rancher/k3s is free -> on n1: "));
+        assert!(text(&bench, 2).starts_with("on n2, 0 % of the inodes of /var/lib/rancher/k3s is free -> on n2: "));
     }
 
     #[test]
