@@ -89,6 +89,18 @@ fn what_is_left_out_has_the_documented_default() {
 }
 
 #[test]
+fn a_node_without_ssh_has_no_host_and_any_other_transport_is_a_mistake() {
+    let loaded = Desk::new().load(&format!("{GOOD}ssh_node_transport: {{titan-11: none, titan-01: ssh}}\n")).unwrap();
+    let node = NodeName::parse("titan-11").unwrap();
+    assert_eq!((&loaded.spec.nodes[&node].target, loaded.ssh.targets.contains_key(&node)), (&None, false));
+    assert_eq!(loaded.spec.managed().count(), 4);
+    check(
+        "ssh_node_transport: {titan-11: talos}\n",
+        expect![[r#"D/ananke.yaml:4:32: ssh_node_transport.titan-11: found "talos"; allowed: ssh or none"#]],
+    );
+}
+
+#[test]
 fn later_layers_win_key_by_key() {
     let mut desk = Desk::new()
         .env("ANANKE_CONFIG__STARTUP__SOAK", "90s")

@@ -87,6 +87,19 @@ pub struct HostHealth {
     pub missing_packages: Vec<PackageName>,
     /// Not active.
     pub missing_units: Vec<UnitName>,
+    /// Of k3s's data directory and the required mounts; what the host could not tell is left out.
+    #[serde(default)]
+    pub space: Vec<DiskSpace>,
+}
+
+/// What is left of the file system that holds a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpace {
+    pub path: HostPath,
+    /// Of what accounts other than root may use; 0 to 100.
+    pub free_percent: u8,
+    /// None where the file system has no fixed number of inodes.
+    pub free_inodes_percent: Option<u8>,
 }
 
 /// What k3s leaves running when it is stopped (`KillMode=process`).

@@ -63,7 +63,9 @@ fn at_work(view: &View<'_>, phase: G) -> bool {
 /// Whether all servers say that their unit is stopped, or are off: then no API will answer any more, and nothing waits for it.
 fn api_is_stopped(view: &View<'_>) -> bool {
     let stopped = |name| view.host(name).is_ok_and(|host| matches!(host.unit, UnitState::Inactive | UnitState::Failed));
-    view.api().is_err() && view.spec.servers().all(|(name, _)| stopped(name) || powered_off::silent(view, name).is_some())
+    let mut servers = view.spec.servers().filter(|(_, node)| node.is_managed()).map(|(name, _)| name).peekable();
+    let known = servers.peek().is_some();
+    view.api().is_err() && known && servers.all(|name| stopped(name) || powered_off::silent(view, name).is_some())
 }
 
 const STOPPED: &str = "the servers are stopped already";

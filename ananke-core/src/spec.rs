@@ -116,8 +116,10 @@ pub struct NodeSpec {
     pub role: NodeRole,
     /// systemd unit of k3s on it.
     pub unit: UnitName,
-    /// Address, port and user, for messages and for the duplicate check: the adapter connects.
+    /// Address, port and user, for messages and for the duplicate check: the adapter connects. None: nobody connects.
     pub target: Option<SshTarget>,
+    #[serde(default)]
+    pub transport: Transport,
     /// Where the box stands, for the person who must touch it; may be empty.
     pub location: String,
     pub needs: HostNeeds,
@@ -127,8 +129,27 @@ impl NodeSpec {
     /// A node whose host is reached as root on the usual port of `host`, and needs nothing but k3s.
     pub fn new(role: NodeRole, unit: UnitName, host: &str) -> Self {
         let target = SshTarget { host: host.to_owned(), port: 22, user: "root".to_owned() };
-        Self { role, unit, target: Some(target), location: String::new(), needs: HostNeeds::default() }
+        let (transport, location, needs) = (Transport::Ssh, String::new(), HostNeeds::default());
+        Self { role, unit, target: Some(target), transport, location, needs }
     }
+
+    /// Whether its host is asked and ordered at all. What is not is judged by the API alone, and left to a person.
+    pub fn is_managed(&self) -> bool {
+        match self.transport {
+            Transport::Ssh => true,
+            Transport::None => false,
+        }
+    }
+}
+
+/// How the host of a node is reached (`ssh_node_transport`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    #[default]
+    Ssh,
+    /// Its operating system has no shell, such as Talos.
+    None,
 }
 
 /// What a host must have before Kubernetes can be trusted on it.
@@ -289,6 +310,16 @@ impl Spec {
 
     fn of_role(&self, role: NodeRole) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
         self.nodes.iter().filter(move |(_, node)| node.role == role)
+    }
+
+    /// Nodes whose hosts are asked and ordered.
+    pub fn managed(&self) -> impl Iterator<Item = (&NodeName, &NodeSpec)> {
+        self.nodes.iter().filter(|(_, node)| node.is_managed())
+    }
+
+    /// Whether the node is one of ours that has no SSH.
+    pub fn is_unmanaged(&self, name: &NodeName) -> bool {
+        self.nodes.get(name).is_some_and(|node| !node.is_managed())
     }
 
     /// Servers that must run for etcd to answer.

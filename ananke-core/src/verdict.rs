@@ -198,6 +198,7 @@ registry!(
         ApiTimeout = "api-timeout",
         ApiClosed = "api-closed",
         WebhookNotServing = "webhook-not-serving",
+        DiskFull = "disk-full",
     }
 );
 

@@ -12,7 +12,7 @@ use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
 use ananke_core::spec::{
     DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode, ShutdownSpec,
-    Spec, SshTarget, StorageSpec, TimeSync, VaultSpec,
+    Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
 use ananke_core::verdict::Reason;
 use serde::Serialize;
@@ -161,6 +161,7 @@ pub fn spec(world: &World) -> Spec {
         role: if host.server { NodeRole::Server } else { NodeRole::Worker },
         unit: host.unit.clone(),
         target: Some(SshTarget { host: format!("{}.lan", host.name), port: 22, user: "ananke".to_owned() }),
+        transport: Transport::Ssh,
         location: String::new(),
         needs: HostNeeds { mounts: vec![parsed(HostPath::parse, LONGHORN_DISK)], ..HostNeeds::default() },
     };
@@ -353,6 +354,7 @@ mod tests {
         for (fault, node, words) in [
             (Fault::RootReadOnly, "titan-02", "reboot titan-02 once"),
             (Fault::RootReadOnly, "titan-30", "reboot titan-30 once"),
+            (Fault::DiskFull, "titan-30", "k3s crictl rmi --prune"),
             (Fault::MountMissing, "titan-30", "mount /var/lib/longhorn"),
             (Fault::ClockSkew, "titan-02", "on titan-02: look at `timedatectl`"),
         ] {
@@ -375,6 +377,7 @@ mod tests {
             (Fault::SshCuts, Ending::Manual),
             (Fault::NodeNeverReady, Ending::Manual),
             (Fault::RootReadOnly, Ending::Manual),
+            (Fault::DiskFull, Ending::Manual),
             (Fault::MountMissing, Ending::Manual),
             (Fault::ClockSkew, Ending::Manual),
             (Fault::WrongBranch, Ending::Manual),

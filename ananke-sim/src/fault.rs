@@ -23,6 +23,7 @@ pub enum Fault {
     DnsDown,
     KubeletWedged,
     RootReadOnly,
+    DiskFull,
     MountMissing,
     ClockSkew,
     Api500,
@@ -64,6 +65,7 @@ impl Fault {
         Self::DnsDown,
         Self::KubeletWedged,
         Self::RootReadOnly,
+        Self::DiskFull,
         Self::MountMissing,
         Self::ClockSkew,
         Self::Api500,
@@ -114,6 +116,7 @@ impl Fault {
             | Self::VolumeFaulted
             | Self::DnsDown
             | Self::RootReadOnly
+            | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
             | Self::WorkloadCrashloop => true,
@@ -177,6 +180,7 @@ impl Fault {
             | Self::DnsDown
             | Self::KubeletWedged
             | Self::RootReadOnly
+            | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
             | Self::WrongBranch
@@ -214,6 +218,7 @@ impl Fault {
             Self::RootReadOnly => {
                 ("root-read-only", "the root file system of the host is read-only, and k3s does not run on it", true)
             }
+            Self::DiskFull => ("disk-full", "the disk of the host is full, and k3s does not run on it", true),
             Self::MountMissing => ("mount-missing", "the Longhorn disk of the host is not mounted", true),
             Self::ClockSkew => ("clock-skew", "the host's clock is 90 s ahead and follows no source", true),
             Self::Api500 => ("api-500", "the API server answers 500 for 60 s", false),

@@ -12,7 +12,7 @@ use ananke_core::lease::TAINT_KEY;
 use ananke_core::name::{Moment, NodeName};
 use ananke_core::port::Clock;
 use ananke_core::report::{Command, GateStatus, Outcome, Report};
-use ananke_core::spec::{ShutdownMode, Spec};
+use ananke_core::spec::{ShutdownMode, Spec, Transport};
 use ananke_core::verdict::{GateId, Reason};
 use ananke_sim::fault::Fault;
 use ananke_sim::world::{Host, Power};
@@ -144,6 +144,24 @@ fn gate(report: &Report, id: GateId) -> &ananke_core::report::GateReport {
 fn at(report: &Report, verb: &str, node: &str) -> Moment {
     let of = |action: &&ananke_core::report::ActionReport| action.verb == verb && action.subject.to_string() == node;
     report.actions.iter().find(of).unwrap().at
+}
+
+#[test]
+fn a_node_without_ssh_comes_back_by_the_api_alone_and_a_shutdown_leaves_it_to_a_person() {
+    let mut bench = Bench::new("power-loss", 4);
+    let silent = NodeName::parse("titan-09").unwrap();
+    let node = bench.spec.nodes.get_mut(&silent).unwrap();
+    (node.target, node.transport) = (None, Transport::None);
+    let up = bench.run(Command::Startup, None).unwrap();
+    assert_eq!((up.outcome, bench.sim.world().truly_healthy()), (Outcome::Done, Ok(())), "{}\n{:#?}", up.summary, up.manual);
+
+    bench.spec.shutdown.mode = ShutdownMode::Poweroff;
+    let down = bench.run(Command::Shutdown, None).unwrap();
+    assert_eq!(down.outcome, Outcome::Done, "{}\n{:#?}", down.summary, down.manual);
+    assert_eq!(bench.hosts(|host| host.power == Power::Up), ["titan-09"]);
+    let told = |what: &str| down.notes.iter().any(|note| note.contains("titan-09") && note.contains(what));
+    assert!(told("stopping it is left to a person") && told("switching it off is left to a person"), "{:?}", down.notes);
+    assert_eq!(bench.taints(), 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod inspect;
+pub mod sudoers;
 
 use std::time::Duration;
 
@@ -28,28 +29,23 @@ const MAX_LIST: usize = 2 * 1024 * 1024;
 /// up on any call after 60 s, and what is under way goes on at the host: the next look shows what came of it.
 const WORK_LASTS: Duration = Duration::from_secs(55);
 
-const START: &str = "sudo -n systemctl start --no-block ";
-const STOP: &str = "sudo -n systemctl stop ";
-const RESTART: &str = "sudo -n systemctl restart --no-block ";
-const POWER_OFF: &str = "sudo -n systemctl poweroff";
+const SYSTEMCTL: &str = "systemctl";
 const K3S: &str = "/usr/local/bin/k3s";
-const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
-const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
-const INTENT: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'";
+const KILLALL: &str = "/usr/local/bin/k3s-killall.sh";
+const ANANKE: &str = "/usr/local/bin/ananke";
 
 /// k3s's own script ends its containers and unmounts their volumes, and it knows where each release keeps them. It does more:
 /// it stops k3s, which it must find stopped already, and it removes the CNI's interfaces and packet filter rules, which the
 /// next start of k3s makes anew. It kills without grace, so it runs only after a drain, and never beside a unit that runs,
 /// starts or stops. Its exit code is that of its last line and tells nothing: what is left is seen by the next look.
-const KILL: [&str; 2] = [
+const KILL: [&str; 3] = [
     r#"sh -c 'case "$(systemctl is-active "#,
     concat!(
         r#")" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
         r#"[ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; "#,
-        r#"sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
     ),
+    " >/dev/null'",
 ];
-const KILLALL: &str = "/usr/local/bin/k3s-killall.sh";
 const REFUSED_RUNS: u32 = 75;
 const REFUSED_NO_SCRIPT: u32 = 69;
 
@@ -119,20 +115,31 @@ impl Command {
 
     /// The text that the host's login shell gets.
     pub fn line(&self) -> String {
+        let sudo = self.as_root().map_or_else(String::new, |command| format!("sudo -n {command}"));
         match self {
             Self::Inspect { unit, needs } => inspect::line(unit, needs),
-            Self::Start(unit) => format!("{START}{unit}"),
-            Self::Stop(unit) => format!("{STOP}{unit}"),
-            Self::Restart(unit) => format!("{RESTART}{unit}"),
+            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::SaveSnapshot(_) | Self::PowerOff => sudo,
             Self::KillPods(unit) => {
-                let [before, after] = KILL;
-                format!("{before}{unit}{after}")
+                let [before, refuse, after] = KILL;
+                format!("{before}{unit}{refuse}{sudo}{after}")
             }
-            Self::SaveSnapshot(name) => format!("{SAVE}{name}"),
-            Self::ListSnapshots => LIST.to_owned(),
-            Self::PowerOff => POWER_OFF.to_owned(),
-            Self::PeerIntent => INTENT.to_owned(),
+            Self::ListSnapshots | Self::PeerIntent => format!("sh -c 'echo; echo {}; {sudo}'", answer::MARK),
         }
+    }
+
+    /// What of it runs as root; none where no right is needed. What sudo must allow is made of the same text.
+    fn as_root(&self) -> Option<String> {
+        Some(match self {
+            Self::Inspect { .. } => return None,
+            Self::Start(unit) => format!("{SYSTEMCTL} start --no-block {unit}"),
+            Self::Stop(unit) => format!("{SYSTEMCTL} stop {unit}"),
+            Self::Restart(unit) => format!("{SYSTEMCTL} restart --no-block {unit}"),
+            Self::KillPods(_) => KILLALL.to_owned(),
+            Self::SaveSnapshot(name) => format!("{K3S} etcd-snapshot save --name {name}"),
+            Self::ListSnapshots => format!("{K3S} etcd-snapshot ls -o json"),
+            Self::PowerOff => format!("{SYSTEMCTL} poweroff"),
+            Self::PeerIntent => format!("{ANANKE} intent show -o json"),
+        })
     }
 
     /// What messages call it.
@@ -182,32 +189,6 @@ impl Command {
             | Self::PowerOff
             | Self::PeerIntent => MAX_STDOUT,
         }
-    }
-
-    /// The line in sudoers that allows exactly this; none where no right is needed.
-    ///
-    /// The digits of a snapshot's name are its time, so the line allows any digit where one stands: each pattern is one
-    /// character, which no other argument can hide in.
-    pub fn sudoers(&self, user: &str) -> Option<String> {
-        let systemctl = |prefix: &str, unit: &UnitName| {
-            let arguments = prefix.strip_prefix("sudo -n systemctl ")?;
-            Some(format!("/usr/bin/systemctl {arguments}{}", unit.as_str().replace(':', "\\:")))
-        };
-        let command = match self {
-            Self::Inspect { .. } => return None,
-            Self::Start(unit) => systemctl(START, unit)?,
-            Self::Stop(unit) => systemctl(STOP, unit)?,
-            Self::Restart(unit) => systemctl(RESTART, unit)?,
-            Self::KillPods(_) => format!("{KILLALL} \"\""),
-            Self::SaveSnapshot(name) => {
-                let any = |c: char| if c.is_ascii_digit() { "[0-9]".to_owned() } else { c.to_string() };
-                format!("{K3S} etcd-snapshot save --name {}", name.as_str().chars().map(any).collect::<String>())
-            }
-            Self::ListSnapshots => format!("{K3S} etcd-snapshot ls -o json"),
-            Self::PowerOff => "/usr/bin/systemctl poweroff".to_owned(),
-            Self::PeerIntent => "/usr/local/bin/ananke intent show -o json".to_owned(),
-        };
-        Some(format!("{user} ALL=(root) NOPASSWD: {command}"))
     }
 
     /// Reads the answer of a command that changes something.
@@ -338,24 +319,6 @@ mod tests {
         for (command, line) in lines {
             assert_eq!(command.line(), line);
         }
-        assert!(LIST.contains(answer::MARK) && INTENT.contains(answer::MARK));
-    }
-
-    #[test]
-    fn sudoers_allows_each_command_and_nothing_beside_it() {
-        let allowed = |command: Command| command.sudoers("ops").map(|line| line.replace("ops ALL=(root) NOPASSWD: ", ""));
-        assert_eq!(allowed(Command::Inspect { unit: unit(), needs: HostNeeds::default() }), None);
-        assert_eq!(allowed(Command::Start(unit())).unwrap(), "/usr/bin/systemctl start --no-block k3s-agent.service");
-        assert_eq!(allowed(Command::Stop(unit())).unwrap(), "/usr/bin/systemctl stop k3s-agent.service");
-        assert_eq!(allowed(Command::Restart(unit())).unwrap(), "/usr/bin/systemctl restart --no-block k3s-agent.service");
-        assert_eq!(allowed(Command::KillPods(unit())).unwrap(), "/usr/local/bin/k3s-killall.sh \"\"");
-        assert_eq!(allowed(Command::PowerOff).unwrap(), "/usr/bin/systemctl poweroff");
-        assert_eq!(allowed(Command::ListSnapshots).unwrap(), "/usr/local/bin/k3s etcd-snapshot ls -o json");
-        assert_eq!(allowed(Command::PeerIntent).unwrap(), "/usr/local/bin/ananke intent show -o json");
-        assert_eq!(
-            allowed(Command::SaveSnapshot(SnapshotName::parse("a-2026T0Z").unwrap())).unwrap(),
-            "/usr/local/bin/k3s etcd-snapshot save --name a-[0-9][0-9][0-9][0-9]T[0-9]Z"
-        );
     }
 
     #[test]

@@ -566,6 +566,9 @@ async fn openssh_holds_the_contract() {
         std::fs::read_to_string(site.path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     };
     holds_the_contract(&site, &|| read("lines")).await;
+    let root = HostNeeds { mounts: vec![HostPath::parse("/").unwrap()], ..HostNeeds::default() };
+    let space = site.hosts().inspect(&node(), &unit("k3s"), &root).await.unwrap().health.space;
+    assert!(space.iter().any(|one| one.path.as_str() == "/" && one.free_percent <= 100), "df tells of /: {space:?}");
     let mut expected = vec![
         "[-n][systemctl][start][--no-block][k3s]",
         "[-n][systemctl][restart][--no-block][k3s]",

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ananke_core::name::SnapshotName;
-use ananke_core::spec::{NodeRole, NodeSpec};
-use ananke_ssh::command::Command;
+use ananke_core::spec::NodeRole;
+use ananke_ssh::command::{Command, sudoers};
 use serde::Serialize;
 
 use super::print;
@@ -40,7 +39,7 @@ pub(super) fn run(args: Config) -> Result<Exit, Failure> {
         }
         Config::Sudoers { config } => {
             let loaded = wire::load(&config.config, &Overrides::default())?;
-            print(Format::Text, &(), |()| sudoers(&loaded))?;
+            print(Format::Text, &(), |()| allow_list(&loaded))?;
         }
     }
     Ok(Exit::Done)
@@ -57,28 +56,11 @@ fn told(checked: &Checked) -> String {
     text
 }
 
-/// A snapshot's name as a shutdown gives it: what differs between two of them is the digits of their time.
-const SNAPSHOT: &str = "ananke-shutdown-20260314T020611000";
-
-/// Every command that Ananke can send to a node with that unit and role.
-fn commands(node: &NodeSpec) -> Vec<Command> {
-    let unit = || node.unit.clone();
-    let mut commands = vec![
-        Command::Start(unit()),
-        Command::Stop(unit()),
-        Command::Restart(unit()),
-        Command::KillPods(unit()),
-        Command::PowerOff,
-    ];
-    if node.role == NodeRole::Server {
-        commands.push(Command::ListSnapshots);
-        commands.extend(SnapshotName::parse(SNAPSHOT).ok().map(Command::SaveSnapshot));
-    }
-    commands
-}
+/// Whatever it allows, it is one digit at a time: no version of sudo reads more into it.
+const OPEN: &str = "# Each [0-9] stands for one digit of the time in a snapshot's name; nothing else is left open.\n";
 
 /// One block for each kind of machine and SSH user, with what it must allow.
-fn sudoers(loaded: &Loaded) -> String {
+fn allow_list(loaded: &Loaded) -> String {
     let mut blocks: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
     for node in loaded.spec.nodes.values() {
         let Some(target) = &node.target else { continue };
@@ -86,15 +68,20 @@ fn sudoers(loaded: &Loaded) -> String {
             NodeRole::Server => "servers",
             NodeRole::Worker => "workers",
         };
-        let lines = commands(node).into_iter().filter_map(|command| command.sudoers(&target.user));
+        let commands = sudoers::of_node(node.role, &node.unit);
+        let lines = commands.iter().filter_map(|command| command.sudoers(&target.user));
         blocks.entry((place, &target.user)).or_default().extend(lines);
     }
     for target in loaded.ssh.peers.values() {
         blocks.entry(("peers", &target.user)).or_default().extend(Command::PeerIntent.sudoers(&target.user));
     }
     let text = |((place, user), lines): ((&str, &str), BTreeSet<String>)| {
-        let lines: Vec<String> = lines.into_iter().collect();
-        format!("# on {place}, for the SSH user {user}, e.g. in /etc/sudoers.d/ananke\n{}\n", lines.join("\n"))
+        let open = if lines.iter().any(|line| line.contains("[0-9]")) { OPEN } else { "" };
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        format!(
+            "# What Ananke runs as root on {place}, as the SSH user {user}, and nothing else.\n\
+             # Put it into /etc/sudoers.d/ananke there, owned by root, mode 0440; check it with `visudo -cf` first.\n{open}{lines}"
+        )
     };
     blocks.into_iter().rev().map(text).collect::<Vec<_>>().join("\n")
 }

@@ -36,7 +36,9 @@ pub(super) async fn run(args: ConfirmOff) -> Result<Exit, Failure> {
     let (node, spec) = expected(&loaded.spec, name)?;
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
     let reads = adapters.reads();
-    if let Some(life) = answers(reads.hosts, node, spec).await {
+    if spec.is_managed()
+        && let Some(life) = answers(reads.hosts, node, spec).await
+    {
         return Ok(refuse(node, &life));
     }
     let seen = match watch(reads.cluster, reads.clock, node).await {

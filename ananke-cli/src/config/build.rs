@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{Kind, NodeName, UnitName};
-use ananke_core::spec::{DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget};
+use ananke_core::spec::{DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget, Transport};
 use ananke_core::verdict::GateId;
 use figment::value::Value;
 
@@ -31,9 +31,12 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let members = members(reader, &mut warnings);
     let known = Known { nodes: &members.all(), ignored: &members.ignored };
     let usual = ssh::usual(reader);
-    let targets = ssh::targets(reader, &known, &usual);
+    let transports = hosts::transports(reader, &known);
+    let mut targets = ssh::targets(reader, &known, &usual);
+    // Nobody can connect where there is no SSH.
+    targets.retain(|node, _| transports.get(node) != Some(&Transport::None));
     let peers = hosts::peers(reader, &usual, &host.name);
-    let nodes = nodes(reader, &members, &known, &targets);
+    let nodes = nodes(reader, &members, &known, &targets, &transports);
     let checks = http::read(reader, &paths, &mut warnings);
     let allow_startup = overrides.allow_peer_startup;
     let role = |text: &str| match text {
@@ -146,6 +149,7 @@ fn nodes(
     members: &Members,
     known: &Known<'_>,
     targets: &BTreeMap<NodeName, SshTarget>,
+    transports: &BTreeMap<NodeName, Transport>,
 ) -> BTreeMap<NodeName, NodeSpec> {
     const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
     const PLACE: &str = "a text of at most 200 characters";
@@ -160,7 +164,8 @@ fn nodes(
         let (role, unit) =
             if members.servers.contains(node) { (NodeRole::Server, &server_unit) } else { (NodeRole::Worker, &worker_unit) };
         let location = locations.get(node).cloned().unwrap_or_default();
-        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), location, needs: needs.of(node) }
+        let transport = transports.get(node).copied().unwrap_or_default();
+        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), transport, location, needs: needs.of(node) }
     };
     known.nodes.iter().map(|node| (node.clone(), spec(node))).collect()
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ananke_core::name::{HostPath, NodeName, PackageName, UnitName};
-use ananke_core::spec::{HostNeeds, SshTarget, TimeSync};
+use ananke_core::spec::{HostNeeds, SshTarget, TimeSync, Transport};
 
 use super::reader::Reader;
-use super::ssh::{Known, Usual};
+use super::ssh::{self, Known, Usual};
 use super::text;
 
 const PATH: &str = "an absolute path of letters, digits, '/', '-', '_', '.' and ','";
@@ -78,6 +78,16 @@ pub(crate) fn time_sync(reader: &mut Reader<'_>, servers: usize) -> TimeSync {
         Some(true) => TimeSync::Quorum(wanted.unwrap_or(servers / 2 + 1)),
         Some(false) | None => TimeSync::Strict,
     }
+}
+
+/// How the hosts of nodes are reached that are not reached as all are.
+pub(crate) fn transports(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap<NodeName, Transport> {
+    let parse = |text: &str| match text {
+        "ssh" => Some(Transport::Ssh),
+        "none" => Some(Transport::None),
+        _ => None,
+    };
+    ssh::by_node(reader, "ssh_node_transport", "ssh or none", known, parse)
 }
 
 /// Other Anankes by their names in the config. The file may be the same on every machine: an entry that names this host is

@@ -103,6 +103,12 @@ pub(crate) const KEYS: &[Key] = &[
         "{titan-01: 10.0.0.11, titan-02: \"10.0.0.12:2222\", titan-03: \"[fd00::3]:22\"}",
         "Addresses of nodes that are not reached by their own name: host, host:port or [v6]:port.",
     ),
+    maybe(
+        "ssh_node_transport",
+        Map,
+        "{titan-12: none}",
+        "ssh or none for single nodes: none where the system has no SSH, such as Talos. The API alone judges such a node, and what would be done on its host is left to a person.",
+    ),
     maybe("ssh_node_users", Map, "{titan-01: atlas}", "Users of single nodes."),
     with("flux_source", Text, "flux-system/flux-system", "namespace/name of the GitRepository that all else comes from."),
     maybe("expected_flux_source_url", Text, "ssh://git@git.example.org/atlas/cluster.git", "URL that the source must have."),

@@ -203,7 +203,8 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
     }
     let saved = walk.gates.get(&GateId::EtcdSnapshot).is_none_or(|gate| gate.settled.is_some());
     if walk.plan.latching && walk.spec.shutdown.etcd_snapshot && !saved {
-        parts.extend(walk.spec.servers().map(|(name, _)| Part::Snapshots(name.clone())));
+        let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
+        parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
     }
     parts.extend(walk.spec.ups.iter().cloned().map(Part::Ups));
     parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));

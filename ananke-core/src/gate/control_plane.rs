@@ -44,6 +44,11 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
     }
     let (mut reached, mut running, mut stopped, mut missing, mut dark) = (0_usize, 0_usize, vec![], vec![], vec![]);
     for (name, node) in view.spec.servers() {
+        // Nothing is known of it, so it explains nothing.
+        if !node.is_managed() {
+            (reached, running) = (reached.saturating_add(1), running.saturating_add(1));
+            continue;
+        }
         let Ok(host) = view.host(name) else {
             dark.push(name.as_str());
             continue;

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use super::node_ssh::leave_out;
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
-use crate::observation::HostState;
+use crate::observation::{DiskSpace, HostState};
 use crate::spec::{NodeRole, NodeSpec, TimeSync};
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -17,6 +18,10 @@ use crate::verdict::{Judgement, Reason, Verdict};
 const SERVER_SKEW: Duration = Duration::from_secs(2);
 /// An agent's clock only dates its Lease and its tokens.
 const WORKER_SKEW: Duration = Duration::from_secs(5);
+/// Percent of space or inodes below which containers can neither start nor write.
+const FULL_BELOW: u8 = 2;
+/// The kubelet begins to delete images and to end pods at 15 % and 10 %.
+const LOW_BELOW: u8 = 10;
 /// Hosts that must agree with each other, and not with us, before our own clock is the one that is wrong.
 const WITNESSES: usize = 3;
 
@@ -35,11 +40,17 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if let Some(verdict) = clocks.own(view) {
         judgement.set(Subject::Ananke, verdict);
     }
-    for (name, node) in &view.spec.nodes {
+    for (name, node) in view.spec.managed() {
         let verdict = match view.host(name) {
             Ok(host) => {
                 let (held, noted) = clocks.judge(name, node, host);
                 judgement.notes.extend(noted);
+                let low = host
+                    .health
+                    .space
+                    .iter()
+                    .filter_map(|space| short(space, LOW_BELOW).filter(|_| short(space, FULL_BELOW).is_none()));
+                judgement.notes.extend(low.map(|text| format!("on {name}, {text}")));
                 verdict(host, machine(view, name, node, host).into_iter().chain(held).collect())
             }
             Err(_) => Verdict::follows(
@@ -50,6 +61,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Node(name.clone()), verdict);
     }
+    leave_out(view, &mut judgement);
     judgement
 }
 
@@ -78,6 +90,19 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
             text: format!("the root file system of {name} is read-only"),
             instruction: format!(
                 "reboot {name}{place} once, so that its journal is replayed; if / is read-only again, replace its disk (never run fsck on a mounted root)"
+            ),
+        });
+    }
+    let full: Vec<_> = host.health.space.iter().filter_map(|space| Some((space, short(space, FULL_BELOW)?))).collect();
+    if let Some((space, _)) = full.first() {
+        findings.push(Finding {
+            reason: Reason::DiskFull,
+            // The kubelet deletes images by itself when it runs.
+            waits: true,
+            text: format!("on {name}, {}", full.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", and ")),
+            instruction: format!(
+                "on {name}{place}: find what is large with `du -xh -d 2 {} | sort -h | tail`; `k3s crictl rmi --prune` deletes unused images, `journalctl --vacuum-size=200M` old logs; then restart {}",
+                space.path, node.unit
             ),
         });
     }
@@ -115,6 +140,15 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
     findings
 }
 
+/// What is short on a file system, if less than `limit` percent is left.
+fn short(space: &DiskSpace, limit: u8) -> Option<String> {
+    let DiskSpace { path, free_percent, free_inodes_percent } = space;
+    let bytes = (*free_percent < limit).then(|| format!("{free_percent} % of the space"));
+    let inodes = free_inodes_percent.filter(|free| *free < limit).map(|free| format!("{free} % of the inodes"));
+    let parts: Vec<String> = bytes.into_iter().chain(inodes).collect();
+    (!parts.is_empty()).then(|| format!("{} of {path} is free", parts.join(" and ")))
+}
+
 /// How the clocks of the hosts that answered stand.
 struct Clocks {
     mode: TimeSync,
@@ -132,7 +166,7 @@ impl Clocks {
         let middle = skews.get(skews.len() / 2).copied().unwrap_or(0);
         let agree = skews.iter().filter(|skew| within(skew.saturating_sub(middle), SERVER_SKEW)).count();
         let we_are_off = !within(middle, WORKER_SKEW) && agree >= WITNESSES && agree > skews.len() / 2;
-        let mut clocks = Self { mode: view.spec.time_sync, own_error: if we_are_off { middle } else { 0 }, in_step: 0 };
+        let mut clocks = Self { mode: mode(view), own_error: if we_are_off { middle } else { 0 }, in_step: 0 };
         let good = |node: &NodeSpec, host: &HostState| clocks.wrong(node, host).is_none();
         clocks.in_step = hosts().filter(|(node, host)| node.role == NodeRole::Server && good(node, host)).count();
         clocks
@@ -181,6 +215,16 @@ impl Clocks {
     }
 }
 
+/// No more servers can be in step than have SSH.
+fn mode(view: &View<'_>) -> TimeSync {
+    match view.spec.time_sync {
+        TimeSync::Strict => TimeSync::Strict,
+        TimeSync::Quorum(wanted) => {
+            TimeSync::Quorum(wanted.min(view.spec.servers().filter(|(_, node)| node.is_managed()).count()))
+        }
+    }
+}
+
 fn within(skew: i64, limit: Duration) -> bool {
     u128::from(skew.unsigned_abs()) <= limit.as_millis()
 }
@@ -225,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn a_node_without_ssh_is_left_out_and_its_clock_is_not_wanted() {
+        let mut bench = bench(2);
+        bench.servers(2);
+        bench.spec.time_sync = TimeSync::Quorum(2);
+        bench.unmanage(2);
+        bench.check(evaluate, "n1: pass\nnote: n2 has no SSH, as configured: its host is not looked at");
+    }
+
+    #[test]
     fn a_dying_disk_a_lost_mount_and_a_lost_package_are_a_persons_job() {
         let mut bench = bench(3);
         bench.host(1, |host| host.health.root_read_only = true);
@@ -233,6 +286,26 @@ mod tests {
         bench.check(evaluate, "n1: hold root-read-only person\nn2: hold mount-missing person\nn3: hold package-missing person");
         assert!(text(&bench, 2).contains("`mount /var/lib/longhorn`"), "{}", text(&bench, 2));
         assert!(text(&bench, 3).ends_with("on n3: apt-get install open-iscsi"), "{}", text(&bench, 3));
+    }
+
+    #[test]
+    fn a_full_disk_holds_and_a_disk_that_fills_is_noted() {
+        let mut bench = bench(4);
+        let data = || HostPath::parse("/var/lib/rancher/k3s").unwrap();
+        let mut space = |n, free_percent, free_inodes_percent| {
+            bench.host(n, |host| host.health.space = vec![DiskSpace { path: data(), free_percent, free_inodes_percent }]);
+        };
+        space(1, 1, Some(50));
+        space(2, 40, Some(0));
+        space(3, 9, Some(2));
+        space(4, 10, None);
+        bench.check(
+            evaluate,
+            "n1: hold disk-full waiting\nn2: hold disk-full waiting\nn3: pass\nn4: pass\n\
+             note: on n3, 9 % of the space and 2 % of the inodes of /var/lib/rancher/k3s is free",
+        );
+        assert!(text(&bench, 1).starts_with("on n1, 1 % of the space of /var/lib/rancher/k3s is free -> on n1: "));
+        assert!(text(&bench, 2).starts_with("on n2, 0 % of the inodes of /var/lib/rancher/k3s is free -> on n2: "));
     }
 
     #[test]

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
-use crate::spec::SshTarget;
+use crate::spec::{SshTarget, Transport};
 use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let mut seen: BTreeMap<(&str, u16), &NodeName> = BTreeMap::new();
     for (name, node) in &view.spec.nodes {
-        let verdict = match &node.target {
-            None => Verdict::person(
+        let verdict = match (&node.target, node.transport) {
+            (_, Transport::None) => Verdict::pass("no SSH, as configured"),
+            (None, Transport::Ssh) => Verdict::person(
                 Reason::NoHostForNode,
                 format!("{name} has no host to connect to"),
                 format!("add {name} to ssh_node_hosts, or list it under ignore_nodes"),
             ),
-            Some(SshTarget { host, port, user }) => match seen.insert((host, *port), name) {
+            (Some(SshTarget { host, port, user }), Transport::Ssh) => match seen.insert((host, *port), name) {
                 Some(other) => Verdict::person(
                     Reason::DuplicateHost,
                     format!("{name} and {other} both map to {host}:{port}"),
@@ -46,5 +47,7 @@ mod tests {
         bench.spec.nodes.get_mut(&node(2)).unwrap().target = twin;
         bench.spec.nodes.get_mut(&node(3)).unwrap().target = None;
         bench.check(evaluate, "n1: pass\nn2: hold duplicate-host person\nn3: hold no-host-for-node person");
+        bench.unmanage(3);
+        bench.check(evaluate, "n1: pass\nn2: hold duplicate-host person\nn3: pass");
     }
 }

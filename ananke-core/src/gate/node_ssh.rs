@@ -9,10 +9,20 @@ use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
-    for (name, node) in &view.spec.nodes {
+    for (name, node) in view.spec.managed() {
         judgement.set(Subject::Node(name.clone()), judge(view, name, node));
     }
+    leave_out(view, &mut judgement);
     judgement
+}
+
+/// Tells which nodes are not asked over SSH; where that is all of them, there is nothing to judge.
+pub(super) fn leave_out(view: &View<'_>, judgement: &mut Judgement) {
+    let left_out = view.spec.nodes.iter().filter(|(_, node)| !node.is_managed());
+    judgement.notes.extend(left_out.map(|(name, _)| format!("{name} has no SSH, as configured: its host is not looked at")));
+    if view.spec.managed().next().is_none() {
+        judgement.not_applicable = Some("no node has SSH, as configured".to_owned());
+    }
 }
 
 fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
@@ -56,6 +66,16 @@ mod tests {
         bench.host_up(3);
         bench.obs.hosts.entry(node(3)).or_default().fold(Err(fail(ErrorKind::Untrusted)), bench.now);
         bench.check(evaluate, "n1: pass\nn2: unknown\nn3: hold host-key-refused person");
+    }
+
+    #[test]
+    fn a_node_without_ssh_is_left_out_and_told() {
+        let mut bench = Bench::new(2);
+        bench.host_up(1);
+        bench.unmanage(2);
+        bench.check(evaluate, "n1: pass\nnote: n2 has no SSH, as configured: its host is not looked at");
+        bench.unmanage(1);
+        assert!(evaluate(&bench.view()).not_applicable.is_some());
     }
 
     #[test]

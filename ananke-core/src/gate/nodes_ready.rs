@@ -38,6 +38,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward) -> Verdict {
     let host = view.host(name);
     let silent = |reason, text: String| match &host {
+        Err(_) if !expected.is_managed() => {
+            Verdict::waiting(reason, text, format!("look at {name} by the tools of its system: Ananke has no SSH there"))
+        }
         Err(_) => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
         Ok(_) => ailing(view, expected, found, ward, reason, text),
     };
@@ -66,6 +69,7 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
         );
     }
     match host {
+        Err(_) if !expected.is_managed() => Verdict::pass("Ready, Lease advances; no SSH, so its boot is not compared"),
         // The API vouches for the kubelet; that it is the host we mean, only the host can.
         Err(_) => Verdict::follows(
             Reason::HostUnreachable,
@@ -150,6 +154,20 @@ mod tests {
         bench.check(evaluate, "n1: hold boot-id-differs waiting");
         bench.obs.hosts.clear();
         bench.check(evaluate, "n1: hold host-unreachable follows n1");
+    }
+
+    #[test]
+    fn a_node_without_ssh_is_judged_by_the_api_alone() {
+        let mut bench = Bench::new(1);
+        bench.unmanage(1);
+        bench.api_up();
+        bench.check(evaluate, "n1: hold node-absent waiting");
+        bench.node_stale_ready(1);
+        bench.check(evaluate, "n1: hold heartbeat-not-seen waiting");
+        bench.renew(1);
+        bench.check(evaluate, "n1: pass");
+        bench.change_node(1, |node| node.ready = Tri::False);
+        bench.check(evaluate, "n1: hold node-not-ready waiting");
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl Bench {
             role: role(n),
             unit: unit(n),
             target: Some(target(n)),
+            transport: Transport::Ssh,
             location: String::new(),
             needs: HostNeeds::default(),
         };
@@ -216,6 +217,13 @@ impl Bench {
         for n in 1..=count {
             self.spec.nodes.get_mut(&node(n)).unwrap().role = NodeRole::Server;
         }
+    }
+
+    /// The node has no SSH, so its host is never heard of.
+    pub(crate) fn unmanage(&mut self, n: usize) {
+        let spec = self.spec.nodes.get_mut(&node(n)).unwrap();
+        (spec.target, spec.transport) = (None, Transport::None);
+        self.obs.hosts.remove(&node(n));
     }
 
     pub(crate) fn host_up(&mut self, n: usize) {

@@ -30,6 +30,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if api_is_stopped(view) {
         return Judgement::not_applicable(STOPPED);
     }
+    if view.spec.servers().all(|(_, node)| !node.is_managed()) {
+        return Judgement::not_applicable("no server has SSH, as configured");
+    }
     if datastore_is_not_etcd(view) {
         return Judgement::not_applicable("the datastore is not etcd");
     }
@@ -65,7 +68,7 @@ fn missing(view: &View<'_>) -> Verdict {
     let command = format!("on a server: `k3s etcd-snapshot save --name {name}`, before it is stopped");
     let mut gap = None;
     let mut listed = None;
-    for (server, _) in view.spec.servers() {
+    for (server, _) in view.spec.servers().filter(|(_, node)| node.is_managed()) {
         match view.snapshots(server) {
             Ok(list) => listed = Some((server, list)),
             Err(found) => gap = gap.or(Some(found)),
@@ -202,6 +205,8 @@ mod tests {
         (1..=3).for_each(|n| fails(&mut bench, n, if n == 1 { ErrorKind::Missing } else { ErrorKind::Transient }));
         bench.check(evaluate, "not applicable: the datastore is not etcd");
         assert!(texts(&bench).is_empty());
+        (1..=3).for_each(|n| bench.unmanage(n));
+        bench.check(evaluate, "not applicable: no server has SSH, as configured");
         bench.spec.shutdown.etcd_snapshot = false;
         bench.check(evaluate, "not applicable: --skip-etcd-snapshot");
     }

@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
-    for (name, _) in view.spec.workers() {
+    for (name, _) in view.spec.workers().filter(|(_, node)| node.is_managed()) {
         judgement.set(Subject::Node(name.clone()), judge(view, name));
     }
     if judgement.subjects.is_empty() {
-        return Judgement::not_applicable("there are no workers");
+        return Judgement::not_applicable("there are no workers with SSH");
     }
     judgement
 }

@@ -31,12 +31,20 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     }
     let mut judgement = Judgement::default();
     for (name, node) in &view.spec.nodes {
+        if !node.is_managed() {
+            let text = format!("{name} has no SSH, as configured: it stays on, and switching it off is left to a person");
+            judgement.notes.push(text);
+            continue;
+        }
         let verdict = if is_own_host(view, name) {
             Verdict::pass("Ananke's own host: it goes last, when the report is written")
         } else {
             judge(view, name, node.role)
         };
         judgement.set(Subject::Node(name.clone()), verdict);
+    }
+    if judgement.subjects.is_empty() {
+        judgement.not_applicable = Some("no node has SSH, as configured".to_owned());
     }
     judgement
 }
@@ -134,7 +142,7 @@ fn workers_are_gone(view: &View<'_>) -> bool {
         let patience = deadline::limit(view.spec, GateId::PoweredOff, view.started, opened).patience;
         view.now.since(opened) >= WORKERS_FIRST.min(patience / 2)
     });
-    had_their_time || !view.spec.workers().any(|(name, _)| !is_own_host(view, name) && on(name))
+    had_their_time || !view.spec.workers().any(|(name, node)| node.is_managed() && !is_own_host(view, name) && on(name))
 }
 
 fn is_own_host(view: &View<'_>, node: &NodeName) -> bool {
@@ -189,6 +197,17 @@ mod tests {
         bench.spec.shutdown.mode = ShutdownMode::ClusterOnly;
         bench.check(evaluate, "not applicable: --mode cluster-only: the hosts stay on");
         assert!(texts(&bench).is_empty());
+    }
+
+    #[test]
+    fn a_node_without_ssh_stays_on_and_is_not_waited_for() {
+        let mut bench = bench();
+        bench.unmanage(2);
+        bench.unmanage(3);
+        assert_eq!(texts(&bench), ["power off n1"]);
+        let told =
+            |n: usize| format!("note: n{n} has no SSH, as configured: it stays on, and switching it off is left to a person");
+        bench.check(evaluate, &format!("n1: hold still-powered waiting\n{}\n{}", told(2), told(3)));
     }
 
     #[test]

@@ -31,10 +31,15 @@ pub(super) fn servers(view: &View<'_>) -> Judgement {
 fn evaluate(view: &View<'_>, role: NodeRole) -> Judgement {
     let mut judgement = Judgement::default();
     for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
-        judgement.set(Subject::Node(name.clone()), judge(view, name, node));
+        if node.is_managed() {
+            judgement.set(Subject::Node(name.clone()), judge(view, name, node));
+        } else {
+            judgement.notes.push(format!("{name} has no SSH, as configured: it runs on, and stopping it is left to a person"));
+        }
     }
     if judgement.subjects.is_empty() {
-        return Judgement::not_applicable("there are none");
+        let why = if judgement.notes.is_empty() { "there are none" } else { "none has SSH, as configured" };
+        judgement.not_applicable = Some(why.to_owned());
     }
     judgement
 }
@@ -115,6 +120,19 @@ mod tests {
         bench.check(servers, "n1: hold pods-running waiting");
         bench.open(GateId::ServersStopped);
         assert_eq!(texts(&bench), ["end the containers that k3s left running on n1"]);
+    }
+
+    #[test]
+    fn a_node_without_ssh_is_left_to_a_person() {
+        let mut bench = Bench::new(3);
+        bench.all_up();
+        bench.unmanage(2);
+        let told = "n2 has no SSH, as configured: it runs on, and stopping it is left to a person";
+        bench.check(workers, &format!("n3: hold unit-running waiting\nnote: {told}"));
+        bench.open(GateId::WorkersStopped);
+        assert_eq!(texts(&bench), ["stop unit k3s-agent on n3"]);
+        bench.unmanage(3);
+        assert_eq!(workers(&bench.view()).not_applicable.as_deref(), Some("none has SSH, as configured"));
     }
 
     #[test]

@@ -137,7 +137,8 @@ pub(crate) fn found(view: &View<'_>, needs: &Needs) -> Vec<Finding> {
 /// Whether the node itself is proved: its kubelet was seen to renew its Lease, its boot is the host's, and nothing is wrong
 /// with it but that the network plugin is not there. That one comes as a DaemonSet, which our own taint keeps away.
 pub(crate) fn proved(view: &View<'_>, node: &NodeState) -> bool {
-    let same_boot = view.host(&node.name).is_ok_and(|host| node.boot_id.as_ref() == Some(&host.boot_id));
+    let same_boot = view.spec.is_unmanaged(&node.name)
+        || view.host(&node.name).is_ok_and(|host| node.boot_id.as_ref() == Some(&host.boot_id));
     same_boot && view.kubelet_alive(&node.name) && (node.ready == Tri::True || lacks_network_only(node))
 }
 

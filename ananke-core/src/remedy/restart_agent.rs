@@ -194,7 +194,7 @@ fn unwell(view: &View<'_>, node: &NodeState) -> bool {
 fn fleet(view: &View<'_>, nodes: &[NodeState]) -> Fleet {
     let find = |name: &NodeName| nodes.iter().find(|node| node.name == *name);
     let works = |name: &NodeName| {
-        let unit_runs = view.host(name).is_ok_and(|host| host.unit == UnitState::Active);
+        let unit_runs = view.spec.is_unmanaged(name) || view.host(name).is_ok_and(|host| host.unit == UnitState::Active);
         unit_runs && find(name).is_some_and(|node| node.ready == Tri::True && proved(view, node))
     };
     let repairs = |purpose: Purpose| matches!(purpose, Purpose::Repair | Purpose::Unknown);

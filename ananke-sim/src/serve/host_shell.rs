@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ananke_core::name::{BootId, Moment, NodeName, SnapshotName, UnitName};
-use ananke_core::observation::{HostHealth, Leftovers, SnapshotState, UnitState};
+use ananke_core::observation::{DiskSpace, HostHealth, Leftovers, SnapshotState, UnitState};
 use ananke_core::spec::HostNeeds;
 use serde_json::json;
 
@@ -17,15 +17,21 @@ const INSPECT: [&str; 5] = [
         r#"p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; p machine_id "$(cat /etc/machine-id)"; "#,
         r#"p uptime "$(cat /proc/uptime)"; "#,
         r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
-        r#"p root "$(o /)"; p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null "#,
-        r#"|| chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+        r#"s() { timeout -s KILL 3 df -P "$@" 2>/dev/null | grep -o "[0-9]*%" | tail -n 1; }; "#,
+        r#"p root "$(o /)"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+        r#"[ "$x" = yes ] || x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap") "#,
+        r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
         r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
         r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
         r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
         r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
     ),
-    r#" 2>&1 | tr "\n" " ")"; p mounts "$(for n in "#,
-    r#"; do printf "%s:%s " "$n" "$(o "$n")"; done)"; p packages "$(for n in "#,
+    r#" 2>&1 | tr "\n" " ")"; w=""#,
+    concat!(
+        r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
+        r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
+        r#"p packages "$(for n in "#,
+    ),
     concat!(
         r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
         r#"p units "$(for n in "#,
@@ -224,12 +230,18 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         ("csi", facts.leftovers.mounts.to_string()),
         ("unit", format!("LoadState={load} ActiveState={active} ")),
         ("mounts", states(&needs.mounts, &lacks.missing_mounts, "rw", "")),
+        ("space", lacks.space.iter().map(used).collect()),
         ("packages", states(&needs.packages, &lacks.missing_packages, "ii ", "")),
         ("units", states(&needs.units, &lacks.missing_units, "active", "inactive")),
         ("end", "ok".to_owned()),
     ];
     let stdout = lines.iter().map(|(key, value)| format!("\nananke:{key}={value}\n")).collect();
     ExecReply { stdout, stderr: String::new(), exit: 0 }
+}
+
+fn used(space: &DiskSpace) -> String {
+    let used = |free: u8| format!("{}%", 100 - free.min(100));
+    format!("{}:{}:{} ", space.path, used(space.free_percent), space.free_inodes_percent.map(used).unwrap_or_default())
 }
 
 fn states<T: PartialEq + ToString>(asked: &[T], missing: &[T], there: &str, lacking: &str) -> String {
@@ -276,7 +288,10 @@ mod tests {
             self.state.filter(|_| unit.as_str() == "k3s").unwrap_or(UnitState::NotFound)
         }
         fn lacks(&self, needs: &HostNeeds) -> HostHealth {
-            HostHealth { missing_mounts: needs.mounts.iter().take(1).cloned().collect(), ..HostHealth::default() }
+            let space =
+                needs.mounts.iter().map(|path| DiskSpace { path: path.clone(), free_percent: 9, free_inodes_percent: None });
+            let missing_mounts = needs.mounts.iter().take(1).cloned().collect();
+            HostHealth { missing_mounts, space: space.collect(), ..HostHealth::default() }
         }
         fn start(&mut self, _: &UnitName) {
             self.state = Some(UnitState::Activating);
@@ -380,6 +395,7 @@ mod tests {
                 "csi=1",
                 "unit=LoadState=loaded ActiveState=failed ",
                 "mounts=/a: /b:rw ",
+                "space=/a:91%: /b:91%: ",
                 "packages=",
                 "units=iscsid:active ",
                 "end=ok"

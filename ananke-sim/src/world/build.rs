@@ -167,7 +167,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         unit: parsed(UnitName::parse, if server { "k3s" } else { "k3s-agent" }),
         unit_state: UnitState::Active,
         unit_enabled: true,
-        health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
+        health: HostHealth { clock_synced: Some(true), space: vec![super::power::disk(70)], ..HostHealth::default() },
         snapshots: Vec::new(),
         told_off: false,
         restarting: false,

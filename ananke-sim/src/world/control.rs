@@ -125,7 +125,7 @@ impl World {
     }
 
     pub(super) fn start_unit(&mut self, host: usize) {
-        if self.hosts[host].health.root_read_only {
+        if self.hosts[host].cannot_write() {
             return self.fail_unit(host);
         }
         let boots = u64::from(self.hosts[host].unit_epoch);

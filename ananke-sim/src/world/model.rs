@@ -74,15 +74,21 @@ pub struct Host {
 }
 
 impl Host {
+    /// Nothing of k3s can be written, so it does not run.
+    pub fn cannot_write(&self) -> bool {
+        self.health.root_read_only || self.health.space.iter().any(|space| space.free_percent == 0)
+    }
+
     /// What an inspection finds, of all that it is asked for.
     pub fn lacks(&self, needs: &HostNeeds) -> HostHealth {
-        let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units } = &self.health;
+        let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, space } = &self.health;
         HostHealth {
             root_read_only: *root_read_only,
             clock_synced: *clock_synced,
             missing_mounts: common(&needs.mounts, missing_mounts),
             missing_packages: common(&needs.packages, missing_packages),
             missing_units: common(&needs.units, missing_units),
+            space: space.clone(),
         }
     }
 }

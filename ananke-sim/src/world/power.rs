@@ -1,7 +1,7 @@
 //! Mains, batteries, and hosts that lose power and boot.
 
 use ananke_core::name::{BootId, HostPath, NodeName};
-use ananke_core::observation::UnitState;
+use ananke_core::observation::{DiskSpace, UnitState};
 
 use super::{Event, Manner, Ms, Power, Ups, World, parsed};
 use crate::fault::Fault;
@@ -16,6 +16,11 @@ pub const LONGHORN_DISK: &str = "/var/lib/longhorn";
 const SKEWED: Ms = 90_000;
 /// Below this many thousandths a UPS says `LB`.
 const LOW: i64 = 200;
+
+/// What `df` says of k3s's data directory.
+pub(super) fn disk(free_percent: u8) -> DiskSpace {
+    DiskSpace { path: parsed(HostPath::parse, "/var/lib/rancher/k3s"), free_percent, free_inodes_percent: Some(90) }
+}
 
 impl World {
     /// Mains fail. Hosts run on until the battery that feeds them is empty.
@@ -160,6 +165,10 @@ impl World {
             Fault::KubeletWedged => self.set_wedged(host),
             Fault::RootReadOnly => {
                 self.hosts[host].health.root_read_only = true;
+                self.fail_unit(host);
+            }
+            Fault::DiskFull => {
+                self.hosts[host].health.space = vec![disk(0)];
                 self.fail_unit(host);
             }
             Fault::MountMissing => {

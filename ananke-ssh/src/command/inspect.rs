@@ -1,36 +1,48 @@
 //! The one look at a host: what is asked, and how its answer is read.
 //!
 //! Every line of ours is marked and starts on a line of its own, so that greetings of login scripts cannot be mistaken for
-//! an answer. Nothing in it needs rights, changes anything or waits for a network.
+//! an answer. Nothing in it needs rights or changes anything. What may wait, for a file server or for a daemon that is busy, is
+//! ended after three seconds, and its answer is left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ananke_core::name::{BootId, Moment, UnitName};
-use ananke_core::observation::{HostHealth, Leftovers, UnitState};
+use ananke_core::name::{BootId, HostPath, Moment, UnitName};
+use ananke_core::observation::{DiskSpace, HostHealth, Leftovers, UnitState};
 use ananke_core::port::{ErrorKind, clean};
 use ananke_core::spec::HostNeeds;
 
 use super::{Output, Refusal, Remedy, invalid, refusal};
 
 /// The time comes first: it is compared with the middle of the exchange. `o` finds how a path is mounted: of several mounts
-/// on one path the last one counts.
+/// on one path the last one counts. `s` is how much of a file system is used, of its space or with `-i` of its inodes.
+///
+/// Where the kernel does not call the clock synchronised, chrony and ntpd are asked: chrony without `rtcsync` disciplines a
+/// clock and does not tell the kernel.
 const HEAD: &str = concat!(
     r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
     r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
     r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
     r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
-    r#"p root "$(o /)"; "#,
-    r#"p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null || chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+    r#"s() { timeout -s KILL 3 df -P "$@" 2>/dev/null | grep -o "[0-9]*%" | tail -n 1; }; "#,
+    r#"p root "$(o /)"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+    r#"[ "$x" = yes ] || x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap") "#,
+    r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
     r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
     r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
     r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
     r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
 );
-const MOUNTS: &str = r#" 2>&1 | tr "\n" " ")"; p mounts "$(for n in "#;
+const MOUNTS: &str = r#" 2>&1 | tr "\n" " ")"; w=""#;
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
 /// required packages is left empty: what they bring can be asked for as units.
-const PACKAGES: &str = r#"; do printf "%s:%s " "$n" "$(o "$n")"; done)"; p packages "$(for n in "#;
+const PACKAGES: &str = concat!(
+    r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
+    r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
+    r#"p packages "$(for n in "#,
+);
+/// Where k3s keeps images, containers and etcd, or a link to it.
+const DATA: &str = "/var/lib/rancher/k3s";
 const UNITS: &str = concat!(
     r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
     r#"p units "$(for n in "#
@@ -95,6 +107,7 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
             missing_mounts: missing(&needs.mounts, |path| mounts.get(plain(path.as_str())).is_some_and(|state| *state == "rw")),
             missing_packages: missing(&needs.packages, |name| packages.get(name.as_str()).is_some_and(|state| installed(state))),
             missing_units: missing(&needs.units, |name| units.get(name.as_str()).is_some_and(|state| is_up(state))),
+            space: space(get("space")?, needs),
         },
         leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
     })
@@ -147,16 +160,34 @@ fn read_only(path: &str, state: &str) -> Result<bool, Refusal> {
     }
 }
 
-/// timedatectl's `yes` or `no` is the kernel's own word, whoever disciplines the clock; chrony has a line for it.
+/// `path:space:inodes path:space:inodes …`, each as a percentage in use; only of paths that were asked for.
+fn space(text: &str, needs: &HostNeeds) -> Vec<DiskSpace> {
+    let read = |word: &str| {
+        let (path, used) = word.split_once(':')?;
+        let (space, inodes) = used.split_once(':')?;
+        let asked = path == DATA || needs.mounts.iter().any(|mount| plain(mount.as_str()) == path);
+        let path = HostPath::parse(path).ok().filter(|_| asked)?;
+        Some(DiskSpace { path, free_percent: free(space)?, free_inodes_percent: free(inodes) })
+    };
+    text.split_ascii_whitespace().filter_map(read).collect()
+}
+
+/// `42%` in use leaves 58.
+fn free(used: &str) -> Option<u8> {
+    100_u8.checked_sub(used.strip_suffix('%')?.parse().ok()?)
+}
+
+/// timedatectl's `yes` or `no` is the kernel's own word, chrony has a line for it and ntpd a word. One that follows a source
+/// is enough: the others may not know.
 pub fn synced(text: &str) -> Option<bool> {
-    match text.trim() {
-        "yes" => Some(true),
-        "no" => Some(false),
-        other => {
-            let leap = other.lines().find(|line| line.starts_with("Leap status"))?;
-            Some(!leap.trim_end().ends_with("Not synchronised"))
-        }
-    }
+    let kernel = match text.split_ascii_whitespace().next() {
+        Some("yes") => Some(true),
+        Some("no") => Some(false),
+        Some(_) | None => None,
+    };
+    let chrony = text.contains("Leap status").then(|| !text.contains("Not synchronised"));
+    let ntpd = text.contains("leap_").then(|| !text.contains("leap_alarm"));
+    [kernel, chrony, ntpd].into_iter().flatten().reduce(|one, other| one || other)
 }
 
 fn count(what: &str, text: &str) -> Result<u32, Refusal> {

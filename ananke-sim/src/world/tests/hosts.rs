@@ -131,19 +131,23 @@ fn an_inspection_finds_what_it_is_asked_for_and_what_every_host_tells() {
     let needs = HostNeeds { mounts: vec![disk.clone(), HostPath::parse("/srv").unwrap()], ..HostNeeds::default() };
     let host = &world.hosts()[8];
     assert_eq!((host.skew, host.lacks(&HostNeeds::default()).missing_mounts), (90_000, Vec::new()));
-    let found = HostHealth { clock_synced: Some(false), missing_mounts: vec![disk], ..HostHealth::default() };
+    let space = host.health.space.clone();
+    let found = HostHealth { clock_synced: Some(false), missing_mounts: vec![disk], space, ..HostHealth::default() };
     assert_eq!(host.lacks(&needs), found);
     assert_eq!(world.truly_healthy(), Ok(()), "the rest of the cluster does not suffer");
     assert_eq!(world.person_needed(), [node("titan-09")]);
 }
 
 #[test]
-fn k3s_does_not_run_on_a_root_that_cannot_be_written() {
-    let mut world = world("healthy", 1);
-    world.inject(Fault::RootReadOnly, Some(&node("titan-09"))).unwrap();
-    assert_eq!(unit(&world, "titan-09"), UnitState::Failed);
-    world.unit_start(&node("titan-09")).unwrap();
-    world.advance_to(10 * MINUTE);
-    assert_eq!((unit(&world, "titan-09"), ready(&world, "titan-09")), (UnitState::Failed, Tri::Unknown));
-    assert_eq!(world.truly_healthy(), Ok(()));
+fn k3s_does_not_run_on_a_disk_that_cannot_be_written() {
+    for fault in [Fault::RootReadOnly, Fault::DiskFull] {
+        let mut world = world("healthy", 1);
+        world.inject(fault, Some(&node("titan-09"))).unwrap();
+        assert_eq!(unit(&world, "titan-09"), UnitState::Failed);
+        world.unit_start(&node("titan-09")).unwrap();
+        world.advance_to(10 * MINUTE);
+        assert_eq!((unit(&world, "titan-09"), ready(&world, "titan-09")), (UnitState::Failed, Tri::Unknown));
+        assert_eq!(world.truly_healthy(), Ok(()));
+        assert_eq!(world.person_needed(), [node("titan-09")]);
+    }
 }

@@ -7,6 +7,7 @@ const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2
     ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\nananke:root=rw\n\n\
     ananke:synced=yes\n\nananke:shims=14\n\nananke:csi=3\n\n\
     ananke:unit=LoadState=loaded ActiveState=activating \n\nananke:mounts=/var/lib/longhorn:rw /srv:ro /gone: \n\n\
+    ananke:space=/var/lib/rancher/k3s:42%:3% /var/lib/longhorn:100%:- /srv:: /gone:x%:1% /etc:1%:1% \n\n\
     ananke:packages=open-iscsi:ii  nfs-common:rc  gone: \n\nananke:units=iscsid:active a@b:c:inactive \n\nananke:end=ok\n";
 
 fn unit() -> UnitName {
@@ -44,12 +45,16 @@ fn the_line_is_this_and_no_other() {
             r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
             r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
             r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
-            r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; p root "$(o /)"; "#,
-            r#"p synced "$(timedatectl show -p NTPSynchronized --value 2>/dev/null || chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+            r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
+            r#"s() { timeout -s KILL 3 df -P "$@" 2>/dev/null | grep -o "[0-9]*%" | tail -n 1; }; "#,
+            r#"p root "$(o /)"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+            r#"[ "$x" = yes ] || x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap") "#,
+            r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
             r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
             r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
             r#"p unit "$(systemctl show -p LoadState -p ActiveState k3s-agent.service 2>&1 | tr "\n" " ")"; "#,
-            r#"p mounts "$(for n in /var/lib/longhorn /srv /gone; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
+            r#"w="/var/lib/longhorn /srv /gone"; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
+            r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
             r#"p packages "$(for n in open-iscsi nfs-common gone; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
             r#"p units "$(for n in iscsid a@b:c; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
         ],
@@ -85,11 +90,13 @@ fn an_answer_is_read() {
     assert_eq!(inspection.time, Moment::from_millis(1_773_453_971_250));
     assert_eq!(inspection.unit, UnitState::Activating);
     assert_eq!(inspection.leftovers, Leftovers { shims: 14, mounts: 3 });
-    let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units } = inspection.health;
+    let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, space } = inspection.health;
     assert_eq!((root_read_only, clock_synced), (false, Some(true)));
     assert_eq!(missing_mounts.iter().map(HostPath::as_str).collect::<Vec<_>>(), ["/srv", "/gone"], "read-only is not enough");
     assert_eq!(missing_packages.iter().map(PackageName::as_str).collect::<Vec<_>>(), ["nfs-common", "gone"]);
     assert_eq!(missing_units.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["a@b:c"]);
+    let space: Vec<_> = space.iter().map(|one| (one.path.as_str(), one.free_percent, one.free_inodes_percent)).collect();
+    assert_eq!(space, [("/var/lib/rancher/k3s", 58, Some(97)), ("/var/lib/longhorn", 0, None)], "what was asked for and told");
 }
 
 #[test]
@@ -125,6 +132,11 @@ fn a_clock_is_in_sync_out_of_it_or_silent() {
     assert_eq!(synced("synced=no"), Some(false));
     assert_eq!(synced("synced=Leap status     : Normal"), Some(true));
     assert_eq!(synced("synced=Leap status     : Not synchronised"), Some(false));
+    assert_eq!(synced("synced=no Leap status     : Normal"), Some(true), "chrony without rtcsync");
+    assert_eq!(synced("synced=no  leap_none"), Some(true), "ntpd without the kernel's discipline");
+    assert_eq!(synced("synced=  leap_add_sec"), Some(true));
+    assert_eq!(synced("synced=  leap_alarm"), Some(false));
+    assert_eq!(synced("synced=no Leap status     : Not synchronised leap_alarm"), Some(false));
     assert_eq!(synced("synced="), None);
     assert_eq!(synced("synced=\u{1b}[31mmaybe"), None);
 }
