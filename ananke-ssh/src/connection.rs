@@ -40,8 +40,13 @@ pub(crate) struct Host<'a> {
 
 impl Host<'_> {
     pub(crate) fn error(&self, kind: ErrorKind, tried: &str, found: impl ToString) -> PortError {
+        PortError::new(kind, tried, self.place(), found)
+    }
+
+    /// How messages name it.
+    pub(crate) fn place(&self) -> String {
         let SshTarget { host, port, user } = self.target;
-        PortError::new(kind, tried, format!("{} ({user}@{host}:{port})", self.node), found)
+        format!("{} ({user}@{host}:{port})", self.node)
     }
 
     pub(crate) async fn within<T>(
@@ -131,7 +136,7 @@ impl Connection {
         let SshTarget { host: address, port, .. } = host.target;
         // Where the connection is said to come from: nothing real, it is for the log of the host.
         let opening = self.handle.channel_open_direct_tcpip(address.as_str(), u32::from(*port), "127.0.0.1", 0);
-        let late = "the jump host opened no way to it";
+        let late = "no way was opened";
         let answer = host
             .within(access.settings.connect_timeout, CONNECT, late, opening)
             .await
@@ -140,7 +145,7 @@ impl Connection {
         match answer {
             Ok(channel) => Ok(Link { stream: channel.into_stream(), through: Arc::clone(self) }),
             Err(russh::Error::ChannelOpenFailure(why)) => {
-                let error = host.error(ErrorKind::Transient, CONNECT, format!("the jump host does not forward: {why:?}"));
+                let error = host.error(ErrorKind::Transient, CONNECT, format!("it does not forward: {why:?}"));
                 Err(Unforwarded { error, broken: false })
             }
             Err(error) => Err(Unforwarded { error: host.error(ErrorKind::Transient, CONNECT, explain(&error)), broken: true }),

@@ -8,7 +8,7 @@ use ananke_core::port::PortError;
 use ananke_core::spec::SshTarget;
 use tokio::sync::Mutex;
 
-use crate::connection::{Access, Connection, Host, Link};
+use crate::connection::{Access, Connection, Host, Link, Unforwarded};
 
 /// A jump host that let nobody in is left alone for this long: the hosts are reached directly meanwhile, and a rack of them
 /// does not wait for it one after the other.
@@ -39,12 +39,21 @@ impl Jump {
             Err(unforwarded) => unforwarded,
         };
         if !unforwarded.broken || fresh {
-            return Err(unforwarded.error);
+            return Err(self.named(unforwarded));
         }
         // It died unnoticed since it was used last.
         self.forget(&connection).await;
         let (connection, _) = self.connection(access).await?;
-        connection.forward(host, access).await.map_err(|unforwarded| unforwarded.error)
+        connection.forward(host, access).await.map_err(|unforwarded| self.named(unforwarded))
+    }
+
+    fn host(&self) -> Host<'_> {
+        Host { node: "jump host", target: &self.target }
+    }
+
+    /// An error of forwarding, as one of the jump host.
+    fn named(&self, Unforwarded { error, .. }: Unforwarded) -> PortError {
+        PortError { on: self.host().place(), tried: "forward".to_owned(), ..error }
     }
 
     /// The kept connection, or a fresh one.
@@ -60,8 +69,7 @@ impl Jump {
         {
             return Err(error.clone());
         }
-        let host = Host { node: "jump host", target: &self.target };
-        match Connection::direct(host, access).await {
+        match Connection::direct(self.host(), access).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 *state = State { kept: Some(Arc::clone(&connection)), failed: None };

@@ -166,11 +166,6 @@ impl KnownKeys {
         self.with(Role::Authority).next().map(|known| known.line)
     }
 
-    /// The first line and fingerprint of a key that the host is known by.
-    pub fn known(&self) -> Option<(usize, String)> {
-        self.with(Role::Host).next().map(|known| (known.line, fingerprint(&known.key)))
-    }
-
     fn with(&self, role: Role) -> impl Iterator<Item = &KnownKey> {
         self.keys.iter().filter(move |known| known.role == role)
     }
@@ -197,7 +192,12 @@ pub fn fingerprint(key: &PublicKey) -> String {
 
 /// The refusal of a key that is not believed; none if it is.
 pub fn refusal(trust: &Trust, shown: &PublicKey, node: &str, target: &SshTarget, file: &Path) -> Option<PortError> {
-    let (shown, file) = (fingerprint(shown), file.display());
+    refusal_of(trust, &fingerprint(shown), node, target, file)
+}
+
+/// The same, of a key's fingerprint.
+pub fn refusal_of(trust: &Trust, shown: &str, node: &str, target: &SshTarget, file: &Path) -> Option<PortError> {
+    let file = file.display();
     let on = format!("{node} ({}@{}:{})", target.user, target.host, target.port);
     let (found, remedy) = match trust {
         Trust::Trusted => return None,

@@ -81,7 +81,11 @@ async fn with_agent(
     }
     let more = keys.len().saturating_sub(MOST_OFFERED);
     let more = if more > 0 { format!("; {more} more were not offered") } else { String::new() };
-    let found = format!("the host does not accept {} of the SSH agent{more}", tried.join(", "));
+    let which = match tried.as_slice() {
+        [only] => format!("{only} of the SSH agent"),
+        several => format!("any of {} keys of the SSH agent", several.len()),
+    };
+    let found = format!("the host does not accept {which}{more}");
     Err(refused(host, found, only.map_or("KEY", |locked| &locked.file)))
 }
 

@@ -60,7 +60,7 @@ impl Belief {
     }
 }
 
-async fn read_known_hosts(host: Host<'_>, path: &Path) -> Result<KnownKeys, PortError> {
+pub(crate) async fn read_known_hosts(host: Host<'_>, path: &Path) -> Result<KnownKeys, PortError> {
     use std::os::unix::fs::MetadataExt;
     let tried = format!("read {}", path.display());
     let bad = |found: String, remedy: String| Err(host.error(ErrorKind::Untrusted, &tried, found).with_remedy(remedy));
