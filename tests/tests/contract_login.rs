@@ -37,6 +37,11 @@ impl Clock for WallClock {
     }
 }
 
+const ANSWER: &str = r#"#!/bin/sh
+echo ananke:answer
+echo '{"state": "shutting_down", "run": "shutdown-20260314T020611000Z", "at": "2026-03-14T02:06:11.000Z", "reason": "battery"}'
+"#;
+
 /// A program of the test; it ends with this.
 struct Running(Child);
 
@@ -100,10 +105,7 @@ impl Desk {
             self.key(name, "");
         }
         let place = self.dir.path().display();
-        self.script(
-            "answer",
-            "#!/bin/sh\necho '{\"state\": \"normal\", \"at\": \"2026-03-14T02:06:11.000Z\", \"reason\": \"none\"}'\n",
-        );
+        self.script("answer", ANSWER);
         let port = closed_port();
         let config = format!(
             "{more}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {place}/{name}\nAuthorizedKeysFile {place}/authorized_keys\n\
@@ -112,6 +114,8 @@ impl Desk {
         );
         let (file, log) = (self.path(&format!("{name}.config")), self.path(&format!("{name}.log")));
         std::fs::write(&file, config).unwrap();
+        // That of an sshd before it says that it listens.
+        let _gone = std::fs::remove_file(&log);
         // Where Debian's sshd, run by root, keeps its empty directory.
         let _there = std::fs::create_dir_all("/run/sshd");
         let mut command = Command::new("/usr/sbin/sshd");
@@ -151,12 +155,7 @@ fn closed_port() -> u16 {
 
 /// A command got to the host and back.
 async fn reaches(settings: SshSettings) -> Result<(), PortError> {
-    match SshHosts::new(settings, Arc::new(WallClock))?.intent(&node()).await {
-        Ok(_) => Ok(()),
-        // The answer is not this suite's matter: it came.
-        Err(error) if error.kind == ErrorKind::Invalid => Ok(()),
-        Err(error) => Err(error),
-    }
+    SshHosts::new(settings, Arc::new(WallClock))?.intent(&node()).await.map(drop)
 }
 
 fn remedy(error: &PortError) -> &str {
@@ -335,4 +334,20 @@ async fn a_host_is_reached_through_the_jump_host_and_directly_where_that_does_no
     let before = forwarded();
     reaches(over(host.port, jump.port)).await.unwrap();
     assert_eq!(forwarded(), before, "a jump host that is not believed carries nothing");
+}
+
+#[tokio::test]
+async fn a_jump_host_that_let_nobody_in_is_left_alone_for_a_while() {
+    let Some(desk) = Desk::new() else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let mut settings = desk.settings(closed_port());
+    settings.connect_timeout = Duration::from_millis(300);
+    settings.jump = Some(target(silent.local_addr().unwrap().port()));
+    let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
+    for _ in 0..3 {
+        let error = hosts.intent(&node()).await.unwrap_err();
+        assert!(error.found.ends_with("the port accepted, but the key exchange did not end within 0.3 s"), "{error}");
+    }
+    assert_eq!(std::iter::from_fn(|| silent.accept().ok()).count(), 1, "asked once, and not for each try");
 }
