@@ -23,7 +23,7 @@ pub(crate) enum Identity {
     /// The key of an encrypted file, or every key of the agent.
     Agent {
         socket: PathBuf,
-        only: Option<Locked>,
+        only: Option<Box<Locked>>,
     },
 }
 
@@ -67,7 +67,7 @@ impl Identity {
             Ok(key) => return Ok(Self::File { key: Arc::new(key), file }),
             Err(error) => error,
         };
-        if !is_encrypted(&text, &error) {
+        if !is_encrypted(&text) {
             let remedy = "name a private key as `ssh-keygen -t ed25519` writes it";
             return Err(invalid(error.to_string()).with_remedy(remedy));
         }
@@ -82,13 +82,14 @@ impl Identity {
             );
             return Err(invalid("it is encrypted, and no SSH agent is there (SSH_AUTH_SOCK)".to_owned()).with_remedy(remedy));
         };
-        Ok(Self::Agent { socket, only: Some(Locked { key, file }) })
+        Ok(Self::Agent { socket, only: Some(Box::new(Locked { key, file })) })
     }
 }
 
-/// In OpenSSH's format the file itself says so; of the others the decoder does.
-fn is_encrypted(text: &str, error: &russh::keys::Error) -> bool {
-    PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted()) || matches!(error, russh::keys::Error::KeyIsEncrypted)
+/// OpenSSH's format says so within; those of OpenSSL in their text.
+fn is_encrypted(text: &str) -> bool {
+    let marks = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+    PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted()) || marks.iter().any(|mark| text.contains(mark))
 }
 
 /// OpenSSH's format holds the public key in the clear; beside the others it stands in `FILE.pub`.

@@ -22,7 +22,7 @@ const MOST_OFFERED: usize = 5;
 pub(crate) async fn log_in(handle: &mut Handle<Verifier>, host: Host<'_>, identity: &Identity) -> Result<(), PortError> {
     match identity {
         Identity::File { key, file } => with_file(handle, host, key, file).await,
-        Identity::Agent { socket, only } => with_agent(handle, host, socket, only.as_ref()).await,
+        Identity::Agent { socket, only } => with_agent(handle, host, socket, only.as_deref()).await,
     }
 }
 

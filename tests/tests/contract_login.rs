@@ -282,6 +282,24 @@ async fn a_key_with_a_passphrase_is_used_through_the_agent() {
 }
 
 #[tokio::test]
+async fn a_locked_file_of_any_format_is_the_key_that_stands_beside_it() {
+    let Some(desk) = Desk::new() else { return };
+    let sshd = desk.sshd("host", "");
+    desk.believe(&[format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
+    let _agent = desk.agent("socket");
+    for format in ["PKCS8", "PEM"] {
+        desk.keygen(&["-t", "rsa", "-b", "2048", "-m", format, "-N", "secret", "-f", format]);
+        std::fs::copy(desk.path(&format!("{format}.pub")), desk.path("authorized_keys")).unwrap();
+        desk.add("socket", format);
+        let settings = || desk.with_agent(sshd.port, Some(&desk.path(format)), "socket");
+        reaches(settings()).await.unwrap_or_else(|error| panic!("{format}: {error}"));
+        std::fs::remove_file(desk.path(&format!("{format}.pub"))).unwrap();
+        let error = reaches_not(settings()).await;
+        assert!(error.kind == ErrorKind::Invalid && remedy(&error).contains("ssh-keygen -y -f "), "{format}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_offers_fewer_keys_than_make_a_host_hang_up() {
     let Some(desk) = Desk::new() else { return };
     let sshd = desk.sshd("host", "");

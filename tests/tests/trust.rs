@@ -1,7 +1,5 @@
 //! `ananke config trust`: the only way by which a host key comes to be believed for being shown.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use ananke_tests::Cluster;
