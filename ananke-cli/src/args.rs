@@ -264,6 +264,16 @@ pub enum Config {
     },
     /// Print every key with its default.
     Reference,
+    /// Show the host key of a node, and write it to the known hosts if you say that it is the right one.
+    Trust {
+        /// It is asked directly, without the jump host.
+        node: String,
+        /// Write it without asking: you compared it.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        config: WithConfig,
+    },
     /// Print the sudoers lines that the SSH user needs on the nodes: these commands and no others.
     Sudoers {
         #[command(flatten)]

@@ -10,6 +10,7 @@ mod lease;
 mod replay;
 mod report;
 mod sim;
+mod trust;
 mod walk;
 
 use std::io::Write;
@@ -33,7 +34,7 @@ pub fn run(args: Args) -> Exit {
     };
     let result = match args.command {
         Command::Drill(args) => drill::run(&args),
-        Command::Config(args) => config::run(args),
+        Command::Config(args) => runtime.block_on(config::run(args)),
         Command::Status(args) => runtime.block_on(walk::status(args)),
         Command::Startup(args) => runtime.block_on(walk::startup(args)),
         Command::Shutdown(args) => runtime.block_on(walk::shutdown(args)),

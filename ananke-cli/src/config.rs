@@ -37,7 +37,7 @@ const HOW_TO_CREATE: &str = "start from what `ananke config reference` prints, o
 pub struct Host {
     /// Host name: the holder of leases.
     pub name: String,
-    /// `HOME` and `ANANKE_CONFIG__*` are looked at.
+    /// `HOME`, `SSH_AUTH_SOCK` and `ANANKE_CONFIG__*` are looked at.
     pub env: BTreeMap<String, String>,
 }
 

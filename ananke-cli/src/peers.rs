@@ -1,15 +1,16 @@
 //! Other Anankes of the cluster, asked over SSH with the same identity and the same known hosts as the nodes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ananke_core::intent::Intent;
 use ananke_core::name::NodeName;
 use ananke_core::port::{Clock, ErrorKind, PeerReads, PortError};
-use ananke_core::spec::SshTarget;
-use ananke_ssh::{SshHosts, SshSettings};
+use ananke_ssh::SshHosts;
 use async_trait::async_trait;
+
+use crate::config::Ssh;
+use crate::wire;
 
 #[derive(Debug)]
 pub(crate) struct SshPeers {
@@ -19,17 +20,12 @@ pub(crate) struct SshPeers {
 }
 
 impl SshPeers {
-    pub(crate) fn new(
-        peers: &BTreeMap<Arc<str>, SshTarget>,
-        identity: PathBuf,
-        known_hosts: PathBuf,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, PortError> {
+    pub(crate) fn new(ssh: &Ssh, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
         // The config took only hosts that are such names.
-        let named = peers.iter().filter_map(|(peer, target)| Some((peer, NodeName::parse(&target.host).ok()?, target)));
+        let named = ssh.peers.iter().filter_map(|(peer, target)| Some((peer, NodeName::parse(&target.host).ok()?, target)));
         let names = named.clone().map(|(peer, name, _)| (peer.clone(), name)).collect();
         let targets = named.map(|(_, name, target)| (name, target.clone())).collect();
-        Ok(Self { names, hosts: SshHosts::new(SshSettings::new(targets, identity, known_hosts), clock)? })
+        Ok(Self { names, hosts: SshHosts::new(wire::ssh(ssh, targets), clock)? })
     }
 }
 

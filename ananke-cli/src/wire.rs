@@ -1,17 +1,20 @@
 //! Where it is all put together: from a config to ports.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use ananke_core::engine::{Hands, Reads};
+use ananke_core::name::NodeName;
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{ErrorKind, PortError, UpsReads};
+use ananke_core::spec::SshTarget;
 use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
 use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
 
 use crate::clock::SystemClock;
-use crate::config::{self, ConfigError, Host, Loaded, Overrides};
+use crate::config::{self, ConfigError, Host, Loaded, Overrides, Ssh};
 use crate::machine::ThisMachine;
 use crate::peers::SshPeers;
 use crate::probe::HttpProbes;
@@ -52,18 +55,10 @@ impl Adapters {
     /// Connects nothing yet: everything works while the cluster is down.
     pub(crate) async fn new(loaded: &Loaded, state: StateDir) -> Result<Self, PortError> {
         let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
-        let identity = loaded.ssh.identity_file.clone().ok_or_else(|| {
-            PortError::new(
-                ErrorKind::Invalid,
-                "read the config",
-                "ssh_identity_file",
-                "it is not set: name the private key for the nodes",
-            )
-        })?;
         let clock = SystemClock::start();
-        let known_hosts = &loaded.ssh.known_hosts;
-        let peers = SshPeers::new(&loaded.ssh.peers, identity.clone(), known_hosts.clone(), Arc::new(clock))?;
-        let settings = SshSettings::new(loaded.ssh.targets.clone(), identity, known_hosts.clone());
+        let peers = SshPeers::new(&loaded.ssh, Arc::new(clock))?;
+        let mut settings = ssh(&loaded.ssh, loaded.ssh.targets.clone());
+        settings.jump.clone_from(&loaded.ssh.jump);
         let hosts = SshHosts::new(settings, Arc::new(clock))?;
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
@@ -93,6 +88,14 @@ impl Adapters {
     pub(crate) fn hands(&self) -> Hands<'_> {
         Hands { cluster: &self.cluster, hosts: &self.hosts, vault: &self.vault, state: &self.state }
     }
+}
+
+/// How these machines are logged in to, and whom we believe there.
+pub(crate) fn ssh(ssh: &Ssh, targets: BTreeMap<NodeName, SshTarget>) -> SshSettings {
+    let mut settings = SshSettings::new(targets, ssh.identity_file.clone(), ssh.known_hosts.clone());
+    settings.agent.clone_from(&ssh.agent);
+    settings.pins.clone_from(&ssh.pins);
+    settings
 }
 
 pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {

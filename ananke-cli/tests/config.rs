@@ -266,6 +266,22 @@ fn impossible_values_are_errors() {
         ],
     );
     check(
+        "ssh_node_fingerprints: {titan-01: SHA256:short}\n",
+        expect![[
+            r#"D/ananke.yaml:4:35: ssh_node_fingerprints.titan-01: found "SHA256:short"; allowed: a fingerprint as `ssh-keygen -lf KEY` prints it, such as SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE"#
+        ]],
+    );
+    check(
+        "ssh_jump_host: root@bastion\n",
+        expect![[
+            r#"D/ananke.yaml:4:16: ssh_jump_host: found "root@bastion"; allowed: host, host:port or [v6]:port (the user stands in ssh_jump_user)"#
+        ]],
+    );
+    check(
+        "ssh_jump_user: root\n",
+        expect!["D/ananke.yaml:4:16: ssh_jump_user: there is no ssh_jump_host; allowed: both, or the host alone"],
+    );
+    check(
         "ssh_node_hosts: {titan-01: root@10.0.0.1}\n",
         expect![[
             r#"D/ananke.yaml:4:28: ssh_node_hosts.titan-01: found "root@10.0.0.1"; allowed: host, host:port or [v6]:port (the user stands in ssh_node_users)"#
@@ -707,4 +723,20 @@ fn peers_are_machines_that_ssh_reaches_and_never_this_one() {
             D/ananke.yaml:4:46: coordination.peer_hosts[2]: a second entry for tethys; allowed: each host once
             D/ananke.yaml:4:60: coordination.peer_hosts[3]: found "[fd00::3]:22"; allowed: name, user@name or user@name:port, where name is a host name or an IPv4 address"#]],
     );
+}
+
+#[test]
+fn whom_ssh_believes_and_how_it_gets_there() {
+    let desk = Desk::new().env("SSH_AUTH_SOCK", "/run/agent");
+    let pin = "SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE";
+    let text =
+        format!("{GOOD}ssh_user: ops\nssh_port: 2200\nssh_jump_host: bastion\nssh_node_fingerprints: {{titan-01: \"{pin}\"}}\n");
+    let ssh = desk.load(&text).unwrap().ssh;
+    assert_eq!(ssh.pins.iter().map(|(node, pin)| format!("{node} {pin}")).collect::<Vec<_>>(), [format!("titan-01 {pin}")]);
+    assert_eq!(ssh.agent, Some(PathBuf::from("/run/agent")));
+    let jump = ssh.jump.unwrap();
+    assert_eq!((jump.host.as_str(), jump.port, jump.user.as_str()), ("bastion", 2200, "ops"));
+    let ssh = desk.load(&format!("{GOOD}ssh_jump_host: bastion:22\nssh_jump_user: atlas\n")).unwrap().ssh;
+    let jump = ssh.jump.unwrap();
+    assert_eq!((jump.host.as_str(), jump.port, jump.user.as_str()), ("bastion", 22, "atlas"));
 }

@@ -2,43 +2,60 @@
 //!
 //! Every step has a deadline, and an error says which step did not end.
 
-use std::borrow::Cow;
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::NodeName;
-use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
-use russh::client::{self, AuthResult, Handle};
-use russh::keys::{Algorithm, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, ChannelOpenFailure, Preferred};
+use russh::client::{self, Handle};
+use russh::{ChannelMsg, ChannelOpenFailure, ChannelStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
 use crate::identity::Identity;
-use crate::known_hosts::{self, KnownKeys};
+use crate::login::log_in;
 use crate::settings::SshSettings;
+use crate::verify::{Belief, Fault, Verifier};
 
-/// A peer that lost power sends no goodbye: three of these unanswered end the connection.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+const CONNECT: &str = "connect";
+
+/// What every connection is opened with.
+pub(crate) struct Access {
+    pub(crate) settings: SshSettings,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+}
 
 /// The host that a step is about, as messages name it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Host<'a> {
-    pub(crate) node: &'a NodeName,
+    /// The node's name, or what else it is.
+    pub(crate) node: &'a str,
     pub(crate) target: &'a SshTarget,
 }
 
 impl Host<'_> {
     pub(crate) fn error(&self, kind: ErrorKind, tried: &str, found: impl ToString) -> PortError {
-        let SshTarget { host, port, user } = self.target;
-        PortError::new(kind, tried, format!("{} ({user}@{host}:{port})", self.node), found)
+        PortError::new(kind, tried, self.place(), found)
     }
 
-    async fn within<T>(&self, limit: Duration, tried: &str, late: &str, step: impl Future<Output = T>) -> Result<T, PortError> {
+    /// How messages name it.
+    pub(crate) fn place(&self) -> String {
+        let SshTarget { host, port, user } = self.target;
+        format!("{} ({user}@{host}:{port})", self.node)
+    }
+
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        tried: &str,
+        late: &str,
+        step: impl Future<Output = T>,
+    ) -> Result<T, PortError> {
         timeout(limit, step)
             .await
             .map_err(|_| self.error(ErrorKind::Transient, tried, format!("{late} within {:.1} s", limit.as_secs_f64())))
@@ -53,67 +70,85 @@ pub(crate) struct Broken {
     pub(crate) sent: bool,
 }
 
+/// Why a jump host did not forward, and whether the connection to it is of use any more.
+pub(crate) struct Unforwarded {
+    pub(crate) error: PortError,
+    pub(crate) broken: bool,
+}
+
+/// A way to a host through a jump host.
+pub(crate) struct Link {
+    stream: ChannelStream<client::Msg>,
+    through: Arc<Connection>,
+}
+
 pub(crate) struct Connection {
     handle: Handle<Verifier>,
+    /// The connection that carries this one lives as long.
+    _through: Option<Arc<Connection>>,
 }
 
 impl Connection {
     /// Reaches the host, believes it or not, and logs in.
-    pub(crate) async fn open(host: Host<'_>, settings: &SshSettings, identity: &Identity) -> Result<Self, PortError> {
-        let known = read_known_hosts(host, &settings.known_hosts).await?;
-        let config = Arc::new(config(&known));
-        let verifier =
-            Verifier { known, node: host.node.clone(), target: host.target.clone(), file: settings.known_hosts.clone() };
-        let SshTarget { host: address, port, .. } = host.target;
-        let connect = "connect";
-        let stream = host
-            .within(settings.connect_timeout, connect, "no answer", TcpStream::connect((address.as_str(), *port)))
-            .await?
-            .map_err(|error| host.error(ErrorKind::Transient, connect, error))?;
-        // Commands are short, and their first packet must not wait for a second one.
-        stream.set_nodelay(true).map_err(|error| host.error(ErrorKind::Transient, connect, error))?;
-        let late = "the port accepted, but the key exchange did not end";
-        let handle = host
-            .within(settings.connect_timeout, connect, late, client::connect_stream(config, stream, verifier))
+    pub(crate) async fn direct(host: Host<'_>, access: &Access) -> Result<Self, PortError> {
+        let stream = reach(host, access.settings.connect_timeout).await?;
+        Self::over(stream, host, access, None).await
+    }
+
+    /// The same over a way that a jump host has opened.
+    pub(crate) async fn through(link: Link, host: Host<'_>, access: &Access) -> Result<Self, PortError> {
+        let Link { stream, through } = link;
+        Self::over(stream, host, access, Some(through)).await
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        host: Host<'_>,
+        access: &Access,
+        through: Option<Arc<Self>>,
+    ) -> Result<Self, PortError> {
+        let settings = &access.settings;
+        let pin = NodeName::parse(host.node).ok().and_then(|node| settings.pins.get(&node).copied());
+        let belief = match pin {
+            Some(pin) => Belief::Pinned(pin),
+            None => Belief::read(host, &settings.known_hosts).await?,
+        };
+        let config = Arc::new(belief.config());
+        let verifier = Verifier::new(belief, host, access.clock.now());
+        let mut handle = shake_hands(host, settings.connect_timeout, client::connect_stream(config, stream, verifier))
             .await?
             .map_err(|fault| match fault {
                 Fault::Untrusted(error) => *error,
-                Fault::Ssh(error) => host.error(ErrorKind::Transient, connect, explain(&error)),
+                Fault::Ssh(error) => host.error(ErrorKind::Transient, CONNECT, explain(&error)),
+                Fault::Seen(_) => host.error(ErrorKind::Untrusted, CONNECT, "its key was not judged"),
             })?;
-        let mut connection = Self { handle };
         let late = "the host did not decide on our key";
-        host.within(settings.auth_timeout, "log in", late, connection.log_in(host, identity)).await??;
-        Ok(connection)
+        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, &access.identity)).await??;
+        Ok(Self { handle, _through: through })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.handle.is_closed()
     }
 
-    async fn log_in(&mut self, host: Host<'_>, identity: &Identity) -> Result<(), PortError> {
-        let tried = "log in";
-        let lost = |error: russh::Error| host.error(ErrorKind::Transient, tried, explain(&error));
-        // Asked for RSA alone: the host's answer may take a second.
-        let hash = if identity.key.algorithm().is_rsa() {
-            self.handle.best_supported_rsa_hash().await.map_err(lost)?.flatten()
-        } else {
-            None
-        };
-        let key = PrivateKeyWithHashAlg::new(Arc::clone(&identity.key), hash);
-        let user = &host.target.user;
-        match self.handle.authenticate_publickey(user, key).await.map_err(lost)? {
-            AuthResult::Success => Ok(()),
-            AuthResult::Failure { partial_success: true, .. } => {
-                Err(host.error(ErrorKind::Denied, tried, "the host takes our key, but asks for more than a key"))
+    /// A way to `host` through the host of this connection.
+    pub(crate) async fn forward(self: &Arc<Self>, host: Host<'_>, access: &Access) -> Result<Link, Unforwarded> {
+        let SshTarget { host: address, port, .. } = host.target;
+        // Where the connection is said to come from: nothing real, it is for the log of the host.
+        let opening = self.handle.channel_open_direct_tcpip(address.as_str(), u32::from(*port), "127.0.0.1", 0);
+        let late = "no way was opened";
+        let answer = host
+            .within(access.settings.connect_timeout, CONNECT, late, opening)
+            .await
+            // The host may be dark, and the jump host wait for it.
+            .map_err(|error| Unforwarded { error, broken: self.is_closed() })?;
+        match answer {
+            Ok(channel) => Ok(Link { stream: channel.into_stream(), through: Arc::clone(self) }),
+            Err(russh::Error::ChannelOpenFailure(why)) => {
+                let error = host.error(ErrorKind::Transient, CONNECT, format!("it does not forward: {why:?}"));
+                Err(Unforwarded { error, broken: false })
             }
-            AuthResult::Failure { partial_success: false, .. } => {
-                let found = format!("the host does not accept {} ({})", identity.file, identity.fingerprint());
-                let remedy = format!(
-                    "add the public key of {} to the authorized_keys of {user} on {}: ssh-copy-id -i {0}.pub -p {} {user}@{}",
-                    identity.file, host.node, host.target.port, host.target.host
-                );
-                Err(host.error(ErrorKind::Denied, tried, found).with_remedy(remedy))
-            }
+            Err(error) => Err(Unforwarded { error: host.error(ErrorKind::Transient, CONNECT, explain(&error)), broken: true }),
         }
     }
 
@@ -146,6 +181,21 @@ impl Connection {
     }
 }
 
+/// A connection of TCP.
+pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, PortError> {
+    let failed = |error| host.error(ErrorKind::Transient, CONNECT, error);
+    let address = (host.target.host.as_str(), host.target.port);
+    let stream = host.within(limit, CONNECT, "no answer", TcpStream::connect(address)).await?.map_err(failed)?;
+    // Commands are short, and their first packet must not wait for a second one.
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+/// The key exchange, within its time.
+pub(crate) async fn shake_hands<T>(host: Host<'_>, limit: Duration, exchange: impl Future<Output = T>) -> Result<T, PortError> {
+    host.within(limit, CONNECT, "the port accepted, but the key exchange did not end", exchange).await
+}
+
 /// Reads a channel to its end, within the bounds of any answer we ask for.
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -176,45 +226,9 @@ async fn collect(channel: &mut russh::Channel<client::Msg>, most: usize) -> Resu
     if ended { Ok(output) } else { Err((ErrorKind::Transient, "the connection broke before the command ended".to_owned())) }
 }
 
-async fn read_known_hosts(host: Host<'_>, path: &Path) -> Result<KnownKeys, PortError> {
-    use std::os::unix::fs::MetadataExt;
-    let tried = format!("read {}", path.display());
-    let bad = |found: String, remedy: String| Err(host.error(ErrorKind::Untrusted, &tried, found).with_remedy(remedy));
-    let metadata = match tokio::fs::metadata(path).await {
-        Ok(metadata) => metadata,
-        // No file knows no key: the refusal then says how to write the first line.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(KnownKeys::default()),
-        Err(error) => return bad(error.to_string(), "let ananke read its known_hosts".to_owned()),
-    };
-    if metadata.mode() & 0o022 != 0 {
-        let found = format!("its mode is {:04o}: others can change whom ananke believes", metadata.mode() & 0o7777);
-        return bad(found, format!("chmod go-w {}", path.display()));
-    }
-    if metadata.len() > known_hosts::MAX_BYTES {
-        return bad(format!("it has {} bytes", metadata.len()), "give ananke a known_hosts of its own".to_owned());
-    }
-    match tokio::fs::read(path).await {
-        Ok(bytes) => Ok(KnownKeys::parse(&String::from_utf8_lossy(&bytes), &host.target.host, host.target.port)),
-        Err(error) => bad(error.to_string(), "let ananke read its known_hosts".to_owned()),
-    }
-}
-
-/// Kinds of keys that the file knows are asked for first; SHA-1 signatures never.
-fn config(known: &KnownKeys) -> client::Config {
-    let usual = Preferred::default();
-    let mut kinds: Vec<Algorithm> = usual.key.iter().filter(|kind| **kind != Algorithm::Rsa { hash: None }).cloned().collect();
-    kinds.sort_by_key(|kind| !known.has(kind));
-    client::Config {
-        preferred: Preferred { key: Cow::Owned(kinds), ..usual },
-        keepalive_interval: Some(KEEPALIVE),
-        nodelay: true,
-        ..client::Config::default()
-    }
-}
-
 /// What a broken exchange means to a person. russh says "Disconnected" of a port that closed at once.
 #[expect(clippy::wildcard_enum_match_arm, reason = "russh's own words are good enough for the rest")]
-fn explain(error: &russh::Error) -> String {
+pub(crate) fn explain(error: &russh::Error) -> String {
     match error {
         russh::Error::Disconnect | russh::Error::HUP => "the host closed the connection".to_owned(),
         russh::Error::SendError | russh::Error::RecvError => "the connection is broken".to_owned(),
@@ -225,43 +239,5 @@ fn explain(error: &russh::Error) -> String {
             format!("no common {kind:?} algorithm: the host offers {}", theirs.join(", "))
         }
         other => other.to_string(),
-    }
-}
-
-/// Believes the keys of `known` and no others.
-struct Verifier {
-    known: KnownKeys,
-    node: NodeName,
-    target: SshTarget,
-    file: std::path::PathBuf,
-}
-
-#[derive(Debug)]
-enum Fault {
-    Ssh(russh::Error),
-    Untrusted(Box<PortError>),
-}
-
-impl From<russh::Error> for Fault {
-    fn from(error: russh::Error) -> Self {
-        Self::Ssh(error)
-    }
-}
-
-impl client::Handler for Verifier {
-    type Error = Fault;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Fault> {
-        match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => {
-                let trust = self.known.judge(key);
-                match known_hosts::refusal(&trust, key, &self.node, &self.target, &self.file) {
-                    None => Ok(true),
-                    Some(error) => Err(Fault::Untrusted(Box::new(error))),
-                }
-            }
-            // None was asked for.
-            PublicKeyOrCertificate::Certificate(_) => Ok(false),
-        }
     }
 }

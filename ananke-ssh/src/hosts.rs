@@ -14,7 +14,7 @@ use ananke_core::spec::HostNeeds;
 use async_trait::async_trait;
 
 use crate::command::{Command, Inspection, Refusal, parse_inspection, parse_intent, parse_snapshots};
-use crate::connection::Host;
+use crate::connection::{Access, Host};
 use crate::identity::Identity;
 use crate::pool::Pool;
 use crate::settings::SshSettings;
@@ -28,8 +28,8 @@ pub struct SshHosts {
 impl SshHosts {
     /// Reads the identity; connects nowhere yet. The clock is ours, and the hosts' are compared with it.
     pub fn new(settings: SshSettings, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
-        let identity = Identity::load(&settings.identity_file)?;
-        Ok(Self { pool: Pool::new(settings, identity), clock })
+        let identity = Identity::load(&settings)?;
+        Ok(Self { pool: Pool::new(Access { settings, identity, clock: Arc::clone(&clock) }), clock })
     }
 
     async fn order(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
@@ -50,7 +50,7 @@ impl SshHosts {
             Ok(target) => target,
             Err(error) => return error,
         };
-        let error = Host { node, target }.error(refusal.kind, &command.title(), refusal.found);
+        let error = Host { node: node.as_str(), target }.error(refusal.kind, &command.title(), refusal.found);
         match refusal.remedy {
             Some(remedy) => error.with_remedy(remedy.sentence(command, &target.user, node.as_str())),
             None => error,

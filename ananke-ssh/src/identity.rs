@@ -1,23 +1,55 @@
-//! The private key that Ananke logs in with. It is refused where others can read it, and its text reaches no message.
+//! Who Ananke logs in as: a private key of its own, or keys that an SSH agent holds.
+//!
+//! A file is refused where others can read it, and its text reaches no message. A passphrase is never asked for: the
+//! agent holds a key that has one.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ananke_core::port::{ErrorKind, PortError};
-use russh::keys::{HashAlg, PrivateKey};
+use russh::keys::{PrivateKey, PublicKey};
+
+use crate::settings::SshSettings;
 
 const TRIED: &str = "read the SSH identity";
 
-/// A loaded key and what messages may say of it.
 #[derive(Clone)]
-pub(crate) struct Identity {
-    pub(crate) key: Arc<PrivateKey>,
+pub(crate) enum Identity {
+    File {
+        key: Arc<PrivateKey>,
+        file: String,
+    },
+    /// The key of an encrypted file, or every key of the agent.
+    Agent {
+        socket: PathBuf,
+        only: Option<Box<Locked>>,
+    },
+}
+
+/// An encrypted file, as far as it can be read.
+#[derive(Clone)]
+pub(crate) struct Locked {
+    pub(crate) key: PublicKey,
     pub(crate) file: String,
 }
 
 impl Identity {
-    pub(crate) fn load(path: &Path) -> Result<Self, PortError> {
+    pub(crate) fn load(settings: &SshSettings) -> Result<Self, PortError> {
+        let agent = settings.agent.clone();
+        match (&settings.identity_file, agent) {
+            (Some(path), agent) => Self::of_file(path, agent),
+            (None, Some(socket)) => Ok(Self::Agent { socket, only: None }),
+            (None, None) => {
+                let found = "ssh_identity_file is not set, and no SSH agent is there (SSH_AUTH_SOCK)";
+                let remedy = "name the private key for the nodes in ssh_identity_file, or start ananke where an agent is: sudo \
+                              keeps it with --preserve-env=SSH_AUTH_SOCK";
+                Err(PortError::new(ErrorKind::Invalid, TRIED, "this machine", found).with_remedy(remedy))
+            }
+        }
+    }
+
+    fn of_file(path: &Path, agent: Option<PathBuf>) -> Result<Self, PortError> {
         let file = path.display().to_string();
         let io = |error: std::io::Error| {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
@@ -30,20 +62,51 @@ impl Identity {
             return Err(PortError::new(ErrorKind::Denied, TRIED, &file, found).with_remedy(format!("chmod 600 {file}")));
         }
         let text = std::fs::read_to_string(path).map_err(io)?;
-        let key = russh::keys::decode_secret_key(&text, None).map_err(|error| {
-            let remedy = "give ananke a key of its own without a passphrase: ssh-keygen -t ed25519 -N ''";
-            PortError::new(ErrorKind::Invalid, TRIED, &file, error).with_remedy(remedy)
-        })?;
-        Ok(Self { key: Arc::new(key), file })
+        let invalid = |found: String| PortError::new(ErrorKind::Invalid, TRIED, &file, found);
+        let error = match russh::keys::decode_secret_key(&text, None) {
+            Ok(key) => return Ok(Self::File { key: Arc::new(key), file }),
+            Err(error) => error,
+        };
+        if !is_encrypted(&text) {
+            let remedy = "name a private key as `ssh-keygen -t ed25519` writes it";
+            return Err(invalid(error.to_string()).with_remedy(remedy));
+        }
+        let Some(key) = public_part(&text, path) else {
+            let remedy = format!("write its public key beside it: ssh-keygen -y -f {file} > {file}.pub");
+            return Err(invalid("it is encrypted, and does not tell its public key".to_owned()).with_remedy(remedy));
+        };
+        let Some(socket) = agent else {
+            let remedy = format!(
+                "run `ssh-add {file}` under an ssh-agent, and ananke with its SSH_AUTH_SOCK (sudo keeps it with \
+                 --preserve-env=SSH_AUTH_SOCK); or give ananke a key of its own without a passphrase"
+            );
+            return Err(invalid("it is encrypted, and no SSH agent is there (SSH_AUTH_SOCK)".to_owned()).with_remedy(remedy));
+        };
+        Ok(Self::Agent { socket, only: Some(Box::new(Locked { key, file })) })
     }
+}
 
-    pub(crate) fn fingerprint(&self) -> String {
-        self.key.public_key().fingerprint(HashAlg::Sha256).to_string()
+/// OpenSSH's format says so within; those of OpenSSL in their text.
+fn is_encrypted(text: &str) -> bool {
+    let marks = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+    PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted()) || marks.iter().any(|mark| text.contains(mark))
+}
+
+/// OpenSSH's format holds the public key in the clear; beside the others it stands in `FILE.pub`.
+fn public_part(text: &str, path: &Path) -> Option<PublicKey> {
+    if let Ok(key) = PrivateKey::from_openssh(text) {
+        return Some(key.public_key().clone());
     }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".pub");
+    PublicKey::from_openssh(&std::fs::read_to_string(beside).ok()?).ok()
 }
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("file", &self.file).finish_non_exhaustive()
+        match self {
+            Self::File { file, .. } => f.debug_struct("File").field("file", file).finish_non_exhaustive(),
+            Self::Agent { socket, .. } => f.debug_struct("Agent").field("socket", socket).finish_non_exhaustive(),
+        }
     }
 }

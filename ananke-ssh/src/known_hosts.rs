@@ -1,17 +1,21 @@
 //! Which host keys are believed: OpenSSH's `known_hosts`, read strictly. A key that is not in it is refused.
 //!
 //! Hashed names, `[host]:port`, wildcards, negation and `@revoked` mean what they mean to `ssh`. A port other than 22 must
-//! be named: unlike `ssh`, a line without the port does not vouch for every port of a host. Lines with `@cert-authority`
-//! are skipped: no certificate is ever asked for, so none can vouch for anything.
+//! be named: unlike `ssh`, a line without the port does not vouch for every port of a host. A key on a `@cert-authority`
+//! line believes no host by itself, but the certificates that it signed: [`certificate`] says which.
+
+pub mod certificate;
 
 use std::path::Path;
 
-use ananke_core::name::NodeName;
+use ananke_core::name::Moment;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
+use certificate::Flaw;
 use data_encoding::BASE64;
 use ring::hmac;
-use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey};
 
 /// A file larger than this is no `known_hosts`.
 pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,17 +32,40 @@ pub struct KnownKeys {
 struct KnownKey {
     /// Counted from 1, as editors do.
     line: usize,
-    revoked: bool,
+    role: Role,
     key: PublicKey,
+}
+
+/// What the line says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Host,
+    /// `@cert-authority`
+    Authority,
+    /// `@revoked`
+    Revoked,
+}
+
+impl Role {
+    fn of(marker: Option<&str>) -> Option<Self> {
+        match marker {
+            None => Some(Self::Host),
+            Some("@cert-authority") => Some(Self::Authority),
+            Some("@revoked") => Some(Self::Revoked),
+            Some(_) => None,
+        }
+    }
 }
 
 /// What the file says of the key that a host showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     Trusted,
-    /// Nothing is known of the host; the number is that of a line which names it and cannot be read.
+    /// No key of the host is known. The numbers are those of a line which names it and cannot be read, and of an authority
+    /// that could vouch for it.
     Unknown {
         unreadable: Option<usize>,
+        authority: Option<usize>,
     },
     /// The host is known by another key.
     Changed {
@@ -47,6 +74,21 @@ pub enum Trust {
     },
     Revoked {
         line: usize,
+    },
+    /// The key that signed the host's certificate is revoked.
+    AuthorityRevoked {
+        line: usize,
+        signer: String,
+    },
+    /// The host's certificate is signed by a key that is no authority for it; the line is that of one.
+    Stranger {
+        line: usize,
+        signer: String,
+    },
+    /// The authority of the line signed the certificate, which is no good all the same.
+    Flawed {
+        line: usize,
+        flaw: Flaw,
     },
 }
 
@@ -65,11 +107,12 @@ impl KnownKeys {
             let mut words = line.split_ascii_whitespace().peekable();
             let marker = words.next_if(|word| word.starts_with('@'));
             let (Some(patterns), Some(kind)) = (words.next(), words.next()) else { continue };
-            if patterns.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") || !names(patterns, &entry) {
+            let Some(role) = Role::of(marker) else { continue };
+            if patterns.starts_with('#') || !names(patterns, &entry) {
                 continue;
             }
             match PublicKey::from_openssh(&format!("{kind} {}", words.next().unwrap_or_default())) {
-                Ok(key) => known.keys.push(KnownKey { line: number, revoked: marker.is_some(), key }),
+                Ok(key) => known.keys.push(KnownKey { line: number, role, key }),
                 Err(_) => known.unreadable.push(number),
             }
         }
@@ -78,25 +121,57 @@ impl KnownKeys {
 
     /// Judges a key that the host has proved to hold.
     pub fn judge(&self, shown: &PublicKey) -> Trust {
-        let same = |known: &&KnownKey| known.key.key_data() == shown.key_data();
-        if let Some(revoked) = self.keys.iter().filter(|known| known.revoked).find(same) {
-            return Trust::Revoked { line: revoked.line };
+        if let Some(line) = self.line_of(Role::Revoked, shown.key_data()) {
+            return Trust::Revoked { line };
         }
-        let trusted = || self.keys.iter().filter(|known| !known.revoked);
-        if trusted().any(|known| same(&known)) {
+        if self.line_of(Role::Host, shown.key_data()).is_some() {
             return Trust::Trusted;
         }
+        let trusted = || self.with(Role::Host);
         let other = trusted().find(|known| known.key.algorithm() == shown.algorithm()).or_else(|| trusted().next());
         match other {
             Some(other) => Trust::Changed { line: other.line, expected: fingerprint(&other.key) },
-            None => Trust::Unknown { unreadable: self.unreadable.first().copied() },
+            None => Trust::Unknown { unreadable: self.unreadable.first().copied(), authority: self.authority() },
+        }
+    }
+
+    /// Judges a certificate whose key the host has proved to hold; `host` is the name that was connected to.
+    ///
+    /// One that no authority of the file signed proves nothing, and its key counts as if it came alone: so does `ssh`.
+    pub fn judge_certificate(&self, shown: &Certificate, host: &str, now: Moment) -> Trust {
+        if let Some(line) = self.line_of(Role::Revoked, shown.public_key()) {
+            return Trust::Revoked { line };
+        }
+        let signer = || shown.signature_key().fingerprint(HashAlg::Sha256).to_string();
+        if let Some(line) = self.line_of(Role::Revoked, shown.signature_key()) {
+            return Trust::AuthorityRevoked { line, signer: signer() };
+        }
+        if let Some(line) = self.line_of(Role::Authority, shown.signature_key()) {
+            return certificate::flaw(shown, host, now).map_or(Trust::Trusted, |flaw| Trust::Flawed { line, flaw });
+        }
+        match (self.judge(&PublicKey::from(shown.public_key().clone())), self.authority()) {
+            (Trust::Unknown { .. }, Some(line)) => Trust::Stranger { line, signer: signer() },
+            (trust, _) => trust,
         }
     }
 
     /// Whether the host is known by a key of this kind. Such kinds are asked for first: a host with several keys would
     /// otherwise show one that nobody wrote down.
     pub fn has(&self, algorithm: &Algorithm) -> bool {
-        self.keys.iter().any(|known| !known.revoked && known.key.algorithm().base() == algorithm.base())
+        self.with(Role::Host).any(|known| known.key.algorithm().base() == algorithm.base())
+    }
+
+    /// The line of an authority for the host: a certificate is then asked for before a bare key.
+    pub fn authority(&self) -> Option<usize> {
+        self.with(Role::Authority).next().map(|known| known.line)
+    }
+
+    fn with(&self, role: Role) -> impl Iterator<Item = &KnownKey> {
+        self.keys.iter().filter(move |known| known.role == role)
+    }
+
+    fn line_of(&self, role: Role, key: &KeyData) -> Option<usize> {
+        self.with(role).find(|known| known.key.key_data() == key).map(|known| known.line)
     }
 }
 
@@ -116,16 +191,24 @@ pub fn fingerprint(key: &PublicKey) -> String {
 }
 
 /// The refusal of a key that is not believed; none if it is.
-pub fn refusal(trust: &Trust, shown: &PublicKey, node: &NodeName, target: &SshTarget, file: &Path) -> Option<PortError> {
-    let (shown, file) = (fingerprint(shown), file.display());
+pub fn refusal(trust: &Trust, shown: &PublicKey, node: &str, target: &SshTarget, file: &Path) -> Option<PortError> {
+    refusal_of(trust, &fingerprint(shown), node, target, file)
+}
+
+/// The same, of a key's fingerprint.
+pub fn refusal_of(trust: &Trust, shown: &str, node: &str, target: &SshTarget, file: &Path) -> Option<PortError> {
+    let file = file.display();
     let on = format!("{node} ({}@{}:{})", target.user, target.host, target.port);
     let (found, remedy) = match trust {
         Trust::Trusted => return None,
-        Trust::Unknown { unreadable } => {
+        Trust::Unknown { unreadable, authority } => {
             let broken =
                 unreadable.map(|line| format!(" (line {line} names the host, but its key cannot be read)")).unwrap_or_default();
+            let bare = authority
+                .map(|line| format!(", and came without a certificate of the authority of line {line}"))
+                .unwrap_or_default();
             (
-                format!("host key {shown} is not in {file}{broken}"),
+                format!("host key {shown} is not in {file}{broken}{bare}"),
                 format!(
                     "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` at the console of {node}; if it is the same: \
                      ssh-keyscan -p {} {} >> {file}",
@@ -140,6 +223,18 @@ pub fn refusal(trust: &Trust, shown: &PublicKey, node: &NodeName, target: &SshTa
         Trust::Revoked { line } => (
             format!("host key {shown} is revoked by line {line} of {file}"),
             format!("give {node} a new host key, and write it to {file}"),
+        ),
+        Trust::AuthorityRevoked { line, signer } => (
+            format!("the host certificate is signed by {signer}, which line {line} of {file} revokes"),
+            format!("sign the host key of {node} with another authority"),
+        ),
+        Trust::Stranger { line, signer } => (
+            format!("the host certificate is signed by {signer}, which is no authority for the host in {file}"),
+            format!("compare {signer} with the authority of line {line} of {file}; sign the host key of {node} with that one"),
+        ),
+        Trust::Flawed { line, flaw } => (
+            format!("the authority of line {line} of {file} signed the host certificate, but {flaw}"),
+            format!("sign the host key of {node} again: ssh-keygen -s CA -h -I {node} -n {} -V +52w KEY.pub", target.host),
         ),
     };
     Some(PortError::new(ErrorKind::Untrusted, "verify the host key", on, found).with_remedy(remedy))
@@ -194,103 +289,4 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
-    const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
-    const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEZm0BqMj+lsqgmiOb1/EYxpeYxCb5jc3Qmqxd5PFfSMfuipFVxGidtTKtw965c2/6OipcL/hzI8N6Hip/J8bik=";
-
-    fn key(text: &str) -> PublicKey {
-        PublicKey::from_openssh(text).unwrap()
-    }
-
-    fn judge(file: &str, host: &str, port: u16, shown: &str) -> Trust {
-        KnownKeys::parse(file, host, port).judge(&key(shown))
-    }
-
-    fn changed(line: usize, key_text: &str) -> Trust {
-        Trust::Changed { line, expected: fingerprint(&key(key_text)) }
-    }
-
-    const UNKNOWN: Trust = Trust::Unknown { unreadable: None };
-
-    #[test]
-    fn a_port_other_than_22_must_be_named() {
-        let file = format!("# comment\n\ntitan-01,10.0.0.1 {A} by hand # 2\n[titan-01]:2222\t{B}\n");
-        assert_eq!(judge(&file, "titan-01", 22, A), Trust::Trusted);
-        assert_eq!(judge(&file, "TITAN-01", 2222, B), Trust::Trusted);
-        assert_eq!(judge(&file, "titan-01", 2200, A), UNKNOWN);
-        assert_eq!(judge(&file, "titan-02", 22, A), UNKNOWN);
-    }
-
-    #[test]
-    fn a_changed_key_is_named_with_its_line_counted_as_editors_count() {
-        let file = format!("# one\n\n# three\ntitan-01 {A}\n");
-        assert_eq!(judge(&file, "titan-01", 22, B), changed(4, A));
-        assert_eq!(judge(&file, "titan-01", 22, ECDSA), changed(4, A), "a key of a new kind is a changed key too");
-    }
-
-    #[test]
-    fn a_second_line_for_the_same_host_counts() {
-        let file = format!("titan-01 {A}\ntitan-01 {B}\n");
-        assert_eq!(judge(&file, "titan-01", 22, B), Trust::Trusted);
-        assert!(KnownKeys::parse(&file, "titan-01", 22).has(&Algorithm::Ed25519));
-        assert!(!KnownKeys::parse(&file, "titan-01", 22).has(&key(ECDSA).algorithm()));
-    }
-
-    #[test]
-    fn hashed_names_are_known() {
-        let file = format!("|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= {B}\n|1|broken|! {A}\n");
-        assert_eq!(judge(&file, "example.com", 22, B), Trust::Trusted);
-        assert_eq!(judge(&file, "example.org", 22, B), UNKNOWN);
-    }
-
-    #[test]
-    fn a_revoked_key_is_refused_even_where_another_line_has_it() {
-        let file = format!("titan-01 {A}\n@revoked * {A}\n@cert-authority * {B}\n");
-        assert_eq!(judge(&file, "titan-01", 22, A), Trust::Revoked { line: 2 });
-        assert_eq!(judge(&file, "titan-02", 22, B), UNKNOWN, "an authority's own key vouches for nothing");
-        assert_eq!(judge(&format!("@revoked * {A}\n"), "titan-01", 22, B), UNKNOWN);
-    }
-
-    #[test]
-    fn patterns_mean_what_they_mean_to_ssh() {
-        let file = format!("!titan-0?,titan-*.lan,titan-* {A}\n");
-        assert_eq!(judge(&file, "titan-12", 22, A), Trust::Trusted);
-        assert_eq!(judge(&file, "titan-01", 22, A), UNKNOWN);
-        assert!(glob("*a*b", "xxaxxbab") && !glob("*a*b", "xxaxxbabc") && glob("*", "") && !glob("?", ""));
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_read_vouches_for_nothing_and_is_named() {
-        assert_eq!(judge("titan-01 ssh-ed25519 AAAA\n", "titan-01", 22, A), Trust::Unknown { unreadable: Some(1) });
-        assert_eq!(judge(&format!("titan-01 ssh-rsa\ntitan-01 {A}"), "titan-01", 22, A), Trust::Trusted);
-    }
-
-    #[test]
-    fn a_refusal_says_what_to_do() {
-        let node = NodeName::parse("titan-01").unwrap();
-        let target = SshTarget { host: "10.0.0.1".to_owned(), port: 2222, user: "ops".to_owned() };
-        let say = |file: &str| {
-            let error = refusal(&judge(file, "10.0.0.1", 2222, A), &key(A), &node, &target, Path::new("/k")).unwrap();
-            assert_eq!(error.kind, ErrorKind::Untrusted);
-            format!("{error}; {}", error.remedy.as_deref().unwrap())
-        };
-        assert_eq!(
-            say(""),
-            "verify the host key on titan-01 (ops@10.0.0.1:2222): host key SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE is not in \
-             /k; compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` at the console of titan-01; if it is the same: \
-             ssh-keyscan -p 2222 10.0.0.1 >> /k"
-        );
-        assert_eq!(
-            say(&format!("\n[10.0.0.1]:2222 {B}")),
-            format!(
-                "verify the host key on titan-01 (ops@10.0.0.1:2222): host key changed: line 2 of /k has {}, the host showed {}; verify \
-                 the key of titan-01 at its console; if the host was reinstalled, replace line 2 of /k",
-                fingerprint(&key(B)),
-                fingerprint(&key(A))
-            )
-        );
-    }
-}
+mod tests;

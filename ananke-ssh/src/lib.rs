@@ -7,9 +7,16 @@ pub mod command;
 mod connection;
 mod hosts;
 mod identity;
+mod jump;
 pub mod known_hosts;
+mod login;
+mod pin;
 mod pool;
+mod scan;
 pub mod settings;
+mod verify;
 
 pub use hosts::SshHosts;
+pub use pin::Pin;
+pub use scan::{Shown, shown_key};
 pub use settings::SshSettings;

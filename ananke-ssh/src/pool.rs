@@ -11,13 +11,12 @@ use ananke_core::spec::SshTarget;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::command::{Command, Output};
-use crate::connection::{Connection, Host};
-use crate::identity::Identity;
-use crate::settings::SshSettings;
+use crate::connection::{Access, Connection, Host};
+use crate::jump::{self, Jump};
 
 pub(crate) struct Pool {
-    settings: SshSettings,
-    identity: Identity,
+    access: Access,
+    jump: Option<Jump>,
     slots: BTreeMap<NodeName, Slot>,
     turns: Semaphore,
 }
@@ -29,15 +28,17 @@ struct Slot {
 }
 
 impl Pool {
-    pub(crate) fn new(settings: SshSettings, identity: Identity) -> Self {
+    pub(crate) fn new(access: Access) -> Self {
+        let settings = &access.settings;
+        let jump = settings.jump.clone().map(Jump::new);
         let slots = settings.targets.keys().map(|node| (node.clone(), Slot::default())).collect();
         let turns = Semaphore::new(settings.concurrency.max(1));
-        Self { settings, identity, slots, turns }
+        Self { access, jump, slots, turns }
     }
 
     /// The host of a node, with the command for the message.
     pub(crate) fn target(&self, node: &NodeName, command: &Command) -> Result<&SshTarget, PortError> {
-        self.settings.targets.get(node).ok_or_else(|| {
+        self.access.settings.targets.get(node).ok_or_else(|| {
             PortError::new(ErrorKind::Missing, &command.title(), node, "no SSH host is configured for it")
                 .with_remedy(format!("add {node} to ssh_node_hosts"))
         })
@@ -46,7 +47,7 @@ impl Pool {
     /// Runs a command on a node. `started` is called right before the request is sent; a second time if it is sent again.
     pub(crate) async fn run(&self, node: &NodeName, command: &Command, started: &(dyn Fn() + Sync)) -> Result<Output, PortError> {
         let target = self.target(node, command)?;
-        let host = Host { node, target };
+        let host = Host { node: node.as_str(), target };
         let Some(slot) = self.slots.get(node) else {
             return Err(host.error(ErrorKind::Missing, &command.title(), "no SSH host is configured for it"));
         };
@@ -55,7 +56,7 @@ impl Pool {
             return Err(host.error(ErrorKind::Transient, &command.title(), "ananke is ending"));
         };
         let (connection, fresh) = self.connection(slot, host).await?;
-        let broken = match connection.run(host, &self.settings, command, started).await {
+        let broken = match connection.run(host, &self.access.settings, command, started).await {
             Ok(output) => return Ok(output),
             Err(broken) => broken,
         };
@@ -66,7 +67,7 @@ impl Pool {
         }
         tracing::debug!(%node, error = %broken.error, "connection was stale, opening another");
         let (connection, _) = self.connection(slot, host).await?;
-        match connection.run(host, &self.settings, command, started).await {
+        match connection.run(host, &self.access.settings, command, started).await {
             Ok(output) => Ok(output),
             Err(broken) => {
                 slot.forget(&connection).await;
@@ -82,9 +83,18 @@ impl Pool {
             return Ok((Arc::clone(connection), false));
         }
         *kept = None;
-        let connection = Arc::new(Connection::open(host, &self.settings, &self.identity).await?);
+        let connection = Arc::new(self.open(host).await?);
         *kept = Some(Arc::clone(&connection));
         Ok((connection, true))
+    }
+
+    /// Through the jump host, and directly where that opens no way. Whom it then meets is judged once.
+    async fn open(&self, host: Host<'_>) -> Result<Connection, PortError> {
+        let Some(jump) = &self.jump else { return Connection::direct(host, &self.access).await };
+        match jump.link(host, &self.access).await {
+            Ok(link) => Connection::through(link, host, &self.access).await,
+            Err(over) => Connection::direct(host, &self.access).await.map_err(|direct| jump::neither(host, over, direct)),
+        }
     }
 }
 

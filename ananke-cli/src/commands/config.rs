@@ -6,7 +6,7 @@ use ananke_core::spec::NodeRole;
 use ananke_ssh::command::{Command, sudoers};
 use serde::Serialize;
 
-use super::print;
+use super::{print, trust};
 use crate::args::{Config, Format};
 use crate::config::{self, Loaded, Overrides};
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ struct Checked {
     warnings: Vec<String>,
 }
 
-pub(super) fn run(args: Config) -> Result<Exit, Failure> {
+pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
     match args {
         Config::Reference => print(Format::Text, &(), |()| config::reference())?,
         Config::Check { config, output } => {
@@ -37,6 +37,7 @@ pub(super) fn run(args: Config) -> Result<Exit, Failure> {
             };
             print(output.output, &checked, told)?;
         }
+        Config::Trust { node, yes, config } => return trust::run(&node, yes, &config).await,
         Config::Sudoers { config } => {
             let loaded = wire::load(&config.config, &Overrides::default())?;
             print(Format::Text, &(), |()| allow_list(&loaded))?;

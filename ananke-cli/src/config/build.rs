@@ -95,7 +95,9 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let state_dir = paths.key(reader, "state_dir");
     let identity_file = paths.key(reader, "ssh_identity_file");
     let known_hosts = known_hosts(reader, &paths);
-    let ssh = Ssh { targets, peers, identity_file, known_hosts: known_hosts? };
+    let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
+    let (pins, jump) = (ssh::pins(reader, &known), ssh::jump(reader, &usual));
+    let ssh = Ssh { targets, peers, identity_file, agent, known_hosts: known_hosts?, pins, jump };
     let poweroff_this_host = shutdown.poweroff_this_host;
     Some(Loaded { spec, kubeconfig: kubeconfig?, state_dir: state_dir?, ssh, http: checks.http, poweroff_this_host, warnings })
 }

@@ -89,7 +89,7 @@ pub(crate) const KEYS: &[Key] = &[
         "ssh_identity_file",
         Text,
         "~/.ssh/id_ed25519",
-        "Private key for the nodes, not encrypted; readable by its owner only.",
+        "Private key for the nodes, readable by its owner only; one with a passphrase is used through the SSH agent. Without it: the agent's keys, at SSH_AUTH_SOCK.",
     ),
     maybe(
         "ssh_known_hosts_file",
@@ -110,6 +110,19 @@ pub(crate) const KEYS: &[Key] = &[
         "ssh or none for single nodes: none where the system has no SSH, such as Talos. The API alone judges such a node, and what would be done on its host is left to a person.",
     ),
     maybe("ssh_node_users", Map, "{titan-01: atlas}", "Users of single nodes."),
+    maybe(
+        "ssh_node_fingerprints",
+        Map,
+        "{titan-01: \"SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE\"}",
+        "Host keys of single nodes, as `ssh-keygen -lf` prints them: of the ed25519 key where the node has one. The known hosts are not asked about these nodes.",
+    ),
+    maybe(
+        "ssh_jump_host",
+        Text,
+        "bastion.example.org:22",
+        "A host that the nodes are reached through: host, host:port or [v6]:port. Where it does not answer or forward, they are reached directly.",
+    ),
+    maybe("ssh_jump_user", Text, "atlas", "User on the jump host; ssh_user by default."),
     with("flux_source", Text, "flux-system/flux-system", "namespace/name of the GitRepository that all else comes from."),
     maybe("expected_flux_source_url", Text, "ssh://git@git.example.org/atlas/cluster.git", "URL that the source must have."),
     maybe("expected_flux_branch", Text, "main", "Branch that the source must have."),

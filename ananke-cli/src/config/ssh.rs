@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ananke_core::name::NodeName;
 use ananke_core::spec::SshTarget;
+use ananke_ssh::Pin;
 
 use super::error::suggest;
 use super::reader::Reader;
@@ -19,7 +20,12 @@ pub struct Ssh {
     pub peers: BTreeMap<Arc<str>, SshTarget>,
     /// None: the keys of the SSH agent.
     pub identity_file: Option<PathBuf>,
+    /// `SSH_AUTH_SOCK`
+    pub agent: Option<PathBuf>,
     pub known_hosts: PathBuf,
+    pub pins: BTreeMap<NodeName, Pin>,
+    /// For the nodes; peers are reached directly.
+    pub jump: Option<SshTarget>,
 }
 
 /// What is known of the names that maps by node may use.
@@ -29,6 +35,7 @@ pub(crate) struct Known<'n> {
 }
 
 const HOST: &str = "host, host:port or [v6]:port (the user stands in ssh_node_users)";
+const JUMP: &str = "host, host:port or [v6]:port (the user stands in ssh_jump_user)";
 const USER: &str = "a user name: letters, digits, '-', '_' and '.', at most 32";
 
 impl Known<'_> {
@@ -65,6 +72,20 @@ pub(crate) fn targets(reader: &mut Reader<'_>, known: &Known<'_>, usual: &Usual)
         SshTarget { host, port: own_port.unwrap_or(*port), user: users.get(node).unwrap_or(user).clone() }
     };
     known.nodes.iter().map(|node| (node.clone(), target(node))).collect()
+}
+
+/// Nodes whose host key stands in the config.
+pub(crate) fn pins(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap<NodeName, Pin> {
+    by_node(reader, "ssh_node_fingerprints", Pin::ALLOWED, known, Pin::parse)
+}
+
+pub(crate) fn jump(reader: &mut Reader<'_>, usual: &Usual) -> Option<SshTarget> {
+    let user = reader.key("ssh_jump_user", USER, text::user);
+    if user.is_some() && reader.get("ssh_jump_host").is_none() {
+        reader.problem_at("ssh_jump_user", "there is no ssh_jump_host; allowed: both, or the host alone");
+    }
+    let (host, port) = reader.key("ssh_jump_host", JUMP, text::host_and_port)?;
+    Some(SshTarget { host, port: port.unwrap_or(usual.port), user: user.unwrap_or_else(|| usual.user.clone()) })
 }
 
 /// A map whose keys are nodes of the config.

@@ -1,0 +1,102 @@
+//! The host that forwards to the others, over one connection that they share. It is verified like any other host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ananke_core::name::Moment;
+use ananke_core::port::PortError;
+use ananke_core::spec::SshTarget;
+use tokio::sync::Mutex;
+
+use crate::connection::{Access, Connection, Host, Link, Unforwarded};
+
+/// A jump host that let nobody in is left alone for this long: the hosts are reached directly meanwhile, and a rack of them
+/// does not wait for it one after the other.
+const REST: Duration = Duration::from_secs(30);
+
+pub(crate) struct Jump {
+    target: SshTarget,
+    /// The lock is held while a connection is opened, so that two hosts open one and not two.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: Option<Arc<Connection>>,
+    failed: Option<(Moment, PortError)>,
+}
+
+impl Jump {
+    pub(crate) fn new(target: SshTarget) -> Self {
+        Self { target, state: Mutex::default() }
+    }
+
+    /// A connection to `host` that goes through the jump host, or why there is none.
+    pub(crate) async fn link(&self, host: Host<'_>, access: &Access) -> Result<Link, PortError> {
+        let (connection, fresh) = self.connection(access).await?;
+        let unforwarded = match connection.forward(host, access).await {
+            Ok(link) => return Ok(link),
+            Err(unforwarded) => unforwarded,
+        };
+        if !unforwarded.broken || fresh {
+            return Err(self.named(unforwarded));
+        }
+        // It died unnoticed since it was used last.
+        self.forget(&connection).await;
+        let (connection, _) = self.connection(access).await?;
+        connection.forward(host, access).await.map_err(|unforwarded| self.named(unforwarded))
+    }
+
+    fn host(&self) -> Host<'_> {
+        Host { node: "jump host", target: &self.target }
+    }
+
+    /// An error of forwarding, as one of the jump host.
+    fn named(&self, Unforwarded { error, .. }: Unforwarded) -> PortError {
+        PortError { on: self.host().place(), tried: "forward".to_owned(), ..error }
+    }
+
+    /// The kept connection, or a fresh one.
+    async fn connection(&self, access: &Access) -> Result<(Arc<Connection>, bool), PortError> {
+        let mut state = self.state.lock().await;
+        if let Some(connection) = state.kept.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok((Arc::clone(connection), false));
+        }
+        state.kept = None;
+        let now = access.clock.now();
+        if let Some((since, error)) = &state.failed
+            && now.since(*since) < REST
+        {
+            return Err(error.clone());
+        }
+        match Connection::direct(self.host(), access).await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *state = State { kept: Some(Arc::clone(&connection)), failed: None };
+                Ok((connection, true))
+            }
+            Err(error) => {
+                tracing::warn!(%error, remedy = error.remedy.as_deref(), "the hosts are reached directly");
+                state.failed = Some((access.clock.now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn forget(&self, connection: &Arc<Connection>) {
+        let mut state = self.state.lock().await;
+        if state.kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, connection)) {
+            state.kept = None;
+        }
+    }
+}
+
+/// The error of a host that neither way reached. What it means is what the direct way found.
+pub(crate) fn neither(host: Host<'_>, over: PortError, direct: PortError) -> PortError {
+    let found = format!("{}; through {}: {}: {}", direct.found, over.on, over.tried, over.found);
+    let error = host.error(direct.kind, &direct.tried, found);
+    match direct.remedy.or(over.remedy) {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
+    }
+}
