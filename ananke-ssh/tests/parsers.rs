@@ -1,6 +1,6 @@
 //! Whatever a host prints or a file holds: every parser ends with an answer or a refusal, and an answer stays within what was
 //! asked. The targets in `fuzz` feed the same parsers without end.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use ananke_core::name::{HostPath, NodeName, PackageName, UnitName};
 use ananke_core::spec::HostNeeds;

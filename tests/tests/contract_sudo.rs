@@ -3,7 +3,13 @@
 //! All happens in a mount namespace of its own: there sudo finds the lines under test as its only rules, and programs that
 //! only note how they were called. The machine's own sudoers are never touched.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking, and runs programs")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says what it skips, and runs programs"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
