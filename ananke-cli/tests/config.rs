@@ -260,40 +260,6 @@ fn impossible_values_are_errors() {
         expect!["D/ananke.yaml:4:15: ignore_nodes: every server is ignored; allowed: at least one that is not"],
     );
     check(
-        "ssh_node_hosts: {titan-1: 10.0.0.1}\n",
-        expect![
-            "D/ananke.yaml:4:18: ssh_node_hosts.titan-1: no such node in control_planes, workers or ignore_nodes; did you mean titan-12?"
-        ],
-    );
-    check(
-        "ssh_node_fingerprints: {titan-01: SHA256:short}\n",
-        expect![[
-            r#"D/ananke.yaml:4:35: ssh_node_fingerprints.titan-01: found "SHA256:short"; allowed: a fingerprint as `ssh-keygen -lf KEY` prints it, such as SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE"#
-        ]],
-    );
-    check(
-        "ssh_jump_host: root@bastion\n",
-        expect![[
-            r#"D/ananke.yaml:4:16: ssh_jump_host: found "root@bastion"; allowed: host, host:port or [v6]:port (the user stands in ssh_jump_user)"#
-        ]],
-    );
-    check(
-        "ssh_jump_user: root\n",
-        expect!["D/ananke.yaml:4:16: ssh_jump_user: there is no ssh_jump_host; allowed: both, or the host alone"],
-    );
-    check(
-        "ssh_node_hosts: {titan-01: root@10.0.0.1}\n",
-        expect![[
-            r#"D/ananke.yaml:4:28: ssh_node_hosts.titan-01: found "root@10.0.0.1"; allowed: host, host:port or [v6]:port (the user stands in ssh_node_users)"#
-        ]],
-    );
-    check(
-        "ssh_user: -oProxyCommand=x\n",
-        expect![[
-            r#"D/ananke.yaml:4:11: ssh_user: found "-oProxyCommand=x"; allowed: a user name: letters, digits, '-', '_' and '.', at most 32"#
-        ]],
-    );
-    check(
         "required_workloads: [Pod core/gitea]\n",
         expect![[
             r#"D/ananke.yaml:4:22: required_workloads[0]: found "Pod core/gitea"; allowed: Kind namespace/name, where Kind is Deployment, StatefulSet or DaemonSet"#
@@ -328,6 +294,44 @@ fn impossible_values_are_errors() {
     check_whole(
         "kubeconfig: kubeconfig\ncontrol_planes: [a, b]\nworkers: [b]\n",
         expect!["D/ananke.yaml:3:11: workers[0]: the node is in control_planes too; allowed: one of the two"],
+    );
+}
+
+#[test]
+fn impossible_values_of_ssh_are_errors() {
+    check(
+        "ssh_node_hosts: {titan-1: 10.0.0.1}\n",
+        expect![
+            "D/ananke.yaml:4:18: ssh_node_hosts.titan-1: no such node in control_planes, workers or ignore_nodes; did you mean titan-12?"
+        ],
+    );
+    check(
+        "ssh_node_fingerprints: {titan-01: SHA256:short}\n",
+        expect![[
+            r#"D/ananke.yaml:4:35: ssh_node_fingerprints.titan-01: found "SHA256:short"; allowed: a fingerprint as `ssh-keygen -lf KEY` prints it, such as SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE"#
+        ]],
+    );
+    check(
+        "ssh_jump_host: root@bastion\n",
+        expect![[
+            r#"D/ananke.yaml:4:16: ssh_jump_host: found "root@bastion"; allowed: host, host:port or [v6]:port (the user stands in ssh_jump_user)"#
+        ]],
+    );
+    check(
+        "ssh_jump_user: root\n",
+        expect!["D/ananke.yaml:4:16: ssh_jump_user: there is no ssh_jump_host; allowed: both, or the host alone"],
+    );
+    check(
+        "ssh_node_hosts: {titan-01: root@10.0.0.1}\n",
+        expect![[
+            r#"D/ananke.yaml:4:28: ssh_node_hosts.titan-01: found "root@10.0.0.1"; allowed: host, host:port or [v6]:port (the user stands in ssh_node_users)"#
+        ]],
+    );
+    check(
+        "ssh_user: -oProxyCommand=x\n",
+        expect![[
+            r#"D/ananke.yaml:4:11: ssh_user: found "-oProxyCommand=x"; allowed: a user name: letters, digits, '-', '_' and '.', at most 32"#
+        ]],
     );
 }
 
