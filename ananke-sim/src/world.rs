@@ -39,7 +39,6 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
 pub use api_fault::ApiFault;
-pub(crate) use build::CREATED;
 pub use coordination::{Coordination, NodeEvent};
 pub use extensions::METRICS_API;
 pub use history::NodesBackup;

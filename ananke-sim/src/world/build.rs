@@ -17,7 +17,7 @@ use crate::scenario::{Scenario, Start};
 use crate::table::Table;
 
 pub(super) const DAY: Ms = 86_400_000;
-pub(crate) const CREATED: Ms = -90 * DAY;
+pub(super) const CREATED: Ms = -90 * DAY;
 /// Power was away this long before mains came back.
 const OUTAGE: Ms = 20 * 60_000;
 pub(super) const DOMAIN: &str = "titan.example";

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Projected, implied_uid, key, metadata, object, time};
-use crate::world::{CREATED, METRICS_API, World};
+use crate::world::{METRICS_API, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    // As old as the cluster.
+    let created = world.namespaces().first().map_or(0, |namespace| namespace.created);
     if let (Some((service, available)), Some(key)) = (world.metrics_api(), key("APIService", "", METRICS_API)) {
         let at = key.clone();
         let make = move || {
@@ -17,7 +19,7 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             };
             let condition = json!({"type": "Available", "status": status, "reason": reason, "message": message,
                 "lastTransitionTime": time(world, world.now())});
-            let metadata = metadata(world, &at, &implied_uid(&at), CREATED);
+            let metadata = metadata(world, &at, &implied_uid(&at), created);
             object(&at, metadata, spec, Some(json!({"conditions": [condition]})))
         };
         out.push(Projected { key, stamp: 1 + u64::from(available), make: Box::new(make) });
@@ -25,7 +27,7 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     if let Some(key) = key("ValidatingWebhookConfiguration", "", "cert-manager-webhook") {
         let at = key.clone();
         let make = move || {
-            let metadata = metadata(world, &at, &implied_uid(&at), CREATED);
+            let metadata = metadata(world, &at, &implied_uid(&at), created);
             let mut made = object(&at, metadata, Value::Null, None);
             if let Some(map) = made.as_object_mut() {
                 let service =
