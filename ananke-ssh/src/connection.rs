@@ -3,6 +3,7 @@
 //! Every step has a deadline, and an error says which step did not end.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,6 +232,10 @@ async fn collect(channel: &mut russh::Channel<client::Msg>, most: usize) -> Resu
 pub(crate) fn explain(error: &russh::Error) -> String {
     match error {
         russh::Error::Disconnect | russh::Error::HUP => "the host closed the connection".to_owned(),
+        // The same, seen while something was on its way.
+        russh::Error::IO(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            "the host closed the connection".to_owned()
+        }
         russh::Error::SendError | russh::Error::RecvError => "the connection is broken".to_owned(),
         russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
             "the host allows no session on this connection".to_owned()
