@@ -10,6 +10,7 @@ mod hosts;
 mod http;
 mod keys;
 mod layers;
+mod power;
 mod reader;
 mod shutdown;
 mod ssh;
@@ -18,6 +19,7 @@ mod text;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ananke_core::spec::Spec;
@@ -63,6 +65,8 @@ pub struct Loaded {
     pub state_dir: PathBuf,
     pub ssh: Ssh,
     pub http: Http,
+    /// Where magic packets go.
+    pub wol_address: SocketAddr,
     /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.
     pub poweroff_this_host: bool,
     /// Sensible, but worth a second look.

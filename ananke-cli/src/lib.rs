@@ -13,5 +13,6 @@ mod probe;
 mod render;
 pub mod state;
 mod vault;
+mod wake;
 mod web;
 mod wire;

@@ -20,6 +20,7 @@ use crate::peers::SshPeers;
 use crate::probe::HttpProbes;
 use crate::state::StateDir;
 use crate::vault::HttpVault;
+use crate::wake::WakeOnLan;
 
 /// Why a command could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,7 @@ pub(crate) struct Adapters {
     hosts: SshHosts,
     probes: HttpProbes,
     vault: HttpVault,
+    power: WakeOnLan,
     ups: NoUps,
     machine: ThisMachine,
     peers: SshPeers,
@@ -62,7 +64,8 @@ impl Adapters {
         let hosts = SshHosts::new(settings, Arc::new(clock))?;
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
-        Ok(Self { clock, cluster, hosts, probes, vault, ups: NoUps, machine: ThisMachine, peers, state })
+        let power = WakeOnLan::new(loaded.wol_address);
+        Ok(Self { clock, cluster, hosts, probes, vault, power, ups: NoUps, machine: ThisMachine, peers, state })
     }
 
     pub(crate) fn reads(&self) -> Reads<'_> {
@@ -86,7 +89,7 @@ impl Adapters {
 
     /// Only a command that may act asks for them.
     pub(crate) fn hands(&self) -> Hands<'_> {
-        Hands { cluster: &self.cluster, hosts: &self.hosts, vault: &self.vault, state: &self.state }
+        Hands { cluster: &self.cluster, hosts: &self.hosts, vault: &self.vault, power: &self.power, state: &self.state }
     }
 }
 

@@ -159,11 +159,30 @@ name!(
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 );
 
+name!(
+    /// The hardware address of a network card, as `ip link` prints it.
+    MacAddress, "MAC address", "six pairs of lower case hex digits with colons between them, as in 52:54:00:12:34:56",
+    |text| {
+        let pairs: Vec<&str> = text.split(':').collect();
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        pairs.len() == 6 && pairs.iter().all(|pair| pair.len() == 2 && pair.bytes().all(hex))
+    }
+);
+
 fn is_host_path(text: &str) -> bool {
     text.starts_with('/')
         && text.len() <= 255
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.,".contains(&b))
         && text.split('/').all(|part| part != "..")
+}
+
+impl MacAddress {
+    pub fn octets(&self) -> [u8; 6] {
+        let mut octets = [0; 6];
+        // Every pair was checked to be one.
+        octets.iter_mut().zip(self.0.split(':')).for_each(|(octet, pair)| *octet = u8::from_str_radix(pair, 16).unwrap_or(0));
+        octets
+    }
 }
 
 impl RunId {

@@ -160,6 +160,9 @@ pub struct NodeState {
     pub message: Arc<str>,
     /// `status.nodeInfo.bootID`.
     pub boot_id: Option<BootId>,
+    /// `status.nodeInfo.machineID`; none where no kubelet has told it.
+    #[serde(default)]
+    pub machine_id: Option<Arc<str>>,
     /// `spec.renewTime` of the node's Lease in `kube-node-lease`.
     pub renewed: Option<Moment>,
     /// A person's cordon: Ananke never writes it.
@@ -172,6 +175,11 @@ pub struct NodeState {
 }
 
 impl NodeState {
+    /// Whether `host` is the machine whose kubelet reported as this node; none where the API does not know.
+    pub fn runs_on(&self, host: &HostState) -> Option<bool> {
+        self.machine_id.as_deref().map(|machine| machine == host.machine_id)
+    }
+
     /// A node of which nothing else is known.
     pub fn new(name: NodeName, uid: Uid, version: ResourceVersion) -> Self {
         Self {
@@ -182,6 +190,7 @@ impl NodeState {
             reason: "".into(),
             message: "".into(),
             boot_id: None,
+            machine_id: None,
             renewed: None,
             unschedulable: false,
             taints: Vec::new(),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
-use crate::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName};
+use crate::name::{
+    LeaseId, MacAddress, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName,
+};
 use crate::proof::DeathProof;
 
 /// Namespace and name of the Lease by which several Anankes of one cluster know of each other.
@@ -35,6 +37,11 @@ pub enum Order {
     },
     /// Unseals Vault; the keys are the adapter's.
     Unseal,
+    /// Wake-on-LAN: switches on a host that is off, and changes nothing on one that runs.
+    Wake {
+        node: NodeName,
+        mac: MacAddress,
+    },
 }
 
 /// One write to the API. `seen` is the resourceVersion the decision was made on; a late order gets a conflict.
@@ -187,7 +194,7 @@ impl Order {
     /// What is changed.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::Host { node, .. } => Subject::Node(node.clone()),
+            Self::Host { node, .. } | Self::Wake { node, .. } => Subject::Node(node.clone()),
             Self::Unseal => Subject::Cluster,
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { node, .. }
@@ -214,7 +221,7 @@ impl Order {
             Self::Cluster(order) => {
                 matches!(order, ClusterOrder::Uncordon { .. } | ClusterOrder::MarkManual { .. } | ClusterOrder::ClearMark { .. })
             }
-            Self::Host { .. } | Self::Unseal => false,
+            Self::Host { .. } | Self::Unseal | Self::Wake { .. } => false,
         }
     }
 
@@ -228,6 +235,7 @@ impl Order {
             Self::Host { order: HostOrder::SaveSnapshot(_), .. } => "save-snapshot",
             Self::Host { order: HostOrder::PowerOff, .. } => "power-off",
             Self::Unseal => "unseal",
+            Self::Wake { .. } => "wake",
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { .. } => "cordon",
                 ClusterOrder::Uncordon { .. } => "uncordon",
@@ -260,6 +268,7 @@ impl fmt::Display for Order {
             Self::Host { node, order: HostOrder::SaveSnapshot(name) } => write!(f, "save etcd snapshot {name} on {node}"),
             Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
             Self::Unseal => write!(f, "unseal Vault"),
+            Self::Wake { node, mac } => write!(f, "wake {node} by its network card {mac}"),
             Self::Cluster(order) => match order {
                 ClusterOrder::Cordon { node, lease, .. } => {
                     write!(f, "cordon {node} under lease {} until {}", lease.id, lease.expires)

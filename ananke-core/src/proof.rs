@@ -23,7 +23,7 @@ pub struct DeathProof {
 enum How {
     /// A person saw it (`ananke confirm-off`).
     ConfirmedOff { at: Moment },
-    /// The host runs in another boot than the one that the API knows, over a verified connection.
+    /// The same machine runs in another boot than the one that the API knows, over a verified connection.
     Rebooted { was: BootId, is: BootId },
 }
 
@@ -38,8 +38,8 @@ impl DeathProof {
 /// The proof that what the API shows on `node` is over, if there is one now.
 pub fn of(view: &View<'_>, node: &NodeState) -> Option<DeathProof> {
     if let (Ok(host), Some(was)) = (view.host(&node.name), &node.boot_id) {
-        // A host that answers is alive; what ran in an earlier boot of it is not.
-        return (host.boot_id != *was)
+        // A host that answers is alive; what ran in an earlier boot of it is not. Another machine at its address proves nothing.
+        return (host.boot_id != *was && node.runs_on(host) == Some(true))
             .then(|| DeathProof { node: node.name.clone(), how: How::Rebooted { was: was.clone(), is: host.boot_id.clone() } });
     }
     let confirmed = view.confirmations().iter().rev().find(|found| found.node == node.name)?;
@@ -177,5 +177,7 @@ mod tests {
         assert!(!of(&view, node).unwrap().is_off());
         bench.host(2, |host| host.boot_id = BootId::parse("boot-2").unwrap());
         assert_eq!(proof(&bench, 2), None, "the same boot over SSH: it never went down");
+        bench.host(2, |host| (host.boot_id, host.machine_id) = (BootId::parse("boot-next").unwrap(), "machine-9".to_owned()));
+        assert_eq!(proof(&bench, 2), None, "another machine answers at its address");
     }
 }

@@ -15,6 +15,7 @@ pub mod restore_scale;
 pub mod resume;
 pub mod start_units;
 pub mod unseal_vault;
+pub mod wake_hosts;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub struct Remedy {
 pub const STARTUP: &[Remedy] = &[
     Remedy { trap: Some(Trap::NodeLeftCordoned), plan: leftover_cordon::plan },
     Remedy { trap: None, plan: coordination::plan },
+    Remedy { trap: Some(Trap::HostDark), plan: wake_hosts::plan },
     Remedy { trap: Some(Trap::HostServiceNotEnabled), plan: start_units::plan },
     Remedy { trap: Some(Trap::KubeletWedged), plan: restart_agent::plan },
     Remedy { trap: Some(Trap::VaultSealed), plan: unseal_vault::plan },
@@ -108,7 +110,11 @@ impl Pace {
 /// gives something back, calls for a person or starts what should run.
 pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
     match trap {
-        Trap::HostServiceNotEnabled | Trap::ControlPlaneWaits | Trap::NodeLeftCordoned | Trap::FluxSuspendedLooksReady => None,
+        Trap::HostDark
+        | Trap::HostServiceNotEnabled
+        | Trap::ControlPlaneWaits
+        | Trap::NodeLeftCordoned
+        | Trap::FluxSuspendedLooksReady => None,
         // A request changes nothing by itself, and comes only when the parents are ready.
         Trap::FluxArtifactReadyLie | Trap::FluxDependencyChainSlow => Some(Brake { a_minute: 600, a_run: 20_000 }),
         Trap::FluxWrongBranch | Trap::VaultSealed => Some(Brake { a_minute: 6, a_run: 60 }),

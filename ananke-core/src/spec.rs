@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{HostPath, Kind, NodeName, ObjectRef, PackageName, UnitName};
+use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
 use crate::verdict::GateId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Spec {
     pub max_cordons: usize,
     /// How long a node whose host runs may be silent or not Ready before its agent is restarted under a lease.
     pub repair_after: Duration,
+    /// How long a host may be dark before it is woken, where it can be.
+    pub wake_after: Duration,
     /// Servers among [`Spec::ignored`]: they still count as members of etcd.
     pub ignored_servers: usize,
     /// Patience of each gate, counted from when what it requires had passed.
@@ -120,6 +122,9 @@ pub struct NodeSpec {
     pub target: Option<SshTarget>,
     #[serde(default)]
     pub transport: Transport,
+    /// The network card that wakes it.
+    #[serde(default)]
+    pub wake: Option<MacAddress>,
     /// Where the box stands, for the person who must touch it; may be empty.
     pub location: String,
     pub needs: HostNeeds,
@@ -130,7 +135,7 @@ impl NodeSpec {
     pub fn new(role: NodeRole, unit: UnitName, host: &str) -> Self {
         let target = SshTarget { host: host.to_owned(), port: 22, user: "root".to_owned() };
         let (transport, location, needs) = (Transport::Ssh, String::new(), HostNeeds::default());
-        Self { role, unit, target: Some(target), transport, location, needs }
+        Self { role, unit, target: Some(target), transport, wake: None, location, needs }
     }
 
     /// Whether its host is asked and ordered at all. What is not is judged by the API alone, and left to a person.
@@ -280,6 +285,7 @@ impl Spec {
             cordon_window: 60 * MINUTE,
             max_cordons: 3,
             repair_after: 3 * MINUTE,
+            wake_after: 2 * MINUTE,
             ignored_servers: 0,
             deadlines: BTreeMap::new(),
             drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: 2 * MINUTE },

@@ -199,6 +199,8 @@ registry!(
         ApiClosed = "api-closed",
         WebhookNotServing = "webhook-not-serving",
         DiskFull = "disk-full",
+        SshRefused = "ssh-refused",
+        MachineDiffers = "machine-differs",
     }
 );
 
@@ -220,6 +222,7 @@ registry!(
         PodTerminatingOnDeadNode = "pod-terminating-on-dead-node",
         VaultSealed = "vault-sealed",
         HelmRetriesExhausted = "helm-retries-exhausted",
+        HostDark = "host-dark-no-ac-recovery",
     }
 );
 

@@ -162,6 +162,7 @@ pub fn spec(world: &World) -> Spec {
         unit: host.unit.clone(),
         target: Some(SshTarget { host: format!("{}.lan", host.name), port: 22, user: "ananke".to_owned() }),
         transport: Transport::Ssh,
+        wake: Some(host.mac.clone()),
         location: String::new(),
         needs: HostNeeds { mounts: vec![parsed(HostPath::parse, LONGHORN_DISK)], ..HostNeeds::default() },
     };
@@ -199,6 +200,7 @@ pub fn spec(world: &World) -> Spec {
         cordon_window: Duration::from_secs(3600),
         max_cordons: 3,
         repair_after: Duration::from_secs(180),
+        wake_after: Duration::from_secs(120),
         ignored_servers: 0,
         deadlines: BTreeMap::new(),
         drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: Duration::from_secs(120) },
@@ -382,6 +384,7 @@ mod tests {
             (Fault::ClockSkew, Ending::Manual),
             (Fault::WrongBranch, Ending::Manual),
             (Fault::WorkloadCrashloop, Ending::Manual),
+            (Fault::StaysOff, Ending::Recovered),
             (Fault::SlowBoot, Ending::Recovered),
             (Fault::SshNoisy, Ending::Recovered),
             (Fault::SudoPassword, Ending::Recovered),

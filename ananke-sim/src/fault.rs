@@ -9,6 +9,7 @@ use crate::world::ApiFault;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     NeverBoots,
+    StaysOff,
     SlowBoot,
     SshKeyChanged,
     SshdDown,
@@ -51,6 +52,7 @@ pub enum Fault {
 impl Fault {
     pub const ALL: &[Self] = &[
         Self::NeverBoots,
+        Self::StaysOff,
         Self::SlowBoot,
         Self::SshKeyChanged,
         Self::SshdDown,
@@ -120,7 +122,8 @@ impl Fault {
             | Self::MountMissing
             | Self::ClockSkew
             | Self::WorkloadCrashloop => true,
-            Self::SlowBoot
+            Self::StaysOff
+            | Self::SlowBoot
             | Self::SshNoisy
             | Self::SudoPassword
             | Self::UnitDisabled
@@ -166,6 +169,7 @@ impl Fault {
             Self::ApiCloses => Some(ApiFault::Closes),
             Self::StaleCache => Some(ApiFault::StaleCache),
             Self::NeverBoots
+            | Self::StaysOff
             | Self::SlowBoot
             | Self::SshKeyChanged
             | Self::SshdDown
@@ -198,6 +202,7 @@ impl Fault {
     fn entry(self) -> (&'static str, &'static str, bool) {
         match self {
             Self::NeverBoots => ("never-boots", "the host stays dark: no boot, no ping, no SSH", true),
+            Self::StaysOff => ("stays-off", "the host stays off when its power returns, until it is woken or switched on", true),
             Self::SlowBoot => ("slow-boot", "the host checks its disks and takes six to nine minutes to boot", true),
             Self::SshKeyChanged => ("ssh-key-changed", "the host answers with another SSH key than known_hosts has", true),
             Self::SshdDown => ("sshd-down", "the host boots and runs k3s, but its sshd does not start", true),

@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ananke_core::engine::{Hands, Permit, Reads};
 use ananke_core::intent::Intent;
+use ananke_core::name::{MacAddress, NodeName};
 use ananke_core::observation::{ProbeAnswer, UpsReading, VaultState};
 use ananke_core::port::probe::RawAnswer;
 use ananke_core::port::{
-    Clock, ErrorKind, MachineReads, PeerReads, PortError, ProbeRequest, Probes, StateReads, StateWrites, UpsReads, VaultActions,
-    VaultReads,
+    Clock, ErrorKind, MachineReads, PeerReads, PortError, PowerActions, ProbeRequest, Probes, StateReads, StateWrites, UpsReads,
+    VaultActions, VaultReads,
 };
 use ananke_core::spec::ProbeMethod;
 use async_trait::async_trait;
@@ -57,7 +58,7 @@ impl SimPorts {
 
     /// The same for a run that acts.
     pub fn hands<'a>(&'a self, state: &'a dyn StateWrites) -> Hands<'a> {
-        Hands { cluster: self, hosts: self, vault: self, state }
+        Hands { cluster: self, hosts: self, vault: self, power: self, state }
     }
 
     async fn latency(&self, label: &str, low: Ms, high: Ms) {
@@ -141,6 +142,14 @@ impl VaultActions for SimPorts {
             true => Ok(()),
             false => Err(PortError::new(ErrorKind::Transient, "unseal", "Vault", "connection refused")),
         }
+    }
+}
+
+#[async_trait]
+impl PowerActions for SimPorts {
+    async fn wake(&self, _: &NodeName, mac: &MacAddress, _: &Permit) -> Result<(), PortError> {
+        self.sim.world().wake_on_lan(mac);
+        Ok(())
     }
 }
 

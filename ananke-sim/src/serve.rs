@@ -14,6 +14,7 @@ pub mod project;
 pub mod site;
 pub mod ssh;
 pub mod up;
+pub mod wake;
 pub mod write_back;
 
 pub use cluster::Cluster;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ananke_core::name::NodeName;
 use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
+use ananke_core::verdict::Reason;
 use russh::client::{self, Handle};
 use russh::{ChannelMsg, ChannelOpenFailure, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -120,7 +121,8 @@ impl Connection {
             .await?
             .map_err(|fault| match fault {
                 Fault::Untrusted(error) => *error,
-                Fault::Ssh(error) => host.error(ErrorKind::Transient, CONNECT, explain(&error)),
+                // Whatever it was, something spoke or hung up.
+                Fault::Ssh(error) => host.error(ErrorKind::Transient, CONNECT, explain(&error)).with_reason(Reason::SshRefused),
                 Fault::Seen(_) => host.error(ErrorKind::Untrusted, CONNECT, "its key was not judged"),
             })?;
         let late = "the host did not decide on our key";
@@ -184,7 +186,11 @@ impl Connection {
 
 /// A connection of TCP.
 pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, PortError> {
-    let failed = |error| host.error(ErrorKind::Transient, CONNECT, error);
+    let failed = |error: io::Error| {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let failed = host.error(ErrorKind::Transient, CONNECT, error);
+        if refused { failed.with_reason(Reason::SshRefused) } else { failed }
+    };
     let address = (host.target.host.as_str(), host.target.port);
     let stream = host.within(limit, CONNECT, "no answer", TcpStream::connect(address)).await?.map_err(failed)?;
     // Commands are short, and their first packet must not wait for a second one.

@@ -429,3 +429,19 @@ fn a_dry_run_changes_neither_the_state_directory_nor_the_cluster() {
     assert_eq!(cluster.state_files(), state);
     assert!(cluster.requests().split_off(asked).iter().all(|line| only_looks(line)));
 }
+
+#[test]
+fn a_host_that_stays_off_is_woken_and_a_look_wakes_nothing() {
+    let cluster = power_loss();
+    cluster.inject("stays-off", Some("titan-05"));
+    let packets = || cluster.requests().iter().filter(|line| line.contains("WAKE")).count();
+    let look = cluster.ananke(&["startup"]);
+    assert!(look.stdout.contains("wake titan-05 by its network card 52:54:00:00:00:04"), "{look}");
+    assert_eq!(packets(), 0, "a look wakes nothing");
+    let run = calm(cluster.ananke(&STARTUP)).exits(0);
+    assert_eq!(packets(), 3, "{run}");
+    let report = cluster.state("last-startup-report.json");
+    let actions = report["actions"].as_array().expect("a report has actions");
+    assert!(actions.iter().any(|action| action["verb"] == "wake" && action["outcome"] == "done"), "{report}");
+    assert_eq!(cluster.truth()["hosts_up"], 6);
+}

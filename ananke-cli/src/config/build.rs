@@ -14,7 +14,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh};
-use super::{Host, Loaded, Overrides, hosts, http, shutdown, storage, text};
+use super::{Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -36,7 +36,9 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     // Nobody can connect where there is no SSH.
     targets.retain(|node, _| transports.get(node) != Some(&Transport::None));
     let peers = hosts::peers(reader, &usual, &host.name);
-    let nodes = nodes(reader, &members, &known, &targets, &transports);
+    let power = power::read(reader, &known);
+    let mut nodes = nodes(reader, &members, &known, &targets, &transports);
+    nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);
     let allow_startup = overrides.allow_peer_startup;
     let role = |text: &str| match text {
@@ -74,6 +76,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         cordon_window: reader.duration("recovery.cordon_window", 5 * SECOND..=DAY).unwrap_or_default(),
         max_cordons: size(reader, "recovery.max_cordons", 1000),
         repair_after: reader.duration("recovery.restart_after", SECOND..=DAY).unwrap_or_default(),
+        wake_after: reader.duration("power.wake_after", SECOND..=DAY).unwrap_or_default(),
         ignored_servers: members.servers.iter().filter(|node| members.ignored.contains(node)).count(),
         deadlines: deadlines(reader),
         drain: DrainSpec {
@@ -99,7 +102,8 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let (pins, jump) = (ssh::pins(reader, &known), ssh::jump(reader, &usual));
     let ssh = Ssh { targets, peers, identity_file, agent, known_hosts: known_hosts?, pins, jump };
     let poweroff_this_host = shutdown.poweroff_this_host;
-    Some(Loaded { spec, kubeconfig: kubeconfig?, state_dir: state_dir?, ssh, http: checks.http, poweroff_this_host, warnings })
+    let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
+    Some(Loaded { spec, kubeconfig, state_dir, ssh, http: checks.http, wol_address, poweroff_this_host, warnings })
 }
 
 /// The nodes by role, before anything is known of them.
@@ -167,7 +171,8 @@ fn nodes(
             if members.servers.contains(node) { (NodeRole::Server, &server_unit) } else { (NodeRole::Worker, &worker_unit) };
         let location = locations.get(node).cloned().unwrap_or_default();
         let transport = transports.get(node).copied().unwrap_or_default();
-        NodeSpec { role, unit: unit.clone(), target: targets.get(node).cloned(), transport, location, needs: needs.of(node) }
+        let (target, needs) = (targets.get(node).cloned(), needs.of(node));
+        NodeSpec { role, unit: unit.clone(), target, transport, wake: None, location, needs }
     };
     known.nodes.iter().map(|node| (node.clone(), spec(node))).collect()
 }

@@ -23,8 +23,8 @@ use crate::name::{Moment, RunId};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::port::nothing::Nothing;
 use crate::port::{
-    Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes,
-    StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
+    Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, PowerActions,
+    Probes, StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
 };
 use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
@@ -60,6 +60,7 @@ pub struct Hands<'a> {
     pub cluster: &'a dyn ClusterActions,
     pub hosts: &'a dyn HostActions,
     pub vault: &'a dyn VaultActions,
+    pub power: &'a dyn PowerActions,
     pub state: &'a dyn StateWrites,
 }
 
@@ -72,9 +73,9 @@ impl<'a> Reads<'a> {
 }
 
 impl<'a> Hands<'a> {
-    /// The ports that no run can act without; Vault is [`Nothing`] until it is set.
+    /// The ports that no run can act without; the others are [`Nothing`] until they are set.
     pub fn new(cluster: &'a dyn ClusterActions, hosts: &'a dyn HostActions, state: &'a dyn StateWrites) -> Self {
-        Self { cluster, hosts, vault: &Nothing, state }
+        Self { cluster, hosts, vault: &Nothing, power: &Nothing, state }
     }
 }
 
@@ -492,6 +493,7 @@ impl<'a, 'o> Run<'a, 'o> {
                     Order::Cluster(order) => hands.cluster.perform(order, &permit).await,
                     Order::Host { node, order } => hands.hosts.perform(node, order, &permit).await,
                     Order::Unseal => hands.vault.unseal(&permit).await,
+                    Order::Wake { node, mac } => hands.power.wake(node, mac, &permit).await,
                 };
                 Event::Acted { seq, index, order, result }
             }
@@ -602,7 +604,7 @@ impl<'a, 'o> Run<'a, 'o> {
 pub(super) fn touched(order: &Order) -> Vec<Part> {
     match order {
         Order::Host { node, order: HostOrder::SaveSnapshot(_) } => vec![Part::Snapshots(node.clone())],
-        Order::Host { node, .. } => vec![Part::Host(node.clone())],
+        Order::Host { node, .. } | Order::Wake { node, .. } => vec![Part::Host(node.clone())],
         Order::Unseal => vec![Part::Vault],
         Order::Cluster(order) => match order {
             ClusterOrder::Cordon { .. }

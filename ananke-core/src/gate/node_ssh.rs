@@ -1,16 +1,23 @@
 //! Gate `node-ssh`: each expected node authenticated *and* ran a command. One that did not is named with what was tried;
 //! after the deadline it is a person's job, and never a wall for the others.
 
+use std::collections::BTreeMap;
+
 use crate::engine::view::View;
-use crate::name::{NodeName, Subject, human};
+use crate::name::{BootId, NodeName, Subject, human};
 use crate::port::ErrorKind;
+use crate::remedy::wake_hosts;
 use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
+    // Two names of one machine: no other has its boot ID.
+    let mut seen: BTreeMap<&BootId, &NodeName> = BTreeMap::new();
     for (name, node) in view.spec.managed() {
-        judgement.set(Subject::Node(name.clone()), judge(view, name, node));
+        let twin = view.host(name).ok().and_then(|host| seen.insert(&host.boot_id, name));
+        let verdict = twin.map_or_else(|| judge(view, name, node), |twin| one_machine(name, twin));
+        judgement.set(Subject::Node(name.clone()), verdict);
     }
     leave_out(view, &mut judgement);
     judgement
@@ -25,6 +32,14 @@ pub(super) fn leave_out(view: &View<'_>, judgement: &mut Judgement) {
     }
 }
 
+fn one_machine(name: &NodeName, twin: &NodeName) -> Verdict {
+    Verdict::person(
+        Reason::MachineDiffers,
+        format!("{name} and {twin} are one machine: the same boot ID answers at both addresses"),
+        format!("correct the entries of {name} and {twin} in ssh_node_hosts, or the names and DHCP reservations behind them"),
+    )
+}
+
 fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
     // A refused key is a refused key, even while an answer from before it is young.
     if let Some(error) = view.obs.hosts.get(name).and_then(|fact| fact.newest_failure())
@@ -34,10 +49,20 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
         return Verdict::person(Reason::HostKeyRefused, error.to_string(), instruction);
     }
     match view.host(name) {
-        Ok(host) => Verdict::pass(format!("boot {}, up {}", host.boot_id, human(host.uptime))),
+        Ok(host) => {
+            let woken = wake_hosts::came_up(view, name, host.uptime).map_or_else(String::new, |woken| format!(", {woken}"));
+            Verdict::pass(format!("boot {}, up {}{woken}", host.boot_id, human(host.uptime)))
+        }
         Err(gap) => {
-            let remedy = gap.error.as_ref().and_then(|error| error.remedy.clone());
-            let instruction = remedy.unwrap_or_else(|| go_and_look(name, node));
+            let error = gap.error.as_ref();
+            let instruction =
+                error.and_then(|error| error.remedy.clone()).unwrap_or_else(|| match error.and_then(|error| error.reason) {
+                    Some(Reason::SshRefused) => see_its_sshd(name, node),
+                    _ => {
+                        let woken = wake_hosts::stayed_dark(view, name, node);
+                        woken.map_or_else(String::new, |woken| format!("{woken}: ")) + &go_and_look(name, node)
+                    }
+                });
             Verdict::unknown(gap, instruction)
         }
     }
@@ -45,10 +70,22 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
 
 /// The instruction for a box that does not answer.
 pub(crate) fn go_and_look(name: &NodeName, node: &NodeSpec) -> String {
-    let place = if node.location.is_empty() { String::new() } else { format!(" ({})", node.location) };
-    let target =
-        node.target.as_ref().map_or_else(String::new, |t| format!("; then `ssh -p {} {}@{}` must work", t.port, t.user, t.host));
-    format!("go to {name}{place}: check its power light, its power button and its network cable{target}")
+    let (place, then) = (place(node), must_work(node));
+    format!("go to {name}{place}: press its power button if its power light is off, else check its network cable{then}")
+}
+
+/// The instruction for a box whose kernel answers, and whose sshd does not.
+fn see_its_sshd(name: &NodeName, node: &NodeSpec) -> String {
+    let (place, then) = (place(node), must_work(node));
+    format!("at the console of {name}{place}: `systemctl status ssh sshd`, which does not answer though the machine runs{then}")
+}
+
+fn place(node: &NodeSpec) -> String {
+    if node.location.is_empty() { String::new() } else { format!(" ({})", node.location) }
+}
+
+fn must_work(node: &NodeSpec) -> String {
+    node.target.as_ref().map_or_else(String::new, |t| format!("; then `ssh -p {} {}@{}` must work", t.port, t.user, t.host))
 }
 
 #[cfg(test)]
@@ -85,9 +122,43 @@ mod tests {
             Some(Verdict::Unknown(unknown)) => unknown.if_it_lasts,
             other => panic!("{other:?}"),
         };
-        let look = "check its power light, its power button and its network cable; then `ssh -p 22 ops@10.0.0.1` must work";
+        let then = "then `ssh -p 22 ops@10.0.0.1` must work";
+        let look = format!("press its power button if its power light is off, else check its network cable; {then}");
         assert_eq!(told(&bench), format!("go to n1: {look}"));
         bench.spec.nodes.get_mut(&node(1)).unwrap().location = "rack 2".to_owned();
         assert_eq!(told(&bench), format!("go to n1 (rack 2): {look}"));
+        let refused = PortError::new(ErrorKind::Transient, "connect", "n1", "refused").with_reason(Reason::SshRefused);
+        bench.obs.hosts.entry(node(1)).or_default().fold(Err(refused), bench.now);
+        let look = "`systemctl status ssh sshd`, which does not answer though the machine runs";
+        assert_eq!(told(&bench), format!("at the console of n1 (rack 2): {look}; {then}"));
+    }
+
+    #[test]
+    fn one_machine_is_not_taken_for_two() {
+        let mut bench = Bench::new(3);
+        (1..=3).for_each(|n| bench.host_up(n));
+        bench.host(3, |host| host.boot_id = BootId::parse("boot-1").unwrap());
+        bench.check(evaluate, "n1: pass\nn2: pass\nn3: hold machine-differs person");
+    }
+
+    #[test]
+    fn what_came_of_waking_a_host_is_told() {
+        let mut bench = Bench::new(1);
+        let mac = crate::name::MacAddress::parse("52:54:00:00:00:01").unwrap();
+        bench.spec.nodes.get_mut(&node(1)).unwrap().wake = Some(mac.clone());
+        bench.done(&crate::order::Order::Wake { node: node(1), mac });
+        let told = |bench: &Bench| match evaluate(&bench.view()).subjects.remove(&Subject::Node(node(1))) {
+            Some(Verdict::Unknown(unknown)) => unknown.if_it_lasts,
+            Some(Verdict::Pass(evidence)) => evidence,
+            other => panic!("{other:?}"),
+        };
+        let dark = "n1 stays dark though it was sent what wakes it at 2026-03-14T02:06:00.000Z: go to n1: press";
+        assert!(told(&bench).starts_with(dark), "{}", told(&bench));
+        bench.now = bench.now.plus(std::time::Duration::from_secs(90));
+        bench.host_up(1);
+        bench.host(1, |host| host.uptime = std::time::Duration::from_secs(20));
+        assert!(told(&bench).ends_with("up 20s, woken at 2026-03-14T02:06:00.000Z"), "{}", told(&bench));
+        bench.host(1, |host| host.uptime = std::time::Duration::from_secs(200));
+        assert!(!told(&bench).contains("woken"), "it was up before");
     }
 }

@@ -79,11 +79,20 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
         Ok(host) if node.boot_id.as_ref() == Some(&host.boot_id) => {
             Verdict::pass(format!("Ready, Lease advances, boot {}", host.boot_id))
         }
+        Ok(host) if node.runs_on(host) == Some(false) => Verdict::person(
+            Reason::MachineDiffers,
+            format!(
+                "the host that answers as {name} is another machine than the node {name}: its machine ID is {}",
+                host.machine_id
+            ),
+            format!(
+                "find out which box has the address of {name}, and correct its DHCP reservation or its entry in ssh_node_hosts; \
+                 `kubectl get node {name} -o jsonpath={{.status.nodeInfo.machineID}}` must be what /etc/machine-id has there"
+            ),
+        ),
         Ok(_) => Verdict::waiting(
             Reason::BootIdDiffers,
-            format!(
-                "{name} reports another boot ID than its host: its status is from before this boot, or it is another machine"
-            ),
+            format!("{name} reports another boot ID than its host: its status is from before this boot"),
             format!(
                 "compare `kubectl get node {name} -o jsonpath={{.status.nodeInfo.bootID}}` with the host; {}",
                 go_and_look(name, expected)
@@ -152,6 +161,8 @@ mod tests {
         bench.check(evaluate, "n1: pass");
         bench.host(1, |host| host.boot_id = crate::name::BootId::parse("other").unwrap());
         bench.check(evaluate, "n1: hold boot-id-differs waiting");
+        bench.host(1, |host| host.machine_id = "machine-9".to_owned());
+        bench.check(evaluate, "n1: hold machine-differs person");
         bench.obs.hosts.clear();
         bench.check(evaluate, "n1: hold host-unreachable follows n1");
     }

@@ -46,6 +46,7 @@ impl Bench {
             unit: unit(n),
             target: Some(target(n)),
             transport: Transport::Ssh,
+            wake: None,
             location: String::new(),
             needs: HostNeeds::default(),
         };
@@ -261,6 +262,7 @@ impl Bench {
             reason: "KubeletReady".into(),
             message: "".into(),
             boot_id: Some(BootId::parse(&format!("boot-{n}")).unwrap()),
+            machine_id: Some(format!("machine-{n}").into()),
             renewed: Some(self.now.minus(Duration::from_secs(300))),
             unschedulable: false,
             taints: Vec::new(),
@@ -528,6 +530,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         cordon_window: Duration::from_secs(3600),
         max_cordons: 3,
         repair_after: Duration::from_secs(180),
+        wake_after: Duration::from_secs(120),
         ignored_servers: 0,
         deadlines: BTreeMap::new(),
         drain: DrainSpec { skip: false, batch: 5, concurrency: 32, patience: Duration::from_secs(120) },

@@ -3,9 +3,12 @@
 
 use async_trait::async_trait;
 
-use super::{ErrorKind, MachineReads, PeerReads, PortError, ProbeRequest, Probes, UpsReads, VaultActions, VaultReads};
+use super::{
+    ErrorKind, MachineReads, PeerReads, PortError, PowerActions, ProbeRequest, Probes, UpsReads, VaultActions, VaultReads,
+};
 use crate::engine::Permit;
 use crate::intent::Intent;
+use crate::name::{MacAddress, NodeName};
 use crate::observation::{ProbeAnswer, UpsReading, VaultState};
 
 /// No UPS, no peer, no Vault, no way to make HTTP requests, and no word of this machine's own clock.
@@ -41,6 +44,13 @@ impl MachineReads for Nothing {
 impl PeerReads for Nothing {
     async fn intent(&self, peer: &str) -> Result<Option<Intent>, PortError> {
         absent("ask the peer", peer)
+    }
+}
+
+#[async_trait]
+impl PowerActions for Nothing {
+    async fn wake(&self, node: &NodeName, _: &MacAddress, _: &Permit) -> Result<(), PortError> {
+        absent("wake", node.as_str())
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     // Servers first: an agent that starts before them only waits.
     actions.sort_by_key(|action| match &action.order {
         Order::Host { node, .. } => view.spec.nodes.get(node).map(|node| node.role),
-        Order::Cluster(_) | Order::Unseal => None,
+        Order::Cluster(_) | Order::Unseal | Order::Wake { .. } => None,
     });
     actions
 }

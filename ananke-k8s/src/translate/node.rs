@@ -49,6 +49,8 @@ struct Status {
 struct NodeInfo {
     #[serde(rename = "bootID")]
     boot_id: String,
+    #[serde(rename = "machineID")]
+    machine_id: String,
 }
 
 /// A Lease of `kube-node-lease`; its name is the node's.
@@ -77,6 +79,7 @@ pub(crate) fn node(node: Node) -> Result<Option<NodeState>, String> {
         reason: ready.map_or("", |condition| &condition.reason).into(),
         message: ready.map_or("", |condition| &condition.message).into(),
         boot_id: boot_id(&status.node_info.boot_id)?,
+        machine_id: Some(status.node_info.machine_id).filter(|id| !id.is_empty()).map(Into::into),
         renewed: None,
         unschedulable: spec.unschedulable,
         taints: spec.taints.into_iter().map(|t| Taint { key: t.key, value: t.value, effect: t.effect }).collect(),
@@ -117,7 +120,8 @@ mod tests {
         let state = check(
             r#"{"apiVersion":"v1","kind":"Node","metadata":{"creationTimestamp":"2026-11-22T17:15:37Z","labels":{"kubernetes.io/hostname":"titan-00"},"managedFields":[],"name":"titan-00","resourceVersion":"235","uid":"bc4cdbab-0f94-463f-b344-e20455b2ac20"},"spec":{"taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/not-ready"}]},"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":0}},"nodeInfo":{"architecture":"","bootID":"","machineID":""}}}"#,
         );
-        assert_eq!((state.ready, state.boot_id, state.unschedulable), (Tri::Unknown, None, false));
+        assert_eq!((state.ready, state.boot_id, state.machine_id), (Tri::Unknown, None, None));
+        assert!(!state.unschedulable);
         assert_eq!(state.taints[0].key.as_ref(), "node.kubernetes.io/not-ready");
         assert_eq!((state.version.as_str(), state.taints[0].value.as_ref()), ("235", ""));
     }

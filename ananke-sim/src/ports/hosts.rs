@@ -6,6 +6,7 @@ use ananke_core::observation::{HostState, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, HostActions, HostReads, PortError};
 use ananke_core::spec::HostNeeds;
+use ananke_core::verdict::Reason;
 use async_trait::async_trait;
 
 use super::{NO_ANSWER, SimPorts};
@@ -36,7 +37,7 @@ impl SimPorts {
         }
         self.latency("ssh-latency", 50, 300).await;
         if !sshd {
-            return Err(fail(ErrorKind::Transient, "connection refused on port 22"));
+            return Err(fail(ErrorKind::Transient, "connection refused on port 22").with_reason(Reason::SshRefused));
         }
         if changed {
             let remedy = format!(
@@ -96,7 +97,7 @@ impl HostReads for SimPorts {
         }
         Ok(HostState {
             boot_id: host.boot_id.clone(),
-            machine_id: host.machine_id.clone(),
+            machine_id: host.machine_id.as_ref().to_owned(),
             uptime: world.wall_span(world.now() - host.booted_at),
             clock_skew_millis: host.skew,
             unit: if same_unit(unit, &host.unit) { host.unit_state } else { UnitState::NotFound },

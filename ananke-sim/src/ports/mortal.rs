@@ -11,7 +11,7 @@ use ananke_core::engine::journal::Entry;
 use ananke_core::engine::{Hands, Permit, Reads};
 use ananke_core::intent::Intent;
 use ananke_core::lease::LeaseRecord;
-use ananke_core::name::{NodeName, UnitName};
+use ananke_core::name::{MacAddress, NodeName, UnitName};
 use ananke_core::observation::{
     ApiHealth, Confirmation, CoordinationState, EndpointsState, FluxState, HostState, IngressState, JobState, NodeState,
     PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
@@ -19,8 +19,8 @@ use ananke_core::observation::{
 use ananke_core::order::{ClusterOrder, HostOrder};
 use ananke_core::port::probe::ProbeRequest;
 use ananke_core::port::{
-    Clock, ClusterActions, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, Probes, StateReads,
-    StateWrites, UpsReads, VaultActions, VaultReads,
+    Clock, ClusterActions, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, PowerActions, Probes,
+    StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
 };
 use ananke_core::report::{PastRun, Progress, Report};
 use ananke_core::spec::HostNeeds;
@@ -61,7 +61,7 @@ impl<'a, S: StateReads + StateWrites> Mortal<'a, S> {
     }
 
     pub fn hands(&self) -> Hands<'_> {
-        Hands { cluster: self, hosts: self, vault: self, state: self }
+        Hands { cluster: self, hosts: self, vault: self, power: self, state: self }
     }
 
     /// The calls that were made, by name.
@@ -214,6 +214,13 @@ impl<S: StateReads + StateWrites> VaultReads for Mortal<'_, S> {
 impl<S: StateReads + StateWrites> VaultActions for Mortal<'_, S> {
     async fn unseal(&self, permit: &Permit) -> Answer<()> {
         self.call("unseal", self.ports.unseal(permit)).await
+    }
+}
+
+#[async_trait]
+impl<S: StateReads + StateWrites> PowerActions for Mortal<'_, S> {
+    async fn wake(&self, node: &NodeName, mac: &MacAddress, permit: &Permit) -> Answer<()> {
+        self.call("wake", self.ports.wake(node, mac, permit)).await
     }
 }
 

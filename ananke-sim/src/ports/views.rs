@@ -188,6 +188,7 @@ fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
         reason: words.get(node.reason),
         message: words.get(node.message),
         boot_id: node.boot_id.clone(),
+        machine_id: world.node_row(&node.name).map(|row| world.hosts()[row].machine_id.clone()),
         renewed: Some(world.wall(world.renewed(node))),
         unschedulable: node.unschedulable,
         taints: node.taints.clone(),

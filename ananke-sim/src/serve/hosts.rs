@@ -92,7 +92,7 @@ impl HostModel for Shell<'_> {
         HostFacts {
             name: host.name.clone(),
             boot_id: host.boot_id.clone(),
-            machine_id: host.machine_id.clone(),
+            machine_id: host.machine_id.as_ref().to_owned(),
             uptime: self.world.wall_span(now - host.booted_at),
             time: Moment::from_millis(self.world.wall(now).as_millis() + host.skew),
             leftovers: self.world.leftovers(self.row),

@@ -20,6 +20,8 @@ use crate::world::{LONGHORN_DISK, World};
 pub struct Addresses {
     pub api: SocketAddr,
     pub http: SocketAddr,
+    /// Where magic packets go.
+    pub wake: SocketAddr,
     /// By node.
     pub ssh: Vec<(String, u16)>,
 }
@@ -99,6 +101,10 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
         }
     }
     line(format!("recovery:\n  cordon_window: {}\n  restart_after: {}", scaled(3_600_000, 5000), scaled(180_000, 1000)));
+    line(format!("power:\n  wake_after: {}\n  wol_address: \"{}\"\n  wol_mac:", scaled(120_000, 1000), addresses.wake));
+    for host in world.hosts() {
+        line(format!("    {}: \"{}\"", host.name, host.mac));
+    }
     line(format!("drain:\n  patience: {}", scaled(120_000, 1000)));
     line("deadlines:".to_owned());
     for gate in GateId::ALL {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use ananke_core::name::{BootId, Kind, NodeName, ObjectRef, UnitName};
+use ananke_core::name::{BootId, Kind, MacAddress, NodeName, ObjectRef, UnitName};
 use ananke_core::observation::{HostHealth, PodPhase, Tri, UnitState};
 use ananke_core::order::SUSPENDED_ANNOTATION;
 
@@ -144,6 +144,12 @@ fn add_hosts(world: &mut World, count: usize) {
     }
 }
 
+/// In the range that is nobody's.
+fn mac(row: usize) -> MacAddress {
+    let [.., a, b, c] = u32::try_from(row).unwrap_or(u32::MAX).to_be_bytes();
+    parsed(MacAddress::parse, &format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"))
+}
+
 pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
     let row = world.hosts.len();
     let boot_id = world.boot_id(row, 0);
@@ -155,8 +161,10 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         power: Power::Up,
         never_boots: false,
         slow_boot: false,
+        stays_off: false,
+        mac: mac(row),
         boot_id,
-        machine_id: world.rng.uuid("machine", row as u64, 0).replace('-', ""),
+        machine_id: world.rng.uuid("machine", row as u64, 0).replace('-', "").into(),
         booted_at: -world.draw("booted", row, 0, 2 * DAY, 40 * DAY),
         sshd: true,
         sshd_broken: false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ananke_core::name::{BootId, Kind, NodeName, ObjectRef, Uid, UnitName};
+use ananke_core::name::{BootId, Kind, MacAddress, NodeName, ObjectRef, Uid, UnitName};
 use ananke_core::observation::{HostHealth, JobEnd, PodPhase, SnapshotState, Taint, Tri, UnitState};
 use ananke_core::spec::HostNeeds;
 
@@ -43,8 +43,12 @@ pub struct Host {
     /// It does not come up, whatever the mains do.
     pub never_boots: bool,
     pub slow_boot: bool,
+    /// Its firmware does not switch it on when power returns.
+    pub stays_off: bool,
+    /// Its network card, which wakes it.
+    pub mac: MacAddress,
     pub boot_id: BootId,
-    pub machine_id: String,
+    pub machine_id: Arc<str>,
     pub booted_at: Ms,
     pub sshd: bool,
     pub sshd_broken: bool,

@@ -1,6 +1,6 @@
 //! Mains, batteries, and hosts that lose power and boot.
 
-use ananke_core::name::{BootId, HostPath, NodeName};
+use ananke_core::name::{BootId, HostPath, MacAddress, NodeName};
 use ananke_core::observation::{DiskSpace, UnitState};
 
 use super::{Event, Manner, Ms, Power, Ups, World, parsed};
@@ -49,8 +49,8 @@ impl World {
         self.settle();
     }
 
-    /// Mains are back: hosts that were off boot by themselves. Those that were told to power off boot too if mains had
-    /// failed: a UPS cuts its outlets once its hosts are down.
+    /// Mains are back: hosts that were off boot by themselves, but for those whose firmware leaves them off. Those that were
+    /// told to power off boot too if mains had failed: a UPS cuts its outlets once its hosts are down.
     pub fn power_restore(&mut self) {
         let cycled = !self.mains;
         if cycled {
@@ -59,7 +59,9 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             self.hosts[host].told_off &= !cycled;
-            self.boot(host);
+            if !self.hosts[host].stays_off {
+                self.boot(host);
+            }
         }
     }
 
@@ -78,6 +80,14 @@ impl World {
     /// Somebody presses the button of a host that is off.
     pub fn switch_on(&mut self, node: &NodeName) {
         if let Some(host) = self.node_row(node) {
+            self.hosts[host].told_off = false;
+            self.boot(host);
+        }
+    }
+
+    /// A magic packet goes over the wire: the host with this network card switches on, if it is off.
+    pub fn wake_on_lan(&mut self, mac: &MacAddress) {
+        if let Some(host) = self.hosts.iter().position(|host| host.mac == *mac) {
             self.hosts[host].told_off = false;
             self.boot(host);
         }
@@ -137,6 +147,10 @@ impl World {
         match fault {
             Fault::NeverBoots => {
                 self.hosts[host].never_boots = true;
+                self.host_down(host);
+            }
+            Fault::StaysOff => {
+                self.hosts[host].stays_off = true;
                 self.host_down(host);
             }
             Fault::SlowBoot => {

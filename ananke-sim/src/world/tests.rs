@@ -308,7 +308,12 @@ fn what_no_fault_forbids_comes_back_under_each_fault() {
         world.advance_to(60 * MINUTE);
         let needs_ananke = matches!(
             fault,
-            Fault::UnitDisabled | Fault::KubeletWedged | Fault::VaultSealed | Fault::ImmutableJob | Fault::ScaledToZero
+            Fault::StaysOff
+                | Fault::UnitDisabled
+                | Fault::KubeletWedged
+                | Fault::VaultSealed
+                | Fault::ImmutableJob
+                | Fault::ScaledToZero
         );
         assert_eq!(world.truly_healthy().is_ok(), !needs_ananke, "{fault}: {:?}", world.truly_healthy());
         let at_node = fault.needs_person() && fault.needs_node();

@@ -22,6 +22,7 @@ use crate::observation::{
 use crate::order::HostOrder;
 use crate::port::ErrorKind;
 use crate::port::clock::Uptime;
+use crate::port::nothing::Nothing;
 use crate::report::{PastRun, Progress};
 use crate::spec::HostNeeds;
 
@@ -249,7 +250,7 @@ fn run(hosts: &MockHosts, journal_works: bool) -> Report {
     state.expect_save_run().returning(|_| Ok(()));
     let reads = reads(&away);
     let vault = MockVault::new();
-    let hands = Hands { cluster: &cluster, hosts, vault: &vault, state: &state };
+    let hands = Hands { cluster: &cluster, hosts, vault: &vault, power: &Nothing, state: &state };
     let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
     let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
     block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut silent)).0
@@ -295,7 +296,7 @@ fn overtaken(state: IntentState, acts: bool) -> (Report, Duration) {
     let away = Away { host, now: std::sync::Mutex::new(bench.now) };
     let kept = crate::port::memory::MemoryState::default();
     let (cluster, vault) = (MockCluster::new(), MockVault::new());
-    let hands = Hands { cluster: &cluster, hosts: &Stuck, vault: &vault, state: &kept };
+    let hands = Hands { cluster: &cluster, hosts: &Stuck, vault: &vault, power: &Nothing, state: &kept };
     let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
     let (mut written, begins) = (None, bench.now.plus(Duration::from_secs(30)));
     let mut other = |_: &Walk, now: Moment, news: &News<'_>| {
@@ -338,7 +339,7 @@ fn sent_on_a_full_disk(
     let (hosts, vault, mut state) = (MockHosts::new(), MockVault::new(), MockState::new());
     state.expect_append().returning(move |_| Err(full()));
     state.expect_save_leases().returning(move |_| Err(full()));
-    let hands = Hands { cluster, hosts: &hosts, vault: &vault, state: &state };
+    let hands = Hands { cluster, hosts: &hosts, vault: &vault, power: &Nothing, state: &state };
     let mut walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
     walk.leases = bench.leases.clone();
     let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
@@ -430,7 +431,7 @@ fn a_change_that_a_watch_tells_of_is_read_within_a_second_however_seldom_it_poll
     let cluster = Watched { clock: &away, health, speaks: false.into(), read: Vec::new().into() };
     let kept = crate::port::memory::MemoryState::default();
     let (actions, vault) = (MockCluster::new(), MockVault::new());
-    let hands = Hands { cluster: &actions, hosts: &Stuck, vault: &vault, state: &kept };
+    let hands = Hands { cluster: &actions, hosts: &Stuck, vault: &vault, power: &Nothing, state: &kept };
     let walk = engine::startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
     let mut spoke = None;
     let quiet_until = bench.now.plus(Duration::from_secs(10));

@@ -245,7 +245,7 @@ impl Sweeper<'_> {
                     }
                 }
             }
-            Order::Host { .. } | Order::Unseal => Err(PortError::new(
+            Order::Host { .. } | Order::Unseal | Order::Wake { .. } => Err(PortError::new(
                 ErrorKind::Invalid,
                 order.verb(),
                 order.subject(),
