@@ -25,9 +25,12 @@ use std::path::{Path, PathBuf};
 use ananke_core::spec::Spec;
 
 pub use self::http::{Http, Reach, VaultSettings};
+pub use crate::nut::Nut;
 pub use error::{ConfigError, Place, Problem};
+pub(crate) use files::private;
 pub use ssh::Ssh;
 pub use text::HostPort;
+pub(crate) use text::host_and_port;
 
 use layers::Layers;
 use reader::Reader;
@@ -65,6 +68,7 @@ pub struct Loaded {
     pub state_dir: PathBuf,
     pub ssh: Ssh,
     pub http: Http,
+    pub nut: Nut,
     /// Where magic packets go.
     pub wol_address: SocketAddr,
     /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.

@@ -133,6 +133,17 @@ fn client_config(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<Client
     config.map_err(|error| NoTls { found: error.to_string(), remedy })
 }
 
+/// A client that trusts these certificates and no others.
+pub(crate) fn only_trusting(roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+    let mut store = rustls::RootCertStore::empty();
+    for root in roots {
+        store.add(root).map_err(|error| error.to_string())?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    Ok(Arc::new(builder.with_root_certificates(store).with_no_client_auth()))
+}
+
 /// A URL taken apart.
 struct Target<'a> {
     tried: &'a str,

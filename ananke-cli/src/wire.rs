@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use ananke_core::engine::{Hands, Reads};
 use ananke_core::name::NodeName;
-use ananke_core::observation::UpsReading;
-use ananke_core::port::{ErrorKind, PortError, UpsReads};
+use ananke_core::port::PortError;
 use ananke_core::spec::SshTarget;
 use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
 use ananke_ssh::{SshHosts, SshSettings};
-use async_trait::async_trait;
 
 use crate::clock::SystemClock;
 use crate::config::{self, ConfigError, Host, Loaded, Overrides, Ssh};
 use crate::machine::ThisMachine;
+use crate::nut::NutUps;
 use crate::peers::SshPeers;
 use crate::probe::HttpProbes;
 use crate::state::StateDir;
@@ -47,7 +46,7 @@ pub(crate) struct Adapters {
     probes: HttpProbes,
     vault: HttpVault,
     power: WakeOnLan,
-    ups: NoUps,
+    pub(crate) ups: NutUps,
     machine: ThisMachine,
     peers: SshPeers,
     pub(crate) state: StateDir,
@@ -65,7 +64,18 @@ impl Adapters {
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
         let power = WakeOnLan::new(loaded.wol_address);
-        Ok(Self { clock, cluster, hosts, probes, vault, power, ups: NoUps, machine: ThisMachine, peers, state })
+        Ok(Self {
+            clock,
+            cluster,
+            hosts,
+            probes,
+            vault,
+            power,
+            ups: NutUps::new(loaded.nut.clone()),
+            machine: ThisMachine,
+            peers,
+            state,
+        })
     }
 
     pub(crate) fn reads(&self) -> Reads<'_> {
@@ -111,15 +121,4 @@ fn this_host() -> Host {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     Host { name: if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }, env }
-}
-
-/// No UPS is configured, so none is asked.
-#[derive(Debug)]
-struct NoUps;
-
-#[async_trait]
-impl UpsReads for NoUps {
-    async fn read(&self, ups: &str) -> Result<UpsReading, PortError> {
-        Err(PortError::new(ErrorKind::Missing, "read the UPS", ups, "no UPS is configured"))
-    }
 }

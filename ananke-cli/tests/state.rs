@@ -37,7 +37,7 @@ fn run() -> RunId {
 }
 
 fn intent() -> Intent {
-    Intent { state: IntentState::ShuttingDown, run: run(), at: NOW, reason: "graceful-maintenance".to_owned() }
+    Intent { state: IntentState::ShuttingDown, run: run(), at: NOW, reason: "graceful-maintenance".to_owned(), by_power: false }
 }
 
 fn lease() -> LeaseRecord {

@@ -12,6 +12,9 @@ pub struct Intent {
     pub at: Moment,
     /// Why, in the words of whoever asked.
     pub reason: String,
+    /// A shutdown that power asked for: when mains are back, the cluster may start without a person.
+    #[serde(default)]
+    pub by_power: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ pub mod observation;
 pub mod order;
 pub mod phase;
 pub mod port;
+pub mod power;
 pub mod proof;
 pub mod remedy;
 pub mod report;

@@ -521,13 +521,16 @@ pub struct Confirmation {
     pub boot_id: Option<BootId>,
 }
 
-/// One reading of a UPS, as far as start-up asks.
+/// One reading of a UPS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpsReading {
     /// `ups.status`, its words in order: `OL`, `CHRG`, …
     pub status: Vec<Arc<str>>,
     /// `battery.charge` in percent.
     pub charge_percent: Option<u8>,
+    /// `battery.runtime`: how long it lasts, by its own word.
+    #[serde(default)]
+    pub runtime: Option<Duration>,
 }
 
 /// How often a kubelet renews its Lease.

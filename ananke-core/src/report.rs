@@ -11,7 +11,7 @@ use crate::verdict::{GateId, Reason, Trap};
 pub const SCHEMA: u32 = 1;
 
 /// What a run was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     Startup,

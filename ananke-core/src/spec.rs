@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
+use crate::power::PowerSpec;
 use crate::verdict::GateId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct Spec {
     pub nodes: BTreeMap<NodeName, NodeSpec>,
     /// Nodes that are left out on purpose; the report lists them.
     pub ignored: Vec<NodeName>,
-    pub ups: Vec<Arc<str>>,
+    pub power: PowerSpec,
     pub minimum_charge_percent: u8,
     pub allow_on_battery: bool,
     /// Longest wait for what is normally away just after an outage: a peer, a upsd, the charge.
@@ -257,7 +258,7 @@ impl Spec {
             role: Role::Coordinator,
             nodes,
             ignored: Vec::new(),
-            ups: Vec::new(),
+            power: PowerSpec::default(),
             minimum_charge_percent: 30,
             allow_on_battery: false,
             guard_wait: 10 * MINUTE,

@@ -8,6 +8,7 @@ use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
 use ananke_core::name::{HostPath, Kind, Moment, NodeName, ObjectRef, Subject};
 use ananke_core::port::Clock;
+use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
 use ananke_core::spec::{
@@ -155,6 +156,14 @@ pub fn baseline(world: &World) -> Baseline {
     Baseline::new(world.wall(world.now()).minus(day), world.workloads().iter().map(workload).collect())
 }
 
+/// Each rack has its UPS.
+fn power(world: &World) -> PowerSpec {
+    let feeds = |row| world.hosts().iter().filter(move |host| host.ups == row).map(|host| host.name.clone()).collect();
+    let ups =
+        |(row, ups): (usize, &crate::world::Ups)| UpsSpec { name: format!("{}@titan-db", ups.name).into(), feeds: feeds(row) };
+    PowerSpec { upses: world.upses().iter().enumerate().map(ups).collect(), ..PowerSpec::default() }
+}
+
 /// Expectations that fit the world, as its operator would have written them.
 pub fn spec(world: &World) -> Spec {
     let node = |host: &crate::world::Host| NodeSpec {
@@ -172,7 +181,7 @@ pub fn spec(world: &World) -> Spec {
         role: Role::Coordinator,
         nodes,
         ignored: Vec::new(),
-        ups: world.upses().iter().map(|ups| format!("{}@titan-db", ups.name).into()).collect(),
+        power: power(world),
         minimum_charge_percent: 30,
         allow_on_battery: false,
         guard_wait: Duration::from_secs(600),

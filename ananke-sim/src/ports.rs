@@ -106,6 +106,7 @@ impl UpsReads for SimPorts {
         Ok(UpsReading {
             status: world.ups_status(row).into_iter().map(Into::into).collect(),
             charge_percent: u8::try_from(world.charge(row) / 10).ok(),
+            runtime: Some(world.wall_span(world.battery_lasts(row))),
         })
     }
 }

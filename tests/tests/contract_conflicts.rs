@@ -98,7 +98,7 @@ impl Site {
         let mut spec = drill::spec(&elsewhere.world());
         (spec.vault, spec.soak) = (None, Duration::ZERO);
         spec.nodes.clear();
-        spec.ups.clear();
+        spec.power.upses.clear();
         spec.services.clear();
         let hosts = SimPorts::new(&elsewhere);
         let (clock, state) = (Wall, MemoryState::default());

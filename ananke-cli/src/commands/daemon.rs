@@ -1,4 +1,9 @@
-//! `daemon`: the lease keeper. It looks every minute, at once when it starts, and ends every lease whose time is over.
+//! `daemon`: keeps leases and watches the batteries.
+//!
+//! The lease keeper looks every minute, at once when it starts, and ends every lease whose time is over. What power asks for
+//! is done beside it (`power.rs`): neither waits for the other.
+
+mod power;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,12 +16,13 @@ use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::Moment;
 use ananke_core::port::{Clock, StateWrites};
 use ananke_core::spec::Spec;
-use futures::future::{Either, select};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, Shared, join, select};
 
 use super::walk::interrupted;
 use crate::args;
 use crate::clock::SystemClock;
-use crate::config::Overrides;
+use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
 use crate::wire::{self, Adapters, Failure};
@@ -38,11 +44,21 @@ const STEP: Duration = Duration::from_secs(2);
 pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &Overrides::default())?;
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
+    let stop = interrupted()?.shared();
+    join(keep_leases(&loaded, &adapters, stop.clone()), power::watch(&loaded, &adapters, stop)).await;
+    let now = SystemClock::start().now();
+    say(now, "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
+    Ok(Exit::Done)
+}
+
+/// The signal that ends the daemon.
+type Stop = Shared<BoxFuture<'static, ()>>;
+
+async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
     let mut clock = adapters.clock;
     let mut keeper = Keeper::new(loaded.spec.clone());
     let mut log = Log::default();
     let mut health = Health::default();
-    let mut stop = interrupted()?;
     say(clock.now(), "keeps leases", &format!("state in {}", loaded.state_dir.display()));
     loop {
         let fresh = SystemClock::start();
@@ -80,8 +96,6 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
             break;
         }
     }
-    say(clock.now(), "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
-    Ok(Exit::Done)
 }
 
 /// One look with the gates of a start-up, as `status` takes it; the baseline that it makes, if all is well.

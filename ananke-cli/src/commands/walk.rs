@@ -5,6 +5,7 @@ use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::{Moment, Subject};
 use ananke_core::port::{Clock, StateReads};
 use ananke_core::report::{ActionOutcome, ActionReport, Command, GateStatus, Outcome, Report};
+use ananke_core::spec::Spec;
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -45,13 +46,49 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &overrides)?;
     let state = open(&loaded, args.execute)?;
     let adapters = Adapters::new(&loaded, state).await?;
-    let now = adapters.clock.now();
-    let lock = if args.execute { Some(RunLock::acquire(&adapters.state, Command::Startup, now)?) } else { None };
+    if !args.execute {
+        let walk = startup_walk(plan, loaded.spec, &adapters).await;
+        return dry(args.output.output, &look(walk, &adapters).await);
+    }
+    let report = start_up(plan, loaded.spec, &adapters, None).await?;
+    show(args.output.output, &report)?;
+    Ok(report.outcome.into())
+}
+
+async fn startup_walk(plan: Plan, spec: Spec, adapters: &Adapters) -> Walk {
     let (left, left_note) = readable(adapters.state.progress().await, "the progress of the run before it");
     let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
-    let mut walk = engine::startup(plan, loaded.spec, now, left, intent.as_ref());
+    let mut walk = engine::startup(plan, spec, adapters.clock.now(), left, intent.as_ref());
     walk.notes.extend(left_note.into_iter().chain(intent_note));
-    finish(walk, &adapters, args.execute, args.output.output, lock).await
+    walk
+}
+
+/// A start-up under its lock; `power`: why mains allow it, where no person asked for it.
+pub(super) async fn start_up(plan: Plan, spec: Spec, adapters: &Adapters, power: Option<&str>) -> Result<Report, Failure> {
+    let _lock = RunLock::acquire(&adapters.state, Command::Startup, adapters.clock.now())?;
+    let mut walk = startup_walk(plan, spec, adapters).await;
+    if let Some(why) = power {
+        (walk.reason, walk.by_power) = (why.to_owned(), true);
+    }
+    run(walk, adapters).await
+}
+
+async fn shutdown_walk(spec: Spec, adapters: &Adapters, reason: &str) -> Walk {
+    let (left, note) = readable(adapters.state.shutdown_progress(), "the progress of the run before it");
+    let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
+    let mut walk = engine::shutdown(spec, adapters.clock.now(), reason, left, intent.as_ref());
+    walk.notes.extend(note.into_iter().chain(intent_note));
+    walk
+}
+
+/// A shutdown under its lock; a start-up that is under way yields to it.
+pub(super) async fn shut_down(spec: Spec, adapters: &Adapters, reason: &str, by_power: bool) -> Result<Report, Failure> {
+    // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
+    let mut lock = ShutdownLock::acquire(&adapters.state, adapters.clock.now())?;
+    let mut walk = shutdown_walk(spec, adapters, reason).await;
+    walk.by_power = by_power;
+    walk.notes.extend(lock.took_over.as_ref().map(|before| format!("it took over from a run that was under way: {before}")));
+    lock.while_working(&adapters.state, run(walk, adapters)).await
 }
 
 pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
@@ -65,22 +102,14 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &overrides)?;
     let this_host = (loaded.poweroff_this_host && overrides.poweroff).then(|| loaded.spec.holder.clone());
     let adapters = Adapters::new(&loaded, open(&loaded, args.execute)?).await?;
-    let now = adapters.clock.now();
-    // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
-    let lock = args.execute.then(|| ShutdownLock::acquire(&adapters.state, now)).transpose()?;
-    let (left, note) = readable(adapters.state.shutdown_progress(), "the progress of the run before it");
-    let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
-    let mut walk = engine::shutdown(loaded.spec, now, &args.reason, left, intent.as_ref());
-    walk.notes.extend(note.into_iter().chain(intent_note));
     let format = args.output.output;
-    let Some(mut lock) = lock else {
+    if !args.execute {
+        let walk = shutdown_walk(loaded.spec, &adapters, &args.reason).await;
         let mut report = look(walk, &adapters).await;
-        report.actions.extend(this_host.map(|name| last_act(now, &name)));
+        report.actions.extend(this_host.map(|name| last_act(report.ended, &name)));
         return dry(format, &report);
-    };
-    walk.notes.extend(lock.took_over.as_ref().map(|before| format!("it took over from a run that was under way: {before}")));
-    let report = lock.while_working(&adapters.state, run(walk, &adapters)).await?;
-    drop(lock);
+    }
+    let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
     if this_host.is_some()
         && got_through(&report)
@@ -92,7 +121,7 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
 }
 
 /// Whether everything was stopped that could be had.
-fn got_through(report: &Report) -> bool {
+pub(super) fn got_through(report: &Report) -> bool {
     let failed = report.gates.iter().any(|gate| gate.status == GateStatus::Failed);
     matches!(report.outcome, Outcome::Done | Outcome::Manual) && !failed
 }
@@ -133,16 +162,6 @@ fn narrowed(plan: Plan, only: Option<&str>, until: Option<&str>) -> Result<Plan,
         (None, Some(until)) => gate(until).map(|id| plan.clone().until(id)),
         (None, None) => Ok(plan),
     }
-}
-
-async fn finish(walk: Walk, adapters: &Adapters, execute: bool, format: Format, lock: Option<RunLock>) -> Result<Exit, Failure> {
-    if !execute {
-        return dry(format, &look(walk, adapters).await);
-    }
-    let report = run(walk, adapters).await?;
-    drop(lock);
-    show(format, &report)?;
-    Ok(report.outcome.into())
 }
 
 /// A dry run has done what it was asked for, unless a person or a guard already stands in the way.

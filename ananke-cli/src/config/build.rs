@@ -36,7 +36,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     // Nobody can connect where there is no SSH.
     targets.retain(|node, _| transports.get(node) != Some(&Transport::None));
     let peers = hosts::peers(reader, &usual, &host.name);
-    let power = power::read(reader, &known);
+    let power = power::read(reader, &known, &paths);
     let mut nodes = nodes(reader, &members, &known, &targets, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);
@@ -53,7 +53,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
         nodes,
         ignored: members.ignored.clone(),
-        ups: Vec::new(),
+        power: power.spec,
         minimum_charge_percent: reader
             .number("minimum_charge_percent", 0..=100)
             .and_then(|n| u8::try_from(n).ok())
@@ -103,7 +103,17 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let ssh = Ssh { targets, peers, identity_file, agent, known_hosts: known_hosts?, pins, jump };
     let poweroff_this_host = shutdown.poweroff_this_host;
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
-    Some(Loaded { spec, kubeconfig, state_dir, ssh, http: checks.http, wol_address, poweroff_this_host, warnings })
+    Some(Loaded {
+        spec,
+        kubeconfig,
+        state_dir,
+        ssh,
+        http: checks.http,
+        nut: power.nut,
+        wol_address,
+        poweroff_this_host,
+        warnings,
+    })
 }
 
 /// The nodes by role, before anything is known of them.

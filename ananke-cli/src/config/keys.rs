@@ -41,7 +41,8 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("ingress", "How the ingress hosts of the cluster are checked from outside."),
     ("storage", "Which volumes a start-up waits for."),
     ("recovery", "Brakes on Ananke's own cordons."),
-    ("power", "How hosts that stay dark are switched on."),
+    ("nut", "How upsd is spoken to."),
+    ("power", "What follows from the batteries, and how hosts that stay dark are switched on."),
     ("drain", "How nodes are emptied before a shutdown."),
     ("shutdown", "How the cluster is stopped."),
     ("deadlines", "Patience of each gate and phase, counted from when what it requires had passed."),
@@ -50,6 +51,9 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
 /// Keys of one entry of `startup.post_start_probes`.
 pub(crate) const PROBE_KEYS: &[&str] =
     &["name", "url", "method", "accepted_statuses", "redirect", "headers", "body", "ca_file", "resolve"];
+
+/// Keys of one entry of `ups`.
+pub(crate) const UPS_KEYS: &[&str] = &["name", "feeds"];
 
 const ANSWERS: &str = "[200, 204, 301, 302, 303, 307, 308, 401, 403]";
 
@@ -76,6 +80,19 @@ pub(crate) const KEYS: &[Key] = &[
         "{titan-11: [/var/lib/longhorn]}",
         "Paths that must be mounted read-write on single hosts, besides those of required_mounts.",
     ),
+    maybe(
+        "ups",
+        List,
+        "[{name: rack-a@titan-db, feeds: [titan-01]}, rack-b@titan-db]",
+        "UPSes as NUT writes them, name@host or name@host:port, and the nodes that each feeds; without feeds: all.",
+    ),
+    with(
+        "runtime_safety_factor",
+        Number,
+        "2",
+        "A shutdown on battery begins when the runtime is less than so many times what a shutdown takes.",
+    ),
+    with("default_budget_seconds", Number, "300", "What a shutdown takes, before any has shown it."),
     with("minimum_charge_percent", Number, "30", "A start-up waits for this charge of every UPS, 0 to 100."),
     with(
         "guard_wait",
@@ -258,6 +275,25 @@ pub(crate) const KEYS: &[Key] = &[
         Duration,
         "3m",
         "A node whose host runs is silent or not Ready for this long before its agent is restarted.",
+    ),
+    maybe("nut.user", Text, "ananke", "User of upsd.users with `upsmon secondary`: upsd's primary waits for who is logged in."),
+    maybe("nut.password_file", Text, "nut-password", "Its password, in the first line of a file that only its owner can use."),
+    maybe("nut.ca_file", Text, "nut-ca.pem", "Certificates that verify upsd; with them nothing is said without TLS."),
+    with("power.charge_floor_percent", Number, "20", "On battery, a shutdown begins at this charge, whatever the runtime."),
+    with("power.debounce", Duration, "15s", "On battery for less is no outage; on line for less does not end one."),
+    with("power.hold_off", Duration, "2m", "Mains are back for this long before the daemon starts what power had stopped."),
+    with(
+        "power.max_outages",
+        Number,
+        "3",
+        "So many outages within power.outage_window, and a person decides when to start again.",
+    ),
+    with("power.outage_window", Duration, "1h", ""),
+    maybe(
+        "power.needs_all_supplies",
+        List,
+        "[titan-11]",
+        "Nodes with several UPSes that need all of them; the others run on any.",
     ),
     maybe(
         "power.wol_mac",

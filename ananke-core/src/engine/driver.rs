@@ -596,7 +596,8 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     fn intent(&self, state: IntentState, at: Moment) -> Intent {
-        Intent { state, run: self.walk.run.clone(), at, reason: self.walk.reason.clone() }
+        let by_power = self.walk.by_power;
+        Intent { state, run: self.walk.run.clone(), at, reason: self.walk.reason.clone(), by_power }
     }
 }
 

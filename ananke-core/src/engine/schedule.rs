@@ -206,7 +206,7 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
         let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
         parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
     }
-    parts.extend(walk.spec.ups.iter().cloned().map(Part::Ups));
+    parts.extend(walk.spec.power.upses.iter().map(|ups| Part::Ups(ups.name.clone())));
     parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
     if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
         return parts;

@@ -71,6 +71,8 @@ pub struct Walk {
     pub trust: Trust,
     /// Why, in the words of whoever asked.
     pub reason: String,
+    /// Power asked for it, and not a person.
+    pub by_power: bool,
     pub started: Moment,
     pub obs: Observation,
     pub gates: BTreeMap<GateId, GateRun>,
@@ -154,6 +156,7 @@ impl Walk {
             dry_run: true,
             trust,
             reason: String::new(),
+            by_power: false,
             started,
             obs: Observation::default(),
             gates,

@@ -8,6 +8,7 @@ use crate::intent::IntentState;
 use crate::name::{Subject, human};
 use crate::observation::UpsReading;
 use crate::port::clean;
+use crate::power::UpsSpec;
 use crate::spec::Role;
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -21,10 +22,10 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     for peer in &view.spec.peers {
         judgement.set(Subject::Peer(peer.clone()), judge_peer(view, peer));
     }
-    for ups in &view.spec.ups {
-        judgement.set(Subject::Ups(ups.clone()), power(view, ups));
+    for UpsSpec { name, .. } in &view.spec.power.upses {
+        judgement.set(Subject::Ups(name.clone()), power(view, name));
     }
-    if view.spec.ups.is_empty() {
+    if view.spec.power.upses.is_empty() {
         judgement.notes.push("no UPS is configured: power is not checked".to_owned());
     }
     judgement
@@ -193,6 +194,7 @@ mod tests {
             run: RunId::parse("shutdown-1").unwrap(),
             at: bench.now,
             reason: "battery".to_owned(),
+            by_power: false,
         }
     }
 
@@ -286,10 +288,13 @@ mod tests {
         let mut bench = bench();
         bench.obs.intent = Fact::known(None, bench.now);
         let ups: Arc<str> = "rack@titan-db".into();
-        bench.spec.ups = vec![ups.clone()];
+        bench.spec.power.upses = vec![UpsSpec::feeding_all(ups.clone())];
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: unknown");
-        let reading =
-            |status: &str, charge| UpsReading { status: status.split(' ').map(Into::into).collect(), charge_percent: charge };
+        let reading = |status: &str, charge| UpsReading {
+            status: status.split(' ').map(Into::into).collect(),
+            charge_percent: charge,
+            runtime: None,
+        };
         bench.obs.ups.insert(ups.clone(), Fact::known(reading("OB DISCHRG", Some(80)), bench.now));
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: hold on-battery waiting");
         bench.obs.ups.insert(ups.clone(), Fact::known(reading("OL CHRG", Some(10)), bench.now));
@@ -323,9 +328,9 @@ mod tests {
         let mut bench = bench();
         bench.obs.intent = Fact::known(None, bench.now);
         let ups: Arc<str> = "rack@titan-db".into();
-        bench.spec.ups = vec![ups.clone()];
+        bench.spec.power.upses = vec![UpsSpec::feeding_all(ups.clone())];
         let charged = |bench: &mut Bench, percent| {
-            let reading = UpsReading { status: vec!["OL".into()], charge_percent: Some(percent) };
+            let reading = UpsReading { status: vec!["OL".into()], charge_percent: Some(percent), runtime: None };
             bench.obs.ups.insert(ups.clone(), Fact::known(reading, bench.now));
         };
         let wanted = bench.spec.minimum_charge_percent;

@@ -502,7 +502,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         role: Role::Coordinator,
         nodes,
         ignored: Vec::new(),
-        ups: Vec::new(),
+        power: crate::power::PowerSpec::default(),
         minimum_charge_percent: 30,
         allow_on_battery: false,
         guard_wait: Duration::from_secs(600),

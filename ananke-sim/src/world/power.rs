@@ -118,6 +118,11 @@ impl World {
         (ups.charge + drift).clamp(0, 1000)
     }
 
+    /// How long its charge carries its rack.
+    pub fn battery_lasts(&self, ups: &Ups) -> Ms {
+        self.charge(ups) * BATTERY_LASTS / 1000
+    }
+
     /// `ups.status` as NUT has it.
     pub fn ups_status(&self, ups: &Ups) -> Vec<&'static str> {
         let charge = self.charge(ups);

@@ -304,7 +304,7 @@ fn overtaken(state: IntentState, acts: bool) -> (Report, Duration) {
         if written.is_none() && due {
             written = Some(now);
             let run = crate::name::RunId::parse("shutdown-1").unwrap();
-            kept.kept().intent = Some(Intent { state, run, at: now, reason: "maintenance".to_owned() });
+            kept.kept().intent = Some(Intent { state, run, at: now, reason: "maintenance".to_owned(), by_power: false });
         }
     };
     let reads = Reads { state: &kept, ..reads(&away) };

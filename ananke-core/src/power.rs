@@ -1,0 +1,79 @@
+//! Power policy: when the batteries ask for a shutdown, and when mains allow a start-up. Pure functions of readings and time.
+//!
+//! Staleness is a state and not an error. Every time is our own: what a UPS says of how long it has been on battery may be of
+//! an outage before this one (trap 9).
+
+mod policy;
+mod status;
+mod watch;
+
+pub use policy::{Demand, PowerWatch};
+pub use status::{Supply, Word};
+pub use watch::{UpsState, UpsWatch};
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::NodeName;
+
+/// What the policy goes by; [`PowerSpec::default`] has the defaults of the config, and no UPS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerSpec {
+    pub upses: Vec<UpsSpec>,
+    /// Nodes with several supplies that need all of them; the others run on any one.
+    pub needs_all: BTreeSet<NodeName>,
+    /// A shutdown takes so long while no run before it tells better.
+    pub default_budget: Duration,
+    /// A shutdown begins when the runtime that is left is less than this many thousandths of its budget.
+    pub safety_factor_thousandths: u32,
+    /// Percent of charge at or below which a shutdown begins, whatever the runtime.
+    pub charge_floor: u8,
+    /// On battery for less is a blip; on line for less does not end an outage.
+    pub debounce: Duration,
+    /// Mains have been back for this long before a start-up begins.
+    pub hold_off: Duration,
+    /// So many outages within the window, and a person decides when the cluster starts again.
+    pub outages: usize,
+    pub outage_window: Duration,
+}
+
+/// One UPS, and the nodes that it feeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpsSpec {
+    /// As NUT writes it: `name@host`.
+    pub name: Arc<str>,
+    /// Empty: all.
+    pub feeds: BTreeSet<NodeName>,
+}
+
+impl Default for PowerSpec {
+    fn default() -> Self {
+        Self {
+            upses: Vec::new(),
+            needs_all: BTreeSet::new(),
+            default_budget: Duration::from_secs(300),
+            safety_factor_thousandths: 2_000,
+            charge_floor: 20,
+            debounce: Duration::from_secs(15),
+            hold_off: Duration::from_secs(120),
+            outages: 3,
+            outage_window: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl UpsSpec {
+    pub fn feeding_all(name: Arc<str>) -> Self {
+        Self { name, feeds: BTreeSet::new() }
+    }
+}
+
+impl PowerSpec {
+    /// Runtime that must be left, for a shutdown that takes `budget`.
+    pub fn reserve(&self, budget: Option<Duration>) -> Duration {
+        budget.unwrap_or(self.default_budget).saturating_mul(self.safety_factor_thousandths) / 1000
+    }
+}

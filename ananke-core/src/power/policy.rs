@@ -1,0 +1,292 @@
+//! All UPSes together: what the cluster is to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{PowerSpec, UpsState, UpsWatch};
+use crate::intent::{Intent, IntentState};
+use crate::name::{Moment, NodeName, human};
+use crate::observation::UpsReading;
+use crate::spec::Spec;
+
+/// What power asks of whoever acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    Nothing,
+    /// At once; `within` is what the batteries still give, where they tell.
+    ShutDown {
+        why: String,
+        within: Option<Duration>,
+    },
+    /// Mains are back for good, and it was power that brought the cluster down.
+    StartUp {
+        why: String,
+    },
+    /// The cluster is down, and stays so until a person says otherwise.
+    HoldDown {
+        why: String,
+        instruction: String,
+    },
+}
+
+/// Every UPS over time.
+#[derive(Debug, Clone, Default)]
+pub struct PowerWatch {
+    upses: BTreeMap<Arc<str>, UpsWatch>,
+    /// When outages began that were none of the blips.
+    outages: Vec<Moment>,
+    in_outage: bool,
+}
+
+impl PowerWatch {
+    /// Goes on with the outages that were counted before.
+    pub fn with_outages(outages: Vec<Moment>) -> Self {
+        Self { outages, ..Self::default() }
+    }
+
+    /// Takes one look at one UPS; none: nothing was heard.
+    pub fn take(&mut self, ups: &Arc<str>, reading: Option<UpsReading>, spec: &PowerSpec, now: Moment) {
+        self.upses.entry(ups.clone()).or_default().take(reading, spec.debounce, now);
+    }
+
+    /// What each UPS comes to.
+    pub fn states(&self, spec: &PowerSpec, reserve: Duration, now: Moment) -> BTreeMap<Arc<str>, UpsState> {
+        let unknown = UpsWatch::default();
+        let state = |name: &Arc<str>| self.upses.get(name).unwrap_or(&unknown).state(spec, reserve, now);
+        spec.upses.iter().map(|ups| (ups.name.clone(), state(&ups.name))).collect()
+    }
+
+    pub fn ups(&self, name: &str) -> Option<&UpsWatch> {
+        self.upses.get(name)
+    }
+
+    pub fn outages(&self) -> &[Moment] {
+        &self.outages
+    }
+
+    /// Counts the outage that has just become one; says whether it did.
+    pub fn count(&mut self, spec: &PowerSpec, reserve: Duration, now: Moment) -> bool {
+        let out = |state: &UpsState| matches!(state, UpsState::Battery { .. } | UpsState::Critical { .. });
+        let states = self.states(spec, reserve, now);
+        let any = states.values().any(out);
+        let over = states.values().all(|state| matches!(state, UpsState::Line { .. } | UpsState::Latched));
+        let new = any && !self.in_outage;
+        if new {
+            self.outages.retain(|at| now.since(*at) <= spec.outage_window);
+            self.outages.push(now);
+        }
+        self.in_outage = (self.in_outage || any) && !over;
+        new
+    }
+
+    /// What the cluster of `spec` is to do now, after what was last wanted of it. `reserve`: see [`PowerSpec::reserve`].
+    pub fn demand(&self, spec: &Spec, reserve: Duration, intent: Option<&Intent>, now: Moment) -> Demand {
+        let is_down = intent.is_some_and(|intent| intent.state == IntentState::ShutdownComplete);
+        let (charge, spec, nodes) = (spec.minimum_charge_percent, &spec.power, spec.nodes.keys());
+        let states = self.states(spec, reserve, now);
+        if let Some((why, within)) = shutdown(spec, &states, nodes) {
+            return if is_down { Demand::Nothing } else { Demand::ShutDown { why, within } };
+        }
+        // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
+        let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
+        if !owed || spec.upses.is_empty() || !self.mains_are_back(spec, &states, charge, now) {
+            return Demand::Nothing;
+        }
+        let recent = self.outages.iter().filter(|at| now.since(**at) <= spec.outage_window).count();
+        let window = human(spec.outage_window);
+        if recent >= spec.outages {
+            return Demand::HoldDown {
+                why: format!("{recent} outages within {window}: mains are not to be relied upon"),
+                instruction: "when mains are sound again: `ananke startup --execute`".to_owned(),
+            };
+        }
+        Demand::StartUp { why: format!("mains have been back for {}", human(spec.hold_off)) }
+    }
+
+    fn mains_are_back(&self, spec: &PowerSpec, states: &BTreeMap<Arc<str>, UpsState>, charge: u8, now: Moment) -> bool {
+        states.iter().all(|(name, state)| {
+            let charged = self.upses.get(name).and_then(|ups| ups.newest()?.charge_percent).is_none_or(|found| found >= charge);
+            matches!(state, UpsState::Line { since } if now.since(*since) >= spec.hold_off) && charged
+        })
+    }
+}
+
+/// Why nodes are about to lose their power, and how much is left for them.
+fn shutdown<'n>(
+    spec: &PowerSpec,
+    states: &BTreeMap<Arc<str>, UpsState>,
+    mut nodes: impl Iterator<Item = &'n NodeName>,
+) -> Option<(String, Option<Duration>)> {
+    let critical: BTreeMap<&Arc<str>, (&String, Option<Duration>)> = states
+        .iter()
+        .filter_map(|(name, state)| match state {
+            UpsState::Critical { why, left } => Some((name, (why, *left))),
+            UpsState::Line { .. }
+            | UpsState::Wavers { .. }
+            | UpsState::Battery { .. }
+            | UpsState::Lost { .. }
+            | UpsState::Latched
+            | UpsState::Unknown => None,
+        })
+        .collect();
+    if critical.is_empty() {
+        return None;
+    }
+    let doomed = |node: &NodeName| {
+        let mut feeding = spec.upses.iter().filter(|ups| ups.feeds.is_empty() || ups.feeds.contains(node)).peekable();
+        let ends = |ups: &super::UpsSpec| critical.contains_key(&ups.name);
+        feeding.peek().is_some() && if spec.needs_all.contains(node) { feeding.any(ends) } else { feeding.all(ends) }
+    };
+    let node = nodes.find(|node| doomed(node))?;
+    let (name, (why, _)) = critical.iter().next()?;
+    let within = critical.values().filter_map(|(_, left)| *left).min();
+    Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), within))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{UpsSpec, Word};
+    use super::*;
+    use crate::name::{RunId, UnitName};
+    use crate::spec::{NodeRole, NodeSpec};
+
+    const START: Moment = Moment::from_millis(1_773_453_971_000);
+    const RESERVE: Duration = Duration::from_secs(600);
+
+    /// Two racks: n1 hangs on both, n2 on the first, n3 on the second.
+    struct Site {
+        spec: PowerSpec,
+        watch: PowerWatch,
+        now: Moment,
+        intent: Option<Intent>,
+    }
+
+    fn node(n: usize) -> NodeName {
+        NodeName::parse(&format!("n{n}")).unwrap()
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let ups =
+                |name: &str, feeds: &[usize]| UpsSpec { name: name.into(), feeds: feeds.iter().map(|n| node(*n)).collect() };
+            let upses = vec![ups("a@h", &[1, 2]), ups("b@h", &[1, 3])];
+            Self { spec: PowerSpec { upses, ..PowerSpec::default() }, watch: PowerWatch::default(), now: START, intent: None }
+        }
+
+        /// Both say this for so many seconds.
+        fn say(&mut self, a: &str, b: &str, seconds: u64) {
+            for _ in 0..seconds {
+                for (name, status) in [("a@h", a), ("b@h", b)] {
+                    let words: Vec<Arc<str>> = status.split(' ').map(Into::into).collect();
+                    let charge = if words.iter().any(|word| Word::parse(word) == Some(Word::LowBattery)) { 5 } else { 90 };
+                    let runtime = Some(Duration::from_secs(u64::from(charge) * 10));
+                    let reading = UpsReading { status: words, charge_percent: Some(charge), runtime };
+                    self.watch.take(&name.into(), Some(reading), &self.spec, self.now);
+                }
+                self.watch.count(&self.spec, RESERVE, self.now);
+                self.now = self.now.plus(Duration::from_secs(1));
+            }
+        }
+
+        /// What a cluster of these nodes is to do.
+        fn demanded(&self, nodes: &[usize]) -> Demand {
+            let unit = UnitName::parse("k3s").unwrap();
+            let made = |n: &usize| (node(*n), NodeSpec::new(NodeRole::Worker, unit.clone(), "h"));
+            let mut spec = Spec::new("titan-db", nodes.iter().map(made).collect());
+            (spec.power, spec.minimum_charge_percent) = (self.spec.clone(), 50);
+            self.watch.demand(&spec, RESERVE, self.intent.as_ref(), self.now)
+        }
+
+        fn demand(&self, nodes: &[usize]) -> &'static str {
+            match self.demanded(nodes) {
+                Demand::Nothing => "nothing",
+                Demand::ShutDown { .. } => "shut down",
+                Demand::StartUp { .. } => "start up",
+                Demand::HoldDown { .. } => "hold down",
+            }
+        }
+
+        fn down(&mut self, by_power: bool) {
+            let run = RunId::parse("shutdown-1").unwrap();
+            let (state, reason) = (IntentState::ShutdownComplete, "battery".to_owned());
+            self.intent = Some(Intent { state, run, at: self.now, reason, by_power });
+        }
+    }
+
+    #[test]
+    fn a_host_with_two_supplies_is_lost_with_both_or_with_any_as_it_needs() {
+        let mut site = Site::new();
+        site.say("OL", "OL", 30);
+        assert_eq!(site.demand(&[1, 2, 3]), "nothing");
+        site.say("OB LB", "OL", 30);
+        assert_eq!((site.demand(&[1]), site.demand(&[2]), site.demand(&[3])), ("nothing", "shut down", "nothing"));
+        site.spec.needs_all.insert(node(1));
+        assert_eq!(site.demand(&[1]), "shut down");
+        site.spec.needs_all.clear();
+        site.say("OB LB", "OB LB", 30);
+        assert_eq!(site.demand(&[1]), "shut down");
+    }
+
+    #[test]
+    fn what_the_batteries_still_give_is_told() {
+        let mut site = Site::new();
+        site.say("OB LB", "OB", 30);
+        let demand = site.demanded(&[1, 2]);
+        let Demand::ShutDown { why, within } = demand else { panic!("{demand:?}") };
+        assert_eq!(
+            why,
+            "a@h: its battery is low (LB), and its runtime agrees; n2 and whatever else it feeds would lose its power"
+        );
+        assert_eq!(within, Some(Duration::from_secs(20)), "50 s, counted down for the 30 s in which nothing new was said");
+    }
+
+    #[test]
+    fn a_start_up_waits_for_the_hold_off_the_charge_and_for_power_to_have_been_the_reason() {
+        let mut site = Site::new();
+        site.say("OB LB", "OB LB", 30);
+        site.down(true);
+        site.say("OL CHRG", "OL CHRG", 100);
+        assert_eq!(site.demand(&[1]), "nothing", "not for long enough");
+        site.say("OL CHRG", "OL CHRG", 30);
+        assert_eq!(site.demand(&[1]), "start up");
+        site.down(false);
+        assert_eq!(site.demand(&[1]), "nothing", "a person stopped it");
+        site.down(true);
+        site.say("OL CHRG LB", "OL CHRG", 1);
+        assert_eq!(site.demand(&[1]), "nothing", "not charged");
+        site.say("OL CHRG", "OB", 5);
+        assert_eq!(site.demand(&[1]), "nothing", "mains are not back everywhere");
+        site.say("OB LB", "OB LB", 60);
+        assert_eq!(site.demand(&[1]), "nothing", "it is down already");
+        site.intent.as_mut().unwrap().state = IntentState::StartupInProgress;
+        assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
+        site.say("OL CHRG", "OL CHRG", 150);
+        assert_eq!(site.demand(&[1]), "start up", "what died is gone on with");
+    }
+
+    #[test]
+    fn many_outages_hold_the_cluster_down() {
+        let mut site = Site::new();
+        for outage in 1..=3 {
+            site.say("OB", "OB", 30);
+            site.say("OL", "OL", 200);
+            assert_eq!(site.watch.outages().len(), outage);
+        }
+        site.down(true);
+        assert_eq!(site.demand(&[1]), "hold down");
+        site.say("OL", "OL", 3600);
+        assert_eq!(site.demand(&[1]), "start up", "the window is over");
+    }
+
+    #[test]
+    fn a_blip_is_no_outage() {
+        let mut site = Site::new();
+        site.say("OL", "OL", 30);
+        for _ in 0..20 {
+            site.say("OB", "OB", 10);
+            site.say("OL", "OL", 30);
+        }
+        assert_eq!((site.watch.outages().len(), site.demand(&[1])), (0, "nothing"));
+    }
+}

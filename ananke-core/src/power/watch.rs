@@ -1,0 +1,329 @@
+//! One UPS over time: what its readings come to.
+
+use std::time::Duration;
+
+use super::{PowerSpec, Supply, Word};
+use crate::name::{Moment, human};
+use crate::observation::UpsReading;
+
+/// `LB` alone is believed after this long: some say it in the second in which mains fail, with a full battery (trap 8).
+const LOW_CONFIRMED: Duration = Duration::from_secs(30);
+/// A calibration that lasts longer is no excuse any more: the word has been seen to stick (trap 5).
+const CALIBRATION_LASTS: Duration = Duration::from_secs(45 * 60);
+/// On battery for this long without a word of charge or runtime, nothing can be known to be left.
+const BLIND: Duration = Duration::from_secs(120);
+
+/// What was heard of one UPS.
+#[derive(Debug, Clone, Default)]
+pub struct UpsWatch {
+    newest: Option<Heard>,
+    /// Since when it has been on battery, by our own clock; on line for less than the debounce does not end it.
+    on_battery: Option<Moment>,
+    on_line: Option<Moment>,
+    calibrating: Option<Moment>,
+    low: Option<Moment>,
+    /// Since when nothing is heard of it.
+    lost: Option<Moment>,
+    forced: Forced,
+}
+
+#[derive(Debug, Clone)]
+struct Heard {
+    /// When these values were new: numbers that stand still on battery are counted down by our own clock.
+    at: Moment,
+    reading: UpsReading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Forced {
+    #[default]
+    No,
+    /// It appeared while we watched.
+    Seen,
+    /// It was there at the first look with mains: of an outage that is over (trap 7).
+    Latched,
+}
+
+/// What one UPS comes to at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpsState {
+    /// Mains carry the load, without a break since then.
+    Line { since: Moment },
+    /// Too short to be an outage, or to have ended one.
+    Wavers { since: Moment },
+    /// What is left by its own word, counted down since; none: it does not tell.
+    Battery { since: Moment, left: Option<Duration> },
+    /// What it feeds must go down now.
+    Critical { why: String, left: Option<Duration> },
+    /// Nothing is heard of it, and it was not on battery: an alarm and no more.
+    Lost { since: Moment },
+    /// Mains are there, and `FSD` still stands from an outage before.
+    Latched,
+    /// Nothing was heard yet.
+    Unknown,
+}
+
+impl UpsWatch {
+    /// Takes one look at `now`: none where nothing was heard, or upsd itself says that its data are stale.
+    pub fn take(&mut self, reading: Option<UpsReading>, debounce: Duration, now: Moment) {
+        let Some(reading) = reading else {
+            self.lost.get_or_insert(now);
+            return;
+        };
+        let (supply, first) = (reading.supply(), self.newest.is_none());
+        self.lost = None;
+        match supply {
+            Supply::Line => {
+                let since = *self.on_line.get_or_insert(now);
+                self.calibrating = None;
+                if now.since(since) >= debounce {
+                    self.on_battery = None;
+                }
+            }
+            Supply::Battery => {
+                self.on_line = None;
+                self.calibrating = None;
+                self.on_battery.get_or_insert(now);
+            }
+            Supply::Calibration => {
+                self.on_line = None;
+                self.calibrating.get_or_insert(now);
+                self.on_battery.get_or_insert(now);
+            }
+            // It goes on as it was.
+            Supply::Unclear => {}
+        }
+        let (low, forced) = (reading.has(Word::LowBattery), reading.has(Word::ForcedShutdown));
+        self.low = if low { Some(self.low.unwrap_or(now)) } else { None };
+        self.forced = match (forced, self.forced) {
+            (false, _) => Forced::No,
+            (true, Forced::No) if first && supply == Supply::Line => Forced::Latched,
+            (true, Forced::No) => Forced::Seen,
+            (true, known) => known,
+        };
+        let still = self.newest.take().filter(|old| old.reading == reading && self.on_battery.is_some());
+        self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
+    }
+
+    /// What it comes to, where a shutdown needs `reserve`.
+    pub fn state(&self, spec: &PowerSpec, reserve: Duration, now: Moment) -> UpsState {
+        let Some(newest) = &self.newest else {
+            return self.lost.map_or(UpsState::Unknown, |since| UpsState::Lost { since });
+        };
+        let left = newest.reading.runtime.map(|runtime| runtime.saturating_sub(now.since(newest.at)));
+        let critical = |why: String| UpsState::Critical { why, left };
+        if self.forced == Forced::Seen {
+            return critical("it was told to switch off (FSD)".to_owned());
+        }
+        let Some(since) = self.on_battery else {
+            return match (self.lost, self.forced, self.on_line) {
+                (Some(since), ..) => UpsState::Lost { since },
+                (None, Forced::Latched, _) => UpsState::Latched,
+                (None, _, Some(since)) => UpsState::Line { since },
+                (None, _, None) => UpsState::Unknown,
+            };
+        };
+        let lasted = now.since(since);
+        // What was on line for a moment is still an outage, and has no need of a shutdown.
+        if self.on_line.is_some() && self.lost.is_none() {
+            return UpsState::Wavers { since };
+        }
+        if lasted < spec.debounce {
+            return UpsState::Wavers { since };
+        }
+        match self.emergency(spec, newest, left, reserve, lasted, now) {
+            Some(why) => critical(why),
+            None => UpsState::Battery { since, left },
+        }
+    }
+
+    /// Why what is on battery cannot wait any longer.
+    fn emergency(
+        &self,
+        spec: &PowerSpec,
+        newest: &Heard,
+        left: Option<Duration>,
+        reserve: Duration,
+        lasted: Duration,
+        now: Moment,
+    ) -> Option<String> {
+        let charge = newest.reading.charge_percent;
+        if let Some(low) = self.low {
+            let confirmed = if left.is_some_and(|left| left <= reserve * 2) {
+                Some("and its runtime agrees".to_owned())
+            } else if charge.is_some_and(|charge| charge <= spec.charge_floor.saturating_mul(2)) {
+                Some("and its charge agrees".to_owned())
+            } else {
+                let lasted = now.since(low);
+                (lasted >= LOW_CONFIRMED).then(|| format!("for {}", human(lasted)))
+            };
+            if let Some(how) = confirmed {
+                return Some(format!("its battery is low (LB), {how}"));
+            }
+        }
+        if self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS) && self.lost.is_none() {
+            return None;
+        }
+        if let Some(left) = left.filter(|left| *left <= reserve) {
+            return Some(format!("its runtime is {} and a shutdown needs {}", human(left), human(reserve)));
+        }
+        if let Some(charge) = charge.filter(|charge| *charge <= spec.charge_floor) {
+            return Some(format!("its charge is {charge} %, and {} % is the floor", spec.charge_floor));
+        }
+        // Without a runtime nothing says for how long a last charge is good.
+        let blind = left.is_none() && (charge.is_none() || self.lost.is_some());
+        let unheard = self.lost.map_or(lasted, |lost| now.since(lost));
+        (blind && unheard >= BLIND)
+            .then(|| format!("it is on battery, and for {} nothing tells how much is left", human(unheard)))
+    }
+
+    /// The newest reading, and for how long nothing else has been heard.
+    pub fn newest(&self) -> Option<&UpsReading> {
+        self.newest.as_ref().map(|heard| &heard.reading)
+    }
+
+    pub fn lost_since(&self) -> Option<Moment> {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_millis(1_773_453_971_000);
+    const RESERVE: Duration = Duration::from_secs(600);
+
+    fn at(seconds: u64) -> Moment {
+        START.plus(Duration::from_secs(seconds))
+    }
+
+    /// `OB DISCHRG 80% 1200s`; `-`: nothing is heard.
+    fn reading(text: &str) -> Option<UpsReading> {
+        let words = || text.split(' ').filter(|word| *word != "-");
+        let number = |suffix: char| words().find_map(|word| word.strip_suffix(suffix)?.parse::<u64>().ok());
+        (text != "-").then(|| UpsReading {
+            status: words().filter(|word| word.chars().all(char::is_alphabetic)).map(Into::into).collect(),
+            charge_percent: number('%').map(|charge| u8::try_from(charge).unwrap()),
+            runtime: number('s').map(Duration::from_secs),
+        })
+    }
+
+    /// A reading counts until the next one: it is heard every second.
+    fn told(story: &[(u64, &str)], end: u64) -> String {
+        let (spec, mut watch, mut told) = (PowerSpec::default(), UpsWatch::default(), Vec::<String>::new());
+        for second in 0..=end {
+            let (_, text) = story.iter().rev().find(|(from, _)| *from <= second).unwrap();
+            watch.take(reading(text), spec.debounce, at(second));
+            let word = match watch.state(&spec, RESERVE, at(second)) {
+                UpsState::Line { .. } => "line".to_owned(),
+                UpsState::Wavers { .. } => "wavers".to_owned(),
+                UpsState::Battery { .. } => "battery".to_owned(),
+                UpsState::Critical { why, .. } => format!("critical: {why}"),
+                UpsState::Lost { .. } => "lost".to_owned(),
+                UpsState::Latched => "latched".to_owned(),
+                UpsState::Unknown => "unknown".to_owned(),
+            };
+            if told.last().and_then(|last| last.split_once(' ')).is_none_or(|(_, last)| last != word) {
+                told.push(format!("{second} {word}"));
+            }
+            if word.starts_with("critical") {
+                break;
+            }
+        }
+        told.join("; ")
+    }
+
+    #[test]
+    fn sequences_come_to_what_they_should() {
+        for (story, end, expected) in [
+            // Trap 5: blips, self-tests, calibration.
+            (&[(0, "OL 100%"), (5, "OB 99% 3000s"), (12, "OL 99%")][..], 60, "0 line; 5 wavers; 27 line"),
+            (&[(0, "OL 100%"), (5, "OL DISCHRG 99%"), (20, "OL 99%")], 60, "0 line"),
+            (&[(0, "OL 100%"), (5, "OFF 99%"), (15, "OL 99%")], 60, "0 line"),
+            (
+                &[(0, "OL 100%"), (5, "OB CAL DISCHRG 25% 300s"), (900, "OL CHRG 20%")],
+                960,
+                "0 line; 5 wavers; 20 battery; 900 wavers; 915 line",
+            ),
+            (
+                &[(0, "OL 100%"), (5, "OB CAL 15% 100s")],
+                4000,
+                "0 line; 5 wavers; 20 battery; 2705 critical: its runtime is 0s and a shutdown needs 10m00s",
+            ),
+            (
+                &[(0, "OL 100%"), (5, "CAL 30% 3000s"), (100, "CAL LB 30% 3000s")],
+                900,
+                "0 line; 5 wavers; 20 battery; 100 critical: its battery is low (LB), and its charge agrees",
+            ),
+            // An outage, by runtime, by charge, by both silent.
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 99% 2000s"), (60, "OB 60% 900s"), (90, "OB 40% 590s")],
+                200,
+                "0 line; 10 wavers; 25 battery; 90 critical: its runtime is 9m50s and a shutdown needs 10m00s",
+            ),
+            (
+                &[(0, "OL 100%"), (10, "OB 99%"), (60, "OB 20%")],
+                200,
+                "0 line; 10 wavers; 25 battery; 60 critical: its charge is 20 %, and 20 % is the floor",
+            ),
+            (
+                &[(0, "OL"), (10, "OB")],
+                200,
+                "0 line; 10 wavers; 25 battery; 130 critical: it is on battery, and for 2m00s nothing tells how much is left",
+            ),
+            // Trap 8: the flag lies in both directions.
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB LB 95% 3000s"), (25, "OB 95% 2950s"), (50, "OL 90% 2900s")],
+                80,
+                "0 line; 10 wavers; 25 battery; 50 wavers; 65 line",
+            ),
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB LB 95% 3000s")],
+                80,
+                "0 line; 10 wavers; 25 battery; 40 critical: its battery is low (LB), for 30s",
+            ),
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 90% 2900s"), (60, "OB LB 60% 1100s")],
+                80,
+                "0 line; 10 wavers; 25 battery; 60 critical: its battery is low (LB), and its runtime agrees",
+            ),
+            // Trap 6: lost while on line, lost on battery, numbers that stand still.
+            (&[(0, "OL 100% 3000s"), (10, "-"), (900, "OL 100% 3000s")], 930, "0 line; 10 lost; 900 line"),
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s"), (40, "-")],
+                900,
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+            ),
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s"), (14, "-")],
+                900,
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+            ),
+            (
+                &[(0, "OL 100%"), (10, "OB 99%"), (40, "-")],
+                900,
+                "0 line; 10 wavers; 25 battery; 160 critical: it is on battery, and for 2m00s nothing tells how much is left",
+            ),
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s")],
+                900,
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+            ),
+            (&[(0, "-"), (10, "OL 100%")], 60, "0 lost; 10 line"),
+            // Trap 7: told to go, and told so long ago.
+            (&[(0, "OL 100%"), (10, "FSD OB 60%")], 60, "0 line; 10 critical: it was told to switch off (FSD)"),
+            (&[(0, "OL 100%"), (10, "FSD OL 60%")], 60, "0 line; 10 critical: it was told to switch off (FSD)"),
+            (&[(0, "FSD OL 100%"), (30, "OL 100%")], 60, "0 latched; 30 line"),
+            (&[(0, "FSD OB LB 10%")], 60, "0 critical: it was told to switch off (FSD)"),
+            // Mains that flap are one outage, and its clock runs on.
+            (
+                &[(0, "OL 100% 3000s"), (10, "OB 95% 2000s"), (30, "OL 94%"), (40, "OB 93% 590s")],
+                80,
+                "0 line; 10 wavers; 25 battery; 30 wavers; 40 critical: its runtime is 9m50s and a shutdown needs 10m00s",
+            ),
+        ] {
+            assert_eq!(told(story, end), expected, "{story:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The daemon and the batteries: a real upsd with its dummy-ups, the built binary, and a served cluster that goes down and
+//! comes back.
+
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test fails by panicking, and starts real programs")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ananke_tests::{Cluster, Going, LIMIT, require, until};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Debian's /sbin/upsd is a script that asks /etc first.
+const UPSD: &str = "/lib/nut/upsd";
+const DRIVER: &str = "/lib/nut/dummy-ups";
+
+fn nut_is_there() -> bool {
+    require("upsd", "nut-server") && Path::new(UPSD).is_file() && Path::new(DRIVER).is_file()
+}
+
+/// One UPS behind a server of its own.
+struct Nut {
+    dir: TempDir,
+    port: u16,
+    _driver: Going,
+    server: Option<Going>,
+}
+
+impl Nut {
+    fn up(first: &str) -> Self {
+        let dir = TempDir::new().expect("a directory for NUT");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("a file of NUT");
+        fs::create_dir(dir.path().join("state")).expect("a directory for its sockets");
+        write("ups.conf", "maxretry = 3\npollinterval = 1\n[rack]\n  driver = dummy-ups\n  port = rack.dev\n");
+        write("upsd.conf", &format!("LISTEN 127.0.0.1 {port}\nMAXAGE 10\n"));
+        write("upsd.users", "[ananke]\n  password = secret\n  upsmon secondary\n");
+        say(dir.path(), first);
+        let driver = started(dir.path(), Command::new(DRIVER).args(["-a", "rack", "-F"]));
+        until("the driver listens", LIMIT, || dir.path().join("state/dummy-ups-rack").exists().then_some(()));
+        let mut nut = Self { dir, port, _driver: driver, server: None };
+        nut.serve();
+        nut
+    }
+
+    fn serve(&mut self) {
+        self.server = Some(started(self.dir.path(), Command::new(UPSD).arg("-F")));
+        let at = ("127.0.0.1", self.port);
+        until("upsd listens", LIMIT, || std::net::TcpStream::connect(at).ok().map(drop));
+    }
+
+    fn kill(&mut self) {
+        drop(self.server.take());
+    }
+
+    /// `OB DISCHRG 90 3000`: status, charge, runtime.
+    fn says(&self, text: &str) {
+        say(self.dir.path(), text);
+    }
+}
+
+fn say(dir: &Path, text: &str) {
+    let words: Vec<&str> = text.split(' ').collect();
+    let (status, numbers) = words.split_at(words.len() - 2);
+    let lines = format!("ups.status: {}\nbattery.charge: {}\nbattery.runtime: {}\n", status.join(" "), numbers[0], numbers[1]);
+    let (file, fresh) = (dir.join("rack.dev"), dir.join("rack.new"));
+    fs::write(&fresh, lines).and_then(|()| fs::rename(&fresh, &file)).expect("the device's file");
+}
+
+/// As the user that we are: NUT changes to one of its own otherwise, who cannot read our directory.
+fn started(dir: &Path, command: &mut Command) -> Going {
+    let state = dir.join("state");
+    let user = Command::new("id").arg("-un").output().expect("id exists").stdout;
+    let user = String::from_utf8_lossy(&user).trim().to_owned();
+    let command = command.args(["-u", &user]).env("NUT_CONFPATH", dir).env("NUT_STATEPATH", &state);
+    Going::spawn(command.env("NUT_ALTPIDPATH", &state))
+}
+
+/// A running cluster whose power comes from the UPS, and its daemon.
+struct Site {
+    cluster: Cluster,
+    daemon: Going,
+    log: PathBuf,
+}
+
+impl Site {
+    fn new(nut: &Nut) -> Self {
+        let cluster = Cluster::up(&["--nodes", "4", "--speed", "40", "--scenario", "healthy"]);
+        let password = cluster.path("nut-password");
+        fs::write(&password, "secret\n").expect("the password");
+        let private = Command::new("chmod").arg("600").arg(&password).status().expect("chmod exists");
+        assert!(private.success());
+        let port = nut.port;
+        cluster.edit_config(|text| {
+            let power = "power:\n  debounce: 2s\n  hold_off: 3s";
+            let ups = format!(
+                "ups: [rack@127.0.0.1:{port}]\ndefault_budget_seconds: 10\nnut: {{user: ananke, password_file: nut-password}}"
+            );
+            format!("{ups}\n{}", text.replacen("power:", power, 1))
+        });
+        let log = cluster.path("daemon.log");
+        let daemon = start_daemon(&cluster, &log);
+        Self { cluster, daemon, log }
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn tells(&self, words: &str) {
+        until(words, LIMIT, || self.told().contains(words).then_some(()));
+    }
+
+    fn intent(&self) -> Value {
+        let text = fs::read_to_string(self.cluster.path("state/intent.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn comes_to(&self, state: &str) {
+        until(&format!("the intent is {state}; the daemon says\n{}", self.told()), LIMIT, || {
+            self.intent().to_string().contains(&format!("\"{state}\"")).then_some(())
+        });
+    }
+
+    /// Nothing is begun within some seconds.
+    fn stays_up(&self, seconds: u64) {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            assert!(!self.told().contains("shuts down"), "{}", self.told());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn ends(self) -> String {
+        self.daemon.signal("TERM");
+        self.daemon.end(LIMIT).exits(0);
+        fs::read_to_string(&self.log).expect("the daemon's log")
+    }
+}
+
+/// Its words go to a file, so that they can be read while it runs.
+fn start_daemon(cluster: &Cluster, log: &Path) -> Going {
+    let script = format!("exec \"$0\" daemon --config \"$1\" 2>> {}", log.display());
+    let command = &mut Command::new("sh");
+    Going::spawn(command.args(["-c", &script]).arg(ananke_tests::binary()).arg(cluster.config()))
+}
+
+#[test]
+fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
+    if !nut_is_there() {
+        return;
+    }
+    let nut = Nut::up("OL 100 3000");
+    let site = Site::new(&nut);
+    site.tells("on line (OL)");
+    nut.says("OB DISCHRG 95 2900");
+    site.tells("on battery (OB DISCHRG)");
+    site.tells("outage: number 1 within 1h00m");
+    site.stays_up(3);
+    nut.says("OB DISCHRG 60 18");
+    site.tells("shuts down: rack@127.0.0.1");
+    site.comes_to("shutdown_complete");
+    assert_eq!(site.intent()["by_power"], true, "{}", site.intent());
+    nut.says("OL CHRG 25 300");
+    site.tells("on line (OL CHRG)");
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(!site.told().contains("starts up"), "the charge is too low: {}", site.told());
+    nut.says("OL CHRG 31 400");
+    site.tells("starts up: mains have been back for 3s");
+    site.comes_to("normal");
+    site.tells("start-up ended: done");
+    assert_eq!(site.cluster.truth()["workloads_converged"], site.cluster.truth()["workloads"]);
+    site.ends();
+}
+
+#[test]
+fn blips_self_tests_and_a_server_that_dies_on_line_stop_nothing() {
+    if !nut_is_there() {
+        return;
+    }
+    let mut nut = Nut::up("OL 100 3000");
+    let site = Site::new(&nut);
+    site.tells("on line (OL)");
+    for (status, told) in
+        [("OL CAL", "OL CAL"), ("OFF", "unclear (OFF)"), ("OL DISCHRG", "on line (OL DISCHRG)"), ("OL LB", "on line (OL LB)")]
+    {
+        nut.says(&format!("{status} 97 2000"));
+        site.tells(told);
+        nut.says("OL 100 3000");
+        std::thread::sleep(Duration::from_millis(2500));
+    }
+    nut.kill();
+    site.tells("not heard: read the UPS on rack@127.0.0.1");
+    site.stays_up(5);
+    nut.serve();
+    nut.says("OL 99 3000");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(site.told().trim_end().lines().last().is_some_and(|line| line.contains("on line")), "{}", site.told());
+    let told = site.ends();
+    assert!(!told.contains("outage:") && !told.contains("shuts down"), "{told}");
+}
+
+#[test]
+fn a_server_that_dies_on_battery_is_a_dead_mans_timer_and_a_second_outage_meets_the_start_up() {
+    if !nut_is_there() {
+        return;
+    }
+    let mut nut = Nut::up("OL 100 3000");
+    let site = Site::new(&nut);
+    site.tells("on line (OL)");
+    nut.says("OB DISCHRG 90 28");
+    site.tells("on battery");
+    nut.kill();
+    site.tells("shuts down: rack@127.0.0.1");
+    site.comes_to("shutdown_complete");
+    nut.says("OL CHRG 90 2000");
+    nut.serve();
+    site.tells("starts up");
+    nut.says("FSD OB LB 5 10");
+    site.tells("it was told to switch off (FSD)");
+    until("a second shutdown is complete", LIMIT, || (site.told().matches("shutdown ended: done").count() == 2).then_some(()));
+    assert_eq!(site.intent()["state"], "shutdown_complete", "{}\n{}", site.intent(), site.told());
+    nut.says("OL CHRG 90 2000");
+    site.comes_to("normal");
+    let told = site.ends();
+    assert!(told.contains("start-up ended: yielded to a shutdown"), "{told}");
+}
