@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command as Process;
 
 use ananke_core::name::{SnapshotName, UnitName};
-use ananke_core::spec::NodeRole;
+use ananke_core::spec::{Distribution, NodeRole};
 use ananke_ssh::command::{Command, sudoers};
 use ananke_tests::{Cluster, Going, LIMIT, Run, require};
 use tempfile::TempDir;
