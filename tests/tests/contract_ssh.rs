@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ananke_core::intent::IntentState;
 use ananke_core::name::{BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
-use ananke_core::observation::{HostHealth, Leftovers, SnapshotState, UnitState};
+use ananke_core::observation::{HostHealth, Leftovers, SnapshotCheck, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::clock::Uptime;
 use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
