@@ -1,7 +1,8 @@
-//! The snapshots of a server that kubeadm made, against a real etcd and a real sudo: saved, listed, checked, damaged.
+//! What kubeadm's hosts are sent, against real programs: the snapshots of a real etcd are saved by a real sudo, listed,
+//! checked and damaged, and a look counts real processes.
 //!
-//! All happens in a mount and a network namespace of its own: there etcd has its usual port and directory, and its
-//! certificates are where kubeadm puts them. The machine sees nothing of it.
+//! All happens in namespaces of its own: there etcd has its usual port and directory, and its certificates are where kubeadm
+//! puts them. The machine sees nothing of it.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,8 +18,8 @@ use std::process::Command as Process;
 use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::observation::{SnapshotCheck, SnapshotState};
 use ananke_core::port::ErrorKind;
-use ananke_core::spec::{Distribution, NodeRole};
-use ananke_ssh::command::{Command, Output, parse_checked_snapshots, sudoers};
+use ananke_core::spec::{Distribution, HostNeeds, NodeRole};
+use ananke_ssh::command::{Command, Output, parse_checked_snapshots, parse_inspection, sudoers};
 use ananke_tests::{Going, LIMIT, as_root, require};
 use tempfile::TempDir;
 
@@ -139,4 +140,34 @@ END"#;
     assert_eq!(refusal.kind, ErrorKind::Transient);
     assert!(refusal.found.contains("expected sha256"), "{}", refusal.found);
     assert_eq!((listed(&done[2]), done[3].stdout.as_slice()), (Vec::new(), b"".as_slice()));
+}
+
+/// `$1` is the stage's directory, `$2` the line. Two shims of Kubernetes run, and one of Docker.
+const SHIMS: &str = r#"
+mkdir "$1/bin"
+printf '#!/bin/sh\ntouch "$STAGE/$4"\nsleep 60\n' >"$1/bin/containerd-shim-runc-v2"
+printf '#!/bin/sh\necho LoadState=loaded; echo ActiveState=inactive\n' >"$1/bin/systemctl"
+chmod 0755 "$1/bin/containerd-shim-runc-v2" "$1/bin/systemctl"
+mount -t overlay -o "lowerdir=$1/bin:/usr/bin" none /usr/bin
+export STAGE="$1"
+/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id a -address /run/containerd/containerd.sock &
+/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id b -address /run/containerd/containerd.sock &
+/usr/bin/containerd-shim-runc-v2 -namespace moby -id c -address /run/containerd/containerd.sock &
+tries=0
+until [ -e "$1/a" ] && [ -e "$1/b" ] && [ -e "$1/c" ]; do tries=$((tries + 1)); [ $tries -lt 200 ] || exit 1; sleep 0.1; done
+sh -c "$2"
+"#;
+
+#[test]
+fn a_look_counts_the_shims_of_kubernetes_and_not_those_of_docker() {
+    let Some(root) = as_root() else { return };
+    let dir = TempDir::new().unwrap();
+    let unit = UnitName::parse("kubelet").unwrap();
+    let look = Command::Inspect { unit, needs: HostNeeds::default(), distribution: Distribution::Kubeadm };
+    let namespaces = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"];
+    let words: Vec<&str> = root.into_iter().chain(namespaces).chain(["sh", "-e", "-c", SHIMS, "stage"]).collect();
+    let run = Going::spawn(Process::new(words[0]).args(&words[1..]).arg(dir.path()).arg(look.line())).end(LIMIT);
+    let output = Output { stdout: run.stdout.clone().into_bytes(), stderr: Vec::new(), exit: Some(0) };
+    let found = parse_inspection(&output, &HostNeeds::default()).unwrap_or_else(|refusal| panic!("{refusal:?}: {run}"));
+    assert_eq!(found.leftovers.shims, 2, "{run}");
 }
