@@ -123,6 +123,19 @@ fn a_snapshot_of_a_real_etcd_is_saved_and_says_what_it_holds_and_a_cut_one_fails
     assert!(failed(&done[7]).contains("invalid database"), "{}", failed(&done[7]));
 }
 
+#[test]
+fn no_snapshot_is_saved_beside_another_that_is_being_saved() {
+    let save = save();
+    let beside = format!("exec 8</var/lib/etcd-snapshots; flock 8; {}", save.line());
+    let Some(done) = run(&["root:mkdir /var/lib/etcd-snapshots", &beside, &save.line()]) else { return };
+    let refusal = save.parse(&done[1]).unwrap_err();
+    assert_eq!(
+        (refusal.kind, refusal.found.as_str()),
+        (ErrorKind::Transient, "ananke: refused: another snapshot is being saved")
+    );
+    assert_eq!(save.parse(&done[2]), Ok(()), "{:?}", done[2]);
+}
+
 /// `snapshot status` would not see it: the byte is one of a value.
 #[test]
 fn a_snapshot_with_one_wrong_byte_gets_no_name() {

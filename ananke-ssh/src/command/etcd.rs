@@ -27,15 +27,29 @@ const UNCHECKED: &str = "/var/lib/etcd-snapshots/unchecked";
 /// Bytes of the SHA-256 behind the store.
 const HASH: u64 = 32;
 
+/// A save that nobody waits for any more still works here: a second one beside it would have its file published unchecked, so
+/// the directory is locked for as long as the shell lives.
 pub(super) fn save_line(name: &SnapshotName) -> String {
-    let [clear, make, save, restore, publish] = save_as_root(name).map(|command| format!("sudo -n {command}"));
-    format!("sh -c '{clear} && {make} && {save} && {restore} && {publish}; x=$?; {clear}; exit $x' >/dev/null")
+    let [make, clear, save, restore, publish] = save_as_root(name).map(|command| format!("sudo -n {command}"));
+    format!(
+        concat!(
+            r#"sh -c '{make} || exit; exec 9<{directory}; "#,
+            r#"flock -n 9 || {{ echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }}; "#,
+            r#"{clear} && {make} && {save} && {restore} && {publish}; x=$?; {clear}; exit $x' >/dev/null"#,
+        ),
+        make = make,
+        directory = DIRECTORY,
+        clear = clear,
+        save = save,
+        restore = restore,
+        publish = publish,
+    )
 }
 
 pub(super) fn save_as_root(name: &SnapshotName) -> [String; 5] {
     [
-        format!("/usr/bin/rm -rf {UNCHECKED}"),
         format!("/usr/bin/install -d -m 0755 {DIRECTORY} {UNCHECKED}"),
+        format!("/usr/bin/rm -rf {UNCHECKED}"),
         format!("{ETCDCTL} {MEMBER} snapshot save {UNCHECKED}/db"),
         format!("{ETCDUTL} snapshot restore {UNCHECKED}/db --data-dir {UNCHECKED}/restored"),
         format!("/usr/bin/mv {UNCHECKED}/db {DIRECTORY}/{name}.db"),

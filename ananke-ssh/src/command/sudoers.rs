@@ -139,16 +139,16 @@ mod tests {
         let k3s = lines(Distribution::K3s);
         let own: Vec<_> = lines(Distribution::Kubeadm).into_iter().filter(|line| !k3s.contains(line)).collect();
         let member = r"--endpoints\=https\://127.0.0.1\:2379 --cacert\=/etc/kubernetes/pki/etcd/ca.crt --cert\=/etc/kubernetes/pki/etcd/server.crt --key\=/etc/kubernetes/pki/etcd/server.key";
-        let (digits, times) = (|count| "[0-9]".repeat(count), "/var/lib/etcd-snapshots");
+        let (digits, place) = (|count| "[0-9]".repeat(count), "/var/lib/etcd-snapshots");
         let expected = [
             "/usr/bin/crictl --timeout 50s rmp --all --force".to_owned(),
             r"/usr/bin/systemctl stop var-lib-kubelet-\*.mount".to_owned(),
-            format!("/usr/bin/rm -rf {times}/unchecked"),
-            format!("/usr/bin/install -d -m 0755 {times} {times}/unchecked"),
-            format!("/usr/local/bin/etcdctl {member} snapshot save {times}/unchecked/db"),
-            format!("/usr/local/bin/etcdutl snapshot restore {times}/unchecked/db --data-dir {times}/unchecked/restored"),
-            format!("/usr/bin/mv {times}/unchecked/db {times}/a-{}T{}Z.db", digits(4), digits(1)),
-            format!("/usr/local/bin/etcdutl snapshot status {times}/ananke-shutdown-{}T{}.db -w json", digits(8), digits(9)),
+            format!("/usr/bin/install -d -m 0755 {place} {place}/unchecked"),
+            format!("/usr/bin/rm -rf {place}/unchecked"),
+            format!("/usr/local/bin/etcdctl {member} snapshot save {place}/unchecked/db"),
+            format!("/usr/local/bin/etcdutl snapshot restore {place}/unchecked/db --data-dir {place}/unchecked/restored"),
+            format!("/usr/bin/mv {place}/unchecked/db {place}/a-{}T{}Z.db", digits(4), digits(1)),
+            format!("/usr/local/bin/etcdutl snapshot status {place}/ananke-shutdown-{}T{}.db -w json", digits(8), digits(9)),
         ];
         assert_eq!(own, expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
     }
