@@ -60,7 +60,7 @@ impl Adapters {
         let peers = SshPeers::new(&loaded.ssh, Arc::new(clock))?;
         let mut settings = ssh(&loaded.ssh, loaded.ssh.targets.clone());
         settings.jump.clone_from(&loaded.ssh.jump);
-        let hosts = SshHosts::new(settings, Arc::new(clock))?;
+        let hosts = SshHosts::new(settings, Arc::new(clock))?.with_distribution(loaded.spec.distribution);
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
         let power = WakeOnLan::new(loaded.wol_address);

@@ -89,6 +89,19 @@ fn what_is_left_out_has_the_documented_default() {
 }
 
 #[test]
+fn a_distribution_brings_the_names_of_its_units_and_a_given_name_wins() {
+    let units = |text: &str| {
+        let spec = Desk::new().load(&format!("{GOOD}{text}")).unwrap().spec;
+        let unit = |name: &str| spec.nodes[&NodeName::parse(name).unwrap()].unit.to_string();
+        format!("{:?} {} {}", spec.distribution, unit("titan-01"), unit("titan-11"))
+    };
+    assert_eq!(units(""), "K3s k3s k3s-agent");
+    assert_eq!(units("distribution: kubeadm\n"), "Kubeadm kubelet kubelet");
+    assert_eq!(units("distribution: kubeadm\nworker_unit: kubelet-arm\n"), "Kubeadm kubelet kubelet-arm");
+    check("distribution: talos\n", expect![[r#"D/ananke.yaml:4:15: distribution: found "talos"; allowed: k3s or kubeadm"#]]);
+}
+
+#[test]
 fn a_node_without_ssh_has_no_host_and_any_other_transport_is_a_mistake() {
     let loaded = Desk::new().load(&format!("{GOOD}ssh_node_transport: {{titan-11: none, titan-01: ssh}}\n")).unwrap();
     let node = NodeName::parse("titan-11").unwrap();

@@ -221,7 +221,7 @@ impl Lease {
     pub fn sentence(&self) -> String {
         let node = &self.node;
         format!(
-            "{node} needs a person: {}, and it did not come back; look at the journal of its k3s unit, repair it, then run \
+            "{node} needs a person: {}, and it did not come back; look at the journal of its kubelet, repair it, then run \
              `ananke lease release {node}`",
             self.reason
         )

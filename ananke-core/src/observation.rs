@@ -62,7 +62,7 @@ pub struct HostState {
     pub uptime: Duration,
     /// The host's clock minus ours, in milliseconds, to about the time of one exchange.
     pub clock_skew_millis: i64,
-    /// The k3s unit that belongs to the node's role.
+    /// The unit of k3s or of the kubelet.
     pub unit: UnitState,
     pub health: HostHealth,
     pub leftovers: Leftovers,
@@ -87,7 +87,7 @@ pub struct HostHealth {
     pub missing_packages: Vec<PackageName>,
     /// Not active.
     pub missing_units: Vec<UnitName>,
-    /// Of k3s's data directory and the required mounts; what the host could not tell is left out.
+    /// Of the data directories of Kubernetes and the required mounts; what the host could not tell is left out.
     #[serde(default)]
     pub space: Vec<DiskSpace>,
 }
@@ -102,10 +102,10 @@ pub struct DiskSpace {
     pub free_inodes_percent: Option<u8>,
 }
 
-/// What k3s leaves running when it is stopped (`KillMode=process`).
+/// What a unit leaves running when it is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Leftovers {
-    /// `containerd-shim` processes.
+    /// `containerd-shim` processes of Kubernetes.
     pub shims: u32,
     /// Mounts of CSI volumes under the kubelet's directory.
     pub mounts: u32,
@@ -503,6 +503,21 @@ pub struct CoordinationSeen {
 pub struct SnapshotState {
     pub name: Arc<str>,
     pub bytes: u64,
+    #[serde(default)]
+    pub check: SnapshotCheck,
+}
+
+/// What came of reading a snapshot that was saved.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotCheck {
+    /// Nothing on the host reads it.
+    #[default]
+    None,
+    /// As `etcdutl snapshot status` tells it.
+    Passed { hash: u32, revision: i64, keys: u64 },
+    /// It cannot be restored from, and why.
+    Failed(Arc<str>),
 }
 
 /// What `GET /v1/sys/seal-status` says.

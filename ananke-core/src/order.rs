@@ -183,7 +183,7 @@ pub enum HostOrder {
     Stop(UnitName),
     /// `systemctl restart --no-block`.
     Restart(UnitName),
-    /// Ends the containers that a stopped k3s left running, and unmounts their volumes. Refused while the unit runs.
+    /// Ends the containers that a stopped unit left running, and unmounts their volumes. Refused while it runs.
     KillPods(UnitName),
     /// Takes a snapshot of etcd under this name.
     SaveSnapshot(SnapshotName),
@@ -264,7 +264,9 @@ impl fmt::Display for Order {
             Self::Host { node, order: HostOrder::Start(unit) } => write!(f, "start unit {unit} on {node}"),
             Self::Host { node, order: HostOrder::Stop(unit) } => write!(f, "stop unit {unit} on {node}"),
             Self::Host { node, order: HostOrder::Restart(unit) } => write!(f, "restart unit {unit} on {node}"),
-            Self::Host { node, order: HostOrder::KillPods(_) } => write!(f, "end the containers that k3s left running on {node}"),
+            Self::Host { node, order: HostOrder::KillPods(unit) } => {
+                write!(f, "end the containers that {unit} left running on {node}")
+            }
             Self::Host { node, order: HostOrder::SaveSnapshot(name) } => write!(f, "save etcd snapshot {name} on {node}"),
             Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
             Self::Unseal => write!(f, "unseal Vault"),

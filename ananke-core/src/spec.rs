@@ -1,5 +1,7 @@
 //! What the operator expects of the cluster: the config, parsed once into types. No default is read from a machine.
 
+mod distribution;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +13,15 @@ use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, 
 use crate::power::PowerSpec;
 use crate::verdict::GateId;
 
+pub use distribution::Distribution;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// Host name of this Ananke, as leases and the report name it.
     pub holder: String,
     pub role: Role,
+    #[serde(default)]
+    pub distribution: Distribution,
     pub nodes: BTreeMap<NodeName, NodeSpec>,
     /// Nodes that are left out on purpose; the report lists them.
     pub ignored: Vec<NodeName>,
@@ -117,7 +123,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub role: NodeRole,
-    /// systemd unit of k3s on it.
+    /// systemd unit of k3s or of the kubelet on it.
     pub unit: UnitName,
     /// Address, port and user, for messages and for the duplicate check: the adapter connects. None: nobody connects.
     pub target: Option<SshTarget>,
@@ -132,7 +138,7 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// A node whose host is reached as root on the usual port of `host`, and needs nothing but k3s.
+    /// A node whose host is reached as root on the usual port of `host`, and needs nothing but Kubernetes.
     pub fn new(role: NodeRole, unit: UnitName, host: &str) -> Self {
         let target = SshTarget { host: host.to_owned(), port: 22, user: "root".to_owned() };
         let (transport, location, needs) = (Transport::Ssh, String::new(), HostNeeds::default());
@@ -249,13 +255,14 @@ impl fmt::Display for ProbeMethod {
 }
 
 impl Spec {
-    /// The defaults of the config, for `nodes`: no UPS, no peer, no Vault, no service checks; Flux's source is
+    /// The defaults of the config, for `nodes`: k3s, no UPS, no peer, no Vault, no service checks; Flux's source is
     /// `flux-system/flux-system`, wherever it points. `holder` is the host name of this Ananke.
     pub fn new(holder: &str, nodes: BTreeMap<NodeName, NodeSpec>) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
             holder: holder.to_owned(),
             role: Role::Coordinator,
+            distribution: Distribution::K3s,
             nodes,
             ignored: Vec::new(),
             power: PowerSpec::default(),

@@ -12,8 +12,8 @@ use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
 use ananke_core::report::{GateReport, Outcome, Report};
 use ananke_core::spec::{
-    DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode, ShutdownSpec,
-    Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
+    Distribution, DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode,
+    ShutdownSpec, Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
 use ananke_core::verdict::Reason;
 use serde::Serialize;
@@ -179,6 +179,7 @@ pub fn spec(world: &World) -> Spec {
     Spec {
         holder: "titan-db".to_owned(),
         role: Role::Coordinator,
+        distribution: Distribution::K3s,
         nodes,
         ignored: Vec::new(),
         power: power(world),

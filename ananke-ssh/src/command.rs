@@ -5,7 +5,9 @@
 //! anything else.
 
 pub mod answer;
+mod etcd;
 pub mod inspect;
+mod kill;
 pub mod sudoers;
 
 use std::time::Duration;
@@ -13,9 +15,10 @@ use std::time::Duration;
 use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, clean};
-use ananke_core::spec::HostNeeds;
+use ananke_core::spec::{Distribution, HostNeeds};
 
 pub use answer::{parse_intent, parse_snapshots};
+pub use etcd::parse_checked_snapshots;
 pub use inspect::{Inspection, parse_inspection};
 
 /// Standard error is only shown, so its beginning is enough.
@@ -31,23 +34,7 @@ const WORK_LASTS: Duration = Duration::from_secs(55);
 
 const SYSTEMCTL: &str = "systemctl";
 const K3S: &str = "/usr/local/bin/k3s";
-const KILLALL: &str = "/usr/local/bin/k3s-killall.sh";
 const ANANKE: &str = "/usr/local/bin/ananke";
-
-/// k3s's own script ends its containers and unmounts their volumes, and it knows where each release keeps them. It does more:
-/// it stops k3s, which it must find stopped already, and it removes the CNI's interfaces and packet filter rules, which the
-/// next start of k3s makes anew. It kills without grace, so it runs only after a drain, and never beside a unit that runs,
-/// starts or stops. Its exit code is that of its last line and tells nothing: what is left is seen by the next look.
-const KILL: [&str; 3] = [
-    r#"sh -c 'case "$(systemctl is-active "#,
-    concat!(
-        r#")" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
-        r#"[ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; "#,
-    ),
-    " >/dev/null'",
-];
-const REFUSED_RUNS: u32 = 75;
-const REFUSED_NO_SCRIPT: u32 = 69;
 
 /// A command with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +43,7 @@ pub enum Command {
     Inspect {
         unit: UnitName,
         needs: HostNeeds,
+        distribution: Distribution,
     },
     /// Starts the unit without waiting for it.
     Start(UnitName),
@@ -64,10 +52,10 @@ pub enum Command {
     /// Restarts the unit without waiting for it.
     Restart(UnitName),
     /// Ends what the stopped unit left running.
-    KillPods(UnitName),
+    KillPods(UnitName, Distribution),
     /// Takes a snapshot of etcd; k3s appends node and time to the name.
-    SaveSnapshot(SnapshotName),
-    ListSnapshots,
+    SaveSnapshot(SnapshotName, Distribution),
+    ListSnapshots(Distribution),
     PowerOff,
     /// Asks another Ananke what its operator last wanted.
     PeerIntent,
@@ -99,47 +87,55 @@ pub enum Remedy {
     LoginShell,
     /// k3s or its script is not where its installer puts it.
     K3s,
+    Crictl,
+    /// etcdctl or etcdutl.
+    EtcdTools,
 }
 
 impl Command {
-    pub fn of(order: &HostOrder) -> Self {
+    pub fn of(order: &HostOrder, distribution: Distribution) -> Self {
         match order {
             HostOrder::Start(unit) => Self::Start(unit.clone()),
             HostOrder::Stop(unit) => Self::Stop(unit.clone()),
             HostOrder::Restart(unit) => Self::Restart(unit.clone()),
-            HostOrder::KillPods(unit) => Self::KillPods(unit.clone()),
-            HostOrder::SaveSnapshot(name) => Self::SaveSnapshot(name.clone()),
+            HostOrder::KillPods(unit) => Self::KillPods(unit.clone(), distribution),
+            HostOrder::SaveSnapshot(name) => Self::SaveSnapshot(name.clone(), distribution),
             HostOrder::PowerOff => Self::PowerOff,
         }
     }
 
     /// The text that the host's login shell gets.
     pub fn line(&self) -> String {
-        let sudo = self.as_root().map_or_else(String::new, |command| format!("sudo -n {command}"));
+        let sudo = || self.as_root().iter().map(|command| format!("sudo -n {command}")).collect::<String>();
         match self {
-            Self::Inspect { unit, needs } => inspect::line(unit, needs),
-            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::SaveSnapshot(_) | Self::PowerOff => sudo,
-            Self::KillPods(unit) => {
-                let [before, refuse, after] = KILL;
-                format!("{before}{unit}{refuse}{sudo}{after}")
+            Self::Inspect { unit, needs, distribution } => inspect::line(unit, needs, *distribution),
+            Self::KillPods(unit, distribution) => kill::line(unit, *distribution),
+            Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_line(name),
+            Self::ListSnapshots(Distribution::Kubeadm) => etcd::list_line(),
+            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::SaveSnapshot(_, Distribution::K3s) | Self::PowerOff => {
+                sudo()
             }
-            Self::ListSnapshots | Self::PeerIntent => format!("sh -c 'echo; echo {}; {sudo}'", answer::MARK),
+            Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent => {
+                format!("sh -c 'echo; echo {}; {}'", answer::MARK, sudo())
+            }
         }
     }
 
-    /// What of it runs as root; none where no right is needed. What sudo must allow is made of the same text.
-    fn as_root(&self) -> Option<String> {
-        Some(match self {
-            Self::Inspect { .. } => return None,
-            Self::Start(unit) => format!("{SYSTEMCTL} start --no-block {unit}"),
-            Self::Stop(unit) => format!("{SYSTEMCTL} stop {unit}"),
-            Self::Restart(unit) => format!("{SYSTEMCTL} restart --no-block {unit}"),
-            Self::KillPods(_) => KILLALL.to_owned(),
-            Self::SaveSnapshot(name) => format!("{K3S} etcd-snapshot save --name {name}"),
-            Self::ListSnapshots => format!("{K3S} etcd-snapshot ls -o json"),
-            Self::PowerOff => format!("{SYSTEMCTL} poweroff"),
-            Self::PeerIntent => format!("{ANANKE} intent show -o json"),
-        })
+    /// What of it runs as root; nothing where no right is needed. What sudo must allow is made of the same text.
+    fn as_root(&self) -> Vec<String> {
+        match self {
+            Self::Inspect { .. } => Vec::new(),
+            Self::Start(unit) => vec![format!("{SYSTEMCTL} start --no-block {unit}")],
+            Self::Stop(unit) => vec![format!("{SYSTEMCTL} stop {unit}")],
+            Self::Restart(unit) => vec![format!("{SYSTEMCTL} restart --no-block {unit}")],
+            Self::KillPods(_, distribution) => kill::as_root(*distribution),
+            Self::SaveSnapshot(name, Distribution::K3s) => vec![format!("{K3S} etcd-snapshot save --name {name}")],
+            Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_as_root(name).into(),
+            Self::ListSnapshots(Distribution::K3s) => vec![format!("{K3S} etcd-snapshot ls -o json")],
+            Self::ListSnapshots(Distribution::Kubeadm) => sudoers::any_snapshot().iter().map(etcd::list_as_root).collect(),
+            Self::PowerOff => vec![format!("{SYSTEMCTL} poweroff")],
+            Self::PeerIntent => vec![format!("{ANANKE} intent show -o json")],
+        }
     }
 
     /// What messages call it.
@@ -149,9 +145,9 @@ impl Command {
             Self::Start(unit) => format!("start unit {unit}"),
             Self::Stop(unit) => format!("stop unit {unit}"),
             Self::Restart(unit) => format!("restart unit {unit}"),
-            Self::KillPods(unit) => format!("end the containers that {unit} left"),
-            Self::SaveSnapshot(name) => format!("save etcd snapshot {name}"),
-            Self::ListSnapshots => "list etcd snapshots".to_owned(),
+            Self::KillPods(unit, _) => format!("end the containers that {unit} left"),
+            Self::SaveSnapshot(name, _) => format!("save etcd snapshot {name}"),
+            Self::ListSnapshots(_) => "list etcd snapshots".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::PeerIntent => "ask the peer for its intent".to_owned(),
         }
@@ -160,8 +156,8 @@ impl Command {
     /// Whether it may be sent again after its connection broke: only what changes nothing.
     pub fn only_reads(&self) -> bool {
         match self {
-            Self::Inspect { .. } | Self::ListSnapshots | Self::PeerIntent => true,
-            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::KillPods(_) | Self::SaveSnapshot(_) | Self::PowerOff => {
+            Self::Inspect { .. } | Self::ListSnapshots(_) | Self::PeerIntent => true,
+            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::KillPods(..) | Self::SaveSnapshot(..) | Self::PowerOff => {
                 false
             }
         }
@@ -171,21 +167,21 @@ impl Command {
     pub fn patience(&self, usual: Duration) -> Duration {
         match self {
             Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::PowerOff | Self::PeerIntent => usual,
-            Self::ListSnapshots => usual * 2,
-            Self::Stop(_) | Self::KillPods(_) | Self::SaveSnapshot(_) => usual.max(WORK_LASTS),
+            Self::ListSnapshots(_) => usual * 2,
+            Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) => usual.max(WORK_LASTS),
         }
     }
 
     /// Bytes of standard output that an answer may have.
     pub fn max_stdout(&self) -> usize {
         match self {
-            Self::ListSnapshots => MAX_LIST,
+            Self::ListSnapshots(_) => MAX_LIST,
             Self::Inspect { .. }
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
-            | Self::KillPods(_)
-            | Self::SaveSnapshot(_)
+            | Self::KillPods(..)
+            | Self::SaveSnapshot(..)
             | Self::PowerOff
             | Self::PeerIntent => MAX_STDOUT,
         }
@@ -194,13 +190,14 @@ impl Command {
     /// Reads the answer of a command that changes something.
     pub fn parse(&self, output: &Output) -> Result<(), Refusal> {
         match self {
-            Self::KillPods(_) => parse_kill(output),
+            Self::KillPods(_, distribution) => kill::parse(output, *distribution),
+            Self::SaveSnapshot(_, Distribution::Kubeadm) => etcd::parse_save(output),
             Self::Inspect { .. }
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
-            | Self::SaveSnapshot(_)
-            | Self::ListSnapshots
+            | Self::SaveSnapshot(_, Distribution::K3s)
+            | Self::ListSnapshots(_)
             | Self::PowerOff
             | Self::PeerIntent => parse_order(output),
         }
@@ -209,10 +206,15 @@ impl Command {
 
 impl Remedy {
     pub fn sentence(self, command: &Command, user: &str, node: &str) -> String {
-        match (self, command.sudoers(user)) {
-            (Self::Sudoers, Some(line)) => format!("add to /etc/sudoers.d/ananke on {node}: {line}"),
-            (Self::Sudoers | Self::LoginShell, _) => format!("give {user} a login shell on {node} that runs commands"),
-            (Self::K3s, _) => format!("on {node}: link what is missing into /usr/local/bin, where the installer of k3s puts it"),
+        let lines = command.sudoers(user);
+        match self {
+            Self::Sudoers if !lines.is_empty() => format!("add to /etc/sudoers.d/ananke on {node}: {}", lines.join(" and ")),
+            Self::Sudoers | Self::LoginShell => format!("give {user} a login shell on {node} that runs commands"),
+            Self::K3s => format!("on {node}: link what is missing into /usr/local/bin, where the installer of k3s puts it"),
+            Self::Crictl => format!("on {node}: install cri-tools, which brings /usr/bin/crictl"),
+            Self::EtcdTools => {
+                format!("on {node}: put etcdctl and etcdutl into /usr/local/bin, of the release of etcd that runs in its pod")
+            }
         }
     }
 }
@@ -249,19 +251,6 @@ fn parse_order(output: &Output) -> Result<(), Refusal> {
     } else {
         refusal(ErrorKind::Transient, output, None)
     })
-}
-
-/// The script's trace is on standard error, and its exit code is no verdict.
-fn parse_kill(output: &Output) -> Result<(), Refusal> {
-    let text = String::from_utf8_lossy(&output.stderr);
-    match output.exit {
-        None => Err(refusal(ErrorKind::Transient, output, None)),
-        Some(REFUSED_RUNS) => Err(refusal(ErrorKind::Conflict, output, None)),
-        Some(REFUSED_NO_SCRIPT) => Err(refusal(ErrorKind::Missing, output, Some(Remedy::K3s))),
-        Some(126 | 127) if !text.lines().any(|line| line.starts_with('+')) => Err(refusal(ErrorKind::Missing, output, None)),
-        Some(_) if sudo_says_no(&text) => Err(refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers))),
-        Some(_) => Ok(()),
-    }
 }
 
 /// sudo speaks the host's language, but always under its own name; its complaint about name resolution is no refusal.
@@ -306,14 +295,21 @@ mod tests {
             (Command::Restart(unit()), "sudo -n systemctl restart --no-block k3s-agent.service"),
             (Command::PowerOff, "sudo -n systemctl poweroff"),
             (
-                Command::SaveSnapshot(snapshot()),
+                Command::SaveSnapshot(snapshot(), Distribution::K3s),
                 "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
             ),
-            (Command::ListSnapshots, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'"),
+            (
+                Command::ListSnapshots(Distribution::K3s),
+                "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'",
+            ),
             (Command::PeerIntent, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'"),
             (
-                Command::KillPods(unit()),
-                r#"sh -c 'case "$(systemctl is-active k3s-agent.service)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
+                Command::SaveSnapshot(snapshot(), Distribution::Kubeadm),
+                r#"sh -c 'sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked || exit; exec 9</var/lib/etcd-snapshots; flock -n 9 || { echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked && sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked && sudo -n /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key snapshot save /var/lib/etcd-snapshots/unchecked/db && sudo -n /usr/local/bin/etcdutl snapshot restore /var/lib/etcd-snapshots/unchecked/db --data-dir /var/lib/etcd-snapshots/unchecked/restored && sudo -n /usr/bin/mv /var/lib/etcd-snapshots/unchecked/db /var/lib/etcd-snapshots/ananke-shutdown-20260314T020611000Z.db; x=$?; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked; exit $x' >/dev/null"#,
+            ),
+            (
+                Command::ListSnapshots(Distribution::Kubeadm),
+                r#"sh -c 'echo; echo ananke:answer; echo "["; for n in $(ls -t /var/lib/etcd-snapshots 2>/dev/null | grep -x "ananke-shutdown-[0-9]\{8\}T[0-9]\{9\}\.db" | head -n 2); do f=/var/lib/etcd-snapshots/$n; printf "{\"name\":\"%s\",\"bytes\":%s,\"status\":" "${n%.db}" "$(stat -c %s "$f")"; sudo -n /usr/local/bin/etcdutl snapshot status "$f" -w json || echo null; echo "},"; done; echo "null]"'"#,
             ),
         ];
         for (command, line) in lines {
@@ -337,30 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_killall_script_is_no_verdict_but_a_refusal_is() {
-        let kill = |exit, stderr: &str| {
-            Command::KillPods(unit()).parse(&output(exit, stderr)).map_err(|refusal| (refusal.kind, refusal.remedy))
-        };
-        assert_eq!(kill(0, "+ systemctl stop k3s.service"), Ok(()));
-        assert_eq!(kill(127, "+ ip link delete cni0\n/usr/local/bin/k3s-killall.sh: 91: ip6tables-restore: not found"), Ok(()));
-        assert_eq!(kill(75, "ananke: refused: the unit is not stopped"), Err((ErrorKind::Conflict, None)));
-        assert_eq!(kill(69, "ananke: refused: there is no k3s-killall.sh"), Err((ErrorKind::Missing, Some(Remedy::K3s))));
-        assert_eq!(kill(1, "sudo: a password is required"), Err((ErrorKind::Denied, Some(Remedy::Sudoers))));
-        assert_eq!(kill(127, "sh: 1: sudo: not found"), Err((ErrorKind::Missing, None)));
-    }
-
-    #[test]
     fn only_what_reads_is_sent_twice_and_what_works_is_given_its_time() {
         let usual = Duration::from_secs(20);
-        for command in
-            [Command::ListSnapshots, Command::PeerIntent, Command::Inspect { unit: unit(), needs: HostNeeds::default() }]
-        {
+        let look = Command::Inspect { unit: unit(), needs: HostNeeds::default(), distribution: Distribution::K3s };
+        for command in [Command::ListSnapshots(Distribution::Kubeadm), Command::PeerIntent, look] {
             assert!(command.only_reads(), "{command:?}");
         }
         for order in
             [HostOrder::PowerOff, HostOrder::SaveSnapshot(snapshot()), HostOrder::KillPods(unit()), HostOrder::Restart(unit())]
         {
-            assert!(!Command::of(&order).only_reads(), "{order:?}");
+            assert!(!Command::of(&order, Distribution::Kubeadm).only_reads(), "{order:?}");
         }
         assert_eq!(Command::Start(unit()).patience(usual), usual);
         assert!(Command::Stop(unit()).patience(usual) > usual * 2);

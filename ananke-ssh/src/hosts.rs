@@ -10,10 +10,10 @@ use ananke_core::name::{Moment, NodeName, UnitName};
 use ananke_core::observation::{HostState, SnapshotState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{Clock, HostActions, HostReads, PortError};
-use ananke_core::spec::HostNeeds;
+use ananke_core::spec::{Distribution, HostNeeds};
 use async_trait::async_trait;
 
-use crate::command::{Command, Inspection, Refusal, parse_inspection, parse_intent, parse_snapshots};
+use crate::command::{Command, Inspection, Refusal, parse_checked_snapshots, parse_inspection, parse_intent, parse_snapshots};
 use crate::connection::{Access, Host};
 use crate::identity::Identity;
 use crate::pool::Pool;
@@ -23,17 +23,25 @@ use crate::settings::SshSettings;
 pub struct SshHosts {
     pool: Pool,
     clock: Arc<dyn Clock>,
+    distribution: Distribution,
 }
 
 impl SshHosts {
-    /// Reads the identity; connects nowhere yet. The clock is ours, and the hosts' are compared with it.
+    /// Reads the identity; connects nowhere yet. The clock is ours, and the hosts' are compared with it. The hosts are k3s's.
     pub fn new(settings: SshSettings, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
         let identity = Identity::load(&settings)?;
-        Ok(Self { pool: Pool::new(Access { settings, identity, clock: Arc::clone(&clock) }), clock })
+        let pool = Pool::new(Access { settings, identity, clock: Arc::clone(&clock) });
+        Ok(Self { pool, clock, distribution: Distribution::K3s })
+    }
+
+    /// The same hosts, as that distribution set them up.
+    #[must_use]
+    pub fn with_distribution(self, distribution: Distribution) -> Self {
+        Self { distribution, ..self }
     }
 
     async fn order(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
-        let command = Command::of(order);
+        let command = Command::of(order, self.distribution);
         let output = self.pool.run(node, &command, &|| {}).await?;
         command.parse(&output).map_err(|refusal| self.refused(node, &command, refusal))
     }
@@ -61,7 +69,7 @@ impl SshHosts {
 #[async_trait]
 impl HostReads for SshHosts {
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
-        let command = Command::Inspect { unit: unit.clone(), needs: needs.clone() };
+        let command = Command::Inspect { unit: unit.clone(), needs: needs.clone(), distribution: self.distribution };
         let asked = AtomicI64::new(self.clock.now().as_millis());
         let output = self.pool.run(node, &command, &|| asked.store(self.clock.now().as_millis(), Ordering::Relaxed)).await?;
         let answered = self.clock.now();
@@ -72,9 +80,13 @@ impl HostReads for SshHosts {
     }
 
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
-        let command = Command::ListSnapshots;
+        let command = Command::ListSnapshots(self.distribution);
         let output = self.pool.run(node, &command, &|| {}).await?;
-        parse_snapshots(&output, node).map_err(|refusal| self.refused(node, &command, refusal))
+        let found = match self.distribution {
+            Distribution::K3s => parse_snapshots(&output, node),
+            Distribution::Kubeadm => parse_checked_snapshots(&output),
+        };
+        found.map_err(|refusal| self.refused(node, &command, refusal))
     }
 }
 

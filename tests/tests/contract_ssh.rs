@@ -20,11 +20,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ananke_core::intent::IntentState;
 use ananke_core::name::{BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
-use ananke_core::observation::{HostHealth, Leftovers, SnapshotState, UnitState};
+use ananke_core::observation::{HostHealth, Leftovers, SnapshotCheck, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::clock::Uptime;
 use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
-use ananke_core::spec::{HostNeeds, SshTarget};
+use ananke_core::spec::{Distribution, HostNeeds, SshTarget};
 use ananke_sim::fault::Fault;
 use ananke_sim::serve::host_shell::{self, HostCommand, HostFacts, HostModel};
 use ananke_sim::serve::ssh::{ExecReply, HostBackend, Reach, Running, SshServers, keys};
@@ -260,7 +260,11 @@ impl HostModel for Facts<'_> {
     }
     fn kill_pods(&mut self) {}
     fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String> {
-        self.0.saved.lock().unwrap().push(SnapshotState { name: format!("{name}-titan-01-1773453971").into(), bytes: 7 });
+        self.0.saved.lock().unwrap().push(SnapshotState {
+            name: format!("{name}-titan-01-1773453971").into(),
+            bytes: 4128,
+            check: SnapshotCheck::None,
+        });
         Ok(())
     }
     fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
@@ -310,19 +314,17 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
     let unit = unit("k3s-agent.service");
     let name = SnapshotName::parse("ananke-1").unwrap();
     let one = |unit: &UnitName| unit.clone();
+    let look = |needs| Command::Inspect { unit: one(&unit), needs, distribution: Distribution::K3s };
     let pairs = [
         (Command::Start(one(&unit)), HostCommand::Start(one(&unit))),
         (Command::Stop(one(&unit)), HostCommand::Stop(one(&unit))),
         (Command::Restart(one(&unit)), HostCommand::Restart(one(&unit))),
-        (Command::KillPods(one(&unit)), HostCommand::KillPods(one(&unit))),
-        (Command::SaveSnapshot(name.clone()), HostCommand::SaveSnapshot(name)),
-        (Command::ListSnapshots, HostCommand::ListSnapshots),
+        (Command::KillPods(one(&unit), Distribution::K3s), HostCommand::KillPods(one(&unit))),
+        (Command::SaveSnapshot(name.clone(), Distribution::K3s), HostCommand::SaveSnapshot(name)),
+        (Command::ListSnapshots(Distribution::K3s), HostCommand::ListSnapshots),
         (Command::PowerOff, HostCommand::PowerOff),
-        (
-            Command::Inspect { unit: one(&unit), needs: HostNeeds::default() },
-            HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() },
-        ),
-        (Command::Inspect { unit: one(&unit), needs: needs() }, HostCommand::Inspect { unit: one(&unit), needs: needs() }),
+        (look(HostNeeds::default()), HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() }),
+        (look(needs()), HostCommand::Inspect { unit: one(&unit), needs: needs() }),
     ];
     for (sent, understood) in pairs {
         assert_eq!(host_shell::parse(&sent.line()), Some(understood));
@@ -479,7 +481,7 @@ exec "$program" "$@"
 const K3S: &str = r#"#!/bin/sh
 case "$2" in
     save) printf '%s' "$4" > PLACE/snapshot; echo 'level=info msg="Snapshot saved."' >&2 ;;
-    ls) printf '{"kind":"ETCDSnapshotFileList","items":[{"spec":{"snapshotName":"%s-titan-01-1773453971","nodeName":"titan-01"},"status":{"size":"5M","readyToUse":true}}]}\n' "$(cat PLACE/snapshot)" ;;
+    ls) printf '{"kind":"ETCDSnapshotFileList","items":[{"spec":{"snapshotName":"%s-titan-01-1773453971","nodeName":"titan-01"},"status":{"size":"5042208","readyToUse":true}}]}\n' "$(cat PLACE/snapshot)" ;;
 esac
 "#;
 

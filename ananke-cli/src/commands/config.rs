@@ -69,8 +69,8 @@ fn allow_list(loaded: &Loaded) -> String {
             NodeRole::Server => "servers",
             NodeRole::Worker => "workers",
         };
-        let commands = sudoers::of_node(node.role, &node.unit);
-        let lines = commands.iter().filter_map(|command| command.sudoers(&target.user));
+        let commands = sudoers::of_node(node.role, &node.unit, loaded.spec.distribution);
+        let lines = commands.iter().flat_map(|command| command.sudoers(&target.user));
         blocks.entry((place, &target.user)).or_default().extend(lines);
     }
     for target in loaded.ssh.peers.values() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{Kind, NodeName, UnitName};
-use ananke_core::spec::{DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget, Transport};
+use ananke_core::spec::{Distribution, DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget, Transport};
 use ananke_core::verdict::GateId;
 use figment::value::Value;
 
@@ -51,6 +51,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let spec = Spec {
         holder: host.name.clone(),
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
+        distribution: members.distribution,
         nodes,
         ignored: members.ignored.clone(),
         power: power.spec,
@@ -118,6 +119,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
 
 /// The nodes by role, before anything is known of them.
 struct Members {
+    distribution: Distribution,
     servers: Vec<NodeName>,
     workers: Vec<NodeName>,
     ignored: Vec<NodeName>,
@@ -157,7 +159,12 @@ fn members(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Members {
     if acting < servers.len() {
         warnings.push("an ignored server still counts as a member of etcd: its quorum is counted without it here".to_owned());
     }
-    Members { servers, workers, ignored }
+    let distribution = reader.key("distribution", "k3s or kubeadm", |text| match text {
+        "k3s" => Some(Distribution::K3s),
+        "kubeadm" => Some(Distribution::Kubeadm),
+        _ => None,
+    });
+    Members { distribution: distribution.unwrap_or_default(), servers, workers, ignored }
 }
 
 fn nodes(
@@ -170,8 +177,9 @@ fn nodes(
     const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
     const PLACE: &str = "a text of at most 200 characters";
     let unit = |text: &str| UnitName::parse(text).ok();
-    let server_unit = reader.key("server_unit", UNIT, unit);
-    let worker_unit = reader.key("worker_unit", UNIT, unit);
+    let mut unit_of = |key: &str, role| reader.key(key, UNIT, unit).or_else(|| unit(members.distribution.unit(role)));
+    let server_unit = unit_of("server_unit", NodeRole::Server);
+    let worker_unit = unit_of("worker_unit", NodeRole::Worker);
     let place = |text: &str| (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned());
     let locations = ssh::by_node(reader, "node_locations", PLACE, known, place);
     let needs = Needs::read(reader, known);

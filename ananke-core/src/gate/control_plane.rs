@@ -9,6 +9,7 @@ use crate::fact::Gap;
 use crate::name::Subject;
 use crate::observation::UnitState;
 use crate::port::{ErrorKind, PortError};
+use crate::spec::NodeRole;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -25,13 +26,12 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 /// The clock first: one that is wrong makes every certificate look expired, or not valid yet.
 fn untrusted(view: &View<'_>, error: &PortError) -> Verdict {
     let server = view.spec.servers().next();
-    let (name, unit) = server.map_or(("a server", "k3s"), |(name, node)| (name.as_str(), node.unit.as_str()));
+    let (name, unit) = (server.map_or("a server", |(name, _)| name.as_str()), unit(view));
     let instruction = error.remedy.clone().unwrap_or_else(|| {
         format!(
-            "check the clocks of {} and {name} with `timedatectl`; then `k3s certificate check` on {name}: what is about to expire is renewed by \
-             `systemctl restart {unit}`, what has expired by `k3s certificate rotate` with {unit} stopped; if the CA changed, copy \
-             /etc/rancher/k3s/k3s.yaml to ananke's kubeconfig",
-            view.spec.holder
+            "check the clocks of {} and {name} with `timedatectl`; then {}",
+            view.spec.holder,
+            view.spec.distribution.renew_certificates(name, unit)
         )
     });
     Verdict::person(Reason::CertificateInvalid, error.to_string(), instruction)
@@ -67,7 +67,7 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
         return Verdict::person(
             Reason::UnitMissing,
             format!("no such unit: {units}"),
-            format!("install k3s again: {units} is not there"),
+            format!("install {} again: {units} is not there", view.spec.distribution.agent()),
         );
     }
     if reached < quorum {
@@ -83,7 +83,7 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
             Reason::UnitNotRunning,
             Trap::ControlPlaneWaits,
             format!("{running} of {all} server units run, etcd needs {quorum}; not running: {units}"),
-            format!("look at `journalctl -u k3s` of {units}"),
+            format!("look at `journalctl -u {}` of {units}", unit(view)),
         );
     }
     let remedy = gap.error.as_ref().map_or_else(|| look_at_the_journal(view), |error| told(view, error));
@@ -100,8 +100,11 @@ fn told(view: &View<'_>, error: &PortError) -> String {
 }
 
 fn look_at_the_journal(view: &View<'_>) -> String {
-    let unit = view.spec.servers().next().map_or("k3s", |(_, node)| node.unit.as_str());
-    format!("look at `journalctl -u {unit}` on the servers: their units run, and the API does not answer as it should")
+    format!("look at `journalctl -u {}` on the servers: their units run, and the API does not answer as it should", unit(view))
+}
+
+fn unit<'a>(view: &View<'a>) -> &'a str {
+    view.spec.servers().next().map_or(view.spec.distribution.unit(NodeRole::Server), |(_, node)| node.unit.as_str())
 }
 
 #[cfg(test)]

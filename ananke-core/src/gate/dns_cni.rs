@@ -15,7 +15,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     match view.nodes() {
         Ok(nodes) => {
             for node in nodes.iter().filter(|node| view.spec.nodes.contains_key(&node.name) && lacks_network(node)) {
-                judgement.set(Subject::Node(node.name.clone()), network_not_ready(node));
+                judgement.set(Subject::Node(node.name.clone()), network_not_ready(view, node));
             }
         }
         Err(gap) => judgement.set(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes")),
@@ -52,12 +52,15 @@ fn lacks_network(node: &NodeState) -> bool {
     node.ready == Tri::False && WORDS.iter().any(|word| node.message.contains(word))
 }
 
-fn network_not_ready(node: &NodeState) -> Verdict {
+fn network_not_ready(view: &View<'_>, node: &NodeState) -> Verdict {
     let name = &node.name;
     Verdict::waiting(
         Reason::NetworkNotReady,
         format!("the pod network of {name} is not ready: {}", clean(&node.message, 200)),
-        format!("look at the pod of the network plugin on {name} and at /etc/cni/net.d there, then restart k3s on {name}"),
+        format!(
+            "look at the pod of the network plugin on {name} and at /etc/cni/net.d there, then restart {} on {name}",
+            view.spec.distribution.agent()
+        ),
     )
 }
 

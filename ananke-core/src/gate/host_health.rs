@@ -101,8 +101,10 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
             waits: true,
             text: format!("on {name}, {}", full.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", and ")),
             instruction: format!(
-                "on {name}{place}: find what is large with `du -xh -d 2 {} | sort -h | tail`; `k3s crictl rmi --prune` deletes unused images, `journalctl --vacuum-size=200M` old logs; then restart {}",
-                space.path, node.unit
+                "on {name}{place}: find what is large with `du -xh -d 2 {} | sort -h | tail`; {} deletes unused images, `journalctl --vacuum-size=200M` old logs; then restart {}",
+                space.path,
+                view.spec.distribution.prune_images(),
+                node.unit
             ),
         });
     }

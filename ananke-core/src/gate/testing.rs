@@ -500,6 +500,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
     Spec {
         holder: "titan-db".to_owned(),
         role: Role::Coordinator,
+        distribution: Distribution::K3s,
         nodes,
         ignored: Vec::new(),
         power: crate::power::PowerSpec::default(),

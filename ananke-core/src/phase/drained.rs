@@ -55,7 +55,11 @@ fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
         return Verdict::pass(format!("its kubelet is silent: {} pods are left as they are", pods.len()));
     }
     if view.trust == Trust::Proven && takes_pods(view, node) {
-        return Verdict::pass(format!("its cordon was taken away: {} pods are left until k3s stops", pods.len()));
+        return Verdict::pass(format!(
+            "its cordon was taken away: {} pods are left until {} stops",
+            pods.len(),
+            view.spec.distribution.agent()
+        ));
     }
     let look = format!("look at `kubectl get pods -A --field-selector spec.nodeName={node}`");
     for pod in pods {

@@ -1,4 +1,4 @@
-//! Phase `etcd-snapshot`: etcd was saved before anything is stopped, and the snapshot is there and not empty.
+//! Phase `etcd-snapshot`: etcd was saved before anything is stopped, and the snapshot is there, not empty, and passes its check.
 //!
 //! The order's own "done" is not believed: the server must list the snapshot. With Flux suspended first, a cluster that is
 //! restored from it stays as quiet as it was left, and the next start-up knows by the stamps what to resume.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{STOPPED, api_is_stopped, at_work};
 use crate::engine::view::View;
 use crate::name::{Moment, NodeName, RunId, SnapshotName, Subject};
-use crate::observation::{SnapshotState, UnitState};
+use crate::observation::{SnapshotCheck, SnapshotState, UnitState};
 use crate::order::{HostOrder, Order};
 use crate::port::ErrorKind;
 use crate::remedy::Action;
@@ -52,8 +52,7 @@ fn found(view: &View<'_>) -> Option<Verdict> {
         let wanted = name_of(run)?;
         let lists = view.spec.servers().filter_map(|(name, _)| Some((name, view.snapshots(name).ok()?)));
         lists.flat_map(|(node, list)| list.iter().map(move |snapshot| (node, snapshot))).find_map(|(node, snapshot)| {
-            let good = is(snapshot, &wanted) && snapshot.bytes > 0;
-            good.then(|| Verdict::pass(format!("{} on {node}, {} MiB", snapshot.name, snapshot.bytes.div_ceil(1 << 20))))
+            (is(snapshot, &wanted) && flaw(snapshot).is_none()).then(|| Verdict::pass(told(snapshot, node)))
         })
     };
     let recent = view.earlier.iter().filter(|earlier| view.now.since(earlier.last_seen) <= STILL_GOOD);
@@ -63,27 +62,48 @@ fn found(view: &View<'_>) -> Option<Verdict> {
         .or_else(|| proved.map(|earlier| Verdict::pass(format!("taken and checked by {}", earlier.run))))
 }
 
+/// Why nothing can be restored from it.
+fn flaw(snapshot: &SnapshotState) -> Option<String> {
+    match &snapshot.check {
+        SnapshotCheck::Failed(why) => Some(format!("does not pass its check: {why}")),
+        SnapshotCheck::None | SnapshotCheck::Passed { .. } => (snapshot.bytes == 0).then(|| "is empty".to_owned()),
+    }
+}
+
+fn told(snapshot: &SnapshotState, node: &NodeName) -> String {
+    let size = format!("{} on {node}, {} MiB", snapshot.name, snapshot.bytes.div_ceil(1 << 20));
+    match snapshot.check {
+        SnapshotCheck::Passed { hash, revision, keys } => {
+            format!("{size}, {keys} keys at revision {revision}, hash {hash:08x}")
+        }
+        SnapshotCheck::None | SnapshotCheck::Failed(_) => size,
+    }
+}
+
 fn missing(view: &View<'_>) -> Verdict {
     let name = name_of(view.run).map_or_else(String::new, |name| name.to_string());
-    let command = format!("on a server: `k3s etcd-snapshot save --name {name}`, before it is stopped");
+    let command = format!("on a server: {}, before it is stopped", view.spec.distribution.save_snapshot(&name));
     let mut gap = None;
-    let mut listed = None;
+    let (mut listed, mut flawed) = (false, None);
     for (server, _) in view.spec.servers().filter(|(_, node)| node.is_managed()) {
         match view.snapshots(server) {
-            Ok(list) => listed = Some((server, list)),
+            Ok(list) => {
+                listed = true;
+                let own = |snapshot: &&SnapshotState| name_of(view.run).is_some_and(|wanted| is(snapshot, &wanted));
+                flawed = flawed.or_else(|| Some((server, list.iter().filter(own).find_map(flaw)?)));
+            }
             Err(found) => gap = gap.or(Some(found)),
         }
     }
-    let Some((server, list)) = listed else {
+    if !listed {
         let gap = gap.unwrap_or_else(crate::fact::Gap::not_asked);
         return Verdict::unknown(gap, command);
-    };
+    }
     let failed = view.spec.servers().filter_map(|(name, _)| Some((name, tries(view, name).error?))).last();
-    let empty = name_of(view.run).is_some_and(|wanted| list.iter().any(|snapshot| is(snapshot, &wanted)));
-    let text = match failed {
-        Some((node, error)) => format!("{node} could not save etcd: {}", error.found),
-        None if empty => format!("the etcd snapshot {name} on {server} is empty"),
-        None => format!("no server lists the etcd snapshot {name} yet"),
+    let text = match (failed, flawed) {
+        (Some((node, error)), _) => format!("{node} could not save etcd: {}", error.found),
+        (None, Some((node, flaw))) => format!("the etcd snapshot {name} on {node} {flaw}"),
+        (None, None) => format!("no server lists the etcd snapshot {name} yet"),
     };
     Verdict::waiting(Reason::SnapshotMissing, text, command)
 }
@@ -122,7 +142,7 @@ fn subject(server: &NodeName) -> Subject {
     Subject::Node(server.clone())
 }
 
-/// k3s adds the node and the time to the name that it is given.
+/// k3s adds the node and the time to the name that it is given; etcdctl does not.
 fn is(snapshot: &SnapshotState, wanted: &SnapshotName) -> bool {
     snapshot.name.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -148,8 +168,8 @@ mod tests {
     }
 
     fn lists(bench: &mut Bench, n: usize, list: &[(&str, u64)]) {
-        let list = list.iter().map(|(name, bytes)| SnapshotState { name: (*name).into(), bytes: *bytes }).collect();
-        bench.obs.snapshots.insert(node(n), Fact::known(list, bench.now));
+        let of = |(name, bytes): &(&str, u64)| SnapshotState { name: (*name).into(), bytes: *bytes, check: SnapshotCheck::None };
+        bench.obs.snapshots.insert(node(n), Fact::known(list.iter().map(of).collect(), bench.now));
     }
 
     fn fails(bench: &mut Bench, n: usize, kind: ErrorKind) {
@@ -177,6 +197,29 @@ mod tests {
         assert!(texts(&bench).is_empty());
         lists(&mut bench, 2, &[("ananke-startup-testament", 9_000_000)]);
         bench.check(evaluate, "the cluster: hold snapshot-missing waiting");
+    }
+
+    #[test]
+    fn a_snapshot_that_fails_its_check_is_none_and_one_that_passes_says_what_it_holds() {
+        let mut bench = bench();
+        bench.spec.distribution = crate::spec::Distribution::Kubeadm;
+        let mut saved = |check| {
+            let one = SnapshotState { name: "ananke-startup-test".into(), bytes: 20_512, check };
+            bench.obs.snapshots.insert(node(2), Fact::known(vec![one], bench.now));
+            match &evaluate(&bench.view()).subjects[&Subject::Cluster] {
+                Verdict::Hold(blocker) => format!("{} -> {}", blocker.text, blocker.if_it_lasts),
+                verdict @ (Verdict::Pass(_) | Verdict::Unknown(_)) => verdict.text().to_owned(),
+            }
+        };
+        assert_eq!(
+            saved(SnapshotCheck::Failed("invalid database".into())),
+            "the etcd snapshot ananke-startup-test on n2 does not pass its check: invalid database -> on a server: `etcdctl \
+             snapshot save /var/lib/etcd-snapshots/ananke-startup-test.db`, before it is stopped"
+        );
+        assert_eq!(
+            saved(SnapshotCheck::Passed { hash: 0x0f00, revision: 88, keys: 1_234 }),
+            "ananke-startup-test on n2, 1 MiB, 1234 keys at revision 88, hash 00000f00"
+        );
     }
 
     #[test]

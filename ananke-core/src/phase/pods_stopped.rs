@@ -1,6 +1,6 @@
-//! Phase `pods-stopped`: no container runs and no volume is mounted on a worker whose k3s is stopped.
+//! Phase `pods-stopped`: no container runs and no volume is mounted on a worker whose unit is stopped.
 //!
-//! k3s stops with `KillMode=process`: its containers live on and write. They are ended only where the unit is stopped, for
+//! k3s stops with `KillMode=process`, and containerd outlives the kubelet: containers live on and write. They are ended only where the unit is stopped, for
 //! a kubelet would start them again. The same is judged of the servers by `servers-stopped`, after which nothing comes that
 //! needs them; here the servers still carry the API.
 
@@ -33,28 +33,34 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 fn judge(view: &View<'_>, name: &NodeName) -> Verdict {
     let follows = |text: String| Verdict::follows(Reason::PodsRunning, Subject::Node(name.clone()), text);
+    let (agent, end) = (view.spec.distribution.agent(), view.spec.distribution.end_containers());
     if powered_off::silent(view, name).is_some() {
         return Verdict::pass("the host was ordered off and does not answer");
     }
     match view.host(name) {
         Err(_) if is_off(view, name) => Verdict::pass("the machine is off, as a person confirmed"),
         Err(_) if left_behind(view, GateId::WorkersStopped, name) => follows(format!("{name} does not answer SSH")),
-        Err(gap) => Verdict::unknown(gap, format!("on {name}: `k3s-killall.sh`, once k3s is stopped there")),
-        Ok(host) if stopped(host.unit) => after_the_unit(name, host),
-        Ok(_) => follows(format!("k3s runs on {name}, and its containers with it")),
+        Err(gap) => Verdict::unknown(gap, format!("on {name}: {end}, once {agent} is stopped there")),
+        Ok(host) if stopped(host.unit) => after_the_unit(view, name, host),
+        Ok(_) => follows(format!("{agent} runs on {name}, and its containers with it")),
     }
 }
 
 /// What a host says whose unit is stopped.
-pub(super) fn after_the_unit(name: &NodeName, host: &HostState) -> Verdict {
-    let left = host.leftovers;
+pub(super) fn after_the_unit(view: &View<'_>, name: &NodeName, host: &HostState) -> Verdict {
+    let (left, distribution) = (host.leftovers, view.spec.distribution);
     if (left.shims, left.mounts) == (0, 0) {
         return Verdict::pass("stopped; no container and no volume is left");
     }
     Verdict::waiting(
         Reason::PodsRunning,
-        format!("k3s is stopped on {name}, and has left {} containers and {} mounted volumes", left.shims, left.mounts),
-        format!("on {name}: `k3s-killall.sh`; what it cannot unmount, `findmnt` shows"),
+        format!(
+            "{} is stopped on {name}, and has left {} containers and {} mounted volumes",
+            distribution.agent(),
+            left.shims,
+            left.mounts
+        ),
+        format!("on {name}: {}; what it cannot unmount, `findmnt` shows", distribution.end_containers()),
     )
 }
 
@@ -74,8 +80,8 @@ pub(super) fn kills(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let mut actions = Vec::new();
     let room = view.spec.shutdown.concurrency.saturating_sub(view.history.in_flight("kill-pods"));
     for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
-        let left = |host: &HostState| stopped(host.unit) && !after_the_unit(name, host).is_pass();
-        // A look cannot know what a stopped k3s will leave.
+        let left = |host: &HostState| stopped(host.unit) && !after_the_unit(view, name, host).is_pass();
+        // A look cannot know what a stopped unit will leave.
         let due = view.host(name).is_ok_and(|host| left(host) || view.trust == Trust::Stated);
         let order = Order::Host { node: name.clone(), order: HostOrder::KillPods(node.unit.clone()) };
         if due && view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
@@ -93,6 +99,7 @@ mod tests {
     use super::*;
     use crate::gate::testing::Bench;
     use crate::observation::Leftovers;
+    use crate::spec::Distribution;
 
     const LEFT: Leftovers = Leftovers { shims: 3, mounts: 1 };
 
@@ -111,17 +118,31 @@ mod tests {
     }
 
     #[test]
-    fn what_k3s_leaves_is_ended_on_so_many_hosts_at_once() {
+    fn what_is_left_is_ended_on_so_many_hosts_at_once() {
         let mut bench = bench();
         bench.spec.shutdown.concurrency = 2;
         bench.host(4, |host| host.leftovers = Leftovers { shims: 0, mounts: 0 });
         bench.check(evaluate, "n2: hold pods-running waiting\nn3: hold pods-running waiting\nn4: pass");
         assert_eq!(
             texts(&bench),
-            ["end the containers that k3s left running on n2", "end the containers that k3s left running on n3"]
+            ["end the containers that k3s-agent left running on n2", "end the containers that k3s-agent left running on n3"]
         );
         bench.history.sent(&plan(&bench.view())[0].order, bench.now);
-        assert_eq!(texts(&bench), ["end the containers that k3s left running on n3"]);
+        assert_eq!(texts(&bench), ["end the containers that k3s-agent left running on n3"]);
+    }
+
+    #[test]
+    fn a_person_is_told_what_fits_the_distribution() {
+        let mut bench = bench();
+        let told = |bench: &Bench| match &evaluate(&bench.view()).subjects[&Subject::Node(crate::gate::testing::node(2))] {
+            Verdict::Hold(blocker) => format!("{} -> {}", blocker.text, blocker.if_it_lasts),
+            verdict @ (Verdict::Pass(_) | Verdict::Unknown(_)) => panic!("{verdict:?}"),
+        };
+        let told_k3s = "k3s is stopped on n2, and has left 3 containers and 1 mounted volumes -> on n2: `k3s-killall.sh`; what";
+        assert!(told(&bench).starts_with(told_k3s), "{}", told(&bench));
+        bench.spec.distribution = Distribution::Kubeadm;
+        let told_kubeadm = "the kubelet is stopped on n2, and has left 3 containers and 1 mounted volumes -> on n2: `crictl rmp --all --force`, then";
+        assert!(told(&bench).starts_with(told_kubeadm), "{}", told(&bench));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Phases `workers-stopped` and `servers-stopped`: k3s does not run on the hosts of that role.
+//! Phases `workers-stopped` and `servers-stopped`: k3s or the kubelet does not run on the hosts of that role.
 //!
-//! On the servers, what k3s leaves running must be gone too (for the workers that is `pods-stopped`): after this phase
+//! On the servers, what it leaves running must be gone too (for the workers that is `pods-stopped`): after this phase
 //! nothing of the cluster writes anywhere.
 
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
         }
         Ok(host) => match node.role {
             NodeRole::Worker => Verdict::pass(format!("{} is stopped", node.unit)),
-            NodeRole::Server => after_the_unit(name, host),
+            NodeRole::Server => after_the_unit(view, name, host),
         },
     }
 }

@@ -16,7 +16,8 @@ pub trait HostReads: Send + Sync {
     /// Who the host is, since when it runs, how `unit` is doing, and what of `needs` is missing.
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError>;
 
-    /// The whole snapshots of etcd that were taken on this server; k3s appends node and time to the name that was ordered.
+    /// The newest snapshots of etcd that were taken on this server, and how their check went; k3s appends node and time to
+    /// the name that was ordered.
     /// [`super::ErrorKind::Missing`] where the datastore is not etcd.
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
         Err(PortError::new(ErrorKind::Missing, "list etcd snapshots", node, "there is no etcd that could be asked"))

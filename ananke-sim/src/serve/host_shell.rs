@@ -256,6 +256,7 @@ fn failure(exit: u32, stderr: String) -> ExecReply {
 #[cfg(test)]
 mod tests {
     use ananke_core::name::HostPath;
+    use ananke_core::observation::SnapshotCheck;
 
     use super::*;
 
@@ -306,7 +307,7 @@ mod tests {
             self.shims = 0;
         }
         fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String> {
-            self.saved.push(SnapshotState { name: name.as_str().into(), bytes: 7 });
+            self.saved.push(SnapshotState { name: name.as_str().into(), bytes: 4128, check: SnapshotCheck::None });
             Ok(())
         }
         fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {

@@ -1,7 +1,7 @@
 //! Units, etcd's quorum, the API server, and the controllers that wait for a leader.
 
 use ananke_core::name::{NodeName, SnapshotName};
-use ananke_core::observation::{Leftovers, SnapshotState, UnitState};
+use ananke_core::observation::{Leftovers, SnapshotCheck, SnapshotState, UnitState};
 
 use super::{ApiFault, Event, Ms, Power, World};
 
@@ -109,8 +109,11 @@ impl World {
             return Err("etcdserver: request timed out".to_owned());
         }
         let seconds = self.wall(self.now).as_millis().div_euclid(1000);
-        let bytes = self.draw("snapshot", host, row.snapshots.len() as u64, 12_000_000, 48_000_000).unsigned_abs();
-        let saved = SnapshotState { name: format!("{name}-{node}-{seconds}").into(), bytes };
+        let pages = self.draw("snapshot", host, row.snapshots.len() as u64, 12_000_000, 48_000_000).unsigned_abs() / 4096;
+        // The store's pages, and their SHA-256.
+        let bytes = pages * 4096 + 32;
+        let name = format!("{name}-{node}-{seconds}").into();
+        let saved = SnapshotState { name, bytes, check: SnapshotCheck::None };
         self.note(|_| format!("{node}: snapshot {} saved", saved.name));
         self.hosts[host].snapshots.push(saved);
         Ok(())

@@ -4,7 +4,7 @@
 
 use ananke_core::intent::Intent;
 use ananke_core::name::NodeName;
-use ananke_core::observation::SnapshotState;
+use ananke_core::observation::{SnapshotCheck, SnapshotState};
 use ananke_core::port::{ErrorKind, clean};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -86,7 +86,17 @@ fn snapshot(row: Value, node: &NodeName) -> Result<Option<SnapshotState>, Refusa
     };
     // Copies in S3 are of `s3`, whichever server took them.
     let here = server.is_none_or(|server| server == node.as_str() || server == "s3");
-    Ok((here && whole && bytes > 0).then(|| SnapshotState { name: clean(&name, 200).into(), bytes }))
+    let check = check(&name, bytes);
+    Ok((here && whole && bytes > 0).then(|| SnapshotState { name: clean(&name, 200).into(), bytes, check }))
+}
+
+/// k3s brings no program that reads a snapshot again. But one is the pages of a store and the SHA-256 of them, 32 bytes, so its
+/// size tells whether its end was cut off; that its bytes are right, it does not tell. k3s compresses to `.zip`.
+fn check(name: &str, bytes: u64) -> SnapshotCheck {
+    if name.ends_with(".zip") || bytes % 512 == 32 {
+        return SnapshotCheck::None;
+    }
+    SnapshotCheck::Failed(format!("its {bytes} bytes do not end in the hash of a store").into())
 }
 
 /// A number, or a Kubernetes quantity as k3s writes it: `5042208`, `5M`, `12Mi`.
@@ -123,7 +133,7 @@ fn no_snapshots(output: &Output) -> Refusal {
 }
 
 /// The one value after the mark; what follows it does not count.
-fn answer<T: DeserializeOwned>(output: &Output) -> Result<T, Refusal> {
+pub(super) fn answer<T: DeserializeOwned>(output: &Output) -> Result<T, Refusal> {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.split_inclusive('\n');
     if !lines.by_ref().any(|line| line.trim_end() == MARK) {
@@ -184,6 +194,13 @@ mod tests {
         assert_eq!(snapshots(&row(other, r#"{"size":"5Mi","readyToUse":true}"#)), Ok(Vec::new()));
         assert_eq!(snapshots(r#"[{"name":"a","nodeName":"s3","size":7,"status":"successful"}]"#), Ok(vec![("a".to_owned(), 7)]));
         assert_eq!(snapshots(r#"[{"name":"a","size":7,"status":"failed"}]"#), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_snapshot_that_was_cut_off_fails_its_check() {
+        let failed = |name: &str, bytes| matches!(check(name, bytes), SnapshotCheck::Failed(_));
+        assert!(!failed("a-titan-01-1", 20_512) && !failed("a-titan-01-1.zip", 7_001));
+        assert!(failed("a-titan-01-1", 20_480) && failed("a-titan-01-1", 20_511));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ananke_core::name::{BootId, HostPath, Moment, UnitName};
 use ananke_core::observation::{DiskSpace, HostHealth, Leftovers, UnitState};
 use ananke_core::port::{ErrorKind, clean};
-use ananke_core::spec::HostNeeds;
+use ananke_core::spec::{Distribution, HostNeeds};
 
 use super::{Output, Refusal, Remedy, invalid, refusal};
 
@@ -28,21 +28,20 @@ const HEAD: &str = concat!(
     r#"p root "$(o /)"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
     r#"[ "$x" = yes ] || x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap") "#,
     r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
-    r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
-    r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+    r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | "#,
+);
+const SHIMS: &str = concat!(
+    r#"; else echo hidden; fi)"; "#,
     r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
     r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
 );
 const MOUNTS: &str = r#" 2>&1 | tr "\n" " ")"; w=""#;
+const MOUNTED: &str =
+    concat!(r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#, r#"p space "$(for n in "#,);
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
 /// required packages is left empty: what they bring can be asked for as units.
-const PACKAGES: &str = concat!(
-    r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
-    r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
-    r#"p packages "$(for n in "#,
-);
-/// Where k3s keeps images, containers and etcd, or a link to it.
-const DATA: &str = "/var/lib/rancher/k3s";
+const PACKAGES: &str =
+    concat!(r#" $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#, r#"p packages "$(for n in "#,);
 const UNITS: &str = concat!(
     r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
     r#"p units "$(for n in "#
@@ -63,11 +62,29 @@ pub struct Inspection {
 }
 
 /// The text for the host's shell. Its holes are types that admit no character which a shell knows.
-pub(super) fn line(unit: &UnitName, needs: &HostNeeds) -> String {
+pub(super) fn line(unit: &UnitName, needs: &HostNeeds, distribution: Distribution) -> String {
+    let (shims, data) = (shims(distribution), data(distribution).join(" "));
     let mounts = words(needs.mounts.iter().map(|path| plain(path.as_str())));
     let packages = words(needs.packages.iter().map(|package| package.as_str()));
     let units = words(needs.units.iter().map(UnitName::as_str));
-    format!("{HEAD}{unit}{MOUNTS}{mounts}{PACKAGES}{packages}{UNITS}{units}{END}")
+    format!("{HEAD}{shims}{SHIMS}{unit}{MOUNTS}{mounts}{MOUNTED}{data}{PACKAGES}{packages}{UNITS}{units}{END}")
+}
+
+/// Counts containers by their shims, whose arguments stand on a line each. k3s has its shim in its own directory; beside
+/// kubeadm a shim can be Docker's, and containerd's namespace tells which are of Kubernetes.
+fn shims(distribution: Distribution) -> &'static str {
+    match distribution {
+        Distribution::K3s => r#"grep -c "^/.*/data/[^/]*/bin/containerd-shim""#,
+        Distribution::Kubeadm => r#"grep -A 2 "^/usr/\(local/\)\{0,1\}bin/containerd-shim" | grep -c -x "k8s\.io""#,
+    }
+}
+
+/// Where images, containers and etcd are, or a link to them.
+fn data(distribution: Distribution) -> &'static [&'static str] {
+    match distribution {
+        Distribution::K3s => &["/var/lib/rancher/k3s"],
+        Distribution::Kubeadm => &["/var/lib/kubelet", "/var/lib/containerd", "/var/lib/etcd"],
+    }
 }
 
 fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -165,7 +182,8 @@ fn space(text: &str, needs: &HostNeeds) -> Vec<DiskSpace> {
     let read = |word: &str| {
         let (path, used) = word.split_once(':')?;
         let (space, inodes) = used.split_once(':')?;
-        let asked = path == DATA || needs.mounts.iter().any(|mount| plain(mount.as_str()) == path);
+        let data = [Distribution::K3s, Distribution::Kubeadm].iter().any(|one| data(*one).contains(&path));
+        let asked = data || needs.mounts.iter().any(|mount| plain(mount.as_str()) == path);
         let path = HostPath::parse(path).ok().filter(|_| asked)?;
         Some(DiskSpace { path, free_percent: free(space)?, free_inodes_percent: free(inodes) })
     };

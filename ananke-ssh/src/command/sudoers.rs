@@ -1,7 +1,7 @@
 //! What sudo must allow on a host: exactly what the commands run as root there.
 
 use ananke_core::name::{SnapshotName, UnitName};
-use ananke_core::spec::NodeRole;
+use ananke_core::spec::{Distribution, NodeRole};
 
 use super::{Command, SYSTEMCTL};
 
@@ -11,42 +11,73 @@ const SYSTEMCTL_FILE: &str = "/usr/bin/systemctl";
 const SNAPSHOT: &str = "ananke-shutdown-20260314T020611000";
 
 /// Every command that can be sent to a node of that role, with that unit.
-pub fn of_node(role: NodeRole, unit: &UnitName) -> Vec<Command> {
+pub fn of_node(role: NodeRole, unit: &UnitName, distribution: Distribution) -> Vec<Command> {
     let unit = || unit.clone();
     let mut commands = vec![
         Command::Start(unit()),
         Command::Stop(unit()),
         Command::Restart(unit()),
-        Command::KillPods(unit()),
+        Command::KillPods(unit(), distribution),
         Command::PowerOff,
     ];
     if role == NodeRole::Server {
-        commands.push(Command::ListSnapshots);
-        commands.extend(SnapshotName::parse(SNAPSHOT).ok().map(Command::SaveSnapshot));
+        commands.push(Command::ListSnapshots(distribution));
+        commands.extend(any_snapshot().map(|name| Command::SaveSnapshot(name, distribution)));
     }
     commands
 }
 
+/// One such name, for all.
+pub(super) fn any_snapshot() -> Option<SnapshotName> {
+    SnapshotName::parse(SNAPSHOT).ok()
+}
+
 impl Command {
-    /// The line in sudoers that allows exactly this; none where no right is needed.
+    /// The lines in sudoers that allow exactly this; none where no right is needed.
     ///
     /// A snapshot's name is the only hole, and its digits the only part that changes: the line allows any digit where one
     /// stands. Each pattern is one character, in which no other argument can hide.
-    pub fn sudoers(&self, user: &str) -> Option<String> {
-        let command = self.as_root()?;
-        let (program, arguments) = command.split_once(' ').unwrap_or((&command, ""));
-        let program = if program == SYSTEMCTL { SYSTEMCTL_FILE } else { program };
-        let open = matches!(self, Self::SaveSnapshot(_));
-        let arguments =
-            if arguments.is_empty() { "\"\"".to_owned() } else { arguments.chars().map(|c| literal(c, open)).collect() };
-        Some(format!("{} ALL=(root) NOPASSWD: {program} {arguments}", account(user)))
+    pub fn sudoers(&self, user: &str) -> Vec<String> {
+        let hole = match self {
+            Self::SaveSnapshot(name, _) => Some(name.clone()),
+            Self::ListSnapshots(Distribution::Kubeadm) => any_snapshot(),
+            Self::Inspect { .. }
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::KillPods(..)
+            | Self::ListSnapshots(Distribution::K3s)
+            | Self::PowerOff
+            | Self::PeerIntent => None,
+        };
+        self.as_root().iter().map(|command| line(command, hole.as_ref(), user)).collect()
     }
 }
 
-fn literal(char: char, open: bool) -> String {
+fn line(command: &str, hole: Option<&SnapshotName>, user: &str) -> String {
+    let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
+    let program = if program == SYSTEMCTL { SYSTEMCTL_FILE } else { program };
+    let literally: String = arguments.chars().map(literal).collect();
+    let arguments = match hole {
+        Some(name) => literally.replace(name.as_str(), &name.as_str().chars().map(any_digit).collect::<String>()),
+        None if literally.is_empty() => "\"\"".to_owned(),
+        None => literally,
+    };
+    format!("{} ALL=(root) NOPASSWD: {program} {arguments}", account(user))
+}
+
+/// What quotes the argument for the shell is not part of it.
+fn literal(char: char) -> String {
     match char {
-        '0'..='9' if open => "[0-9]".to_owned(),
-        ',' | ':' | '=' | '\\' => format!("\\{char}"),
+        ',' | ':' | '=' | '\\' | '*' => format!("\\{char}"),
+        '"' => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn any_digit(char: char) -> String {
+    match char {
+        '0'..='9' => "[0-9]".to_owned(),
         other => other.to_string(),
     }
 }
@@ -67,26 +98,29 @@ mod tests {
     }
 
     /// One of each kind: a new kind does not compile before it stands here.
-    fn every() -> Vec<Command> {
+    fn every(distribution: Distribution) -> Vec<Command> {
         let snapshot = SnapshotName::parse("a-2026T0Z").unwrap();
-        let first = Command::Inspect { unit: unit(), needs: HostNeeds::default() };
+        let first = Command::Inspect { unit: unit(), needs: HostNeeds::default(), distribution };
         let next = |command: &Command| match command {
             Command::Inspect { .. } => Some(Command::Start(unit())),
             Command::Start(_) => Some(Command::Stop(unit())),
             Command::Stop(_) => Some(Command::Restart(unit())),
-            Command::Restart(_) => Some(Command::KillPods(unit())),
-            Command::KillPods(_) => Some(Command::SaveSnapshot(snapshot.clone())),
-            Command::SaveSnapshot(_) => Some(Command::ListSnapshots),
-            Command::ListSnapshots => Some(Command::PowerOff),
+            Command::Restart(_) => Some(Command::KillPods(unit(), distribution)),
+            Command::KillPods(..) => Some(Command::SaveSnapshot(snapshot.clone(), distribution)),
+            Command::SaveSnapshot(..) => Some(Command::ListSnapshots(distribution)),
+            Command::ListSnapshots(_) => Some(Command::PowerOff),
             Command::PowerOff => Some(Command::PeerIntent),
             Command::PeerIntent => None,
         };
         std::iter::successors(Some(first), next).collect()
     }
 
+    fn lines(distribution: Distribution) -> Vec<String> {
+        every(distribution).iter().flat_map(|command| command.sudoers("ops")).collect()
+    }
+
     #[test]
-    fn each_command_has_its_line_and_there_are_no_others() {
-        let lines: Vec<_> = every().iter().filter_map(|command| command.sudoers("ops")).collect();
+    fn each_command_has_its_lines_and_there_are_no_others() {
         let expected = [
             "/usr/bin/systemctl start --no-block k3s-agent.service",
             "/usr/bin/systemctl stop k3s-agent.service",
@@ -97,36 +131,59 @@ mod tests {
             "/usr/bin/systemctl poweroff",
             "/usr/local/bin/ananke intent show -o json",
         ];
-        assert_eq!(lines, expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
+        assert_eq!(lines(Distribution::K3s), expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
+    }
+
+    #[test]
+    fn kubeadm_has_lines_of_its_own_where_k3s_is_asked_otherwise() {
+        let k3s = lines(Distribution::K3s);
+        let own: Vec<_> = lines(Distribution::Kubeadm).into_iter().filter(|line| !k3s.contains(line)).collect();
+        let member = r"--endpoints\=https\://127.0.0.1\:2379 --cacert\=/etc/kubernetes/pki/etcd/ca.crt --cert\=/etc/kubernetes/pki/etcd/server.crt --key\=/etc/kubernetes/pki/etcd/server.key";
+        let (digits, place) = (|count| "[0-9]".repeat(count), "/var/lib/etcd-snapshots");
+        let expected = [
+            "/usr/bin/crictl --timeout 50s rmp --all --force".to_owned(),
+            r"/usr/bin/systemctl stop var-lib-kubelet-\*.mount".to_owned(),
+            format!("/usr/bin/install -d -m 0755 {place} {place}/unchecked"),
+            format!("/usr/bin/rm -rf {place}/unchecked"),
+            format!("/usr/local/bin/etcdctl {member} snapshot save {place}/unchecked/db"),
+            format!("/usr/local/bin/etcdutl snapshot restore {place}/unchecked/db --data-dir {place}/unchecked/restored"),
+            format!("/usr/bin/mv {place}/unchecked/db {place}/a-{}T{}Z.db", digits(4), digits(1)),
+            format!("/usr/local/bin/etcdutl snapshot status {place}/ananke-shutdown-{}T{}.db -w json", digits(8), digits(9)),
+        ];
+        assert_eq!(own, expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
     }
 
     #[test]
     fn what_a_line_runs_as_root_is_what_sudo_is_asked_to_allow() {
-        for command in every() {
-            let line = command.line();
-            let root: Vec<&str> = line.split("sudo ").skip(1).collect();
-            match command.as_root() {
-                Some(text) => assert!(root.len() == 1 && root[0].starts_with(&format!("-n {text}")), "{line}"),
-                None => assert!(root.is_empty() && command.sudoers("ops").is_none(), "{line}"),
-            }
+        for command in [Distribution::K3s, Distribution::Kubeadm].into_iter().flat_map(every) {
+            // The loop's own variable stands for the name.
+            let line = command.line().replace("\"$f\"", &format!("/var/lib/etcd-snapshots/{SNAPSHOT}.db"));
+            let run: Vec<&str> = line.split("sudo -n ").skip(1).collect();
+            let allowed = command.as_root();
+            assert!(run.iter().all(|run| allowed.iter().any(|root| run.starts_with(root))), "{line}");
+            assert!(allowed.iter().all(|root| run.iter().any(|run| run.starts_with(root))), "{line}");
         }
     }
 
     #[test]
     fn a_node_may_be_sent_all_that_concerns_its_role() {
-        let server = of_node(NodeRole::Server, &unit());
         let kinds = |commands: &[Command]| commands.iter().map(std::mem::discriminant).collect::<Vec<_>>();
-        for command in every().iter().filter(|command| command.as_root().is_some() && **command != Command::PeerIntent) {
-            assert!(kinds(&server).contains(&std::mem::discriminant(command)), "{command:?}");
+        for distribution in [Distribution::K3s, Distribution::Kubeadm] {
+            let server = of_node(NodeRole::Server, &unit(), distribution);
+            let every = every(distribution);
+            for command in every.iter().filter(|command| !command.as_root().is_empty() && **command != Command::PeerIntent) {
+                assert!(kinds(&server).contains(&std::mem::discriminant(command)), "{command:?}");
+            }
+            let worker = of_node(NodeRole::Worker, &unit(), distribution);
+            assert!(worker.iter().all(|command| server.contains(command)));
+            assert!(!worker.contains(&Command::ListSnapshots(distribution)));
         }
-        let worker = of_node(NodeRole::Worker, &unit());
-        assert!(worker.iter().all(|command| server.contains(command)) && !worker.contains(&Command::ListSnapshots));
     }
 
     #[test]
     fn no_name_can_become_syntax_of_sudoers() {
         let start = Command::Start(UnitName::parse("k3s@a:b").unwrap());
-        assert_eq!(start.sudoers("ops").unwrap(), r"ops ALL=(root) NOPASSWD: /usr/bin/systemctl start --no-block k3s@a\:b");
-        assert!(start.sudoers("ALL").unwrap().starts_with("\"ALL\" ALL=(root)"));
+        assert_eq!(start.sudoers("ops"), [r"ops ALL=(root) NOPASSWD: /usr/bin/systemctl start --no-block k3s@a\:b"]);
+        assert!(start.sudoers("ALL")[0].starts_with("\"ALL\" ALL=(root)"));
     }
 }

@@ -148,7 +148,7 @@ fn what_did_not_come_back_is_marked_at_the_deadline_with_one_sentence() {
     assert_eq!(swept(&bench), "", "the restart has its time");
     pass(&mut bench, 1, &[5]);
     let told = "mark n5 for manual action: n5 needs a person: its kubelet is silent although its host and k3s-agent run, and it \
-                did not come back; look at the journal of its k3s unit, repair it, then run `ananke lease release n5`";
+                did not come back; look at the journal of its kubelet, repair it, then run `ananke lease release n5`";
     assert_eq!(swept(&bench), told);
 }
 

@@ -38,7 +38,7 @@ fn why_not(from: &str, to: &str) -> String {
 
 #[test]
 fn the_line_is_this_and_no_other() {
-    let line = Command::Inspect { unit: unit(), needs: needs() }.line();
+    let line = Command::Inspect { unit: unit(), needs: needs(), distribution: Distribution::K3s }.line();
     expect_line(
         &line,
         &[
@@ -62,6 +62,21 @@ fn the_line_is_this_and_no_other() {
     let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
     assert!(!line.bytes().any(csh_and_quotes), "every login shell reads it the same");
     assert_eq!(line.matches('\'').count(), 2, "nothing in it ends its quotes");
+}
+
+#[test]
+fn kubeadm_has_its_shims_and_its_data_elsewhere() {
+    let look = |distribution| Command::Inspect { unit: unit(), needs: needs(), distribution }.line();
+    let shims = r#"grep -A 2 "^/usr/\(local/\)\{0,1\}bin/containerd-shim" | grep -c -x "k8s\.io""#;
+    let expected = look(Distribution::K3s)
+        .replace(r#"grep -c "^/.*/data/[^/]*/bin/containerd-shim""#, shims)
+        .replace("for n in /var/lib/rancher/k3s ", "for n in /var/lib/kubelet /var/lib/containerd /var/lib/etcd ");
+    assert_eq!(look(Distribution::Kubeadm), expected);
+    let answer =
+        ANSWER.replace("/var/lib/rancher/k3s:42%:3%", "/var/lib/kubelet:42%:3% /var/lib/containerd:: /var/lib/etcd:7%:-");
+    let space = inspect(&answer).unwrap().health.space;
+    let found: Vec<_> = space.iter().map(|one| (one.path.as_str(), one.free_percent)).collect();
+    assert_eq!(found, [("/var/lib/kubelet", 58), ("/var/lib/etcd", 93), ("/var/lib/longhorn", 0)]);
 }
 
 fn expect_line(line: &str, parts: &[&str]) {
