@@ -24,7 +24,7 @@ use ananke_core::spec::Spec;
 
 pub use self::http::{Http, Reach, VaultSettings};
 pub use error::{ConfigError, Place, Problem};
-pub use ssh::Ssh;
+pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 
 use layers::Layers;

@@ -11,15 +11,15 @@ use ananke_core::name::NodeName;
 use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
 use russh::client::{self, Handle};
-use russh::{ChannelMsg, ChannelOpenFailure, ChannelStream};
+use russh::{ChannelMsg, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
-use crate::identity::Identity;
+use crate::identity::Identities;
 use crate::login::log_in;
-use crate::settings::SshSettings;
+use crate::settings::{Login, SshSettings};
 use crate::verify::{Belief, Fault, Verifier};
 
 const CONNECT: &str = "connect";
@@ -27,7 +27,7 @@ const CONNECT: &str = "connect";
 /// What every connection is opened with.
 pub(crate) struct Access {
     pub(crate) settings: SshSettings,
-    pub(crate) identity: Identity,
+    pub(crate) identities: Identities,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Access {
 pub(crate) struct Host<'a> {
     /// The node's name, or what else it is.
     pub(crate) node: &'a str,
-    pub(crate) target: &'a SshTarget,
+    pub(crate) login: &'a Login,
 }
 
 impl Host<'_> {
@@ -46,7 +46,7 @@ impl Host<'_> {
 
     /// How messages name it.
     pub(crate) fn place(&self) -> String {
-        let SshTarget { host, port, user } = self.target;
+        let SshTarget { host, port, user } = &self.login.target;
         format!("{} ({user}@{host}:{port})", self.node)
     }
 
@@ -63,12 +63,20 @@ impl Host<'_> {
     }
 }
 
-/// Why a command gave no output, and whether it can have started.
+/// Why a command gave no output, and how far it can have come.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) error: PortError,
-    /// When false, no byte of the command was sent: it may go over another connection.
-    pub(crate) sent: bool,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The host gives this connection no more sessions: those that it has go on.
+    Full,
+    /// No byte of the command was sent: it may go over another connection.
+    Unsent,
+    Sent,
 }
 
 /// Why a jump host did not forward, and whether the connection to it is of use any more.
@@ -79,8 +87,9 @@ pub(crate) struct Unforwarded {
 
 /// A way to a host through a jump host.
 pub(crate) struct Link {
-    stream: ChannelStream<client::Msg>,
-    through: Arc<Connection>,
+    pub(crate) stream: ChannelStream<client::Msg>,
+    /// What carries it.
+    pub(crate) through: Arc<Connection>,
 }
 
 pub(crate) struct Connection {
@@ -112,7 +121,7 @@ impl Connection {
         let pin = NodeName::parse(host.node).ok().and_then(|node| settings.pins.get(&node).copied());
         let belief = match pin {
             Some(pin) => Belief::Pinned(pin),
-            None => Belief::read(host, &settings.known_hosts).await?,
+            None => Belief::read(host).await?,
         };
         let config = Arc::new(belief.config());
         let verifier = Verifier::new(belief, host, access.clock.now());
@@ -124,7 +133,10 @@ impl Connection {
                 Fault::Seen(_) => host.error(ErrorKind::Untrusted, CONNECT, "its key was not judged"),
             })?;
         let late = "the host did not decide on our key";
-        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, &access.identity)).await??;
+        let Some(identity) = access.identities.get(&host.login.identity_file) else {
+            return Err(host.error(ErrorKind::Invalid, "log in", "its key was not read"));
+        };
+        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, identity)).await??;
         Ok(Self { handle, _through: through })
     }
 
@@ -134,7 +146,7 @@ impl Connection {
 
     /// A way to `host` through the host of this connection.
     pub(crate) async fn forward(self: &Arc<Self>, host: Host<'_>, access: &Access) -> Result<Link, Unforwarded> {
-        let SshTarget { host: address, port, .. } = host.target;
+        let SshTarget { host: address, port, .. } = &host.login.target;
         // Where the connection is said to come from: nothing real, it is for the log of the host.
         let opening = self.handle.channel_open_direct_tcpip(address.as_str(), u32::from(*port), "127.0.0.1", 0);
         let late = "no way was opened";
@@ -162,14 +174,17 @@ impl Connection {
         started: impl FnOnce() + Send,
     ) -> Result<Output, Broken> {
         let tried = command.title();
-        let unsent = |error| Broken { error, sent: false };
-        let sent = |error| Broken { error, sent: true };
+        let unsent = |error| Broken { error, stage: Stage::Unsent };
+        let sent = |error| Broken { error, stage: Stage::Sent };
         let late = "the connection gave no channel";
         let mut channel = host
             .within(settings.connect_timeout, &tried, late, self.handle.channel_open_session())
             .await
             .map_err(unsent)?
-            .map_err(|error| unsent(host.error(ErrorKind::Transient, &tried, explain(&error))))?;
+            .map_err(|error| Broken {
+                error: host.error(ErrorKind::Transient, &tried, explain(&error)),
+                stage: if matches!(error, russh::Error::ChannelOpenFailure(_)) { Stage::Full } else { Stage::Unsent },
+            })?;
         started();
         let exchange = async {
             channel.exec(true, command.line()).await.map_err(|error| (ErrorKind::Transient, explain(&error)))?;
@@ -185,7 +200,7 @@ impl Connection {
 /// A connection of TCP.
 pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, PortError> {
     let failed = |error| host.error(ErrorKind::Transient, CONNECT, error);
-    let address = (host.target.host.as_str(), host.target.port);
+    let address = (host.login.target.host.as_str(), host.login.target.port);
     let stream = host.within(limit, CONNECT, "no answer", TcpStream::connect(address)).await?.map_err(failed)?;
     // Commands are short, and their first packet must not wait for a second one.
     stream.set_nodelay(true).map_err(failed)?;
@@ -237,9 +252,7 @@ pub(crate) fn explain(error: &russh::Error) -> String {
             "the host closed the connection".to_owned()
         }
         russh::Error::SendError | russh::Error::RecvError => "the connection is broken".to_owned(),
-        russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
-            "the host allows no session on this connection".to_owned()
-        }
+        russh::Error::ChannelOpenFailure(_) => "the host allows no session on this connection".to_owned(),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             format!("no common {kind:?} algorithm: the host offers {}", theirs.join(", "))
         }
