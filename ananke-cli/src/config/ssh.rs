@@ -157,12 +157,12 @@ impl<'h> Usual<'h> {
 
     /// `ssh` goes through the jump host of a jump host. A `Host *` that names the host itself asks for nothing.
     fn one_hop(&mut self, hop: &Hop) {
+        // The config's own is reached directly, whatever the file says.
+        let Some(line) = hop.line else { return };
         if let Some(second) = self.book.of(&hop.name, self.home).jump()
             && second.name != hop.name
-            && let Some(line) = second.line
         {
-            let text =
-                format!("ProxyJump: the jump host {} is behind {}; allowed: one host to go through", hop.name, second.name);
+            let text = format!("ProxyJump: {} is itself behind {}; allowed: one host to go through", hop.name, second.name);
             self.book.say(Weight::Problem, line, text);
         }
     }
