@@ -10,6 +10,7 @@ use std::time::Duration;
 use ananke_core::name::NodeName;
 use ananke_core::port::{ErrorKind, PortError};
 use tokio::sync::{Mutex, Semaphore};
+use tokio::task::AbortHandle;
 
 use crate::command::{Command, Output};
 use crate::connection::{Access, Connection, Host, Stage};
@@ -92,14 +93,13 @@ impl Pool {
     async fn connection(&self, place: &Place, host: Host<'_>) -> Result<(Arc<Connection>, bool), PortError> {
         let mut kept = place.slot.kept.lock().await;
         place.slot.uses.fetch_add(1, Ordering::Relaxed);
-        if let Some(connection) = kept.as_ref().filter(|connection| !connection.is_closed()) {
+        if let Some(Kept { connection, .. }) = kept.as_ref().filter(|kept| !kept.connection.is_closed()) {
             return Ok((Arc::clone(connection), false));
         }
         *kept = None;
         let connection = Arc::new(self.open(place, host).await?);
-        *kept = Some(Arc::clone(&connection));
-        let idle = self.access.settings.idle;
-        tokio::spawn(close_idle(Arc::downgrade(&place.slot), Arc::downgrade(&connection), idle));
+        let idle = close_idle(Arc::downgrade(&place.slot), Arc::downgrade(&connection), self.access.settings.idle);
+        *kept = Some(Kept { connection: Arc::clone(&connection), watch: tokio::spawn(idle).abort_handle() });
         Ok((connection, true))
     }
 
@@ -121,8 +121,19 @@ fn unknown(node: &NodeName, command: &Command) -> PortError {
 /// The lock is held while a connection is opened, so that two commands open one and not two; never while one runs.
 #[derive(Default)]
 struct Slot {
-    kept: Mutex<Option<Arc<Connection>>>,
+    kept: Mutex<Option<Kept>>,
     uses: AtomicU64,
+}
+
+struct Kept {
+    connection: Arc<Connection>,
+    watch: AbortHandle,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
 }
 
 /// Lets go of a connection that nobody used for `idle`; it looks every `idle`, so at the latest after twice that.
@@ -143,7 +154,7 @@ impl Slot {
     /// Drops this connection, unless another has taken its place.
     async fn forget(&self, connection: &Arc<Connection>) {
         let mut kept = self.kept.lock().await;
-        if kept.as_ref().is_some_and(|other| Arc::ptr_eq(other, connection)) {
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.connection, connection)) {
             *kept = None;
         }
     }
