@@ -74,7 +74,11 @@ impl OpenSsh {
                     blocks.push(Block { scope: Scope::All, entries: vec![entry] });
                     blocks.push(Block { scope: Scope::Nobody, entries: Vec::new() });
                 }
-                _ => blocks.last_mut().map_or((), |block| block.entries.push(entry)),
+                _ => {
+                    if let Some(block) = blocks.last_mut() {
+                        block.entries.push(entry);
+                    }
+                }
             }
         }
         if faults.is_empty() { Ok(Self { blocks }) } else { Err(faults) }
