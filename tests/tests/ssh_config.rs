@@ -1,11 +1,6 @@
 //! A file of OpenSSH, read by the config and by `ssh` itself, and a real sshd that is reached by it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking, and this one asks ssh"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking, and this one asks ssh")]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
