@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::command::{Command, Output};
-use crate::connection::{Access, Connection, Host, Stage};
+use crate::connection::{Access, Broken, Connection, Host, Stage};
 use crate::jump::{self, Jump};
 use crate::settings::{Login, Route};
 
@@ -62,30 +62,43 @@ impl Pool {
             return Err(host.error(ErrorKind::Transient, &command.title(), "ananke is ending"));
         };
         let (connection, fresh) = self.connection(place, host).await?;
-        let broken = match connection.run(host, &self.access.settings, command, started).await {
+        let broken = match self.run_on(&connection, place, host, command, started).await {
             Ok(output) => return Ok(output),
             Err(broken) => broken,
         };
-        match broken.stage {
-            // As with MaxSessions 1: what runs on it goes on, and this command gets a connection that nobody shares.
-            Stage::Full => {
-                let own = self.open(place, host).await?;
-                return own.run(host, &self.access.settings, command, started).await.map_err(|broken| broken.error);
-            }
-            Stage::Unsent | Stage::Sent => place.slot.forget(&connection).await,
-        }
+        place.slot.forget(&connection).await;
         // A kept connection may have died with its host's last boot. What changes something is never sent twice.
         if fresh || (broken.stage == Stage::Sent && !command.only_reads()) {
             return Err(broken.error);
         }
         tracing::debug!(%node, error = %broken.error, "connection was stale, opening another");
         let (connection, _) = self.connection(place, host).await?;
-        match connection.run(host, &self.access.settings, command, started).await {
+        match self.run_on(&connection, place, host, command, started).await {
             Ok(output) => Ok(output),
             Err(broken) => {
                 place.slot.forget(&connection).await;
                 Err(broken.error)
             }
+        }
+    }
+
+    /// Where the connection has no session left, as with MaxSessions 1, what runs on it goes on, and this command gets a
+    /// connection that nobody shares.
+    async fn run_on(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        host: Host<'_>,
+        command: &Command,
+        started: &(dyn Fn() + Sync),
+    ) -> Result<Output, Broken> {
+        let settings = &self.access.settings;
+        match connection.run(host, settings, command, started).await {
+            Err(Broken { stage: Stage::Full, .. }) => {
+                let own = self.open(place, host).await.map_err(|error| Broken { error, stage: Stage::Unsent })?;
+                own.run(host, settings, command, started).await
+            }
+            other => other,
         }
     }
 
