@@ -28,7 +28,7 @@ pub use self::http::{Http, Reach, VaultSettings};
 pub use crate::nut::Nut;
 pub use error::{ConfigError, Place, Problem};
 pub(crate) use files::private;
-pub use ssh::Ssh;
+pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
 

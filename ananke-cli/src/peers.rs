@@ -1,4 +1,4 @@
-//! Other Anankes of the cluster, asked over SSH with the same identity and the same known hosts as the nodes.
+//! Other Anankes of the cluster, asked over SSH and believed as the nodes are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +21,9 @@ pub(crate) struct SshPeers {
 
 impl SshPeers {
     pub(crate) fn new(ssh: &Ssh, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
-        // The config took only hosts that are such names.
-        let named = ssh.peers.iter().filter_map(|(peer, target)| Some((peer, NodeName::parse(&target.host).ok()?, target)));
-        let names = named.clone().map(|(peer, name, _)| (peer.clone(), name)).collect();
-        let targets = named.map(|(_, name, target)| (name, target.clone())).collect();
-        Ok(Self { names, hosts: SshHosts::new(wire::ssh(ssh, targets), clock)? })
+        let names = ssh.peers.iter().map(|(name, peer)| (name.clone(), peer.host.clone())).collect();
+        let routes = ssh.peers.values().map(|peer| (peer.host.clone(), peer.route.clone())).collect();
+        Ok(Self { names, hosts: SshHosts::new(wire::ssh(ssh, routes), clock)? })
     }
 }
 

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use ananke_core::engine::{Hands, Reads};
 use ananke_core::name::NodeName;
 use ananke_core::port::PortError;
-use ananke_core::spec::SshTarget;
 use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
-use ananke_ssh::{SshHosts, SshSettings};
+use ananke_ssh::{Route, SshHosts, SshSettings};
 
 use crate::clock::SystemClock;
 use crate::config::{self, ConfigError, Host, Loaded, Overrides, Ssh};
@@ -58,8 +57,7 @@ impl Adapters {
         let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
         let clock = SystemClock::start();
         let peers = SshPeers::new(&loaded.ssh, Arc::new(clock))?;
-        let mut settings = ssh(&loaded.ssh, loaded.ssh.targets.clone());
-        settings.jump.clone_from(&loaded.ssh.jump);
+        let settings = ssh(&loaded.ssh, loaded.ssh.routes.clone());
         let hosts = SshHosts::new(settings, Arc::new(clock))?.with_distribution(loaded.spec.distribution);
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
@@ -104,8 +102,8 @@ impl Adapters {
 }
 
 /// How these machines are logged in to, and whom we believe there.
-pub(crate) fn ssh(ssh: &Ssh, targets: BTreeMap<NodeName, SshTarget>) -> SshSettings {
-    let mut settings = SshSettings::new(targets, ssh.identity_file.clone(), ssh.known_hosts.clone());
+pub(crate) fn ssh(ssh: &Ssh, routes: BTreeMap<NodeName, Route>) -> SshSettings {
+    let mut settings = SshSettings::new(routes);
     settings.agent.clone_from(&ssh.agent);
     settings.pins.clone_from(&ssh.pins);
     settings

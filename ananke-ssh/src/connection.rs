@@ -12,15 +12,15 @@ use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
 use ananke_core::verdict::Reason;
 use russh::client::{self, Handle};
-use russh::{ChannelMsg, ChannelOpenFailure, ChannelStream};
+use russh::{ChannelMsg, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
-use crate::identity::Identity;
+use crate::identity::Identities;
 use crate::login::log_in;
-use crate::settings::SshSettings;
+use crate::settings::{Login, SshSettings};
 use crate::verify::{Belief, Fault, Verifier};
 
 const CONNECT: &str = "connect";
@@ -28,7 +28,7 @@ const CONNECT: &str = "connect";
 /// What every connection is opened with.
 pub(crate) struct Access {
     pub(crate) settings: SshSettings,
-    pub(crate) identity: Identity,
+    pub(crate) identities: Identities,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Access {
 pub(crate) struct Host<'a> {
     /// The node's name, or what else it is.
     pub(crate) node: &'a str,
-    pub(crate) target: &'a SshTarget,
+    pub(crate) login: &'a Login,
 }
 
 impl Host<'_> {
@@ -47,7 +47,7 @@ impl Host<'_> {
 
     /// How messages name it.
     pub(crate) fn place(&self) -> String {
-        let SshTarget { host, port, user } = self.target;
+        let SshTarget { host, port, user } = &self.login.target;
         format!("{} ({user}@{host}:{port})", self.node)
     }
 
@@ -64,12 +64,20 @@ impl Host<'_> {
     }
 }
 
-/// Why a command gave no output, and whether it can have started.
+/// Why a command gave no output, and how far it can have come.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) error: PortError,
-    /// When false, no byte of the command was sent: it may go over another connection.
-    pub(crate) sent: bool,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The host gives this connection no more sessions: those that it has go on.
+    Full,
+    /// No byte of the command was sent: it may go over another connection.
+    Unsent,
+    Sent,
 }
 
 /// Why a jump host did not forward, and whether the connection to it is of use any more.
@@ -80,8 +88,9 @@ pub(crate) struct Unforwarded {
 
 /// A way to a host through a jump host.
 pub(crate) struct Link {
-    stream: ChannelStream<client::Msg>,
-    through: Arc<Connection>,
+    pub(crate) stream: ChannelStream<client::Msg>,
+    /// What carries it.
+    pub(crate) through: Arc<Connection>,
 }
 
 pub(crate) struct Connection {
@@ -113,7 +122,7 @@ impl Connection {
         let pin = NodeName::parse(host.node).ok().and_then(|node| settings.pins.get(&node).copied());
         let belief = match pin {
             Some(pin) => Belief::Pinned(pin),
-            None => Belief::read(host, &settings.known_hosts).await?,
+            None => Belief::read(host).await?,
         };
         let config = Arc::new(belief.config());
         let verifier = Verifier::new(belief, host, access.clock.now());
@@ -126,7 +135,10 @@ impl Connection {
                 Fault::Seen(_) => host.error(ErrorKind::Untrusted, CONNECT, "its key was not judged"),
             })?;
         let late = "the host did not decide on our key";
-        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, &access.identity)).await??;
+        let Some(identity) = access.identities.get(&host.login.identity_file) else {
+            return Err(host.error(ErrorKind::Invalid, "log in", "its key was not read"));
+        };
+        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, identity)).await??;
         Ok(Self { handle, _through: through })
     }
 
@@ -136,7 +148,7 @@ impl Connection {
 
     /// A way to `host` through the host of this connection.
     pub(crate) async fn forward(self: &Arc<Self>, host: Host<'_>, access: &Access) -> Result<Link, Unforwarded> {
-        let SshTarget { host: address, port, .. } = host.target;
+        let SshTarget { host: address, port, .. } = &host.login.target;
         // Where the connection is said to come from: nothing real, it is for the log of the host.
         let opening = self.handle.channel_open_direct_tcpip(address.as_str(), u32::from(*port), "127.0.0.1", 0);
         let late = "no way was opened";
@@ -164,14 +176,17 @@ impl Connection {
         started: impl FnOnce() + Send,
     ) -> Result<Output, Broken> {
         let tried = command.title();
-        let unsent = |error| Broken { error, sent: false };
-        let sent = |error| Broken { error, sent: true };
+        let unsent = |error| Broken { error, stage: Stage::Unsent };
+        let sent = |error| Broken { error, stage: Stage::Sent };
         let late = "the connection gave no channel";
         let mut channel = host
             .within(settings.connect_timeout, &tried, late, self.handle.channel_open_session())
             .await
             .map_err(unsent)?
-            .map_err(|error| unsent(host.error(ErrorKind::Transient, &tried, explain(&error))))?;
+            .map_err(|error| Broken {
+                error: host.error(ErrorKind::Transient, &tried, explain(&error)),
+                stage: if matches!(error, russh::Error::ChannelOpenFailure(_)) { Stage::Full } else { Stage::Unsent },
+            })?;
         started();
         let exchange = async {
             channel.exec(true, command.line()).await.map_err(|error| (ErrorKind::Transient, explain(&error)))?;
@@ -191,7 +206,7 @@ pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, 
         let failed = host.error(ErrorKind::Transient, CONNECT, error);
         if refused { failed.with_reason(Reason::SshRefused) } else { failed }
     };
-    let address = (host.target.host.as_str(), host.target.port);
+    let address = (host.login.target.host.as_str(), host.login.target.port);
     let stream = host.within(limit, CONNECT, "no answer", TcpStream::connect(address)).await?.map_err(failed)?;
     // Commands are short, and their first packet must not wait for a second one.
     stream.set_nodelay(true).map_err(failed)?;
@@ -243,9 +258,7 @@ pub(crate) fn explain(error: &russh::Error) -> String {
             "the host closed the connection".to_owned()
         }
         russh::Error::SendError | russh::Error::RecvError => "the connection is broken".to_owned(),
-        russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
-            "the host allows no session on this connection".to_owned()
-        }
+        russh::Error::ChannelOpenFailure(_) => "the host allows no session on this connection".to_owned(),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             format!("no common {kind:?} algorithm: the host offers {}", theirs.join(", "))
         }

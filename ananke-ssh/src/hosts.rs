@@ -27,10 +27,11 @@ pub struct SshHosts {
 }
 
 impl SshHosts {
-    /// Reads the identity; connects nowhere yet. The clock is ours, and the hosts' are compared with it. The hosts are k3s's.
+    /// Reads the identities; connects nowhere yet. The clock is ours, and the hosts' are compared with it. The hosts are k3s's.
     pub fn new(settings: SshSettings, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
-        let identity = Identity::load(&settings)?;
-        let pool = Pool::new(Access { settings, identity, clock: Arc::clone(&clock) });
+        let logins = settings.routes.values().flat_map(|route| std::iter::once(&route.login).chain(&route.jump));
+        let identities = Identity::of_all(logins, settings.agent.as_deref())?;
+        let pool = Pool::new(Access { settings, identities, clock: Arc::clone(&clock) });
         Ok(Self { pool, clock, distribution: Distribution::K3s })
     }
 
@@ -54,13 +55,13 @@ impl SshHosts {
     }
 
     fn refused(&self, node: &NodeName, command: &Command, refusal: Refusal) -> PortError {
-        let target = match self.pool.target(node, command) {
-            Ok(target) => target,
+        let login = match self.pool.route(node, command) {
+            Ok(route) => &route.login,
             Err(error) => return error,
         };
-        let error = Host { node: node.as_str(), target }.error(refusal.kind, &command.title(), refusal.found);
+        let error = Host { node: node.as_str(), login }.error(refusal.kind, &command.title(), refusal.found);
         match refusal.remedy {
-            Some(remedy) => error.with_remedy(remedy.sentence(command, &target.user, node.as_str())),
+            Some(remedy) => error.with_remedy(remedy.sentence(command, &login.target.user, node.as_str())),
             None => error,
         }
     }

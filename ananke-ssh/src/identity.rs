@@ -3,6 +3,7 @@
 //! A file is refused where others can read it, and its text reaches no message. A passphrase is never asked for: the
 //! agent holds a key that has one.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +11,12 @@ use std::sync::Arc;
 use ananke_core::port::{ErrorKind, PortError};
 use russh::keys::{PrivateKey, PublicKey};
 
-use crate::settings::SshSettings;
+use crate::settings::Login;
 
 const TRIED: &str = "read the SSH identity";
+
+/// By their files; none: the agent's keys.
+pub(crate) type Identities = BTreeMap<Option<PathBuf>, Identity>;
 
 #[derive(Clone)]
 pub(crate) enum Identity {
@@ -35,9 +39,19 @@ pub(crate) struct Locked {
 }
 
 impl Identity {
-    pub(crate) fn load(settings: &SshSettings) -> Result<Self, PortError> {
-        let agent = settings.agent.clone();
-        match (&settings.identity_file, agent) {
+    /// Those of all logins; each file is read once.
+    pub(crate) fn of_all<'l>(logins: impl IntoIterator<Item = &'l Login>, agent: Option<&Path>) -> Result<Identities, PortError> {
+        let mut all = Identities::new();
+        for login in logins {
+            if !all.contains_key(&login.identity_file) {
+                all.insert(login.identity_file.clone(), Self::load(login.identity_file.as_deref(), agent)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn load(file: Option<&Path>, agent: Option<&Path>) -> Result<Self, PortError> {
+        match (file, agent.map(Path::to_owned)) {
             (Some(path), agent) => Self::of_file(path, agent),
             (None, Some(socket)) => Ok(Self::Agent { socket, only: None }),
             (None, None) => {

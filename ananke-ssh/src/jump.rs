@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use ananke_core::name::Moment;
 use ananke_core::port::PortError;
-use ananke_core::spec::SshTarget;
 use tokio::sync::Mutex;
 
 use crate::connection::{Access, Connection, Host, Link, Unforwarded};
+use crate::settings::Login;
 
 /// A jump host that let nobody in is left alone for this long: the hosts are reached directly meanwhile, and a rack of them
 /// does not wait for it one after the other.
 const REST: Duration = Duration::from_secs(30);
 
 pub(crate) struct Jump {
-    target: SshTarget,
+    login: Login,
     /// The lock is held while a connection is opened, so that two hosts open one and not two.
     state: Mutex<State>,
 }
@@ -27,8 +27,8 @@ struct State {
 }
 
 impl Jump {
-    pub(crate) fn new(target: SshTarget) -> Self {
-        Self { target, state: Mutex::default() }
+    pub(crate) fn new(login: Login) -> Self {
+        Self { login, state: Mutex::default() }
     }
 
     /// A connection to `host` that goes through the jump host, or why there is none.
@@ -47,8 +47,12 @@ impl Jump {
         connection.forward(host, access).await.map_err(|unforwarded| self.named(unforwarded))
     }
 
+    pub(crate) fn is_at(&self, login: &Login) -> bool {
+        self.login == *login
+    }
+
     fn host(&self) -> Host<'_> {
-        Host { node: "jump host", target: &self.target }
+        Host { node: "jump host", login: &self.login }
     }
 
     /// An error of forwarding, as one of the jump host.

@@ -265,8 +265,8 @@ fn hash_matches(hashed: &str, entry: &str) -> bool {
     hmac::verify(&key, entry.as_bytes(), &hash).is_ok()
 }
 
-/// `*` and `?` over bytes, in time linear in the product of the lengths.
-fn glob(pattern: &str, text: &str) -> bool {
+/// Patterns as OpenSSH has them: `*` and `?` over bytes, in time linear in the product of the lengths.
+pub fn glob(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

@@ -19,4 +19,4 @@ mod verify;
 pub use hosts::SshHosts;
 pub use pin::Pin;
 pub use scan::{Shown, shown_key};
-pub use settings::SshSettings;
+pub use settings::{Login, Route, SshSettings};

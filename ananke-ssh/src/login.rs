@@ -29,7 +29,7 @@ pub(crate) async fn log_in(handle: &mut Handle<Verifier>, host: Host<'_>, identi
 async fn with_file(handle: &mut Handle<Verifier>, host: Host<'_>, key: &Arc<PrivateKey>, file: &str) -> Result<(), PortError> {
     let hash = signing_hash(handle, host, key.public_key()).await?;
     let offered = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
-    let answer = handle.authenticate_publickey(&host.target.user, offered).await.map_err(|error| lost(host, &error))?;
+    let answer = handle.authenticate_publickey(&host.login.target.user, offered).await.map_err(|error| lost(host, &error))?;
     match Answer::of(&answer) {
         Answer::Accepted => Ok(()),
         Answer::MoreWanted => Err(more_wanted(host)),
@@ -63,7 +63,7 @@ async fn with_agent(
     let (mut tried, mut silent) = (Vec::new(), None);
     for key in keys.iter().take(MOST_OFFERED) {
         let hash = signing_hash(handle, host, key).await?;
-        match handle.authenticate_publickey_with(&host.target.user, key.clone(), hash, &mut agent).await {
+        match handle.authenticate_publickey_with(&host.login.target.user, key.clone(), hash, &mut agent).await {
             Ok(answer) => match Answer::of(&answer) {
                 Answer::Accepted => return Ok(()),
                 Answer::MoreWanted => return Err(more_wanted(host)),
@@ -141,7 +141,7 @@ fn more_wanted(host: Host<'_>) -> PortError {
 }
 
 fn refused(host: Host<'_>, found: String, file: &str) -> PortError {
-    let (user, port, address) = (&host.target.user, host.target.port, &host.target.host);
+    let (user, port, address) = (&host.login.target.user, host.login.target.port, &host.login.target.host);
     let remedy = format!(
         "add the public key of {file} to the authorized_keys of {user} on {}: ssh-copy-id -i {file}.pub -p {port} {user}@{address}",
         host.node

@@ -3,94 +3,122 @@
 //! A connection that fails in any way is dropped, and the next command opens another.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ananke_core::name::NodeName;
 use ananke_core::port::{ErrorKind, PortError};
-use ananke_core::spec::SshTarget;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::task::AbortHandle;
 
 use crate::command::{Command, Output};
-use crate::connection::{Access, Connection, Host};
+use crate::connection::{Access, Broken, Connection, Host, Stage};
 use crate::jump::{self, Jump};
+use crate::settings::{Login, Route};
 
 pub(crate) struct Pool {
     access: Access,
-    jump: Option<Jump>,
-    slots: BTreeMap<NodeName, Slot>,
+    places: BTreeMap<NodeName, Place>,
     turns: Semaphore,
 }
 
-/// The lock is held while a connection is opened, so that two commands open one and not two; never while one runs.
-#[derive(Default)]
-struct Slot {
-    kept: Mutex<Option<Arc<Connection>>>,
+/// What is kept of one host.
+struct Place {
+    /// Shared by all hosts behind it.
+    jump: Option<Arc<Jump>>,
+    slot: Arc<Slot>,
 }
 
 impl Pool {
     pub(crate) fn new(access: Access) -> Self {
         let settings = &access.settings;
-        let jump = settings.jump.clone().map(Jump::new);
-        let slots = settings.targets.keys().map(|node| (node.clone(), Slot::default())).collect();
+        let mut jumps: Vec<Arc<Jump>> = Vec::new();
+        let mut jump = |login: &Login| match jumps.iter().find(|jump| jump.is_at(login)) {
+            Some(jump) => Arc::clone(jump),
+            None => {
+                let jump = Arc::new(Jump::new(login.clone()));
+                jumps.push(Arc::clone(&jump));
+                jump
+            }
+        };
+        let mut place = |route: &Route| Place { jump: route.jump.as_ref().map(&mut jump), slot: Arc::default() };
+        let places = settings.routes.iter().map(|(node, route)| (node.clone(), place(route))).collect();
         let turns = Semaphore::new(settings.concurrency.max(1));
-        Self { access, jump, slots, turns }
+        Self { access, places, turns }
     }
 
-    /// The host of a node, with the command for the message.
-    pub(crate) fn target(&self, node: &NodeName, command: &Command) -> Result<&SshTarget, PortError> {
-        self.access.settings.targets.get(node).ok_or_else(|| {
-            PortError::new(ErrorKind::Missing, &command.title(), node, "no SSH host is configured for it")
-                .with_remedy(format!("add {node} to ssh_node_hosts"))
-        })
+    /// How a node's host is reached, with the command for the message.
+    pub(crate) fn route(&self, node: &NodeName, command: &Command) -> Result<&Route, PortError> {
+        self.access.settings.routes.get(node).ok_or_else(|| unknown(node, command))
     }
 
     /// Runs a command on a node. `started` is called right before the request is sent; a second time if it is sent again.
     pub(crate) async fn run(&self, node: &NodeName, command: &Command, started: &(dyn Fn() + Sync)) -> Result<Output, PortError> {
-        let target = self.target(node, command)?;
-        let host = Host { node: node.as_str(), target };
-        let Some(slot) = self.slots.get(node) else {
-            return Err(host.error(ErrorKind::Missing, &command.title(), "no SSH host is configured for it"));
-        };
+        let host = Host { node: node.as_str(), login: &self.route(node, command)?.login };
+        let place = self.places.get(node).ok_or_else(|| unknown(node, command))?;
         // Every holder's steps have deadlines, so a turn comes.
         let Ok(_turn) = self.turns.acquire().await else {
             return Err(host.error(ErrorKind::Transient, &command.title(), "ananke is ending"));
         };
-        let (connection, fresh) = self.connection(slot, host).await?;
-        let broken = match connection.run(host, &self.access.settings, command, started).await {
+        let (connection, fresh) = self.connection(place, host).await?;
+        let broken = match self.run_on(&connection, place, host, command, started).await {
             Ok(output) => return Ok(output),
             Err(broken) => broken,
         };
-        slot.forget(&connection).await;
+        place.slot.forget(&connection).await;
         // A kept connection may have died with its host's last boot. What changes something is never sent twice.
-        if fresh || (broken.sent && !command.only_reads()) {
+        if fresh || (broken.stage == Stage::Sent && !command.only_reads()) {
             return Err(broken.error);
         }
         tracing::debug!(%node, error = %broken.error, "connection was stale, opening another");
-        let (connection, _) = self.connection(slot, host).await?;
-        match connection.run(host, &self.access.settings, command, started).await {
+        let (connection, _) = self.connection(place, host).await?;
+        match self.run_on(&connection, place, host, command, started).await {
             Ok(output) => Ok(output),
             Err(broken) => {
-                slot.forget(&connection).await;
+                place.slot.forget(&connection).await;
                 Err(broken.error)
             }
         }
     }
 
+    /// Where the connection has no session left, as with MaxSessions 1, what runs on it goes on, and this command gets a
+    /// connection that nobody shares.
+    async fn run_on(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        host: Host<'_>,
+        command: &Command,
+        started: &(dyn Fn() + Sync),
+    ) -> Result<Output, Broken> {
+        let settings = &self.access.settings;
+        match connection.run(host, settings, command, started).await {
+            Err(Broken { stage: Stage::Full, .. }) => {
+                let own = self.open(place, host).await.map_err(|error| Broken { error, stage: Stage::Unsent })?;
+                own.run(host, settings, command, started).await
+            }
+            other => other,
+        }
+    }
+
     /// The kept connection, or a fresh one.
-    async fn connection(&self, slot: &Slot, host: Host<'_>) -> Result<(Arc<Connection>, bool), PortError> {
-        let mut kept = slot.kept.lock().await;
-        if let Some(connection) = kept.as_ref().filter(|connection| !connection.is_closed()) {
+    async fn connection(&self, place: &Place, host: Host<'_>) -> Result<(Arc<Connection>, bool), PortError> {
+        let mut kept = place.slot.kept.lock().await;
+        place.slot.uses.fetch_add(1, Ordering::Relaxed);
+        if let Some(Kept { connection, .. }) = kept.as_ref().filter(|kept| !kept.connection.is_closed()) {
             return Ok((Arc::clone(connection), false));
         }
         *kept = None;
-        let connection = Arc::new(self.open(host).await?);
-        *kept = Some(Arc::clone(&connection));
+        let connection = Arc::new(self.open(place, host).await?);
+        let idle = close_idle(Arc::downgrade(&place.slot), Arc::downgrade(&connection), self.access.settings.idle);
+        *kept = Some(Kept { connection: Arc::clone(&connection), watch: tokio::spawn(idle).abort_handle() });
         Ok((connection, true))
     }
 
     /// Through the jump host, and directly where that opens no way. Whom it then meets is judged once.
-    async fn open(&self, host: Host<'_>) -> Result<Connection, PortError> {
-        let Some(jump) = &self.jump else { return Connection::direct(host, &self.access).await };
+    async fn open(&self, place: &Place, host: Host<'_>) -> Result<Connection, PortError> {
+        let Some(jump) = &place.jump else { return Connection::direct(host, &self.access).await };
         match jump.link(host, &self.access).await {
             Ok(link) => Connection::through(link, host, &self.access).await,
             Err(over) => Connection::direct(host, &self.access).await.map_err(|direct| jump::neither(host, over, direct)),
@@ -98,11 +126,48 @@ impl Pool {
     }
 }
 
+fn unknown(node: &NodeName, command: &Command) -> PortError {
+    PortError::new(ErrorKind::Missing, &command.title(), node, "no SSH host is configured for it")
+        .with_remedy(format!("add {node} to ssh_node_hosts"))
+}
+
+/// The lock is held while a connection is opened, so that two commands open one and not two; never while one runs.
+#[derive(Default)]
+struct Slot {
+    kept: Mutex<Option<Kept>>,
+    uses: AtomicU64,
+}
+
+struct Kept {
+    connection: Arc<Connection>,
+    watch: AbortHandle,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Lets go of a connection that nobody used for `idle`; it looks every `idle`, so at the latest after twice that.
+async fn close_idle(slot: Weak<Slot>, connection: Weak<Connection>, idle: Duration) {
+    let uses = |slot: &Slot| slot.uses.load(Ordering::Relaxed);
+    let Some(mut before) = slot.upgrade().map(|slot| uses(&slot)) else { return };
+    loop {
+        tokio::time::sleep(idle).await;
+        let (Some(slot), Some(connection)) = (slot.upgrade(), connection.upgrade()) else { return };
+        if uses(&slot) == before {
+            return slot.forget(&connection).await;
+        }
+        before = uses(&slot);
+    }
+}
+
 impl Slot {
     /// Drops this connection, unless another has taken its place.
     async fn forget(&self, connection: &Arc<Connection>) {
         let mut kept = self.kept.lock().await;
-        if kept.as_ref().is_some_and(|other| Arc::ptr_eq(other, connection)) {
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.connection, connection)) {
             *kept = None;
         }
     }

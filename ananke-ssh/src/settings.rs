@@ -9,26 +9,39 @@ use ananke_core::spec::SshTarget;
 
 use crate::pin::Pin;
 
-/// Everything the adapter knows of the outside; it reads no environment and no `~/.ssh/config`.
-#[derive(Debug, Clone)]
-pub struct SshSettings {
-    pub targets: BTreeMap<NodeName, SshTarget>,
+/// A machine to log in to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub target: SshTarget,
     /// Private key, readable by its owner only. One with a passphrase is used through the agent; without a file, the
     /// agent's keys are.
     pub identity_file: Option<PathBuf>,
-    /// Socket of the SSH agent.
-    pub agent: Option<PathBuf>,
     /// OpenSSH `known_hosts`; it is read at every connect, so a correction counts at once.
     pub known_hosts: PathBuf,
+}
+
+/// A host, and the machine that forwards to it; where that does not, the host is reached directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub login: Login,
+    pub jump: Option<Login>,
+}
+
+/// Everything the adapter knows of the outside; it reads no environment and no `~/.ssh/config`.
+#[derive(Debug, Clone)]
+pub struct SshSettings {
+    pub routes: BTreeMap<NodeName, Route>,
+    /// Socket of the SSH agent.
+    pub agent: Option<PathBuf>,
     /// Nodes whose key is known by its fingerprint: `known_hosts` is not asked about them.
     pub pins: BTreeMap<NodeName, Pin>,
-    /// The host that forwards to the others; where it does not, they are reached directly.
-    pub jump: Option<SshTarget>,
     /// From the first packet to the end of the key exchange; a host that accepts and never speaks ends here.
     pub connect_timeout: Duration,
     pub auth_timeout: Duration,
     /// From the request to the end of one command.
     pub run_timeout: Duration,
+    /// A connection that nobody used for so long is closed.
+    pub idle: Duration,
     /// Hosts that are worked on at the same time.
     pub concurrency: usize,
 }
@@ -37,19 +50,31 @@ impl SshSettings {
     /// 64 hosts at once keep file descriptors and the start-up burst of a rack in bounds.
     pub const CONCURRENCY: usize = 64;
 
-    /// Settings with the usual limits, without an agent, pins or a jump host.
-    pub fn new(targets: BTreeMap<NodeName, SshTarget>, identity_file: impl Into<Option<PathBuf>>, known_hosts: PathBuf) -> Self {
+    /// A rack is asked every few seconds during a run; what a daemon asked once need not be held for ever.
+    pub const IDLE: Duration = Duration::from_secs(600);
+
+    /// Settings with the usual limits, without an agent or pins.
+    pub fn new(routes: BTreeMap<NodeName, Route>) -> Self {
         Self {
-            targets,
-            identity_file: identity_file.into(),
+            routes,
             agent: None,
-            known_hosts,
             pins: BTreeMap::new(),
-            jump: None,
             connect_timeout: Duration::from_secs(5),
             auth_timeout: Duration::from_secs(5),
             run_timeout: Duration::from_secs(20),
+            idle: Self::IDLE,
             concurrency: Self::CONCURRENCY,
         }
+    }
+
+    /// The same for hosts that are all reached directly, with one key and one file of host keys.
+    pub fn direct(
+        targets: BTreeMap<NodeName, SshTarget>,
+        identity_file: impl Into<Option<PathBuf>>,
+        known_hosts: PathBuf,
+    ) -> Self {
+        let identity_file = identity_file.into();
+        let login = |target| Login { target, identity_file: identity_file.clone(), known_hosts: known_hosts.clone() };
+        Self::new(targets.into_iter().map(|(node, target)| (node, Route { login: login(target), jump: None })).collect())
     }
 }

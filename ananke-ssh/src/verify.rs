@@ -1,7 +1,7 @@
 //! Whether the host at the other end is who it should be: what is asked of it, and what is made of its answer.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ananke_core::name::Moment;
@@ -30,9 +30,9 @@ pub(crate) enum Belief {
 }
 
 impl Belief {
-    /// Reads what the file says of the host.
-    pub(crate) async fn read(host: Host<'_>, path: &Path) -> Result<Self, PortError> {
-        Ok(Self::File { known: read_known_hosts(host, path).await?, file: path.to_owned() })
+    /// Reads what its file says of the host.
+    pub(crate) async fn read(host: Host<'_>) -> Result<Self, PortError> {
+        Ok(Self::File { known: read_known_hosts(host).await?, file: host.login.known_hosts.clone() })
     }
 
     /// Kinds of keys that are known are asked for first, and certificates before them where an authority is; SHA-1
@@ -60,8 +60,9 @@ impl Belief {
     }
 }
 
-pub(crate) async fn read_known_hosts(host: Host<'_>, path: &Path) -> Result<KnownKeys, PortError> {
+pub(crate) async fn read_known_hosts(host: Host<'_>) -> Result<KnownKeys, PortError> {
     use std::os::unix::fs::MetadataExt;
+    let path = host.login.known_hosts.as_path();
     let tried = format!("read {}", path.display());
     let bad = |found: String, remedy: String| Err(host.error(ErrorKind::Untrusted, &tried, found).with_remedy(remedy));
     let metadata = match tokio::fs::metadata(path).await {
@@ -78,7 +79,7 @@ pub(crate) async fn read_known_hosts(host: Host<'_>, path: &Path) -> Result<Know
         return bad(format!("it has {} bytes", metadata.len()), "give ananke a known_hosts of its own".to_owned());
     }
     match tokio::fs::read(path).await {
-        Ok(bytes) => Ok(KnownKeys::parse(&String::from_utf8_lossy(&bytes), &host.target.host, host.target.port)),
+        Ok(bytes) => Ok(KnownKeys::parse(&String::from_utf8_lossy(&bytes), &host.login.target.host, host.login.target.port)),
         Err(error) => bad(error.to_string(), "let ananke read its known_hosts".to_owned()),
     }
 }
@@ -94,7 +95,7 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(belief: Belief, host: Host<'_>, now: Moment) -> Self {
-        Self { belief, node: host.node.to_owned(), target: host.target.clone(), now }
+        Self { belief, node: host.node.to_owned(), target: host.login.target.clone(), now }
     }
 
     fn judge(&self, shown: &PublicKeyOrCertificate) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! What the end-to-end suites share: the built binary, a cluster that it serves, and commands that always end.
 //!
-//! Nothing here but [`contract`] knows the insides of Ananke: a test sees files, exit codes, output and the served cluster's
+//! Nothing here but [`contract`] and [`sshd`] knows the insides of Ananke: a test sees files, exit codes, output and the served cluster's
 //! request log.
 
 #![expect(
@@ -12,7 +12,9 @@
     reason = "a test fails by panicking, says what it skips, and measures real time"
 )]
 
+pub mod clock;
 pub mod contract;
+pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +27,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use clock::WallClock;
 
 /// No command of a test runs longer; what does is killed and fails the test.
 pub const LIMIT: Duration = Duration::from_secs(120);

@@ -2,161 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking, and this one starts a real sshd")]
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ananke_core::name::{Moment, NodeName};
-use ananke_core::port::clock::Uptime;
-use ananke_core::port::{Clock, ErrorKind, PortError};
-use ananke_core::spec::SshTarget;
-use ananke_ssh::{Pin, SshHosts, SshSettings};
-use ananke_tests::{require, until};
-use async_trait::async_trait;
-use tempfile::TempDir;
-
-struct WallClock;
-
-#[async_trait]
-impl Clock for WallClock {
-    fn now(&self) -> Moment {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn uptime(&self) -> Option<Uptime> {
-        None
-    }
-
-    async fn sleep_until(&self, until: Moment) {
-        tokio::time::sleep(until.since(self.now())).await;
-    }
-}
-
-const ANSWER: &str = r#"#!/bin/sh
-echo ananke:answer
-echo '{"state": "shutting_down", "run": "shutdown-20260314T020611000Z", "at": "2026-03-14T02:06:11.000Z", "reason": "battery"}'
-"#;
-
-/// A program of the test; it ends with this.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-/// A directory with a user's key `id`, and hosts that accept it.
-struct Desk {
-    dir: TempDir,
-}
-
-/// An sshd that answers every command with an intent.
-struct Sshd {
-    port: u16,
-    log: PathBuf,
-    key: String,
-    _running: Running,
-}
-
-impl Desk {
-    fn new() -> Option<Self> {
-        if !(require("sshd", "openssh-server") && require("ssh-agent", "openssh-client")) {
-            return None;
-        }
-        let desk = Self { dir: TempDir::new().unwrap() };
-        desk.key("id", "");
-        std::fs::copy(desk.path("id.pub"), desk.path("authorized_keys")).unwrap();
-        std::fs::write(desk.path("known_hosts"), "").unwrap();
-        Some(desk)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn keygen(&self, args: &[&str]) {
-        let done = Command::new("ssh-keygen").arg("-q").args(args).current_dir(self.dir.path()).output().unwrap();
-        assert!(done.status.success(), "ssh-keygen {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    fn key(&self, name: &str, passphrase: &str) {
-        self.keygen(&["-t", "ed25519", "-N", passphrase, "-f", name]);
-    }
-
-    fn script(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-        std::fs::set_permissions(self.path(name), PermissionsExt::from_mode(0o755)).unwrap();
-    }
-
-    /// Its host key is NAME, which is made where it is missing.
-    fn sshd(&self, name: &str, more: &str) -> Sshd {
-        if !self.path(name).exists() {
-            self.key(name, "");
-        }
-        let place = self.dir.path().display();
-        self.script("answer", ANSWER);
-        let port = closed_port();
-        let config = format!(
-            "{more}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {place}/{name}\nAuthorizedKeysFile {place}/authorized_keys\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             LogLevel DEBUG1\nForceCommand {place}/answer\n"
-        );
-        let (file, log) = (self.path(&format!("{name}.config")), self.path(&format!("{name}.log")));
-        std::fs::write(&file, config).unwrap();
-        // That of an sshd before it says that it listens.
-        let _gone = std::fs::remove_file(&log);
-        // Where Debian's sshd, run by root, keeps its empty directory.
-        let _there = std::fs::create_dir_all("/run/sshd");
-        let mut command = Command::new("/usr/sbin/sshd");
-        let running = Running(command.arg("-D").arg("-E").arg(&log).arg("-f").arg(&file).spawn().unwrap());
-        until("sshd listens", Duration::from_secs(20), || {
-            std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Server listening")).then_some(())
-        });
-        let key = self.text(&format!("{name}.pub")).split(' ').take(2).collect::<Vec<_>>().join(" ");
-        Sshd { port, log, key, _running: running }
-    }
-
-    fn believe(&self, lines: &[String]) {
-        std::fs::write(self.path("known_hosts"), lines.join("\n") + "\n").unwrap();
-    }
-
-    fn settings(&self, port: u16) -> SshSettings {
-        let known = self.path("known_hosts");
-        let mut settings = SshSettings::new(BTreeMap::from([(node(), target(port))]), self.path("id"), known);
-        settings.connect_timeout = Duration::from_secs(10);
-        settings.auth_timeout = Duration::from_secs(10);
-        settings
-    }
-}
-
-fn node() -> NodeName {
-    NodeName::parse("titan-01").unwrap()
-}
-
-fn target(port: u16) -> SshTarget {
-    let user = Command::new("id").arg("-un").output().unwrap().stdout;
-    SshTarget { host: "127.0.0.1".to_owned(), port, user: String::from_utf8(user).unwrap().trim().to_owned() }
-}
-
-fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A command got to the host and back.
-async fn reaches(settings: SshSettings) -> Result<(), PortError> {
-    SshHosts::new(settings, Arc::new(WallClock))?.intent(&node()).await.map(drop)
-}
+use ananke_core::port::{ErrorKind, PortError};
+use ananke_ssh::{Login, Pin, SshHosts, SshSettings};
+use ananke_tests::sshd::{Desk, Running, Sshd, closed_port, node, reaches, target};
+use ananke_tests::{WallClock, until};
 
 fn remedy(error: &PortError) -> &str {
     error.remedy.as_deref().unwrap_or("none")
@@ -189,7 +44,7 @@ async fn a_host_is_believed_for_the_certificate_of_an_authority() {
     desk.believe(&[line("authority"), format!("@revoked * {}", revoked.trim())]);
     let error = untrusted(&sshd).await;
     assert!(error.found.contains("which line 2 of ") && error.found.ends_with("revokes"), "{error}");
-    desk.believe(&[line("other"), format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
+    desk.believe(&[line("other"), sshd.line()]);
     reaches(desk.settings(sshd.port)).await.unwrap();
 
     desk.believe(&[line("authority")]);
@@ -219,36 +74,46 @@ async fn a_pinned_key_decides_alone() {
         settings
     };
     reaches(pinned(printed("host.pub"))).await.unwrap();
-    desk.believe(&[format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
+    desk.believe(&[sshd.line()]);
     let error = reaches(pinned(printed("id.pub"))).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Untrusted, "{error}");
     assert!(error.found.contains(&format!("the host showed {} (ssh-ed25519)", printed("host.pub"))), "{error}");
 }
 
-impl Desk {
-    fn agent(&self, socket: &str) -> Running {
-        let socket = self.path(socket);
-        let mut command = Command::new("ssh-agent");
-        let running = Running(command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap());
-        until("the agent listens", Duration::from_secs(20), || socket.exists().then_some(()));
-        running
-    }
+fn agent(desk: &Desk, socket: &str) -> Running {
+    let socket = desk.path(socket);
+    let mut command = Command::new("ssh-agent");
+    let running = Running(command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap());
+    until("the agent listens", Duration::from_secs(20), || socket.exists().then_some(()));
+    running
+}
 
-    fn add(&self, socket: &str, key: &str) {
-        self.script("askpass", "#!/bin/sh\necho secret\n");
-        let mut command = Command::new("ssh-add");
-        command.arg("-q").arg(self.path(key)).env("SSH_AUTH_SOCK", self.path(socket));
-        command.env("SSH_ASKPASS", self.path("askpass")).env("SSH_ASKPASS_REQUIRE", "force");
-        let done = command.stdin(Stdio::null()).output().unwrap();
-        assert!(done.status.success(), "ssh-add {key}: {}", String::from_utf8_lossy(&done.stderr));
-    }
+fn add(desk: &Desk, socket: &str, key: &str) {
+    desk.script("askpass", "#!/bin/sh\necho secret\n");
+    let mut command = Command::new("ssh-add");
+    command.arg("-q").arg(desk.path(key)).env("SSH_AUTH_SOCK", desk.path(socket));
+    command.env("SSH_ASKPASS", desk.path("askpass")).env("SSH_ASKPASS_REQUIRE", "force");
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "ssh-add {key}: {}", String::from_utf8_lossy(&done.stderr));
+}
 
-    fn with_agent(&self, port: u16, file: Option<&Path>, socket: &str) -> SshSettings {
-        let mut settings = self.settings(port);
-        settings.identity_file = file.map(Path::to_owned);
-        settings.agent = Some(self.path(socket));
-        settings
+fn with_agent(desk: &Desk, port: u16, file: Option<&Path>, socket: &str) -> SshSettings {
+    let mut settings = desk.settings(port);
+    log_in_with(&mut settings, file);
+    settings.agent = Some(desk.path(socket));
+    settings
+}
+
+fn log_in_with(settings: &mut SshSettings, file: Option<&Path>) {
+    settings.routes.values_mut().for_each(|route| route.login.identity_file = file.map(Path::to_owned));
+}
+
+/// The same with a jump host, which is believed and convinced as the hosts are.
+fn through(mut settings: SshSettings, jump: u16) -> SshSettings {
+    for route in settings.routes.values_mut() {
+        route.jump = Some(Login { target: target(jump), ..route.login.clone() });
     }
+    settings
 }
 
 #[tokio::test]
@@ -259,39 +124,39 @@ async fn a_key_with_a_passphrase_is_used_through_the_agent() {
     // The file itself tells its public key.
     std::fs::remove_file(desk.path("locked.pub")).unwrap();
     let sshd = desk.sshd("host", "");
-    desk.believe(&[format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
+    desk.believe(&[sshd.line()]);
     let locked = desk.path("locked");
-    let add = format!("ssh-add {}", locked.display());
+    let line = format!("ssh-add {}", locked.display());
 
     let mut settings = desk.settings(sshd.port);
-    settings.identity_file = Some(locked.clone());
+    log_in_with(&mut settings, Some(&locked));
     let error = reaches_not(settings).await;
-    assert!(error.found.contains("it is encrypted, and no SSH agent is there") && remedy(&error).contains(&add), "{error}");
-    let _agent = desk.agent("socket");
-    let error = reaches_not(desk.with_agent(sshd.port, Some(&locked), "socket")).await;
-    assert_eq!((error.kind, remedy(&error)), (ErrorKind::Denied, add.as_str()), "{error}");
-    let error = reaches_not(desk.with_agent(sshd.port, None, "socket")).await;
+    assert!(error.found.contains("it is encrypted, and no SSH agent is there") && remedy(&error).contains(&line), "{error}");
+    let _agent = agent(&desk, "socket");
+    let error = reaches_not(with_agent(&desk, sshd.port, Some(&locked), "socket")).await;
+    assert_eq!((error.kind, remedy(&error)), (ErrorKind::Denied, line.as_str()), "{error}");
+    let error = reaches_not(with_agent(&desk, sshd.port, None, "socket")).await;
     assert_eq!(error.found, "the SSH agent holds no keys");
-    let error = reaches_not(desk.with_agent(sshd.port, None, "no-socket")).await;
+    let error = reaches_not(with_agent(&desk, sshd.port, None, "no-socket")).await;
     assert!(error.kind == ErrorKind::Denied && error.found.contains("no-socket does not help: "), "{error}");
 
-    desk.add("socket", "id");
-    desk.add("socket", "locked");
-    reaches(desk.with_agent(sshd.port, Some(&locked), "socket")).await.unwrap();
-    reaches(desk.with_agent(sshd.port, None, "socket")).await.unwrap();
+    add(&desk, "socket", "id");
+    add(&desk, "socket", "locked");
+    reaches(with_agent(&desk, sshd.port, Some(&locked), "socket")).await.unwrap();
+    reaches(with_agent(&desk, sshd.port, None, "socket")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_locked_file_of_any_format_is_the_key_that_stands_beside_it() {
     let Some(desk) = Desk::new() else { return };
     let sshd = desk.sshd("host", "");
-    desk.believe(&[format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
-    let _agent = desk.agent("socket");
+    desk.believe(&[sshd.line()]);
+    let _agent = agent(&desk, "socket");
     for format in ["PKCS8", "PEM"] {
         desk.keygen(&["-t", "rsa", "-b", "2048", "-m", format, "-N", "secret", "-f", format]);
         std::fs::copy(desk.path(&format!("{format}.pub")), desk.path("authorized_keys")).unwrap();
-        desk.add("socket", format);
-        let settings = || desk.with_agent(sshd.port, Some(&desk.path(format)), "socket");
+        add(&desk, "socket", format);
+        let settings = || with_agent(&desk, sshd.port, Some(&desk.path(format)), "socket");
         reaches(settings()).await.unwrap_or_else(|error| panic!("{format}: {error}"));
         std::fs::remove_file(desk.path(&format!("{format}.pub"))).unwrap();
         let error = reaches_not(settings()).await;
@@ -303,14 +168,14 @@ async fn a_locked_file_of_any_format_is_the_key_that_stands_beside_it() {
 async fn an_agent_offers_fewer_keys_than_make_a_host_hang_up() {
     let Some(desk) = Desk::new() else { return };
     let sshd = desk.sshd("host", "");
-    desk.believe(&[format!("[127.0.0.1]:{} {}", sshd.port, sshd.key)]);
-    let _agent = desk.agent("socket");
+    desk.believe(&[sshd.line()]);
+    let _agent = agent(&desk, "socket");
     for stranger in ["a", "b", "c", "d", "e", "f"] {
         desk.key(stranger, "");
-        desk.add("socket", stranger);
+        add(&desk, "socket", stranger);
     }
-    desk.add("socket", "id");
-    let error = reaches_not(desk.with_agent(sshd.port, None, "socket")).await;
+    add(&desk, "socket", "id");
+    let error = reaches_not(with_agent(&desk, sshd.port, None, "socket")).await;
     let expected = "the host does not accept any of 5 keys of the SSH agent; 2 more were not offered";
     assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Denied, expected));
 }
@@ -324,13 +189,8 @@ async fn a_host_is_reached_through_the_jump_host_and_directly_where_that_does_no
     let Some(desk) = Desk::new() else { return };
     let (host, jump) = (desk.sshd("host", ""), desk.sshd("jump", ""));
     let closed = desk.sshd("closed", "AllowTcpForwarding no");
-    let line = |sshd: &Sshd| format!("[127.0.0.1]:{} {}", sshd.port, sshd.key);
-    let over = |port: u16, jump: u16| {
-        let mut settings = desk.settings(port);
-        settings.jump = Some(target(jump));
-        settings
-    };
-    desk.believe(&[line(&host), line(&jump), line(&closed)]);
+    let over = |port: u16, jump: u16| through(desk.settings(port), jump);
+    desk.believe(&[host.line(), jump.line(), closed.line()]);
     let forwarded = || std::fs::read_to_string(&jump.log).unwrap().matches("server_request_direct_tcpip").count();
 
     reaches(over(host.port, jump.port)).await.unwrap();
@@ -346,9 +206,9 @@ async fn a_host_is_reached_through_the_jump_host_and_directly_where_that_does_no
     assert!(error.found.contains("; through jump host (") && error.on.starts_with("titan-01 ("), "{error}");
 
     // Who is at the end is judged as ever, and so is the jump host.
-    desk.believe(&[line(&jump)]);
+    desk.believe(&[jump.line()]);
     assert_eq!(reaches_not(over(host.port, jump.port)).await.kind, ErrorKind::Untrusted);
-    desk.believe(&[line(&host)]);
+    desk.believe(&[host.line()]);
     let before = forwarded();
     reaches(over(host.port, jump.port)).await.unwrap();
     assert_eq!(forwarded(), before, "a jump host that is not believed carries nothing");
@@ -361,7 +221,7 @@ async fn a_jump_host_that_let_nobody_in_is_left_alone_for_a_while() {
     silent.set_nonblocking(true).unwrap();
     let mut settings = desk.settings(closed_port());
     settings.connect_timeout = Duration::from_millis(300);
-    settings.jump = Some(target(silent.local_addr().unwrap().port()));
+    let settings = through(settings, silent.local_addr().unwrap().port());
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
     for _ in 0..3 {
         let error = hosts.intent(&node()).await.unwrap_err();

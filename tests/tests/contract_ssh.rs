@@ -16,13 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ananke_core::intent::IntentState;
 use ananke_core::name::{BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
 use ananke_core::observation::{HostHealth, Leftovers, SnapshotCheck, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
-use ananke_core::port::clock::Uptime;
 use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
 use ananke_core::spec::{Distribution, HostNeeds, SshTarget};
 use ananke_sim::fault::Fault;
@@ -32,28 +31,11 @@ use ananke_sim::serve::{UpOptions, up};
 use ananke_sim::world::LONGHORN_DISK;
 use ananke_ssh::command::Command;
 use ananke_ssh::{SshHosts, SshSettings};
+use ananke_tests::WallClock;
 use async_trait::async_trait;
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_millis(700);
-
-struct WallClock;
-
-#[async_trait]
-impl Clock for WallClock {
-    fn now(&self) -> Moment {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn uptime(&self) -> Option<Uptime> {
-        None
-    }
-
-    async fn sleep_until(&self, until: Moment) {
-        tokio::time::sleep(until.since(self.now())).await;
-    }
-}
 
 /// One host, and how to reach it.
 struct Site {
@@ -87,7 +69,7 @@ impl Site {
 
 fn hosts_at(port: u16, user: &str, identity: &Path, known: &Path) -> SshHosts {
     let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: user.to_owned() };
-    let mut settings = SshSettings::new(BTreeMap::from([(node(), target)]), identity.to_owned(), known.to_owned());
+    let mut settings = SshSettings::direct(BTreeMap::from([(node(), target)]), identity.to_owned(), known.to_owned());
     settings.connect_timeout = Duration::from_secs(10);
     SshHosts::new(settings, Arc::new(WallClock)).unwrap()
 }
@@ -340,7 +322,7 @@ async fn a_served_world_does_what_its_hosts_are_told() {
     let served = up(options).await.unwrap();
     let target = |port| SshTarget { host: "127.0.0.1".to_owned(), port, user: "ananke".to_owned() };
     let targets = served.ssh_ports().map(|(node, port)| (node.clone(), target(port))).collect();
-    let mut settings = SshSettings::new(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
+    let mut settings = SshSettings::direct(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
     settings.connect_timeout = DEADLINE;
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
     let (server, worker, agent) = (node(), NodeName::parse("titan-04").unwrap(), unit("k3s-agent"));
@@ -378,7 +360,7 @@ async fn a_dark_host_ends_within_the_deadline_and_answers_when_it_is_back() {
     let known = site.path("known_hosts");
     std::fs::write(&known, format!("{}\n", site.known_line)).unwrap();
     let target = SshTarget { host: "127.0.0.1".to_owned(), port: site.port, user: site.user.clone() };
-    let mut settings = SshSettings::new(BTreeMap::from([(node(), target)]), site.path("id"), known);
+    let mut settings = SshSettings::direct(BTreeMap::from([(node(), target)]), site.path("id"), known);
     settings.connect_timeout = DEADLINE;
     *host.reach.lock().unwrap() = Reach::Dark;
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
@@ -430,7 +412,7 @@ async fn a_port_that_accepts_and_never_speaks_ends_within_the_deadline() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = SshTarget { host: "127.0.0.1".to_owned(), port: silent.local_addr().unwrap().port(), user: "ops".to_owned() };
     let mut settings =
-        SshSettings::new(BTreeMap::from([(node(), target)]), dir.path().join("id"), dir.path().join("known_hosts"));
+        SshSettings::direct(BTreeMap::from([(node(), target)]), dir.path().join("id"), dir.path().join("known_hosts"));
     settings.connect_timeout = DEADLINE;
     let began = Instant::now();
     let error = SshHosts::new(settings, Arc::new(WallClock))

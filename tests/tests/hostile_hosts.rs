@@ -1,48 +1,26 @@
 //! Names, banners and answers that mean harm: no command outside the closed set reaches a host, and nothing that a terminal
 //! would obey reaches a message.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking, and this one runs against real sockets and a real clock"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ananke_core::name::{HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
+use ananke_core::name::{HostPath, NodeName, PackageName, SnapshotName, UnitName};
 use ananke_core::order::HostOrder;
-use ananke_core::port::clock::Uptime;
-use ananke_core::port::{Clock, HostReads, PortError};
+use ananke_core::port::{HostReads, PortError};
 use ananke_core::spec::{HostNeeds, SshTarget};
 use ananke_sim::serve::host_shell::{self, HostCommand};
 use ananke_sim::serve::ssh::{ExecReply, HostBackend, Reach, SshServers, keys};
 use ananke_ssh::{SshHosts, SshSettings};
+use ananke_tests::WallClock;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use tempfile::TempDir;
 
 const CASES: u32 = 200;
-
-struct WallClock;
-
-#[async_trait]
-impl Clock for WallClock {
-    fn now(&self) -> Moment {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn uptime(&self) -> Option<Uptime> {
-        None
-    }
-
-    async fn sleep_until(&self, until: Moment) {
-        tokio::time::sleep(until.since(self.now())).await;
-    }
-}
 
 /// A host that answers whatever it was told to.
 #[derive(Default)]
@@ -131,7 +109,7 @@ fn nothing_but_the_closed_set_reaches_a_host_and_no_escape_reaches_a_message() {
     std::fs::write(dir.path().join("known_hosts"), servers.known_hosts.join("\n") + "\n").unwrap();
     let target = SshTarget { host: "127.0.0.1".to_owned(), port: *servers.ports.get(&node).unwrap(), user: "ops".to_owned() };
     let targets = BTreeMap::from([(node.clone(), target)]);
-    let mut settings = SshSettings::new(targets, dir.path().join("id"), dir.path().join("known_hosts"));
+    let mut settings = SshSettings::direct(targets, dir.path().join("id"), dir.path().join("known_hosts"));
     settings.run_timeout = Duration::from_secs(5);
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
 

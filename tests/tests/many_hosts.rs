@@ -11,16 +11,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use ananke_core::name::{Moment, NodeName, UnitName};
-use ananke_core::port::clock::Uptime;
-use ananke_core::port::{Clock, HostReads};
+use ananke_core::name::{NodeName, UnitName};
+use ananke_core::port::HostReads;
 use ananke_core::spec::{HostNeeds, SshTarget};
 use ananke_sim::fault::Fault;
 use ananke_sim::serve::{Served, UpOptions, up};
 use ananke_ssh::{SshHosts, SshSettings};
-use async_trait::async_trait;
+use ananke_tests::WallClock;
 use futures::future::join_all;
 use tempfile::TempDir;
 
@@ -36,24 +35,6 @@ const TROUBLE: [(Fault, Option<&str>); 6] = [
     (Fault::SshCuts, Some("the connection broke before the command ended")),
     (Fault::SshNoisy, None),
 ];
-
-struct WallClock;
-
-#[async_trait]
-impl Clock for WallClock {
-    fn now(&self) -> Moment {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Moment::from_millis(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn uptime(&self) -> Option<Uptime> {
-        None
-    }
-
-    async fn sleep_until(&self, until: Moment) {
-        tokio::time::sleep(until.since(self.now())).await;
-    }
-}
 
 /// Hosts, of which every tenth is broken.
 struct Site {
@@ -77,7 +58,7 @@ impl Site {
         let served = up(options).await.unwrap();
         let target = |port| SshTarget { host: "127.0.0.1".to_owned(), port, user: "ananke".to_owned() };
         let targets = served.ssh_ports().map(|(node, port)| (node.clone(), target(port))).collect();
-        let mut settings = SshSettings::new(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
+        let mut settings = SshSettings::direct(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
         (settings.connect_timeout, settings.auth_timeout, settings.run_timeout) = (CONNECT, CONNECT, RUN);
         // So that no deadline is spent in the queue, and the slowest of them is that of a whole pass.
         settings.concurrency = count;

@@ -82,6 +82,7 @@ fn the_reference_is_a_config_and_so_are_its_examples() {
         ("/etc/rancher/k3s/k3s.yaml", "kubeconfig", ""),
         ("~/.ssh/id_ed25519", "key", ""),
         ("~/.ssh/known_hosts", "known_hosts", ""),
+        ("~/.ssh/config", "ssh_config", ""),
         ("/etc/ananke/ca.pem", "ca.pem", CA),
         ("/etc/ananke/vault-ca.pem", "vault-ca.pem", CA),
         ("/etc/ananke/vault-keys", "vault-keys", "share"),

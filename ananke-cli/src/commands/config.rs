@@ -73,7 +73,8 @@ fn allow_list(loaded: &Loaded) -> String {
         let lines = commands.iter().flat_map(|command| command.sudoers(&target.user));
         blocks.entry((place, &target.user)).or_default().extend(lines);
     }
-    for target in loaded.ssh.peers.values() {
+    for peer in loaded.ssh.peers.values() {
+        let target = &peer.route.login.target;
         blocks.entry(("peers", &target.user)).or_default().extend(Command::PeerIntent.sudoers(&target.user));
     }
     let text = |((place, user), lines): ((&str, &str), BTreeSet<String>)| {

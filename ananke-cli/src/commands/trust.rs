@@ -4,31 +4,29 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use ananke_core::name::NodeName;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
 use ananke_ssh::known_hosts::{Trust, refusal_of};
-use ananke_ssh::{Shown, shown_key};
+use ananke_ssh::{Route, Shown, shown_key};
 
 use super::{fail, print};
 use crate::args::{Format, WithConfig};
+use crate::clock::SystemClock;
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::wire::{self, Failure};
-
-/// For the connection, and again for the key exchange.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// No answer of a person is longer.
 const ANSWER: u64 = 64;
 
 pub(super) async fn run(name: &str, yes: bool, config: &WithConfig) -> Result<Exit, Failure> {
     let loaded = wire::load(&config.config, &Overrides::default())?;
-    let (node, target) = expected(&loaded, name)?;
-    let file = &loaded.ssh.known_hosts;
-    let shown = shown_key(node, target, file, LIMIT).await?;
+    let (node, route) = expected(&loaded, name)?;
+    let (target, file) = (&route.login.target, &route.login.known_hosts);
+    let shown = shown_key(node, route, loaded.ssh.agent.as_deref(), Arc::new(SystemClock::start())).await?;
     match &shown.trust {
         Trust::Trusted => {
             let text = format!("{node} is trusted already: {} ({})", shown.fingerprint, shown.kind);
@@ -65,15 +63,15 @@ pub(super) async fn run(name: &str, yes: bool, config: &WithConfig) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn expected<'l>(loaded: &'l Loaded, name: &str) -> Result<(&'l NodeName, &'l SshTarget), Failure> {
-    let found = loaded.ssh.targets.iter().find(|(node, _)| node.as_str() == name);
-    let Some((node, target)) = found else {
+fn expected<'l>(loaded: &'l Loaded, name: &str) -> Result<(&'l NodeName, &'l Route), Failure> {
+    let found = loaded.ssh.routes.iter().find(|(node, _)| node.as_str() == name);
+    let Some((node, route)) = found else {
         return Err(Failure::Usage(format!("{name} is no node of this config: name one of control_planes or workers")));
     };
     if loaded.ssh.pins.contains_key(node) {
         return Err(Failure::Usage(format!("ssh_node_fingerprints has the key of {node}: change it there")));
     }
-    Ok((node, target))
+    Ok((node, route))
 }
 
 fn seen(node: &NodeName, target: &SshTarget, shown: &Shown) -> String {

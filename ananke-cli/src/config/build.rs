@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{Kind, NodeName, UnitName};
-use ananke_core::spec::{Distribution, DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, SshTarget, Transport};
+use ananke_core::spec::{Distribution, DrainSpec, FluxSpec, NodeRole, NodeSpec, Role, Spec, Transport};
 use ananke_core::verdict::GateId;
+use ananke_ssh::Route;
 use figment::value::Value;
 
 use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
-use super::ssh::{self, Known, Ssh};
+use super::ssh::{self, Known, Ssh, Usual};
 use super::{Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,14 +31,15 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         Paths { base: file.parent().unwrap_or(Path::new("")), home: host.env.get("HOME").filter(|home| !home.is_empty()) };
     let members = members(reader, &mut warnings);
     let known = Known { nodes: &members.all(), ignored: &members.ignored };
-    let usual = ssh::usual(reader);
+    let mut usual = Usual::read(reader, &paths);
     let transports = hosts::transports(reader, &known);
-    let mut targets = ssh::targets(reader, &known, &usual);
+    let mut routes = ssh::routes(reader, &known, &mut usual);
     // Nobody can connect where there is no SSH.
-    targets.retain(|node, _| transports.get(node) != Some(&Transport::None));
-    let peers = hosts::peers(reader, &usual, &host.name);
+    routes.retain(|node, _| transports.get(node) != Some(&Transport::None));
+    let peers = hosts::peers(reader, &mut usual, &host.name);
+    usual.tell(reader, &paths, &mut warnings);
     let power = power::read(reader, &known, &paths);
-    let mut nodes = nodes(reader, &members, &known, &targets, &transports);
+    let mut nodes = nodes(reader, &members, &known, &routes, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);
     let allow_startup = overrides.allow_peer_startup;
@@ -97,11 +99,8 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let kubeconfig = reader.require("kubeconfig", "path of a kubeconfig, such as /etc/rancher/k3s/k3s.yaml");
     let kubeconfig = kubeconfig.and_then(|found| paths.read(reader, &found));
     let state_dir = paths.key(reader, "state_dir");
-    let identity_file = paths.key(reader, "ssh_identity_file");
-    let known_hosts = known_hosts(reader, &paths);
     let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
-    let (pins, jump) = (ssh::pins(reader, &known), ssh::jump(reader, &usual));
-    let ssh = Ssh { targets, peers, identity_file, agent, known_hosts: known_hosts?, pins, jump };
+    let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
     let poweroff_this_host = shutdown.poweroff_this_host;
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
@@ -171,7 +170,7 @@ fn nodes(
     reader: &mut Reader<'_>,
     members: &Members,
     known: &Known<'_>,
-    targets: &BTreeMap<NodeName, SshTarget>,
+    routes: &BTreeMap<NodeName, Route>,
     transports: &BTreeMap<NodeName, Transport>,
 ) -> BTreeMap<NodeName, NodeSpec> {
     const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
@@ -189,7 +188,7 @@ fn nodes(
             if members.servers.contains(node) { (NodeRole::Server, &server_unit) } else { (NodeRole::Worker, &worker_unit) };
         let location = locations.get(node).cloned().unwrap_or_default();
         let transport = transports.get(node).copied().unwrap_or_default();
-        let (target, needs) = (targets.get(node).cloned(), needs.of(node));
+        let (target, needs) = (routes.get(node).map(|route| route.login.target.clone()), needs.of(node));
         NodeSpec { role, unit: unit.clone(), target, transport, wake: None, location, needs }
     };
     known.nodes.iter().map(|node| (node.clone(), spec(node))).collect()
@@ -221,16 +220,6 @@ fn deadlines(reader: &mut Reader<'_>) -> BTreeMap<GateId, Duration> {
     GateId::ALL.iter().filter_map(gate).collect()
 }
 
-fn known_hosts(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
-    match (reader.get("ssh_known_hosts_file"), paths.home) {
-        (Some(found), _) => paths.read(reader, &found),
-        (None, Some(home)) => Some(Path::new(home).join(".ssh/known_hosts")),
-        (None, None) => reader
-            .require("ssh_known_hosts_file", "the file with the trusted host keys, since HOME is not set")
-            .map(|_| PathBuf::new()),
-    }
-}
-
 fn texts(reader: &mut Reader<'_>, path: &str, allowed: &str, parse: impl Fn(&str) -> Option<Arc<str>>) -> Vec<Arc<str>> {
     reader.list(path, allowed, parse)
 }
@@ -242,11 +231,11 @@ fn size(reader: &mut Reader<'_>, path: &str, most: u64) -> usize {
 /// What paths in the config are relative to.
 pub(crate) struct Paths<'p> {
     base: &'p Path,
-    home: Option<&'p String>,
+    pub(crate) home: Option<&'p String>,
 }
 
 impl Paths<'_> {
-    fn key(&self, reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
+    pub(crate) fn key(&self, reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
         let found = reader.get(key)?;
         self.read(reader, &found)
     }

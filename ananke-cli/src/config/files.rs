@@ -1,5 +1,6 @@
 //! The files behind a config: readable, plausible, and not in the hands of other users.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -55,23 +56,49 @@ pub(crate) fn check(reader: &mut Reader<'_>, loaded: &mut Loaded) {
             loaded.warnings.push(format!("kubeconfig {path} can be read by other users; run `chmod go-r {path}`"));
         }
     }
-    let identity = loaded.ssh.identity_file.clone();
-    if let Some(path) = &identity
-        && let Some(metadata) = must_exist(reader, "ssh_identity_file", path)
-        && let Some(mode) = has(&metadata, ANY_RIGHT_OF_OTHERS)
-    {
-        let path = path.display();
-        reader.problem_at("ssh_identity_file", format!("other users can use {path} (mode {mode:04o}); run `chmod 600 {path}`"));
+    // A key of the config wins over the file of OpenSSH, so what is wrong is wrong there.
+    let key = |key: &'static str| if reader.is_set(key) { key } else { "ssh_config_file" };
+    let (identity_key, known_key) = (key("ssh_identity_file"), key("ssh_known_hosts_file"));
+    let identities: BTreeSet<&Path> = loaded.ssh.logins().filter_map(|login| login.identity_file.as_deref()).collect();
+    for path in identities {
+        if let Some(metadata) = must_exist(reader, identity_key, path)
+            && let Some(mode) = has(&metadata, ANY_RIGHT_OF_OTHERS)
+        {
+            let path = path.display();
+            reader.problem_at(identity_key, format!("other users can use {path} (mode {mode:04o}); run `chmod 600 {path}`"));
+        }
     }
-    let known_hosts = loaded.ssh.known_hosts.clone();
-    match std::fs::metadata(&known_hosts) {
-        Ok(metadata) => not_writable(reader, "ssh_known_hosts_file", &known_hosts, &metadata),
-        Err(error) => loaded.warnings.push(format!(
-            "cannot read {}: {}; no node can be trusted over SSH until its host key stands there",
-            known_hosts.display(),
-            words(&error)
-        )),
+    let known_hosts: BTreeSet<&Path> = loaded.ssh.logins().map(|login| login.known_hosts.as_path()).collect();
+    for path in known_hosts {
+        match std::fs::metadata(path) {
+            Ok(metadata) => not_writable(reader, known_key, path, &metadata),
+            Err(error) => loaded.warnings.push(format!(
+                "cannot read {}: {}; no node can be trusted over SSH until its host key stands there",
+                path.display(),
+                words(&error)
+            )),
+        }
     }
+}
+
+/// The text of a file that nobody else can change.
+pub(crate) fn text(path: &Path) -> Result<String, String> {
+    let at = path.display();
+    let unread = |error: io::Error| format!("cannot read {at}: {}", words(&error));
+    let file = File::open(path).map_err(unread)?;
+    let metadata = file.metadata().map_err(unread)?;
+    if !metadata.is_file() {
+        return Err(format!("cannot read {at}: it is not a file"));
+    }
+    if let Some(mode) = has(&metadata, WRITABLE_BY_OTHERS) {
+        return Err(format!("other users can write {at} (mode {mode:04o}); run `chmod go-w {at}`"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("{at} is larger than {} MiB; allowed: a file that is not", MAX_BYTES >> 20));
+    }
+    String::from_utf8(bytes).map_err(|error| format!("{at} is not UTF-8 text at byte {}", error.utf8_error().valid_up_to()))
 }
 
 /// A file that nobody else can change: CA certificates.

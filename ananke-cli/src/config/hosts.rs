@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ananke_core::name::{HostPath, NodeName, PackageName, UnitName};
-use ananke_core::spec::{HostNeeds, SshTarget, TimeSync, Transport};
+use ananke_core::spec::{HostNeeds, TimeSync, Transport};
 
 use super::reader::Reader;
-use super::ssh::{self, Known, Usual};
+use super::ssh::{self, Known, Own, Peer, Usual};
 use super::text;
 
 const PATH: &str = "an absolute path of letters, digits, '/', '-', '_', '.' and ','";
@@ -92,28 +92,27 @@ pub(crate) fn transports(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap
 
 /// Other Anankes by their names in the config. The file may be the same on every machine: an entry that names this host is
 /// left out.
-pub(crate) fn peers(reader: &mut Reader<'_>, usual: &Usual, own: &str) -> BTreeMap<Arc<str>, SshTarget> {
-    let mut out: BTreeMap<Arc<str>, SshTarget> = BTreeMap::new();
+pub(crate) fn peers(reader: &mut Reader<'_>, usual: &mut Usual<'_>, this: &str) -> BTreeMap<Arc<str>, Peer> {
+    let mut out: BTreeMap<Arc<str>, Peer> = BTreeMap::new();
     for found in reader.items("coordination.peer_hosts", &format!("a list of: {PEER}")) {
-        let Some((name, target)) = reader.parsed(&found, PEER, |text| peer(text, usual)) else { continue };
-        if target.host.eq_ignore_ascii_case(own) {
+        let Some((name, host, own)) = reader.parsed(&found, PEER, peer) else { continue };
+        if host.as_str().eq_ignore_ascii_case(this) {
             continue;
         }
-        if out.values().any(|other| other.host == target.host) {
-            reader.problem(&found, format!("a second entry for {}; allowed: each host once", target.host));
+        if out.values().any(|other| other.host == host) {
+            reader.problem(&found, format!("a second entry for {host}; allowed: each host once"));
         }
-        out.insert(name, target);
+        out.insert(name, Peer { route: usual.peer(&host, own), host });
     }
     out
 }
 
-fn peer(text: &str, usual: &Usual) -> Option<(Arc<str>, SshTarget)> {
+fn peer(text: &str) -> Option<(Arc<str>, NodeName, Own)> {
     let (user, rest) = match text.split_once('@') {
-        Some((user, rest)) => (text::user(user)?, rest),
-        None => (usual.user.clone(), text),
+        Some((user, rest)) => (Some(text::user(user)?), rest),
+        None => (None, text),
     };
     // Names of hosts have no case; this is also the name under which the SSH pool keeps it.
     let (host, port) = text::host_and_port(&rest.to_ascii_lowercase())?;
-    NodeName::parse(&host).ok()?;
-    Some((text.into(), SshTarget { host, port: port.unwrap_or(usual.port), user }))
+    Some((text.into(), NodeName::parse(&host).ok()?, Own { host: None, port, user }))
 }

@@ -107,6 +107,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Longest wait for what is normally away just after an outage: a peer, a upsd, the charge.",
     ),
     with("poll", Duration, "2s", "Time between two looks at the same part of the cluster, 100ms to 5m."),
+    maybe(
+        "ssh_config_file",
+        Text,
+        "~/.ssh/config",
+        "A file as ssh has it. Of its Host blocks, by the names of nodes and peers: HostName, Port, User, IdentityFile, UserKnownHostsFile and ProxyJump (one host). What is set here wins over it.",
+    ),
     with("ssh_user", Text, "root", "User on the nodes."),
     with("ssh_port", Number, "22", "SSH port of nodes whose entry in ssh_node_hosts names none."),
     maybe(

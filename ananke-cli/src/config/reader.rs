@@ -48,6 +48,11 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Whether somebody wrote it, and not the registry of keys.
+    pub(crate) fn is_set(&self, path: &str) -> bool {
+        self.get(path).is_some_and(|found| self.layers.place_of_value(path, found.value.tag()) != Place::Default)
+    }
+
     /// A key that must be given.
     pub(crate) fn require(&mut self, path: &str, allowed: &str) -> Option<Found<'a>> {
         let found = self.get(path);

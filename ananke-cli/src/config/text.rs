@@ -113,18 +113,18 @@ fn is_name(text: &str) -> bool {
     NodeName::parse(text).is_ok()
 }
 
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     !text.is_empty() && text.len() <= 253 && !text.starts_with(['-', '.']) && text.bytes().all(fine)
 }
 
 /// A v6 address, with a zone where it is link-local.
-fn is_v6(text: &str) -> bool {
+pub(crate) fn is_v6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').unwrap_or((text, "eth0"));
     address.parse::<std::net::Ipv6Addr>().is_ok() && is_host(zone)
 }
 
-fn port(digits: &str) -> Option<u16> {
+pub(crate) fn port(digits: &str) -> Option<u16> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     digits.parse::<u16>().ok().filter(|port| plain && *port > 0)
 }

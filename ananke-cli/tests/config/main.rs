@@ -2,70 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+mod desk;
+mod ssh;
+
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ananke_cli::config::{ConfigError, Host, Loaded, Overrides, load, reference};
+use ananke_cli::config::{Overrides, load, reference};
 use ananke_core::name::NodeName;
 use ananke_core::spec::{HostNeeds, NodeRole, Role, TimeSync};
 use ananke_core::verdict::GateId;
+use desk::{Desk, GOOD, check, check_whole};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-
-const GOOD: &str = "kubeconfig: kubeconfig\ncontrol_planes: [titan-01, titan-02, titan-03]\nworkers: [titan-11, titan-12]\n";
-
-struct Desk {
-    dir: tempfile::TempDir,
-    host: Host,
-    overrides: Overrides,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("home");
-        fs::create_dir_all(home.join(".ssh")).unwrap();
-        let desk = Self { host: Host { name: "titan-db".to_owned(), ..Host::default() }, overrides: Overrides::default(), dir };
-        for (name, mode) in [("kubeconfig", 0o600), ("home/.ssh/known_hosts", 0o644), ("home/.ssh/id", 0o600)] {
-            desk.write(name, b"x", mode);
-        }
-        desk.env("HOME", home.to_str().unwrap())
-    }
-
-    fn env(mut self, name: &str, value: &str) -> Self {
-        self.host.env.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    fn write(&self, name: &str, bytes: &[u8], mode: u32) -> PathBuf {
-        let path = self.dir.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
-    fn load(&self, text: &str) -> Result<Loaded, ConfigError> {
-        load(&self.write("ananke.yaml", text.as_bytes(), 0o600), &self.host, &self.overrides)
-    }
-
-    /// The message, with the directory taken out.
-    fn refusal(&self, result: Result<Loaded, ConfigError>) -> String {
-        result.unwrap_err().to_string().replace(self.dir.path().to_str().unwrap(), "D")
-    }
-}
-
-/// `text` after the keys that every config has.
-fn check(text: &str, expect: Expect) {
-    let desk = Desk::new();
-    expect.assert_eq(&desk.refusal(desk.load(&format!("{GOOD}{text}"))));
-}
-
-fn check_whole(text: &str, expect: Expect) {
-    let desk = Desk::new();
-    expect.assert_eq(&desk.refusal(desk.load(text)));
-}
 
 #[test]
 fn what_is_left_out_has_the_documented_default() {
@@ -76,7 +26,8 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!((spec.nodes.len(), spec.quorum()), (5, 2));
     let worker = &spec.nodes[&NodeName::parse("titan-11").unwrap()];
     assert_eq!((worker.role, worker.unit.as_str()), (NodeRole::Worker, "k3s-agent"));
-    let target = &loaded.ssh.targets[&NodeName::parse("titan-11").unwrap()];
+    let login = &loaded.ssh.routes[&NodeName::parse("titan-11").unwrap()].login;
+    let target = &login.target;
     assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("titan-11", 22, "root"));
     assert_eq!(worker.target.as_ref(), Some(target));
     assert_eq!(spec.deadlines.len(), GateId::ALL.len());
@@ -85,7 +36,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!((spec.soak, spec.poll), (Duration::from_secs(60), Duration::from_secs(2)));
     assert_eq!(spec.flux.source.to_string(), "GitRepository flux-system/flux-system");
     assert_eq!(loaded.state_dir, PathBuf::from("/var/lib/ananke"));
-    assert!(loaded.kubeconfig.is_absolute() && loaded.ssh.known_hosts.ends_with("home/.ssh/known_hosts"));
+    assert!(loaded.kubeconfig.is_absolute() && login.known_hosts.ends_with("home/.ssh/known_hosts"));
 }
 
 #[test]
@@ -99,18 +50,6 @@ fn a_distribution_brings_the_names_of_its_units_and_a_given_name_wins() {
     assert_eq!(units("distribution: kubeadm\n"), "Kubeadm kubelet kubelet");
     assert_eq!(units("distribution: kubeadm\nworker_unit: kubelet-arm\n"), "Kubeadm kubelet kubelet-arm");
     check("distribution: talos\n", expect![[r#"D/ananke.yaml:4:15: distribution: found "talos"; allowed: k3s or kubeadm"#]]);
-}
-
-#[test]
-fn a_node_without_ssh_has_no_host_and_any_other_transport_is_a_mistake() {
-    let loaded = Desk::new().load(&format!("{GOOD}ssh_node_transport: {{titan-11: none, titan-01: ssh}}\n")).unwrap();
-    let node = NodeName::parse("titan-11").unwrap();
-    assert_eq!((&loaded.spec.nodes[&node].target, loaded.ssh.targets.contains_key(&node)), (&None, false));
-    assert_eq!(loaded.spec.managed().count(), 4);
-    check(
-        "ssh_node_transport: {titan-11: talos}\n",
-        expect![[r#"D/ananke.yaml:4:32: ssh_node_transport.titan-11: found "talos"; allowed: ssh or none"#]],
-    );
 }
 
 #[test]
@@ -138,7 +77,8 @@ fn later_layers_win_key_by_key() {
     assert_eq!(spec.flux.force_branch.as_deref(), Some("main"));
     assert_eq!((spec.role, spec.allow_on_battery, spec.drain.skip), (Role::Peer { allow_startup: true }, true, true));
     assert_eq!(spec.workers().map(|(node, _)| node.as_str()).collect::<Vec<_>>(), ["titan-21"]);
-    let targets: Vec<_> = loaded.ssh.targets.values().map(|target| format!("{} {}", target.host, target.port)).collect();
+    let targets: Vec<_> =
+        loaded.ssh.routes.values().map(|route| &route.login.target).map(|at| format!("{} {}", at.host, at.port)).collect();
     assert_eq!(targets, ["fd00::1 2222", "10.0.0.2 22", "titan-03 22", "titan-21 22"]);
 }
 
@@ -147,12 +87,14 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     let desk = Desk::new()
         .env("ANANKE_CONFIG__KUBECONFIG", "kubeconfig")
         .env("ANANKE_CONFIG__SSH_IDENTITY_FILE", "~/.ssh/id")
+        .env("ANANKE_CONFIG__SSH_CONFIG_FILE", "ssh.conf")
         .env("ANANKE_CONFIG__INGRESS__CA_FILE", "ca.pem")
         .env("ANANKE_CONFIG__STARTUP__VAULT_ADDRESS", "https://vault.example.org")
         .env("ANANKE_CONFIG__STARTUP__VAULT_CA_FILE", "ca.pem")
         .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_KEY_FILE", "vault-keys")
         .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_BREAKGLASS_COMMAND", "[/bin/true]");
     desk.write("ca.pem", ca().as_bytes(), 0o644);
+    desk.write("ssh.conf", b"", 0o644);
     desk.write("vault-keys", b"x", 0o600);
     let whole: String = reference()
         .lines()
@@ -311,44 +253,6 @@ fn impossible_values_are_errors() {
 }
 
 #[test]
-fn impossible_values_of_ssh_are_errors() {
-    check(
-        "ssh_node_hosts: {titan-1: 10.0.0.1}\n",
-        expect![
-            "D/ananke.yaml:4:18: ssh_node_hosts.titan-1: no such node in control_planes, workers or ignore_nodes; did you mean titan-12?"
-        ],
-    );
-    check(
-        "ssh_node_fingerprints: {titan-01: SHA256:short}\n",
-        expect![[
-            r#"D/ananke.yaml:4:35: ssh_node_fingerprints.titan-01: found "SHA256:short"; allowed: a fingerprint as `ssh-keygen -lf KEY` prints it, such as SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE"#
-        ]],
-    );
-    check(
-        "ssh_jump_host: root@bastion\n",
-        expect![[
-            r#"D/ananke.yaml:4:16: ssh_jump_host: found "root@bastion"; allowed: host, host:port or [v6]:port (the user stands in ssh_jump_user)"#
-        ]],
-    );
-    check(
-        "ssh_jump_user: root\n",
-        expect!["D/ananke.yaml:4:16: ssh_jump_user: there is no ssh_jump_host; allowed: both, or the host alone"],
-    );
-    check(
-        "ssh_node_hosts: {titan-01: root@10.0.0.1}\n",
-        expect![[
-            r#"D/ananke.yaml:4:28: ssh_node_hosts.titan-01: found "root@10.0.0.1"; allowed: host, host:port or [v6]:port (the user stands in ssh_node_users)"#
-        ]],
-    );
-    check(
-        "ssh_user: -oProxyCommand=x\n",
-        expect![[
-            r#"D/ananke.yaml:4:11: ssh_user: found "-oProxyCommand=x"; allowed: a user name: letters, digits, '-', '_' and '.', at most 32"#
-        ]],
-    );
-}
-
-#[test]
 fn several_problems_are_listed_at_once_in_the_order_of_the_file() {
     check_whole(
         "ssh_port: 0\nworkers: [A]\npol: 1s\ndrain:\n  batch: 0\n",
@@ -448,7 +352,7 @@ fn keys_in_the_hands_of_others_are_refused() {
     expect![[r#"
         D/ananke.yaml:1:13: kubeconfig: other users can write D/kubeconfig (mode 0602); run `chmod go-w D/kubeconfig`
         D/ananke.yaml:4:20: ssh_identity_file: other users can use D/id (mode 0640); run `chmod 600 D/id`
-        D/ananke.yaml: ssh_known_hosts_file: other users can write D/home/.ssh/known_hosts (mode 0666); run `chmod go-w D/home/.ssh/known_hosts`"#]].assert_eq(&desk.refusal(desk.load(&format!("{GOOD}ssh_identity_file: id\n"))));
+        D/ananke.yaml: ssh_config_file: other users can write D/home/.ssh/known_hosts (mode 0666); run `chmod go-w D/home/.ssh/known_hosts`"#]].assert_eq(&desk.refusal(desk.load(&format!("{GOOD}ssh_identity_file: id\n"))));
     let desk = Desk::new();
     fs::remove_file(desk.dir.path().join("kubeconfig")).unwrap();
     expect!["D/ananke.yaml:1:13: kubeconfig: cannot read D/kubeconfig: it does not exist; allowed: a file that Ananke can read"]
@@ -721,39 +625,4 @@ fn clocks_must_all_agree_unless_a_quorum_is_enough() {
             D/ananke.yaml:4:27: startup.time_sync_mode: found "most"; allowed: strict or quorum
             D/ananke.yaml:4:51: startup.time_sync_quorum: found 4; allowed: a number from 1 to 3"#]],
     );
-}
-
-#[test]
-fn peers_are_machines_that_ssh_reaches_and_never_this_one() {
-    let text = format!(
-        "{GOOD}ssh_user: atlas\nssh_port: 2200\ncoordination: {{peer_hosts: [TITAN-DB, tethys, \"ops@10.0.0.3:2222\"]}}\n"
-    );
-    let loaded = Desk::new().load(&text).unwrap();
-    let peers: Vec<String> =
-        loaded.ssh.peers.iter().map(|(name, at)| format!("{name}: {}@{}:{}", at.user, at.host, at.port)).collect();
-    assert_eq!(peers, ["ops@10.0.0.3:2222: ops@10.0.0.3:2222", "tethys: atlas@tethys:2200"]);
-    assert_eq!(loaded.spec.peers.iter().map(|peer| &**peer).collect::<Vec<_>>(), ["ops@10.0.0.3:2222", "tethys"]);
-    check(
-        "coordination: {peer_hosts: [\"a@b c\", tethys, \"ops@tethys\", \"[fd00::3]:22\"]}\n",
-        expect![[r#"
-            D/ananke.yaml:4:29: coordination.peer_hosts[0]: found "a@b c"; allowed: name, user@name or user@name:port, where name is a host name or an IPv4 address
-            D/ananke.yaml:4:46: coordination.peer_hosts[2]: a second entry for tethys; allowed: each host once
-            D/ananke.yaml:4:60: coordination.peer_hosts[3]: found "[fd00::3]:22"; allowed: name, user@name or user@name:port, where name is a host name or an IPv4 address"#]],
-    );
-}
-
-#[test]
-fn whom_ssh_believes_and_how_it_gets_there() {
-    let desk = Desk::new().env("SSH_AUTH_SOCK", "/run/agent");
-    let pin = "SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE";
-    let text =
-        format!("{GOOD}ssh_user: ops\nssh_port: 2200\nssh_jump_host: bastion\nssh_node_fingerprints: {{titan-01: \"{pin}\"}}\n");
-    let ssh = desk.load(&text).unwrap().ssh;
-    assert_eq!(ssh.pins.iter().map(|(node, pin)| format!("{node} {pin}")).collect::<Vec<_>>(), [format!("titan-01 {pin}")]);
-    assert_eq!(ssh.agent, Some(PathBuf::from("/run/agent")));
-    let jump = ssh.jump.unwrap();
-    assert_eq!((jump.host.as_str(), jump.port, jump.user.as_str()), ("bastion", 2200, "ops"));
-    let ssh = desk.load(&format!("{GOOD}ssh_jump_host: bastion:22\nssh_jump_user: atlas\n")).unwrap().ssh;
-    let jump = ssh.jump.unwrap();
-    assert_eq!((jump.host.as_str(), jump.port, jump.user.as_str()), ("bastion", 22, "atlas"));
 }
