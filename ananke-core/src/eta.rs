@@ -72,9 +72,11 @@ fn normal(mut seconds: Vec<u64>) -> Option<Normal> {
 }
 
 impl Walk {
-    /// What this run adds to the history; none if it did not walk its whole graph to a good end.
+    /// What this run adds to the history; none if it did not walk its whole graph to a good end. One that was cut short says
+    /// nothing of how long a whole one takes.
     pub fn past_run(&self, now: Moment) -> Option<PastRun> {
-        let outcome = self.outcome.filter(|outcome| got_through(*outcome) && !self.dry_run && self.got_through())?;
+        let whole = self.got_through() && self.gates.values().all(|gate| gate.status != GateStatus::CutShort);
+        let outcome = self.outcome.filter(|outcome| got_through(*outcome) && !self.dry_run && whole)?;
         let took = |gate: &GateRun| Some(gate.passed.and(gate.settled)?.since(gate.opened?).as_secs());
         Some(PastRun {
             schema: crate::report::SCHEMA,

@@ -186,9 +186,12 @@ fn blips_self_tests_and_a_server_that_dies_on_line_stop_nothing() {
     let mut nut = Nut::up("OL 100 3000");
     let site = Site::new(&nut);
     site.tells("on line (OL)");
-    for (status, told) in
-        [("OL CAL", "OL CAL"), ("OFF", "unclear (OFF)"), ("OL DISCHRG", "on line (OL DISCHRG)"), ("OL LB", "on line (OL LB)")]
-    {
+    for (status, told) in [
+        ("OL CAL", "OL CAL"),
+        ("OFF", "it says that its output is off (OFF)"),
+        ("OL DISCHRG", "on line (OL DISCHRG)"),
+        ("OL LB", "on line (OL LB)"),
+    ] {
         nut.says(&format!("{status} 97 2000"));
         site.tells(told);
         nut.says("OL 100 3000");

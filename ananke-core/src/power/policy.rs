@@ -146,6 +146,8 @@ fn shutdown<'n>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::{UpsSpec, Word};
     use super::*;
     use crate::name::{RunId, UnitName};
@@ -288,5 +290,70 @@ mod tests {
             site.say("OL", "OL", 30);
         }
         assert_eq!((site.watch.outages().len(), site.demand(&[1])), (0, "nothing"));
+    }
+
+    /// Mains that come and go, and an upsd that falls silent, told second by second with the truth beside it.
+    fn live_through(story: &[(bool, bool, u64)]) -> Result<(), TestCaseError> {
+        const FULL: u64 = 1_200;
+        let mut spec = Spec::new("titan-db", BTreeMap::new());
+        let unit = UnitName::parse("k3s").unwrap();
+        spec.nodes.insert(node(1), NodeSpec::new(NodeRole::Worker, unit, "h"));
+        (spec.power.upses, spec.minimum_charge_percent) = (vec![UpsSpec::feeding_all("a@h".into())], 50);
+        let run = RunId::parse("shutdown-1").unwrap();
+        let intent = |state, at| Intent { state, run: run.clone(), at, reason: "battery".to_owned(), by_power: true };
+        let (mut watch, mut now, mut left) = (PowerWatch::default(), START, FULL);
+        // The outage as it is: on mains for less than the debounce does not end it.
+        let (mut out_since, mut on_since, mut down) = (None, Some(now), None::<Intent>);
+        for (mains, heard, seconds) in story {
+            for _ in 0..*seconds {
+                left = if *mains { (left + 3).min(FULL) } else { left.saturating_sub(1) };
+                if *mains {
+                    let since = *on_since.get_or_insert(now);
+                    out_since = out_since.filter(|_| now.since(since) < spec.power.debounce);
+                } else {
+                    on_since = None;
+                    out_since.get_or_insert(now);
+                }
+                let charge = u8::try_from(left * 100 / FULL).unwrap();
+                let status = if *mains { "OL" } else { "OB" };
+                let runtime = Some(Duration::from_secs(left));
+                let reading = UpsReading { status: vec![status.into()], charge_percent: Some(charge), runtime };
+                watch.take(&"a@h".into(), heard.then_some(reading), &spec.power, now);
+                watch.count(&spec.power, RESERVE, now);
+                let demand = watch.demand(&spec, RESERVE, down.as_ref(), now);
+                match demand {
+                    Demand::ShutDown { .. } => {
+                        let lasted = out_since.map(|since| now.since(since));
+                        prop_assert!(!heard || lasted >= Some(spec.power.debounce), "a blip of {lasted:?} stopped it");
+                        down = Some(intent(IntentState::ShutdownComplete, now));
+                    }
+                    Demand::StartUp { .. } => {
+                        prop_assert!(heard && *mains && charge >= 50, "started with {charge} %, mains {mains}");
+                        prop_assert!(on_since.is_some_and(|since| now.since(since) >= spec.power.hold_off));
+                        down = None;
+                    }
+                    Demand::Nothing | Demand::HoldDown { .. } => {
+                        let over = out_since.is_some_and(|since| now.since(since) >= spec.power.debounce) && on_since.is_none();
+                        // What began unheard, nobody can know of.
+                        let known =
+                            matches!(watch.ups("a@h").unwrap().state(&spec.power, RESERVE, now), UpsState::Battery { .. });
+                        let late = over && known && left + 2 < RESERVE.as_secs();
+                        prop_assert!(down.is_some() || !late, "{left} s are left, and nothing is asked");
+                    }
+                }
+                now = now.plus(Duration::from_secs(1));
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+        #[test]
+        fn whatever_mains_do_nothing_stops_for_a_blip_or_starts_without_a_charge(
+            story in proptest::collection::vec((any::<bool>(), proptest::bool::weighted(0.85), 1_u64..400), 1..12),
+        ) {
+            live_through(&story)?;
+        }
     }
 }

@@ -132,9 +132,7 @@ impl<'a> Keeper<'a> {
             let reading = self.watch.ups(&ups).and_then(|ups| ups.newest());
             let status = reading.map_or_else(|| "no reading yet".to_owned(), |reading| reading.status.join(" "));
             let text = match (&state, unheard.get(&ups)) {
-                (UpsState::Critical { why, .. }, _) => {
-                    format!("critical: {}", why.split(" and a shutdown").next().unwrap_or(why))
-                }
+                (UpsState::Critical { .. }, None) => format!("critical ({status})"),
                 (_, Some(error)) => {
                     let remedy = error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
                     format!("not heard: {error}{remedy}; it last said {status}")
@@ -203,19 +201,25 @@ impl<'a> Keeper<'a> {
         due && self.under_way.insert(command)
     }
 
-    /// A start-up that ended by itself, and not with its machine, has told a person what it needs.
+    /// A start-up that came to its end has told a person what it needs; one that died, or met an outage, is gone on with.
     async fn is_owed(&self, intent: Option<&Intent>) -> bool {
         if !intent.is_some_and(|intent| intent.state == IntentState::StartupInProgress) {
             return true;
         }
         let progress = self.adapters.state.progress().await.ok().flatten();
-        progress.is_some_and(|progress| progress.command == Command::Startup && progress.outcome.is_none())
+        progress.is_some_and(|progress| match progress.outcome {
+            None | Some(Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => progress.command == Command::Startup,
+            Some(Outcome::Done | Outcome::Manual | Outcome::Failed) => false,
+        })
     }
 
     fn ended(&mut self, command: Command, ended: Result<Report, Failure>) {
         let now = self.now();
         self.under_way.remove(&command);
-        self.again.insert(command, now.plus(AGAIN));
+        // What got through is begun again at once if it is asked for anew: a second outage does not wait.
+        if !ended.as_ref().is_ok_and(walk::got_through) {
+            self.again.insert(command, now.plus(AGAIN));
+        }
         let what = match command {
             Command::Shutdown => "shutdown",
             Command::Startup | Command::Status => "start-up",
