@@ -328,7 +328,7 @@ mod tests {
                         down = Some(intent(IntentState::ShutdownComplete, now));
                     }
                     Demand::StartUp { .. } => {
-                        prop_assert!(heard && *mains && charge >= 50, "started with {charge} %, mains {mains}");
+                        prop_assert!(*heard && *mains && charge >= 50, "started with {charge} %, mains {mains}");
                         prop_assert!(on_since.is_some_and(|since| now.since(since) >= spec.power.hold_off));
                         down = None;
                     }
@@ -348,7 +348,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
         #[test]
         fn whatever_mains_do_nothing_stops_for_a_blip_or_starts_without_a_charge(
             story in proptest::collection::vec((any::<bool>(), proptest::bool::weighted(0.85), 1_u64..400), 1..12),

@@ -68,6 +68,8 @@ impl UpsWatch {
     pub fn take(&mut self, reading: Option<UpsReading>, debounce: Duration, now: Moment) {
         let Some(reading) = reading else {
             self.lost.get_or_insert(now);
+            // Mains may have been away meanwhile.
+            self.on_line = None;
             return;
         };
         let (supply, first) = (reading.supply(), self.newest.is_none());
@@ -293,12 +295,12 @@ mod tests {
             (
                 &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s"), (40, "-")],
                 900,
-                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m00s and a shutdown needs 10m00s",
             ),
             (
                 &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s"), (14, "-")],
                 900,
-                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m00s and a shutdown needs 10m00s",
             ),
             (
                 &[(0, "OL 100%"), (10, "OB 99%"), (40, "-")],
@@ -308,7 +310,7 @@ mod tests {
             (
                 &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s")],
                 900,
-                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m and a shutdown needs 10m00s",
+                "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m00s and a shutdown needs 10m00s",
             ),
             (&[(0, "-"), (10, "OL 100%")], 60, "0 lost; 10 line"),
             // Trap 7: told to go, and told so long ago.
