@@ -46,8 +46,12 @@ pub enum Command {
     Lease(Lease),
     /// Say that a machine has no power, as you saw with your own eyes: what ran on it counts as over.
     ConfirmOff(ConfirmOff),
-    /// Keep leases: look every minute, and end each whose time is over.
+    /// Watch the batteries, stop and start the cluster by them, and end every lease whose time is over.
     Daemon(Daemon),
+    /// Hold the daemon back for a while, as for work on a UPS: it watches and tells, and stops or starts nothing.
+    Pause(Pause),
+    /// Let the daemon go on.
+    Resume(Resume),
     /// Print the report of the last run.
     Report(Report),
     /// Say why a gate holds, from the last run's own record; the cluster is not asked.
@@ -344,6 +348,24 @@ pub struct ConfirmOff {
     pub config: WithConfig,
     #[command(flatten)]
     pub output: Output,
+}
+
+#[derive(Debug, Group)]
+pub struct Pause {
+    /// How long, such as 2h, up to 24h.
+    #[arg(long = "for", value_name = "DURATION", value_parser = within)]
+    pub span: Duration,
+    /// Why, for whoever looks.
+    #[arg(long)]
+    pub reason: String,
+    #[command(flatten)]
+    pub config: WithConfig,
+}
+
+#[derive(Debug, Group)]
+pub struct Resume {
+    #[command(flatten)]
+    pub config: WithConfig,
 }
 
 #[derive(Debug, Group)]

@@ -7,6 +7,7 @@ mod drill;
 mod explain;
 mod intent;
 mod lease;
+mod pause;
 mod replay;
 mod report;
 mod sim;
@@ -43,6 +44,8 @@ pub fn run(args: Args) -> Exit {
         Command::Lease(args) => runtime.block_on(lease::run(args)),
         Command::ConfirmOff(args) => runtime.block_on(confirm_off::run(args)),
         Command::Daemon(args) => runtime.block_on(daemon::run(args)),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Resume(args) => pause::resume(&args),
         Command::Report(args) => report::run(&args),
         Command::Explain(args) => runtime.block_on(explain::run(args)),
         Command::Replay(args) => replay::run(&args),

@@ -19,9 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ananke_core::intent::Intent;
-use ananke_core::name::{NodeName, RunId};
+use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::observation::Confirmation;
 use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::power::Pause;
 use ananke_core::report::{Command, Progress, Report};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ const STARTUP_REPORT: &str = "last-startup-report.json";
 const SHUTDOWN_REPORT: &str = "last-shutdown-report.json";
 const BASELINE: &str = "baseline.json";
 const CONFIRMATIONS: &str = "confirmations.json";
+const PAUSE: &str = "pause.json";
+const OUTAGES: &str = "outages.json";
 const RUNS: &str = "runs.jsonl";
 const RESERVE: &str = "reserve";
 
@@ -78,6 +81,12 @@ struct LeaseList<L> {
 struct Confirmations {
     schema: u32,
     confirmations: Vec<Confirmation>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Outages {
+    schema: u32,
+    outages: Vec<Moment>,
 }
 
 impl StateDir {
@@ -160,6 +169,31 @@ impl StateDir {
             self.save(CONFIRMATIONS, &Confirmations { schema: SCHEMA, confirmations })?;
         }
         Ok(found)
+    }
+
+    /// What holds the daemon back, if anything was said; it may be over.
+    pub fn pause(&self) -> Result<Option<Pause>, PortError> {
+        Ok(self.read_or_set_aside::<Versioned<Pause>>(PAUSE)?.map(|pause| pause.body))
+    }
+
+    /// Holds the daemon back, or lets it go.
+    pub fn set_pause(&self, pause: Option<Pause>) -> Result<(), PortError> {
+        match pause {
+            Some(body) => self.save(PAUSE, &Versioned { schema: SCHEMA, body }),
+            None => {
+                self.refuse_unless_writable("end the pause")?;
+                file::remove(&self.path(PAUSE))
+            }
+        }
+    }
+
+    /// When the outages of late began.
+    pub fn outages(&self) -> Result<Vec<Moment>, PortError> {
+        Ok(self.read_or_set_aside::<Outages>(OUTAGES)?.map(|read| read.outages).unwrap_or_default())
+    }
+
+    pub fn save_outages(&self, outages: &[Moment]) -> Result<(), PortError> {
+        self.save(OUTAGES, &Outages { schema: SCHEMA, outages: outages.to_vec() })
     }
 
     /// Forgets the intent, whether it is whole, torn or lost; a torn one is kept aside under the path that is returned.

@@ -20,6 +20,7 @@ use ananke_core::lease::{LeaseRecord, LeaseState, SCHEMA};
 use ananke_core::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, RunId};
 use ananke_core::observation::Confirmation;
 use ananke_core::port::{ErrorKind, PortError, StateReads, StateWrites};
+use ananke_core::power::Pause;
 use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 
 const NOW: Moment = Moment::from_millis(1_773_453_971_250);
@@ -120,6 +121,10 @@ fn past(number: u64) -> PastRun {
 }
 
 /// A directory with one of everything.
+fn pause() -> Pause {
+    Pause { at: NOW, until: NOW.plus(Duration::from_secs(7200)), reason: "a new battery".to_owned() }
+}
+
 fn filled(root: &Path) -> StateDir {
     let state = StateDir::open(root).unwrap();
     now(state.save_intent(&intent())).unwrap();
@@ -133,6 +138,8 @@ fn filled(root: &Path) -> StateDir {
     }
     now(state.save_baseline(&baseline())).unwrap();
     state.confirm(confirmation("titan-11")).unwrap();
+    state.set_pause(Some(pause())).unwrap();
+    state.save_outages(&[NOW]).unwrap();
     for number in 1..=3 {
         now(state.save_run(&past(number))).unwrap();
     }
@@ -140,13 +147,15 @@ fn filled(root: &Path) -> StateDir {
 }
 
 /// Files whose loss costs comfort only.
-const COMFORT: [&str; 6] = [
+const COMFORT: [&str; 8] = [
     "startup-progress.json",
     "shutdown-progress.json",
     "last-startup-report.json",
     "last-shutdown-report.json",
     "baseline.json",
     "confirmations.json",
+    "pause.json",
+    "outages.json",
 ];
 
 /// Whether the file has something to say, read as what it is.
@@ -160,6 +169,8 @@ fn found(state: &StateDir, name: &str) -> Result<bool, PortError> {
         "last-shutdown-report.json" => state.last_report(Command::Shutdown)?.is_some(),
         "baseline.json" => now(state.baseline())?.is_some(),
         "confirmations.json" => !now(state.confirmations())?.is_empty(),
+        "pause.json" => state.pause()?.is_some(),
+        "outages.json" => !state.outages()?.is_empty(),
         "runs.jsonl" => !now(state.runs())?.is_empty(),
         _ => panic!("no such file: {name}"),
     })
@@ -210,6 +221,7 @@ fn what_was_saved_is_there_for_the_next_process() {
         assert_eq!(now(state.baseline()).unwrap(), Some(baseline()));
         assert_eq!(now(state.confirmations()).unwrap(), [confirmation("titan-11")]);
         assert_eq!(now(state.runs()).unwrap(), [past(1), past(2), past(3)]);
+        assert_eq!((state.pause().unwrap(), state.outages().unwrap()), (Some(pause()), vec![NOW]));
         assert_eq!(state.take_notices(), Vec::<String>::new());
     }
     for (name, bytes) in listing(&root) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::NodeName;
+use crate::name::{Moment, NodeName};
 
 /// What the policy goes by; [`PowerSpec::default`] has the defaults of the config, and no UPS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,21 @@ pub struct UpsSpec {
     pub name: Arc<str>,
     /// Empty: all.
     pub feeds: BTreeSet<NodeName>,
+}
+
+/// A person holds the daemon back: it watches and tells, and begins nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub at: Moment,
+    pub until: Moment,
+    pub reason: String,
+}
+
+impl Pause {
+    /// One from the future was made by a clock that was wrong, and holds nothing.
+    pub fn holds(&self, now: Moment) -> bool {
+        self.at <= now && now < self.until
+    }
 }
 
 impl Default for PowerSpec {

@@ -28,6 +28,8 @@ pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
     let intent = adapters.state.intent().await.unwrap_or_default();
     let now = adapters.clock.now();
     let mut walk = engine::status(loaded.spec, now, intent.as_ref());
+    let paused = adapters.state.pause()?.filter(|pause| pause.holds(now));
+    walk.notes.extend(paused.map(|pause| format!("the daemon is held back until {}: {}", pause.until, pause.reason)));
     let runs = [adapters.state.progress().await, adapters.state.shutdown_progress()];
     walk.notes.extend(runs.into_iter().filter_map(|run| run.ok().flatten()?.under_way(now)));
     let report = look(walk, &adapters).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod desk;
+mod power;
 mod ssh;
 
 use std::fs;
@@ -96,6 +97,8 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     desk.write("ca.pem", ca().as_bytes(), 0o644);
     desk.write("ssh.conf", b"", 0o644);
     desk.write("vault-keys", b"x", 0o600);
+    desk.write("nut-password", b"x", 0o600);
+    desk.write("nut-ca.pem", ca().as_bytes(), 0o644);
     let whole: String = reference()
         .lines()
         .map(|line| line.replacen('#', if line.trim_start().starts_with("# ") { "#" } else { "" }, 1) + "\n")
@@ -103,6 +106,7 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     assert_ne!(whole, reference());
     let defaults = desk.load(&reference()).unwrap();
     assert_eq!(defaults.spec.poll, Duration::from_secs(2));
+    assert_eq!(defaults.spec.power, ananke_core::power::PowerSpec::default());
     let loaded = desk.load(&whole).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     assert_eq!(loaded.spec.services.len(), 4);

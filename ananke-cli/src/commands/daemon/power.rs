@@ -11,7 +11,7 @@ use ananke_core::intent::{Intent, IntentState};
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{Clock, PortError, StateReads, UpsReads};
-use ananke_core::power::{Demand, PowerWatch, UpsState};
+use ananke_core::power::{Demand, Pause, PowerWatch, UpsState};
 use ananke_core::report::{Command, Outcome, Report};
 use ananke_core::spec::Spec;
 use futures::future::{Either, LocalBoxFuture, join_all, select};
@@ -19,6 +19,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
 use super::{Stop, say};
+use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
 use crate::state::StateDir;
@@ -60,6 +61,7 @@ struct Keeper<'a> {
     under_way: BTreeSet<Command>,
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
+    paused: Option<Pause>,
     /// When either run may be begun next.
     again: BTreeMap<Command, Moment>,
 }
@@ -70,11 +72,12 @@ impl<'a> Keeper<'a> {
             loaded,
             spec: &loaded.spec,
             adapters,
-            watch: PowerWatch::default(),
+            watch: PowerWatch::with_outages(adapters.state.outages().unwrap_or_default()),
             running: FuturesUnordered::new(),
             under_way: BTreeSet::new(),
             told: BTreeMap::new(),
             holding: None,
+            paused: None,
             again: BTreeMap::new(),
         }
     }
@@ -96,6 +99,9 @@ impl<'a> Keeper<'a> {
         }
         let reserve = self.reserve().await;
         if self.watch.count(&self.spec.power, reserve, now) {
+            if let Err(error) = self.adapters.state.save_outages(self.watch.outages()) {
+                say(now, "failed", &format!("the outage cannot be noted: {error}"));
+            }
             say(now, "outage", &format!("number {} within {}", self.watch.outages().len(), human(self.spec.power.outage_window)));
         }
         self.tell(&unheard, reserve, now);
@@ -162,6 +168,9 @@ impl<'a> Keeper<'a> {
             say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
         }
         self.holding = holding;
+        if self.is_paused(now) {
+            return;
+        }
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
             Demand::ShutDown { why, within } => self.shut_down(why, within, now),
@@ -171,6 +180,21 @@ impl<'a> Keeper<'a> {
                 }
             }
         }
+    }
+
+    /// By a person; told when it begins and when it is over.
+    fn is_paused(&mut self, now: Moment) -> bool {
+        // Its times are of the wall clock, which may have been set since the daemon started.
+        let wall = SystemClock::start().now();
+        let paused = self.adapters.state.pause().unwrap_or_default().filter(|pause| pause.holds(wall));
+        if paused != self.paused {
+            match &paused {
+                Some(pause) => say(now, "paused", &format!("until {}: {}", pause.until, pause.reason)),
+                None => say(now, "goes on", "the pause is over"),
+            }
+            self.paused = paused;
+        }
+        self.paused.is_some()
     }
 
     fn shut_down(&mut self, why: String, within: Option<Duration>, now: Moment) {
