@@ -162,7 +162,13 @@ fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
     site.tells("on battery (OB DISCHRG)");
     site.tells("outage: number 1 within 1h00m");
     site.stays_up(3);
+    site.cluster.ananke(&["pause", "--for", "1h", "--reason", "a new battery"]).ok();
+    site.tells("paused: until ");
     nut.says("OB DISCHRG 60 18");
+    site.tells("critical (OB DISCHRG)");
+    site.stays_up(3);
+    assert!(site.cluster.ananke(&["status"]).stdout.contains("the daemon is held back until "), "{}", site.told());
+    site.cluster.ananke(&["resume"]).ok();
     site.tells("shuts down: rack@127.0.0.1");
     site.comes_to("shutdown_complete");
     assert_eq!(site.intent()["by_power"], true, "{}", site.intent());

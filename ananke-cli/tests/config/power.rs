@@ -31,15 +31,49 @@ fn batteries_and_what_they_feed_are_read() {
 #[test]
 fn impossible_values_of_power_are_errors() {
     for (text, expected) in [
-        ("ups: [rack]\n", expect![[r#""#]]),
-        ("ups: [a@h, {name: a@h}]\n", expect![[r#""#]]),
-        ("ups: [{name: a@h, feeds: [titan-99]}]\n", expect![[r#""#]]),
-        ("ups: [{feeds: [titan-01], feed: 1}]\n", expect![[r#""#]]),
-        ("runtime_safety_factor: 0.5\n", expect![[r#""#]]),
-        ("nut: {password_file: ananke.yaml}\n", expect![[r#""#]]),
-        ("power: {wol_mac: {titan-01: \"52:54:00:12:34:5x\"}}\n", expect![[r#""#]]),
-        ("power: {wol_mac: {titan-01: \"52:54:00:12:34:56\", titan-02: \"52:54:00:12:34:56\"}}\n", expect![[r#""#]]),
-        ("power: {wol_address: broadcast}\n", expect![[r#""#]]),
+        (
+            "ups: [rack]\n",
+            expect![[
+                r#"D/ananke.yaml:4:7: ups[0]: found "rack"; allowed: name@host or name@host:port, as NUT writes it, or an entry with name and feeds"#
+            ]],
+        ),
+        ("ups: [a@h, {name: a@h}]\n", expect!["D/ananke.yaml:4:12: ups[1]: a second entry for a@h; allowed: each UPS once"]),
+        (
+            "ups: [{name: a@h, feeds: [titan-99]}]\n",
+            expect![[r#"D/ananke.yaml:4:27: ups[0].feeds[0]: found "titan-99"; allowed: a node of control_planes or workers"#]],
+        ),
+        (
+            "ups: [{feeds: [titan-01], feed: 1}]\n",
+            expect![[r#"
+            D/ananke.yaml:4:7: ups[0]: the entry has no name; allowed: name@host or name@host:port, as NUT writes it
+            D/ananke.yaml:4:27: ups[0].feed: unknown key; did you mean feeds?"#]],
+        ),
+        (
+            "runtime_safety_factor: 0.5\n",
+            expect!["D/ananke.yaml:4:24: runtime_safety_factor: found 0.5; allowed: a number from 1 to 20, such as 1.5"],
+        ),
+        (
+            "nut: {password_file: ananke.yaml}\n",
+            expect!["D/ananke.yaml:4:22: nut.password_file: there is no nut.user; allowed: both, or neither"],
+        ),
+        (
+            "power: {wol_mac: {titan-01: \"52:54:00:12:34:5x\"}}\n",
+            expect![[
+                r#"D/ananke.yaml:4:29: power.wol_mac.titan-01: found "52:54:00:12:34:5x"; allowed: a MAC address, such as 52:54:00:12:34:56"#
+            ]],
+        ),
+        (
+            "power: {wol_mac: {titan-01: \"52:54:00:12:34:56\", titan-02: \"52:54:00:12:34:56\"}}\n",
+            expect![
+                "D/ananke.yaml:4:18: power.wol_mac: titan-02 and titan-01 have the same address 52:54:00:12:34:56; allowed: each its own"
+            ],
+        ),
+        (
+            "power: {wol_address: broadcast}\n",
+            expect![[
+                r#"D/ananke.yaml:4:22: power.wol_address: found "broadcast"; allowed: address:port to send UDP to, such as 192.168.1.255:9"#
+            ]],
+        ),
     ] {
         check(text, expected);
     }
