@@ -80,11 +80,11 @@ impl Site {
 
     /// Connects to the hosts that are well, some at a time: what is left for the passes is what each costs again.
     async fn warm_up(&self) {
-        let unit = UnitName::parse("k3s").unwrap();
+        let (unit, needs) = (UnitName::parse("k3s").unwrap(), HostNeeds::default());
         let well: Vec<_> =
             self.served.ssh_ports().map(|(node, _)| node).filter(|node| !self.broken.contains_key(*node)).collect();
         for some in well.chunks(LOGINS) {
-            for answer in join_all(some.iter().map(|node| self.hosts.inspect(node, &unit, &HostNeeds::default()))).await {
+            for answer in join_all(some.iter().map(|node| self.hosts.inspect(node, &unit, &needs))).await {
                 answer.unwrap();
             }
         }
