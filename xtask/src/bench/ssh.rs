@@ -30,6 +30,7 @@ impl Drop for Server {
 
 pub(super) fn run() -> Result<String, String> {
     cargo(&["build", "--release", "-p", "ananke-cli"]).status()?;
+    cargo(&["build", "--release", "-p", "ananke-ssh", "--example", "warm"]).status()?;
     let server = serve()?;
     let config = config(&server)?;
     let ananke = || {
@@ -70,7 +71,24 @@ pub(super) fn run() -> Result<String, String> {
     text.push_str(&ratio(clush));
     text.push_str(&line("parallel-ssh -p 64", parallel));
     text.push_str(&ratio(parallel));
+    text.push_str(&format!("  warm, a look at a host over its kept connection (aim 2 ms): {}\n", warm(&server)?));
     Ok(text)
+}
+
+/// What a look costs once all are connected.
+fn warm(server: &Server) -> Result<String, String> {
+    let mut command = Command::new(root().join("target/release/examples/warm"));
+    command.arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args(["20", &user()]);
+    let output = command.args((1..=HOSTS).map(|nth| format!("{}:{}", address(nth), server.port))).output();
+    let output = output.map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "root".to_owned())
 }
 
 /// Of the nth host.
@@ -127,7 +145,7 @@ fn serve() -> Result<Server, String> {
 
 /// A config of nodes of which only SSH is asked; its API server is a port that nobody listens on.
 fn config(server: &Server) -> Result<PathBuf, String> {
-    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let user = user();
     let name = |nth: usize| format!("node-{nth:02}");
     let names = |from: usize, to: usize| (from..=to).map(name).collect::<Vec<_>>().join(", ");
     let mut text = format!(
