@@ -323,6 +323,8 @@ fn another_schema_or_a_directory_in_its_place_is_told_and_kept_for_every_file() 
                 now(state.save_report(&report(command))).unwrap();
             }
             now(state.save_baseline(&baseline())).unwrap();
+            state.set_pause(Some(pause())).unwrap();
+            state.save_outages(&[NOW]).unwrap();
             state.confirm(confirmation("titan-12")).unwrap();
             now(state.save_run(&past(4))).unwrap();
             let next = StateDir::open(&root).unwrap();
