@@ -223,7 +223,9 @@ impl UpsReads for NutUps {
                 let remedy = match kind {
                     ErrorKind::Denied => "look at nut.user and nut.password_file, and at upsd.users on the server".to_owned(),
                     ErrorKind::Untrusted => "look at nut.ca_file, and at CERTFILE in upsd.conf on the server".to_owned(),
-                    _ => format!("on {}: `systemctl status nut-server`, and LISTEN in upsd.conf", target.host),
+                    ErrorKind::Transient | ErrorKind::Conflict | ErrorKind::Missing | ErrorKind::Blocked | ErrorKind::Invalid => {
+                        format!("on {}: `systemctl status nut-server`, and LISTEN in upsd.conf", target.host)
+                    }
                 };
                 Err(error(kind, format!("{server}: {found}")).with_remedy(remedy))
             }

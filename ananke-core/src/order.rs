@@ -187,6 +187,7 @@ pub enum HostOrder {
     KillPods(UnitName),
     /// Takes a snapshot of etcd under this name.
     SaveSnapshot(SnapshotName),
+    Reboot,
     PowerOff,
 }
 
@@ -233,6 +234,7 @@ impl Order {
             Self::Host { order: HostOrder::Restart(_), .. } => "restart-unit",
             Self::Host { order: HostOrder::KillPods(_), .. } => "kill-pods",
             Self::Host { order: HostOrder::SaveSnapshot(_), .. } => "save-snapshot",
+            Self::Host { order: HostOrder::Reboot, .. } => "reboot",
             Self::Host { order: HostOrder::PowerOff, .. } => "power-off",
             Self::Unseal => "unseal",
             Self::Wake { .. } => "wake",
@@ -268,6 +270,7 @@ impl fmt::Display for Order {
                 write!(f, "end the containers that {unit} left running on {node}")
             }
             Self::Host { node, order: HostOrder::SaveSnapshot(name) } => write!(f, "save etcd snapshot {name} on {node}"),
+            Self::Host { node, order: HostOrder::Reboot } => write!(f, "reboot {node}"),
             Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
             Self::Unseal => write!(f, "unseal Vault"),
             Self::Wake { node, mac } => write!(f, "wake {node} by its network card {mac}"),

@@ -8,6 +8,7 @@ pub mod dead_node_pods;
 pub mod flux_branch;
 pub mod immutable_job;
 pub mod leftover_cordon;
+pub mod reboot_host;
 pub mod reconcile;
 pub mod reset_release;
 pub mod restart_agent;
@@ -46,6 +47,7 @@ pub const STARTUP: &[Remedy] = &[
     Remedy { trap: Some(Trap::HostDark), plan: wake_hosts::plan },
     Remedy { trap: Some(Trap::HostServiceNotEnabled), plan: start_units::plan },
     Remedy { trap: Some(Trap::KubeletWedged), plan: restart_agent::plan },
+    Remedy { trap: Some(Trap::RootReadOnly), plan: reboot_host::plan },
     Remedy { trap: Some(Trap::VaultSealed), plan: unseal_vault::plan },
     Remedy { trap: Some(Trap::FluxWrongBranch), plan: flux_branch::plan },
     Remedy { trap: Some(Trap::FluxSuspendedLooksReady), plan: resume::plan },
@@ -122,6 +124,7 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
+        Trap::RootReadOnly => Some(Brake { a_minute: 2, a_run: 10 }),
     }
 }
 

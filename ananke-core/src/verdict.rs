@@ -223,6 +223,7 @@ registry!(
         VaultSealed = "vault-sealed",
         HelmRetriesExhausted = "helm-retries-exhausted",
         HostDark = "host-dark-no-ac-recovery",
+        RootReadOnly = "root-filesystem-read-only",
     }
 );
 

@@ -365,7 +365,7 @@ mod tests {
     fn a_sick_host_is_one_instruction_for_what_is_wrong_with_it_even_if_it_is_a_server() {
         for (fault, node, words) in [
             (Fault::RootReadOnly, "titan-02", "reboot titan-02 once"),
-            (Fault::RootReadOnly, "titan-30", "reboot titan-30 once"),
+            (Fault::RootReadOnly, "titan-30", "replace the disk of titan-30"),
             (Fault::DiskFull, "titan-30", "k3s crictl rmi --prune"),
             (Fault::MountMissing, "titan-30", "mount /var/lib/longhorn"),
             (Fault::ClockSkew, "titan-02", "on titan-02: look at `timedatectl`"),
@@ -399,6 +399,7 @@ mod tests {
             (Fault::SshNoisy, Ending::Recovered),
             (Fault::SudoPassword, Ending::Recovered),
             (Fault::UnitDisabled, Ending::Recovered),
+            (Fault::RootReadOnlyOnce, Ending::Recovered),
             (Fault::Api500, Ending::Recovered),
             (Fault::ApiRefused, Ending::Recovered),
             (Fault::StoreHang, Ending::Recovered),

@@ -24,6 +24,7 @@ pub enum Fault {
     DnsDown,
     KubeletWedged,
     RootReadOnly,
+    RootReadOnlyOnce,
     DiskFull,
     MountMissing,
     ClockSkew,
@@ -67,6 +68,7 @@ impl Fault {
         Self::DnsDown,
         Self::KubeletWedged,
         Self::RootReadOnly,
+        Self::RootReadOnlyOnce,
         Self::DiskFull,
         Self::MountMissing,
         Self::ClockSkew,
@@ -128,6 +130,7 @@ impl Fault {
             | Self::SudoPassword
             | Self::UnitDisabled
             | Self::KubeletWedged
+            | Self::RootReadOnlyOnce
             | Self::Api500
             | Self::ApiRefused
             | Self::StoreHang
@@ -184,6 +187,7 @@ impl Fault {
             | Self::DnsDown
             | Self::KubeletWedged
             | Self::RootReadOnly
+            | Self::RootReadOnlyOnce
             | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
@@ -223,6 +227,11 @@ impl Fault {
             Self::RootReadOnly => {
                 ("root-read-only", "the root file system of the host is read-only, and k3s does not run on it", true)
             }
+            Self::RootReadOnlyOnce => (
+                "root-read-only-once",
+                "the root file system of the host is read-only, and k3s does not run on it, until the host is rebooted",
+                true,
+            ),
             Self::DiskFull => ("disk-full", "the disk of the host is full, and k3s does not run on it", true),
             Self::MountMissing => ("mount-missing", "the Longhorn disk of the host is not mounted", true),
             Self::ClockSkew => ("clock-skew", "the host's clock is 90 s ahead and follows no source", true),

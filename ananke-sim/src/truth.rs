@@ -55,7 +55,7 @@ impl World {
     pub fn person_needed(&self) -> Vec<NodeName> {
         let lost = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            let sick = host.cannot_write() || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
+            let sick = host.disk_is_lost() || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
             let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
             host.never_boots || host.key_changed || host.sshd_broken || mute || node.never_ready || node.storage.broken || sick
         };
@@ -68,7 +68,7 @@ impl World {
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || host.cannot_write() || node.never_ready {
+            if host.never_boots || host.disk_is_lost() || node.never_ready {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {

@@ -56,6 +56,7 @@ pub enum Command {
     /// Takes a snapshot of etcd; k3s appends node and time to the name.
     SaveSnapshot(SnapshotName, Distribution),
     ListSnapshots(Distribution),
+    Reboot,
     PowerOff,
     /// Asks another Ananke what its operator last wanted.
     PeerIntent,
@@ -100,6 +101,7 @@ impl Command {
             HostOrder::Restart(unit) => Self::Restart(unit.clone()),
             HostOrder::KillPods(unit) => Self::KillPods(unit.clone(), distribution),
             HostOrder::SaveSnapshot(name) => Self::SaveSnapshot(name.clone(), distribution),
+            HostOrder::Reboot => Self::Reboot,
             HostOrder::PowerOff => Self::PowerOff,
         }
     }
@@ -112,9 +114,12 @@ impl Command {
             Self::KillPods(unit, distribution) => kill::line(unit, *distribution),
             Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_line(name),
             Self::ListSnapshots(Distribution::Kubeadm) => etcd::list_line(),
-            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::SaveSnapshot(_, Distribution::K3s) | Self::PowerOff => {
-                sudo()
-            }
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::SaveSnapshot(_, Distribution::K3s)
+            | Self::Reboot
+            | Self::PowerOff => sudo(),
             Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent => {
                 format!("sh -c 'echo; echo {}; {}'", answer::MARK, sudo())
             }
@@ -133,6 +138,7 @@ impl Command {
             Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_as_root(name).into(),
             Self::ListSnapshots(Distribution::K3s) => vec![format!("{K3S} etcd-snapshot ls -o json")],
             Self::ListSnapshots(Distribution::Kubeadm) => sudoers::any_snapshot().iter().map(etcd::list_as_root).collect(),
+            Self::Reboot => vec![format!("{SYSTEMCTL} reboot")],
             Self::PowerOff => vec![format!("{SYSTEMCTL} poweroff")],
             Self::PeerIntent => vec![format!("{ANANKE} intent show -o json")],
         }
@@ -148,6 +154,7 @@ impl Command {
             Self::KillPods(unit, _) => format!("end the containers that {unit} left"),
             Self::SaveSnapshot(name, _) => format!("save etcd snapshot {name}"),
             Self::ListSnapshots(_) => "list etcd snapshots".to_owned(),
+            Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::PeerIntent => "ask the peer for its intent".to_owned(),
         }
@@ -157,16 +164,20 @@ impl Command {
     pub fn only_reads(&self) -> bool {
         match self {
             Self::Inspect { .. } | Self::ListSnapshots(_) | Self::PeerIntent => true,
-            Self::Start(_) | Self::Stop(_) | Self::Restart(_) | Self::KillPods(..) | Self::SaveSnapshot(..) | Self::PowerOff => {
-                false
-            }
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::KillPods(..)
+            | Self::SaveSnapshot(..)
+            | Self::Reboot
+            | Self::PowerOff => false,
         }
     }
 
     /// How long it may take, from request to end, where `usual` is enough for what answers at once.
     pub fn patience(&self, usual: Duration) -> Duration {
         match self {
-            Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::PowerOff | Self::PeerIntent => usual,
+            Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::Reboot | Self::PowerOff | Self::PeerIntent => usual,
             Self::ListSnapshots(_) => usual * 2,
             Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) => usual.max(WORK_LASTS),
         }
@@ -182,6 +193,7 @@ impl Command {
             | Self::Restart(_)
             | Self::KillPods(..)
             | Self::SaveSnapshot(..)
+            | Self::Reboot
             | Self::PowerOff
             | Self::PeerIntent => MAX_STDOUT,
         }
@@ -198,6 +210,7 @@ impl Command {
             | Self::Restart(_)
             | Self::SaveSnapshot(_, Distribution::K3s)
             | Self::ListSnapshots(_)
+            | Self::Reboot
             | Self::PowerOff
             | Self::PeerIntent => parse_order(output),
         }
@@ -293,6 +306,7 @@ mod tests {
             (Command::Start(unit()), "sudo -n systemctl start --no-block k3s-agent.service"),
             (Command::Stop(unit()), "sudo -n systemctl stop k3s-agent.service"),
             (Command::Restart(unit()), "sudo -n systemctl restart --no-block k3s-agent.service"),
+            (Command::Reboot, "sudo -n systemctl reboot"),
             (Command::PowerOff, "sudo -n systemctl poweroff"),
             (
                 Command::SaveSnapshot(snapshot(), Distribution::K3s),
@@ -339,9 +353,13 @@ mod tests {
         for command in [Command::ListSnapshots(Distribution::Kubeadm), Command::PeerIntent, look] {
             assert!(command.only_reads(), "{command:?}");
         }
-        for order in
-            [HostOrder::PowerOff, HostOrder::SaveSnapshot(snapshot()), HostOrder::KillPods(unit()), HostOrder::Restart(unit())]
-        {
+        for order in [
+            HostOrder::Reboot,
+            HostOrder::PowerOff,
+            HostOrder::SaveSnapshot(snapshot()),
+            HostOrder::KillPods(unit()),
+            HostOrder::Restart(unit()),
+        ] {
             assert!(!Command::of(&order, Distribution::Kubeadm).only_reads(), "{order:?}");
         }
         assert_eq!(Command::Start(unit()).patience(usual), usual);

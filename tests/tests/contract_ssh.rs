@@ -140,6 +140,7 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
         Ok(()) => assert!(killall),
         Err(error) => assert!(!killall && error.kind == ErrorKind::Missing && remedy(&error).contains("k3s"), "{error}"),
     }
+    perform(HostOrder::Reboot).await.unwrap();
     perform(HostOrder::PowerOff).await.unwrap();
     let sent = lines()[before..].to_vec();
     assert_eq!(
@@ -150,7 +151,7 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
             "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
         ]
     );
-    assert_eq!(sent.last().unwrap(), "sudo -n systemctl poweroff");
+    assert_eq!(sent[sent.len() - 2..], ["sudo -n systemctl reboot", "sudo -n systemctl poweroff"]);
     for order in [HostOrder::Start(unit("nothing")), HostOrder::Restart(unit("nothing"))] {
         let error = perform(order).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Missing, "{error}");
@@ -252,6 +253,7 @@ impl HostModel for Facts<'_> {
     fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
         Ok(self.0.saved.lock().unwrap().clone())
     }
+    fn reboot(&mut self) {}
     fn power_off(&mut self) {}
 }
 
@@ -304,6 +306,7 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
         (Command::KillPods(one(&unit), Distribution::K3s), HostCommand::KillPods(one(&unit))),
         (Command::SaveSnapshot(name.clone(), Distribution::K3s), HostCommand::SaveSnapshot(name)),
         (Command::ListSnapshots(Distribution::K3s), HostCommand::ListSnapshots),
+        (Command::Reboot, HostCommand::Reboot),
         (Command::PowerOff, HostCommand::PowerOff),
         (look(HostNeeds::default()), HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() }),
         (look(needs()), HostCommand::Inspect { unit: one(&unit), needs: needs() }),
@@ -560,6 +563,7 @@ async fn openssh_holds_the_contract() {
         "[-n][/usr/local/bin/k3s][etcd-snapshot][ls][-o][json]",
         "[-n][systemctl][stop][k3s]",
         "[-n][/usr/local/bin/k3s-killall.sh]",
+        "[-n][systemctl][reboot]",
         "[-n][systemctl][poweroff]",
         "[-n][systemctl][start][--no-block][nothing]",
         "[-n][systemctl][restart][--no-block][nothing]",

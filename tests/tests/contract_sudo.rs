@@ -82,7 +82,7 @@ fn unit() -> UnitName {
     UnitName::parse("k3s@a:b.service").unwrap()
 }
 
-/// All that a server and a peer are sent.
+/// All that a server and a peer are sent: no server is rebooted.
 fn commands(distribution: Distribution) -> Vec<Command> {
     let mut commands = sudoers::of_node(NodeRole::Server, &unit(), distribution);
     commands.push(Command::PeerIntent);
@@ -132,6 +132,14 @@ fn refuses(distribution: Distribution, near: &[&str]) {
     for near in near {
         assert_eq!(stage.called(&format!("sudo -n {near}")), BTreeSet::new(), "{near}");
     }
+}
+
+#[test]
+fn sudo_reboots_a_worker() {
+    let lines = sudoers::of_node(NodeRole::Worker, &unit(), Distribution::K3s).into_iter().flat_map(|it| it.sudoers("nobody"));
+    let Some(stage) = Stage::new(&lines.map(|line| line + "\n").collect::<String>()) else { return };
+    assert_eq!(stage.called(&Command::Reboot.line()), BTreeSet::from(["/usr/bin/systemctl reboot".to_owned()]));
+    assert_eq!(stage.called("sudo -n systemctl reboot --force"), BTreeSet::new());
 }
 
 #[test]

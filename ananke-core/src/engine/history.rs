@@ -9,6 +9,9 @@ use crate::port::{ErrorKind, PortError};
 use crate::report::{ActionOutcome, ActionReport};
 use crate::verdict::Trap;
 
+/// The verb of `HostOrder::Reboot`.
+pub(crate) const REBOOT: &str = "reboot";
+
 #[derive(Debug, Clone, Default)]
 pub struct History {
     done: BTreeMap<(String, Subject), Tries>,
@@ -119,13 +122,15 @@ impl History {
         }
     }
 
-    /// Leaves out what was last tried before this run began, and before the life of its subject did.
+    /// Leaves out what was last tried before this run began, and before the life of its subject did. A reboot begins a new
+    /// life of its host, which does not make it anew.
     pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) {
-        self.done.retain(|(_, subject), tries| {
-            let newest = tries.last.or(tries.first);
-            tries.in_flight || newest.is_none_or(|at| at >= started || at >= life(subject))
-        });
         let whole = life(&Subject::Cluster);
+        self.done.retain(|(verb, subject), tries| {
+            let newest = tries.last.or(tries.first);
+            let born = if verb == REBOOT { whole } else { life(subject) };
+            tries.in_flight || newest.is_none_or(|at| at >= started || at >= born)
+        });
         self.about.values_mut().for_each(|times| times.retain(|at| *at >= started || *at >= whole));
     }
 

@@ -488,7 +488,7 @@ impl Walk {
 }
 
 /// When the host booted, by our clock.
-fn boot_of(host: &Fact<HostState>) -> Option<Moment> {
+pub(crate) fn boot_of(host: &Fact<HostState>) -> Option<Moment> {
     Some(host.seen_at()?.minus(host.last()?.uptime))
 }
 

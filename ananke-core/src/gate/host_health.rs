@@ -2,7 +2,7 @@
 //!
 //! What is wrong here is wrong below Kubernetes, so nothing above it can repair it: a disk that is not mounted, a root that
 //! went read-only, a clock that an etcd member cannot live with (traps 18, 20, 23, 24). Clocks and units may still come
-//! right by themselves; the rest is a person's job at once.
+//! right by themselves, and a worker's root by one reboot; the rest is a person's job at once.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::node_ssh::leave_out;
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
 use crate::observation::{DiskSpace, HostState};
+use crate::remedy::reboot_host::{self, Stance};
 use crate::spec::{NodeRole, NodeSpec, TimeSync};
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -84,14 +85,7 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
     let place = if node.location.is_empty() { String::new() } else { format!(" ({})", node.location) };
     let mut findings = Vec::new();
     if host.health.root_read_only {
-        findings.push(Finding {
-            reason: Reason::RootReadOnly,
-            waits: false,
-            text: format!("the root file system of {name} is read-only"),
-            instruction: format!(
-                "reboot {name}{place} once, so that its journal is replayed; if / is read-only again, replace its disk (never run fsck on a mounted root)"
-            ),
-        });
+        findings.push(read_only(view, name, &place));
     }
     let full: Vec<_> = host.health.space.iter().filter_map(|space| Some((space, short(space, FULL_BELOW)?))).collect();
     if let Some((space, _)) = full.first() {
@@ -140,6 +134,27 @@ fn machine(view: &View<'_>, name: &NodeName, node: &NodeSpec, host: &HostState) 
         });
     }
     findings
+}
+
+/// A root that is read-only, and what becomes of it.
+fn read_only(view: &View<'_>, name: &NodeName, place: &str) -> Finding {
+    let stance = reboot_host::stance(view, name);
+    let (waits, text) = match stance {
+        Stance::Repairs => {
+            (true, "; it is rebooted once, so that its journal is replayed, when nothing runs on it any more".into())
+        }
+        Stance::Person => (false, String::new()),
+        Stance::Braked(count) => (false, format!("; it is not rebooted, for {count} hosts have such a root, which is no chance")),
+        Stance::Spent => (false, " again after its reboot".into()),
+    };
+    let instruction = match stance {
+        Stance::Spent => format!("replace the disk of {name}{place}: a reboot did not help (never run fsck on a mounted root)"),
+        Stance::Repairs | Stance::Person | Stance::Braked(_) => format!(
+            "reboot {name}{place} once, so that its journal is replayed; if / is read-only again, replace its disk (never run fsck on a mounted root)"
+        ),
+    };
+    let text = format!("the root file system of {name} is read-only{text}");
+    Finding { reason: Reason::RootReadOnly, waits, text, instruction }
 }
 
 /// What is short on a file system, if less than `limit` percent is left.
@@ -246,6 +261,8 @@ mod tests {
     use super::*;
     use crate::gate::testing::{Bench, node};
     use crate::name::{HostPath, PackageName, UnitName};
+    use crate::order::{HostOrder, Order};
+    use crate::verdict::Trap;
 
     /// Hosts `n1` to `nN` that answer.
     fn bench(count: usize) -> Bench {
@@ -282,12 +299,52 @@ mod tests {
     #[test]
     fn a_dying_disk_a_lost_mount_and_a_lost_package_are_a_persons_job() {
         let mut bench = bench(3);
+        bench.servers(1);
         bench.host(1, |host| host.health.root_read_only = true);
         bench.host(2, |host| host.health.missing_mounts = vec![HostPath::parse("/var/lib/longhorn").unwrap()]);
         bench.host(3, |host| host.health.missing_packages = vec![PackageName::parse("open-iscsi").unwrap()]);
         bench.check(evaluate, "n1: hold root-read-only person\nn2: hold mount-missing person\nn3: hold package-missing person");
         assert!(text(&bench, 2).contains("`mount /var/lib/longhorn`"), "{}", text(&bench, 2));
         assert!(text(&bench, 3).ends_with("on n3: apt-get install open-iscsi"), "{}", text(&bench, 3));
+    }
+
+    #[test]
+    fn a_read_only_root_is_a_persons_job_where_no_reboot_may_help() {
+        let mut bench = bench(6);
+        bench.servers(1);
+        for n in [1, 2] {
+            bench.host(n, |host| host.health.root_read_only = true);
+        }
+        let said = |bench: &Bench| [text(bench, 1), text(bench, 2)].map(|text| text.split(" -> ").next().unwrap().to_owned());
+        let is = |n: usize| format!("the root file system of n{n} is read-only");
+        let judged = |bench: &Bench, kinds: [&str; 2]| {
+            let [server, worker] = kinds;
+            let others = (3..=6).map(|n| match bench.obs.hosts[&node(n)].last().unwrap().health.root_read_only {
+                true => format!("\nn{n}: hold root-read-only person"),
+                false => format!("\nn{n}: pass"),
+            });
+            let others: String = others.collect();
+            let expected = format!("n1: hold root-read-only {server}\nn2: hold root-read-only {worker}{others}");
+            bench.check(evaluate, &expected);
+        };
+        judged(&bench, ["person", "waiting"]);
+        let once = "; it is rebooted once, so that its journal is replayed, when nothing runs on it any more";
+        assert_eq!(said(&bench), [is(1), is(2) + once]);
+        for n in [3, 4] {
+            bench.host(n, |host| host.health.root_read_only = true);
+        }
+        judged(&bench, ["person", "person"]);
+        assert_eq!(said(&bench), [is(1), is(2) + "; it is not rebooted, for 4 hosts have such a root, which is no chance"]);
+        let reboot = Order::Host { node: node(2), order: HostOrder::Reboot };
+        bench.carried_out(&reboot, Trap::RootReadOnly);
+        bench.now = bench.now.plus(Duration::from_secs(30));
+        for n in 1..=6 {
+            bench.host(n, |host| host.uptime += Duration::from_secs(30));
+        }
+        bench.host(2, |host| host.uptime = Duration::from_secs(10));
+        judged(&bench, ["person", "person"]);
+        assert_eq!(said(&bench), [is(1), is(2) + " again after its reboot"]);
+        assert!(text(&bench, 2).contains(" -> replace the disk of n2"), "{}", text(&bench, 2));
     }
 
     #[test]
@@ -330,6 +387,7 @@ mod tests {
     #[test]
     fn the_gravest_finding_is_the_reason_and_the_others_are_told() {
         let mut bench = bench(1);
+        bench.servers(1);
         bench.host(1, |host| {
             host.health.root_read_only = true;
             host.health.missing_units = vec![UnitName::parse("iscsid").unwrap()];

@@ -174,7 +174,7 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     }
     let (unit, host) = (&view.spec.nodes.get(name)?.unit, view.host(name).ok()?);
     let started = view.history.tries("start-unit", &Subject::Node(name.clone())).last;
-    if host.unit != UnitState::Active || host.uptime < patience || !started.is_none_or(long_ago) {
+    if host.unit != UnitState::Active || host.health.root_read_only || host.uptime < patience || !started.is_none_or(long_ago) {
         return None;
     }
     Some(if silent {

@@ -19,7 +19,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     for (name, node) in view.spec.nodes.iter() {
         let Ok(host) = view.host(name) else { continue };
         let stopped = match host.unit {
-            UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace,
+            // It would fail again on a disk that it cannot write.
+            UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace && !host.health.root_read_only,
             UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
         };
         let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };
@@ -52,5 +53,8 @@ mod tests {
         bench.host(3, |host| host.uptime = Duration::from_secs(20));
         let texts: Vec<String> = plan(&bench.view()).iter().map(|action| action.order.to_string()).collect();
         assert_eq!(texts, ["start unit k3s-agent on n2", "start unit k3s on n1"]);
+        bench.host(2, |host| host.health.root_read_only = true);
+        let texts: Vec<String> = plan(&bench.view()).iter().map(|action| action.order.to_string()).collect();
+        assert_eq!(texts, ["start unit k3s on n1"]);
     }
 }

@@ -132,6 +132,7 @@ impl HostActions for SimPorts {
             HostOrder::Restart(_) => "systemctl restart --no-block",
             HostOrder::KillPods(_) => "end leftover containers",
             HostOrder::SaveSnapshot(_) => "k3s etcd-snapshot save",
+            HostOrder::Reboot => "systemctl reboot",
             HostOrder::PowerOff => "systemctl poweroff",
         };
         let row = self.connect(node, tried).await?;
@@ -139,7 +140,7 @@ impl HostActions for SimPorts {
         let failed = |found: String| PortError::new(ErrorKind::Transient, tried, node, found);
         match order {
             HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) => self.latency("host-work", WORK.0, WORK.1).await,
-            HostOrder::Start(_) | HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::PowerOff => {}
+            HostOrder::Start(_) | HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff => {}
         }
         if let HostOrder::Start(unit) | HostOrder::Stop(unit) | HostOrder::Restart(unit) | HostOrder::KillPods(unit) = order
             && !same_unit(unit, &self.sim.world().hosts()[row].unit)
@@ -154,6 +155,7 @@ impl HostActions for SimPorts {
             | HostOrder::Restart(_)
             | HostOrder::KillPods(_)
             | HostOrder::SaveSnapshot(_)
+            | HostOrder::Reboot
             | HostOrder::PowerOff => Ok(()),
         }
     }
@@ -166,6 +168,7 @@ fn carry_out(world: &mut World, node: &NodeName, order: &HostOrder) -> Result<()
         HostOrder::Restart(_) => world.unit_restart(node),
         HostOrder::KillPods(_) => world.kill_pods(node),
         HostOrder::SaveSnapshot(name) => world.save_snapshot(node, name),
+        HostOrder::Reboot => world.reboot(node),
         HostOrder::PowerOff => world.power_off(node),
     }
 }

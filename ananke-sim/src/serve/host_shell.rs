@@ -51,6 +51,7 @@ const KILL: [&str; 2] = [
 ];
 const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
 const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
+const REBOOT: &str = "sudo -n systemctl reboot";
 const POWER_OFF: &str = "sudo -n systemctl poweroff";
 
 /// What a line asks for.
@@ -63,6 +64,7 @@ pub enum HostCommand {
     KillPods(UnitName),
     SaveSnapshot(SnapshotName),
     ListSnapshots,
+    Reboot,
     PowerOff,
 }
 
@@ -97,6 +99,7 @@ pub trait HostModel {
     fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String>;
     /// `Err` is what k3s says.
     fn snapshots(&self) -> Result<Vec<SnapshotState>, String>;
+    fn reboot(&mut self);
     fn power_off(&mut self);
 }
 
@@ -119,6 +122,7 @@ pub fn parse(line: &str) -> Option<HostCommand> {
         .or_else(|| hole(KILL).map(HostCommand::KillPods))
         .or_else(|| Some(HostCommand::SaveSnapshot(SnapshotName::parse(line.strip_prefix(SAVE)?).ok()?)))
         .or_else(|| whole(LIST, HostCommand::ListSnapshots))
+        .or_else(|| whole(REBOOT, HostCommand::Reboot))
         .or_else(|| whole(POWER_OFF, HostCommand::PowerOff))
 }
 
@@ -164,6 +168,10 @@ pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
             Ok(found) => list(&host.facts().name, &found),
             Err(said) => failure(1, format!("level=fatal msg=\"{said}\"")),
         },
+        Some(HostCommand::Reboot) => {
+            host.reboot();
+            ExecReply::default()
+        }
         Some(HostCommand::PowerOff) => {
             host.power_off();
             ExecReply::default()
@@ -266,6 +274,7 @@ mod tests {
         shims: u32,
         saved: Vec<SnapshotState>,
         off: bool,
+        reboots: u32,
     }
 
     impl OneUnit {
@@ -313,6 +322,9 @@ mod tests {
         fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
             Ok(self.saved.clone())
         }
+        fn reboot(&mut self) {
+            self.reboots += 1;
+        }
         fn power_off(&mut self) {
             self.off = true;
         }
@@ -329,6 +341,7 @@ mod tests {
         assert_eq!(run("sudo -n systemctl restart --no-block k3s-agent", &mut host).exit, 5);
         assert_eq!(run("sudo -n systemctl restart --no-block k3s", &mut host).exit, 0);
         assert_eq!(host.state, Some(UnitState::Activating));
+        assert_eq!((run("sudo -n systemctl reboot", &mut host).exit, host.reboots), (0, 1));
         assert_eq!(run("sudo -n systemctl poweroff", &mut host).exit, 0);
         assert!(host.off);
     }
@@ -362,6 +375,7 @@ mod tests {
             "sudo -n systemctl start k3s",
             "sudo -n systemctl stop k3s; reboot",
             "sudo -n systemctl stop -f",
+            "sudo -n systemctl reboot -f",
             "sudo -n systemctl poweroff -f",
             "sudo -n /usr/local/bin/k3s etcd-snapshot save --name a --s3",
         ];

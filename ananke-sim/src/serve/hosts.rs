@@ -140,6 +140,10 @@ impl HostModel for Shell<'_> {
         Ok(self.host.snapshots.clone())
     }
 
+    fn reboot(&mut self) {
+        self.world.reboot(&self.host.name).ok();
+    }
+
     fn power_off(&mut self) {
         self.world.power_off(&self.host.name).ok();
     }

@@ -177,6 +177,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         unit_enabled: true,
         health: HostHealth { clock_synced: Some(true), space: vec![super::power::disk(70)], ..HostHealth::default() },
         snapshots: Vec::new(),
+        read_only_in: None,
         told_off: false,
         restarting: false,
         prepared: true,

@@ -64,6 +64,8 @@ pub struct Host {
     pub unit_enabled: bool,
     /// What an inspection finds wrong with the machine: it is asked for all of it, and answers what it is asked for.
     pub health: HostHealth,
+    /// The boot during which its root is read-only, where the next one replays the journal.
+    pub(crate) read_only_in: Option<u64>,
     /// Snapshots of etcd on its disk.
     pub snapshots: Vec<SnapshotState>,
     /// It was told to power off: it stays so until its supply was away or somebody presses the button.
@@ -81,6 +83,11 @@ impl Host {
     /// Nothing of k3s can be written, so it does not run.
     pub fn cannot_write(&self) -> bool {
         self.health.root_read_only || self.health.space.iter().any(|space| space.free_percent == 0)
+    }
+
+    /// The same, and no boot changes it.
+    pub(crate) fn disk_is_lost(&self) -> bool {
+        self.cannot_write() && self.read_only_in.is_none()
     }
 
     /// What an inspection finds, of all that it is asked for.

@@ -77,6 +77,16 @@ impl World {
         Ok(())
     }
 
+    /// `systemctl reboot`: the host is dark some seconds later, and boots again.
+    pub fn reboot(&mut self, node: &NodeName) -> Result<(), String> {
+        let host = self.live_host(node)?;
+        let takes = self.draw("reboot", host, self.hosts[host].boots, 4_000, 12_000);
+        let epoch = self.hosts[host].epoch;
+        self.note(|world| format!("{}: told to reboot", world.hosts[host].name));
+        self.after(takes, Event::Rebooted(host, epoch));
+        Ok(())
+    }
+
     /// Somebody presses the button of a host that is off.
     pub fn switch_on(&mut self, node: &NodeName) {
         if let Some(host) = self.node_row(node) {
@@ -104,6 +114,13 @@ impl World {
     pub(super) fn powered_off(&mut self, host: usize, epoch: u32) {
         if self.hosts[host].epoch == epoch {
             self.host_down(host);
+        }
+    }
+
+    pub(super) fn rebooted(&mut self, host: usize, epoch: u32) {
+        if self.hosts[host].epoch == epoch {
+            self.host_down(host);
+            self.boot(host);
         }
     }
 
@@ -184,6 +201,12 @@ impl World {
             Fault::KubeletWedged => self.set_wedged(host),
             Fault::RootReadOnly => {
                 self.hosts[host].health.root_read_only = true;
+                self.fail_unit(host);
+            }
+            Fault::RootReadOnlyOnce => {
+                let row = &mut self.hosts[host];
+                row.health.root_read_only = true;
+                row.read_only_in = Some(if row.power == Power::Up { row.boots } else { row.boots + 1 });
                 self.fail_unit(host);
             }
             Fault::DiskFull => {
@@ -276,6 +299,9 @@ impl World {
         let row = &mut self.hosts[host];
         (row.power, row.boots, row.boot_id, row.booted_at) = (Power::Up, boots, boot_id, now);
         row.unit_state = UnitState::Inactive;
+        if row.read_only_in.is_some_and(|boot| boot < boots) {
+            (row.read_only_in, row.health.root_read_only) = (None, false);
+        }
         let enabled = row.unit_enabled;
         self.note(|world| format!("{} up", world.hosts[host].name));
         self.after(sshd, Event::SshdUp(host, epoch));

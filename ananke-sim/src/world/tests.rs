@@ -311,6 +311,7 @@ fn what_no_fault_forbids_comes_back_under_each_fault() {
             Fault::StaysOff
                 | Fault::UnitDisabled
                 | Fault::KubeletWedged
+                | Fault::RootReadOnlyOnce
                 | Fault::VaultSealed
                 | Fault::ImmutableJob
                 | Fault::ScaledToZero

@@ -20,9 +20,12 @@ pub fn of_node(role: NodeRole, unit: &UnitName, distribution: Distribution) -> V
         Command::KillPods(unit(), distribution),
         Command::PowerOff,
     ];
-    if role == NodeRole::Server {
-        commands.push(Command::ListSnapshots(distribution));
-        commands.extend(any_snapshot().map(|name| Command::SaveSnapshot(name, distribution)));
+    match role {
+        NodeRole::Server => {
+            commands.push(Command::ListSnapshots(distribution));
+            commands.extend(any_snapshot().map(|name| Command::SaveSnapshot(name, distribution)));
+        }
+        NodeRole::Worker => commands.push(Command::Reboot),
     }
     commands
 }
@@ -47,6 +50,7 @@ impl Command {
             | Self::Restart(_)
             | Self::KillPods(..)
             | Self::ListSnapshots(Distribution::K3s)
+            | Self::Reboot
             | Self::PowerOff
             | Self::PeerIntent => None,
         };
@@ -108,7 +112,8 @@ mod tests {
             Command::Restart(_) => Some(Command::KillPods(unit(), distribution)),
             Command::KillPods(..) => Some(Command::SaveSnapshot(snapshot.clone(), distribution)),
             Command::SaveSnapshot(..) => Some(Command::ListSnapshots(distribution)),
-            Command::ListSnapshots(_) => Some(Command::PowerOff),
+            Command::ListSnapshots(_) => Some(Command::Reboot),
+            Command::Reboot => Some(Command::PowerOff),
             Command::PowerOff => Some(Command::PeerIntent),
             Command::PeerIntent => None,
         };
@@ -128,6 +133,7 @@ mod tests {
             "/usr/local/bin/k3s-killall.sh \"\"",
             "/usr/local/bin/k3s etcd-snapshot save --name a-[0-9][0-9][0-9][0-9]T[0-9]Z",
             "/usr/local/bin/k3s etcd-snapshot ls -o json",
+            "/usr/bin/systemctl reboot",
             "/usr/bin/systemctl poweroff",
             "/usr/local/bin/ananke intent show -o json",
         ];
@@ -170,13 +176,20 @@ mod tests {
         let kinds = |commands: &[Command]| commands.iter().map(std::mem::discriminant).collect::<Vec<_>>();
         for distribution in [Distribution::K3s, Distribution::Kubeadm] {
             let server = of_node(NodeRole::Server, &unit(), distribution);
-            let every = every(distribution);
-            for command in every.iter().filter(|command| !command.as_root().is_empty() && **command != Command::PeerIntent) {
-                assert!(kinds(&server).contains(&std::mem::discriminant(command)), "{command:?}");
-            }
             let worker = of_node(NodeRole::Worker, &unit(), distribution);
-            assert!(worker.iter().all(|command| server.contains(command)));
-            assert!(!worker.contains(&Command::ListSnapshots(distribution)));
+            for command in every(distribution) {
+                let kind = std::mem::discriminant(&command);
+                let sent = [&server, &worker].map(|commands| kinds(commands).contains(&kind));
+                let expected = match command {
+                    Command::Inspect { .. } | Command::PeerIntent => [false, false],
+                    Command::SaveSnapshot(..) | Command::ListSnapshots(_) => [true, false],
+                    Command::Reboot => [false, true],
+                    Command::Start(_) | Command::Stop(_) | Command::Restart(_) | Command::KillPods(..) | Command::PowerOff => {
+                        [true, true]
+                    }
+                };
+                assert_eq!(sent, expected, "{command:?}");
+            }
         }
     }
 

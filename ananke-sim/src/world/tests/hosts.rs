@@ -56,6 +56,21 @@ fn power_off_is_for_real_and_lasts_until_the_supply_was_away_or_the_button_is_pr
 }
 
 #[test]
+fn a_reboot_is_a_new_boot_and_makes_a_root_writable_once_more_if_its_journal_was_all_it_lacked() {
+    for (fault, state) in [(Fault::RootReadOnlyOnce, UnitState::Active), (Fault::RootReadOnly, UnitState::Failed)] {
+        let mut world = world("healthy", 1);
+        world.inject(fault, Some(&node("titan-09"))).unwrap();
+        let boot = world.hosts()[8].boot_id.clone();
+        world.reboot(&node("titan-09")).unwrap();
+        world.advance_to(MINUTE / 3);
+        assert_eq!(world.hosts()[8].power, Power::Booting);
+        world.advance_to(10 * MINUTE);
+        assert_eq!((world.hosts()[8].power, unit(&world, "titan-09")), (Power::Up, state), "{fault}");
+        assert_ne!(world.hosts()[8].boot_id, boot);
+    }
+}
+
+#[test]
 fn a_restart_ends_and_begins_the_unit_and_leaves_its_containers_alone() {
     let mut world = world("healthy", 1);
     let left = |world: &World| world.leftovers(row(world, "titan-09")).shims;
