@@ -1,7 +1,12 @@
 //! The daemon and the batteries: a real upsd with its dummy-ups, the built binary, and a served cluster that goes down and
 //! comes back.
 
-#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test fails by panicking, and starts real programs")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and starts real programs"
+)]
 
 use std::fs;
 use std::net::TcpListener;
@@ -64,8 +69,8 @@ impl Nut {
 
 fn say(dir: &Path, text: &str) {
     let words: Vec<&str> = text.split(' ').collect();
-    let (status, numbers) = words.split_at(words.len() - 2);
-    let lines = format!("ups.status: {}\nbattery.charge: {}\nbattery.runtime: {}\n", status.join(" "), numbers[0], numbers[1]);
+    let [status @ .., charge, runtime] = words.as_slice() else { panic!("no status with charge and runtime: {text}") };
+    let lines = format!("ups.status: {}\nbattery.charge: {charge}\nbattery.runtime: {runtime}\n", status.join(" "));
     let (file, fresh) = (dir.join("rack.dev"), dir.join("rack.new"));
     fs::write(&fresh, lines).and_then(|()| fs::rename(&fresh, &file)).expect("the device's file");
 }

@@ -106,7 +106,7 @@ fn leads_to(file: &str, keys: &str, expect: Expect) {
     let told = match desk.load(&text) {
         Err(error) => error.to_string(),
         Ok(Loaded { ssh, warnings, .. }) => {
-            let nodes = ["titan-01", "titan-02"].map(|name| (name, &ssh.routes[&NodeName::parse(name).unwrap()]));
+            let nodes = ["titan-01", "titan-02"].map(|name| (name, ssh.routes.get(&NodeName::parse(name).unwrap()).unwrap()));
             let peers = ssh.peers.values().map(|peer| (peer.host.as_str(), &peer.route));
             let route = |(name, route): (&str, &Route)| {
                 let key =
