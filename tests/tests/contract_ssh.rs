@@ -177,6 +177,13 @@ async fn trusts_no_other_key(site: &Site) {
     let file = site.path("changed");
     assert!(error.found.starts_with(&format!("host key changed: line 3 of {} has SHA256:", file.display())), "{error}");
     assert!(remedy(&error).ends_with(&format!("replace line 3 of {}", file.display())), "{}", remedy(&error));
+
+    let (_, key) = site.known_line.split_once(' ').unwrap();
+    let revoked = format!("{}\n@revoked * {key}\n", site.known_line);
+    let error =
+        site.hosts_with("revoked", &revoked, "id").inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Untrusted);
+    assert!(error.found.ends_with(&format!("is revoked by line 2 of {}", site.path("revoked").display())), "{error}");
 }
 
 async fn accepts_no_other_user_key(site: &Site) {

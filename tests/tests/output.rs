@@ -83,6 +83,8 @@ fn the_reference_is_a_config_and_so_are_its_examples() {
         ("~/.ssh/id_ed25519", "key", ""),
         ("~/.ssh/known_hosts", "known_hosts", ""),
         ("~/.ssh/config", "ssh_config", ""),
+        ("/etc/ananke/nut-password", "nut-password", "secret"),
+        ("/etc/ananke/nut-ca.pem", "nut-ca.pem", CA),
         ("/etc/ananke/ca.pem", "ca.pem", CA),
         ("/etc/ananke/vault-ca.pem", "vault-ca.pem", CA),
         ("/etc/ananke/vault-keys", "vault-keys", "share"),

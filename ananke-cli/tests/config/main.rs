@@ -90,6 +90,9 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
         .env("ANANKE_CONFIG__SSH_IDENTITY_FILE", "~/.ssh/id")
         .env("ANANKE_CONFIG__SSH_CONFIG_FILE", "ssh.conf")
         .env("ANANKE_CONFIG__INGRESS__CA_FILE", "ca.pem")
+        .env("ANANKE_CONFIG__NUT__USER", "ananke")
+        .env("ANANKE_CONFIG__NUT__PASSWORD_FILE", "nut-password")
+        .env("ANANKE_CONFIG__NUT__CA_FILE", "ca.pem")
         .env("ANANKE_CONFIG__STARTUP__VAULT_ADDRESS", "https://vault.example.org")
         .env("ANANKE_CONFIG__STARTUP__VAULT_CA_FILE", "ca.pem")
         .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_KEY_FILE", "vault-keys")
@@ -98,7 +101,6 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
     desk.write("ssh.conf", b"", 0o644);
     desk.write("vault-keys", b"x", 0o600);
     desk.write("nut-password", b"x", 0o600);
-    desk.write("nut-ca.pem", ca().as_bytes(), 0o644);
     let whole: String = reference()
         .lines()
         .map(|line| line.replacen('#', if line.trim_start().starts_with("# ") { "#" } else { "" }, 1) + "\n")
