@@ -13,7 +13,7 @@ use ananke_core::port::{Clock, HostReads, PortError};
 use ananke_core::spec::{HostNeeds, SshTarget};
 use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 struct Wall;
 
@@ -56,7 +56,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn pass(hosts: &SshHosts, nodes: &[NodeName], unit: &UnitName, needs: &HostNeeds) -> Result<(), PortError> {
-    try_join_all(nodes.iter().map(|node| hosts.inspect(node, unit, needs))).await.map(drop)
+    let answers = join_all(nodes.iter().map(|node| hosts.inspect(node, unit, needs))).await;
+    // A host without systemd answers too, and its answer makes no sense.
+    let unheard = answers.into_iter().filter_map(Result::err).find(|error| ["connect", "log in"].contains(&error.tried.as_str()));
+    unheard.map_or(Ok(()), Err)
 }
 
 /// Seconds of processor that this process has used.
