@@ -125,6 +125,7 @@ fn shutdown<'n>(
             UpsState::Line { .. }
             | UpsState::Wavers { .. }
             | UpsState::Battery { .. }
+            | UpsState::Calibrates { .. }
             | UpsState::Lost { .. }
             | UpsState::Latched
             | UpsState::Unknown => None,
@@ -282,8 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn a_blip_is_no_outage() {
+    fn neither_a_blip_nor_a_calibration_is_an_outage() {
         let mut site = Site::new();
+        site.say("OL", "OL", 30);
+        site.say("OB CAL DISCHRG", "OL CAL", 600);
         site.say("OL", "OL", 30);
         for _ in 0..20 {
             site.say("OB", "OB", 10);

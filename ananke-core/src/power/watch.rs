@@ -51,6 +51,8 @@ pub enum UpsState {
     Line { since: Moment },
     /// Too short to be an outage, or to have ended one.
     Wavers { since: Moment },
+    /// It runs its battery down by itself, and mains are there.
+    Calibrates { since: Moment },
     /// What is left by its own word, counted down since; none: it does not tell.
     Battery { since: Moment, left: Option<Duration> },
     /// What it feeds must go down now.
@@ -135,8 +137,14 @@ impl UpsWatch {
         }
         match self.emergency(spec, newest, left, reserve, lasted, now) {
             Some(why) => critical(why),
+            None if self.is_excused(now) => UpsState::Calibrates { since },
             None => UpsState::Battery { since, left },
         }
+    }
+
+    /// Calibration is no outage, while it can be heard and for as long as one lasts.
+    fn is_excused(&self, now: Moment) -> bool {
+        self.lost.is_none() && self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS)
     }
 
     /// Why what is on battery cannot wait any longer.
@@ -163,7 +171,7 @@ impl UpsWatch {
                 return Some(format!("its battery is low (LB), {how}"));
             }
         }
-        if self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS) && self.lost.is_none() {
+        if self.is_excused(now) {
             return None;
         }
         if let Some(left) = left.filter(|left| *left <= reserve) {
@@ -221,6 +229,7 @@ mod tests {
                 UpsState::Line { .. } => "line".to_owned(),
                 UpsState::Wavers { .. } => "wavers".to_owned(),
                 UpsState::Battery { .. } => "battery".to_owned(),
+                UpsState::Calibrates { .. } => "calibrates".to_owned(),
                 UpsState::Critical { why, .. } => format!("critical: {why}"),
                 UpsState::Lost { .. } => "lost".to_owned(),
                 UpsState::Latched => "latched".to_owned(),
@@ -246,17 +255,17 @@ mod tests {
             (
                 &[(0, "OL 100%"), (5, "OB CAL DISCHRG 25% 300s"), (900, "OL CHRG 20%")],
                 960,
-                "0 line; 5 wavers; 20 battery; 900 wavers; 915 line",
+                "0 line; 5 wavers; 20 calibrates; 900 wavers; 915 line",
             ),
             (
                 &[(0, "OL 100%"), (5, "OB CAL 15% 100s")],
                 4000,
-                "0 line; 5 wavers; 20 battery; 2705 critical: its runtime is 0s and a shutdown needs 10m00s",
+                "0 line; 5 wavers; 20 calibrates; 2705 critical: its runtime is 0s and a shutdown needs 10m00s",
             ),
             (
                 &[(0, "OL 100%"), (5, "CAL 30% 3000s"), (100, "CAL LB 30% 3000s")],
                 900,
-                "0 line; 5 wavers; 20 battery; 100 critical: its battery is low (LB), and its charge agrees",
+                "0 line; 5 wavers; 20 calibrates; 100 critical: its battery is low (LB), and its charge agrees",
             ),
             // An outage, by runtime, by charge, by both silent.
             (

@@ -40,6 +40,7 @@ pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) 
         return;
     }
     let mut keeper = Keeper::new(loaded, adapters);
+    keeper.learn().await;
     say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
     loop {
         let step = std::pin::pin!(keeper.step());
@@ -56,6 +57,8 @@ struct Keeper<'a> {
     spec: &'a Spec,
     adapters: &'a Adapters,
     watch: PowerWatch,
+    /// What a shutdown takes, as it was when the daemon started or its last run ended.
+    budget: Option<Duration>,
     running: FuturesUnordered<Run<'a>>,
     /// The commands of those runs.
     under_way: BTreeSet<Command>,
@@ -73,6 +76,7 @@ impl<'a> Keeper<'a> {
             spec: &loaded.spec,
             adapters,
             watch: PowerWatch::with_outages(adapters.state.outages().unwrap_or_default()),
+            budget: None,
             running: FuturesUnordered::new(),
             under_way: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -97,7 +101,7 @@ impl<'a> Keeper<'a> {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
             self.watch.take(&ups, reading, &self.spec.power, now);
         }
-        let reserve = self.reserve().await;
+        let reserve = self.spec.power.reserve(self.budget);
         if self.watch.count(&self.spec.power, reserve, now) {
             if let Err(error) = self.adapters.state.save_outages(self.watch.outages()) {
                 say(now, "failed", &format!("the outage cannot be noted: {error}"));
@@ -120,6 +124,7 @@ impl<'a> Keeper<'a> {
                     work = rest;
                     if let Some((command, ended)) = ended {
                         self.ended(command, ended);
+                        self.learn().await;
                     }
                 }
             }
@@ -127,9 +132,9 @@ impl<'a> Keeper<'a> {
         work.await
     }
 
-    async fn reserve(&self) -> Duration {
+    async fn learn(&mut self) {
         let runs = self.adapters.state.runs().await.unwrap_or_default();
-        self.spec.power.reserve(eta::budget(&runs, Command::Shutdown))
+        self.budget = eta::budget(&runs, Command::Shutdown);
     }
 
     /// What changed since it was last told.
@@ -145,6 +150,7 @@ impl<'a> Keeper<'a> {
                 }
                 (UpsState::Line { .. }, None) => format!("on line ({status}){}", worries(reading)),
                 (UpsState::Wavers { .. }, None) => format!("wavers ({status})"),
+                (UpsState::Calibrates { .. }, None) => format!("calibrates its battery ({status})"),
                 (UpsState::Battery { .. }, None) => format!("on battery ({status})"),
                 (UpsState::Latched, None) => format!("mains are there, and FSD still stands ({status}): restart its NUT driver"),
                 (UpsState::Lost { .. } | UpsState::Unknown, None) => format!("unclear ({status}){}", worries(reading)),
