@@ -126,7 +126,11 @@ impl Site {
 
     #[track_caller]
     fn tells(&self, words: &str) {
-        until(words, LIMIT, || self.told().contains(words).then_some(()));
+        let end = Instant::now() + LIMIT;
+        while !self.told().contains(words) {
+            assert!(Instant::now() < end, "waited in vain until the daemon says {words:?}:\n{}", self.told());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn intent(&self) -> Value {
