@@ -309,6 +309,11 @@ impl Cluster {
         Going::spawn(ananke_command().args(args).arg("--config").arg(self.config()))
     }
 
+    /// The same with more in its environment.
+    pub fn start_with(&self, args: &[&str], more: &[(&str, &str)]) -> Going {
+        Going::spawn(ananke_command().args(args).arg("--config").arg(self.config()).envs(more.iter().copied()))
+    }
+
     /// `kubectl ARGS`, with a home of its own.
     #[track_caller]
     pub fn kubectl(&self, args: &[&str]) -> Run {

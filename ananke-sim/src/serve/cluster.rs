@@ -69,7 +69,11 @@ impl Cluster {
         let told = |world: &World| (world.revision(), state(world));
         let before = told(&inner.world);
         let done = act(&mut inner.world);
-        if told(&inner.world) == before { self.refresh(&mut inner) } else { self.publish(&mut inner) }
+        if told(&inner.world) == before {
+            self.refresh(&mut inner)
+        } else {
+            self.publish(&mut inner)
+        }
         done
     }
 

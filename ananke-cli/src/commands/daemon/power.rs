@@ -18,7 +18,8 @@ use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use super::{Stop, say};
+use super::service::Pulse;
+use super::{End, Ending, say};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
@@ -33,23 +34,36 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// A run of this daemon, until it ends.
 type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
 
-/// Looks at every UPS and does what follows, until `stop`. Without a UPS there is nothing to do.
-pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
+/// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS there is nothing to do.
+pub(super) async fn watch(
+    loaded: &Loaded,
+    adapters: &Adapters,
+    watched: PowerWatch,
+    pulse: &Pulse,
+    mut end: Ending<'_>,
+) -> PowerWatch {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() {
-        return;
+        end.await;
+        return watched;
     }
-    let mut keeper = Keeper::new(loaded, adapters);
+    let mut keeper = Keeper::new(loaded, adapters, watched);
     keeper.learn().await;
     say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
-    loop {
+    let mut ended = None;
+    // A new config waits for the runs that are under way, and the batteries are watched meanwhile.
+    while ended.is_none() || ended == Some(End::Reload) && !keeper.running.is_empty() {
+        pulse.power_is_watched();
         let step = std::pin::pin!(keeper.step());
-        if let Either::Right(_) = select(step, &mut stop).await {
-            break;
+        if ended.is_some() {
+            step.await;
+        } else if let Either::Right((why, _)) = select(step, &mut end).await {
+            ended = Some(why);
         }
     }
     // They are told to stop by the same signal, and end between two actions.
     while keeper.running.next().await.is_some() {}
+    keeper.watch
 }
 
 struct Keeper<'a> {
@@ -70,12 +84,12 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters) -> Self {
+    fn new(loaded: &'a Loaded, adapters: &'a Adapters, watch: PowerWatch) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
             adapters,
-            watch: PowerWatch::with_outages(adapters.state.outages().unwrap_or_default()),
+            watch,
             budget: None,
             running: FuturesUnordered::new(),
             under_way: BTreeSet::new(),
