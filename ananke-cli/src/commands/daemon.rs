@@ -18,7 +18,7 @@ use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::Moment;
 use ananke_core::port::{Clock, StateWrites};
-use ananke_core::power::PowerWatch;
+use ananke_core::power::Duty;
 use ananke_core::spec::Spec;
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -54,7 +54,7 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let stop = interrupted()?.shared();
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(format!("listen for SIGHUP: {error}")))?;
     let (mut loaded, mut adapters) = configured(path).await?;
-    let mut watched = PowerWatch::with_outages(adapters.state.outages().unwrap_or_default());
+    let mut duty = Duty::with_outages(adapters.state.outages().unwrap_or_default());
     let mut text = "keeps leases and watches power";
     loop {
         service::ready(text);
@@ -69,11 +69,11 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
                 }
             }
         };
-        watched = serve(&loaded, &adapters, watched, &stop, end.boxed_local().shared()).await;
+        duty = serve(&loaded, &adapters, duty, &stop, end.boxed_local().shared()).await;
         let Some((new, fresh)) = next.take() else { break };
         // What was seen of the batteries is still true, unless the clock that it was told by is not.
         if stepped(adapters.clock.now(), fresh.clock.now()).is_some() {
-            watched = PowerWatch::with_outages(fresh.state.outages().unwrap_or_default());
+            duty = Duty::with_outages(fresh.state.outages().unwrap_or_default());
         }
         say(fresh.clock.now(), "reloaded", &format!("the config {} counts from now on", path.display()));
         (loaded, adapters, text) = (new, fresh, "keeps leases and watches power, with the config read anew");
@@ -119,19 +119,19 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 type Ending<'a> = Shared<LocalBoxFuture<'a, End>>;
 
 /// Both keepers and the watchdog, until the end and until no run is under way.
-async fn serve(loaded: &Loaded, adapters: &Adapters, watched: PowerWatch, stop: &Stop, end: Ending<'_>) -> PowerWatch {
+async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, end: Ending<'_>) -> Duty {
     let pulse = Pulse::new();
     let (over, is_over) = oneshot::channel::<()>();
     let power = async {
-        let watched = power::watch(loaded, adapters, watched, &pulse, end).await;
+        let duty = power::watch(loaded, adapters, duty, &pulse, end).await;
         drop(over);
-        watched
+        duty
     };
     // Runs that are under way come before a new config, and leases are kept meanwhile.
     let until = select(stop.clone(), is_over).map(drop).boxed_local().shared();
     let keepers = std::pin::pin!(join(keep_leases(loaded, adapters, &pulse, until), power));
     match select(keepers, std::pin::pin!(pulse.beat())).await {
-        Either::Left((((), watched), _)) => watched,
+        Either::Left((((), duty), _)) => duty,
         Either::Right((never, _)) => match never {},
     }
 }

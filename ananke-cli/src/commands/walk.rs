@@ -4,7 +4,7 @@ use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::{Moment, Subject};
 use ananke_core::port::{Clock, StateReads};
-use ananke_core::report::{ActionOutcome, ActionReport, Command, GateStatus, Outcome, Report};
+use ananke_core::report::{ActionOutcome, ActionReport, Command, Outcome, Report};
 use ananke_core::spec::Spec;
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
@@ -114,18 +114,12 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
     if this_host.is_some()
-        && got_through(&report)
+        && report.got_through()
         && let Err(error) = poweroff::power_off_this_host()
     {
         return Ok(super::fail(Exit::PersonNeeded, &error));
     }
     Ok(report.outcome.into())
-}
-
-/// Whether everything was stopped that could be had.
-pub(super) fn got_through(report: &Report) -> bool {
-    let failed = report.gates.iter().any(|gate| gate.status == GateStatus::Failed);
-    matches!(report.outcome, Outcome::Done | Outcome::Manual) && !failed
 }
 
 /// What a dry run says of this host.

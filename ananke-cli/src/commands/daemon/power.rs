@@ -1,17 +1,16 @@
 //! What power asks for, done: the shutdown on battery, and the start-up when mains are back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::engine;
-use ananke_core::eta;
-use ananke_core::intent::{Intent, IntentState};
+use ananke_core::intent::IntentState;
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{Clock, PortError, StateReads, UpsReads};
-use ananke_core::power::{Demand, Pause, PowerWatch, UpsState};
+use ananke_core::power::{Demand, Duty, Known, Pause, UpsState};
 use ananke_core::report::{Command, Outcome, Report};
 use ananke_core::spec::Spec;
 use futures::future::{Either, LocalBoxFuture, join_all, select};
@@ -28,8 +27,6 @@ use crate::wire::{Adapters, Failure};
 
 /// Between two looks at the batteries.
 const LOOK: Duration = Duration::from_secs(1);
-/// What could not be begun, or failed while it is still asked for, is tried again.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// A run of this daemon, until it ends.
 type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
@@ -38,16 +35,16 @@ type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
 pub(super) async fn watch(
     loaded: &Loaded,
     adapters: &Adapters,
-    watched: PowerWatch,
+    duty: Duty,
     pulse: &Pulse,
     mut end: Ending<'_>,
-) -> PowerWatch {
+) -> Duty {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() {
         end.await;
-        return watched;
+        return duty;
     }
-    let mut keeper = Keeper::new(loaded, adapters, watched);
+    let mut keeper = Keeper::new(loaded, adapters, duty);
     keeper.learn().await;
     say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
     let mut ended = None;
@@ -63,40 +60,31 @@ pub(super) async fn watch(
     }
     // They are told to stop by the same signal, and end between two actions.
     while keeper.running.next().await.is_some() {}
-    keeper.watch
+    keeper.duty
 }
 
 struct Keeper<'a> {
     loaded: &'a Loaded,
     spec: &'a Spec,
     adapters: &'a Adapters,
-    watch: PowerWatch,
-    /// What a shutdown takes, as it was when the daemon started or its last run ended.
-    budget: Option<Duration>,
+    duty: Duty,
     running: FuturesUnordered<Run<'a>>,
-    /// The commands of those runs.
-    under_way: BTreeSet<Command>,
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
     paused: Option<Pause>,
-    /// When either run may be begun next.
-    again: BTreeMap<Command, Moment>,
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters, watch: PowerWatch) -> Self {
+    fn new(loaded: &'a Loaded, adapters: &'a Adapters, duty: Duty) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
             adapters,
-            watch,
-            budget: None,
+            duty,
             running: FuturesUnordered::new(),
-            under_way: BTreeSet::new(),
             told: BTreeMap::new(),
             holding: None,
             paused: None,
-            again: BTreeMap::new(),
         }
     }
 
@@ -113,17 +101,17 @@ impl<'a> Keeper<'a> {
         let mut unheard = BTreeMap::new();
         for (ups, look) in looks {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
-            self.watch.take(&ups, reading, &self.spec.power, now);
+            self.duty.take(&ups, reading, &self.spec.power, now);
         }
-        let reserve = self.spec.power.reserve(self.budget);
-        if self.watch.count(&self.spec.power, reserve, now) {
-            if let Err(error) = self.adapters.state.save_outages(self.watch.outages()) {
+        if self.duty.count(&self.spec.power, now) {
+            let outages = self.duty.watch().outages();
+            if let Err(error) = self.adapters.state.save_outages(outages) {
                 say(now, "failed", &format!("the outage cannot be noted: {error}"));
             }
-            say(now, "outage", &format!("number {} within {}", self.watch.outages().len(), human(self.spec.power.outage_window)));
+            say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
         }
-        self.tell(&unheard, reserve, now);
-        self.act(reserve, now).await;
+        self.tell(&unheard, now);
+        self.act(now).await;
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
     }
@@ -147,14 +135,13 @@ impl<'a> Keeper<'a> {
     }
 
     async fn learn(&mut self) {
-        let runs = self.adapters.state.runs().await.unwrap_or_default();
-        self.budget = eta::budget(&runs, Command::Shutdown);
+        self.duty.learn(&self.adapters.state.runs().await.unwrap_or_default());
     }
 
     /// What changed since it was last told.
-    fn tell(&mut self, unheard: &BTreeMap<Arc<str>, PortError>, reserve: Duration, now: Moment) {
-        for (ups, state) in self.watch.states(&self.spec.power, reserve, now) {
-            let reading = self.watch.ups(&ups).and_then(|ups| ups.newest());
+    fn tell(&mut self, unheard: &BTreeMap<Arc<str>, PortError>, now: Moment) {
+        for (ups, state) in self.duty.states(&self.spec.power, now) {
+            let reading = self.duty.watch().ups(&ups).and_then(|ups| ups.newest());
             let status = reading.map_or_else(|| "no reading yet".to_owned(), |reading| reading.status.join(" "));
             let text = match (&state, unheard.get(&ups)) {
                 (UpsState::Critical { .. }, None) => format!("critical ({status})"),
@@ -176,10 +163,13 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    async fn act(&mut self, reserve: Duration, now: Moment) {
+    async fn act(&mut self, now: Moment) {
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
         let intent = self.adapters.state.intent().await.unwrap_or_default();
-        let demand = self.watch.demand(self.spec, reserve, intent.as_ref(), now);
+        let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
+        let progress = if begun { self.adapters.state.progress().await.ok().flatten() } else { None };
+        let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused: self.is_paused(now) };
+        let demand = self.duty.owed(self.spec, known, now);
         let holding = match &demand {
             Demand::HoldDown { why, instruction } => Some(format!("{why}; {instruction}")),
             Demand::Nothing | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
@@ -188,17 +178,10 @@ impl<'a> Keeper<'a> {
             say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
         }
         self.holding = holding;
-        if self.is_paused(now) {
-            return;
-        }
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
             Demand::ShutDown { why, within } => self.shut_down(why, within, now),
-            Demand::StartUp { why } => {
-                if self.is_owed(intent.as_ref()).await {
-                    self.start_up(why, now);
-                }
-            }
+            Demand::StartUp { why } => self.start_up(why, now),
         }
     }
 
@@ -218,9 +201,6 @@ impl<'a> Keeper<'a> {
     }
 
     fn shut_down(&mut self, why: String, within: Option<Duration>, now: Moment) {
-        if !self.may_begin(Command::Shutdown, now) {
-            return;
-        }
         let left =
             within.map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
         say(now, "shuts down", &format!("{why}; {left}"));
@@ -231,39 +211,15 @@ impl<'a> Keeper<'a> {
     }
 
     fn start_up(&mut self, why: String, now: Moment) {
-        if !self.may_begin(Command::Startup, now) {
-            return;
-        }
         say(now, "starts up", &why);
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
         let run = async move { walk::start_up(engine::startup_plan(), spec, &fresh(loaded).await?, Some(&why)).await };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
 
-    fn may_begin(&mut self, command: Command, now: Moment) -> bool {
-        let due = self.again.get(&command).is_none_or(|at| now >= *at);
-        due && self.under_way.insert(command)
-    }
-
-    /// A start-up that came to its end has told a person what it needs; one that died, or met an outage, is gone on with.
-    async fn is_owed(&self, intent: Option<&Intent>) -> bool {
-        if !intent.is_some_and(|intent| intent.state == IntentState::StartupInProgress) {
-            return true;
-        }
-        let progress = self.adapters.state.progress().await.ok().flatten();
-        progress.is_some_and(|progress| match progress.outcome {
-            None | Some(Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => progress.command == Command::Startup,
-            Some(Outcome::Done | Outcome::Manual | Outcome::Failed) => false,
-        })
-    }
-
     fn ended(&mut self, command: Command, ended: Result<Report, Failure>) {
         let now = self.now();
-        self.under_way.remove(&command);
-        // What got through is begun again at once if it is asked for anew: a second outage does not wait.
-        if !ended.as_ref().is_ok_and(walk::got_through) {
-            self.again.insert(command, now.plus(AGAIN));
-        }
+        self.duty.ended(command, ended.as_ref().is_ok_and(Report::got_through), now);
         let what = match command {
             Command::Shutdown => "shutdown",
             Command::Startup | Command::Status => "start-up",
