@@ -52,6 +52,9 @@ pub enum Command {
     Pause(Pause),
     /// Let the daemon go on.
     Resume(Resume),
+    /// What another Ananke of this cluster asks, over SSH.
+    #[command(subcommand)]
+    Peer(Peer),
     /// Print the report of the last run.
     Report(Report),
     /// Say why a gate holds, from the last run's own record; the cluster is not asked.
@@ -128,6 +131,9 @@ pub struct Startup {
     /// Start although this host is configured as a peer.
     #[arg(long)]
     pub allow_peer_startup: bool,
+    /// On a peer: hand the start-up to the other Ananke, and start from here only if that one does not answer for guard_wait.
+    #[arg(long, conflicts_with = "allow_peer_startup")]
+    pub auto_peer_failover: bool,
     /// Judge and repair this gate alone, behind the guards.
     #[arg(long, value_name = "GATE", conflicts_with = "until")]
     pub only: Option<String>,
@@ -372,6 +378,25 @@ pub struct Resume {
 pub struct Daemon {
     #[command(flatten)]
     pub config: WithConfig,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Peer {
+    /// Answer what a peer may ask and nothing else: the forced command of its key in authorized_keys here.
+    Answer,
+    /// Have the daemon here shut the cluster down.
+    Shutdown {
+        /// What the asking one's batteries still give, such as 540s.
+        #[arg(long, value_name = "DURATION", value_parser = within)]
+        within: Option<Duration>,
+        #[command(flatten)]
+        config: WithConfig,
+    },
+    /// Have the daemon here start the cluster, if power had it shut down.
+    Startup {
+        #[command(flatten)]
+        config: WithConfig,
+    },
 }
 
 #[derive(Debug, Group)]

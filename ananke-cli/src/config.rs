@@ -60,6 +60,13 @@ pub struct Overrides {
     pub within: Option<std::time::Duration>,
 }
 
+/// What the daemon of a peer does where no other Ananke can.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone {
+    pub shutdown: bool,
+    pub startup: bool,
+}
+
 /// A config that can be used.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -73,6 +80,8 @@ pub struct Loaded {
     pub wol_address: SocketAddr,
     /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.
     pub poweroff_this_host: bool,
+    /// What a peer does by itself.
+    pub alone: Alone,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

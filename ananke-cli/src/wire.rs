@@ -47,7 +47,7 @@ pub(crate) struct Adapters {
     power: WakeOnLan,
     pub(crate) ups: NutUps,
     machine: ThisMachine,
-    peers: SshPeers,
+    pub(crate) peers: SshPeers,
     pub(crate) state: StateDir,
 }
 

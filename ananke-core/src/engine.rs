@@ -104,7 +104,7 @@ pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>, i
 }
 
 /// `startup-20260314T020611123`: short enough for a lease ID, which is a taint's value.
-fn run_id(command: &str, now: Moment) -> RunId {
+pub fn run_id(command: &str, now: Moment) -> RunId {
     let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).take(18).collect();
     RunId::of(command, &stamp)
 }

@@ -27,6 +27,7 @@ pub mod lease;
 pub mod name;
 pub mod observation;
 pub mod order;
+pub mod peer;
 pub mod phase;
 pub mod port;
 pub mod power;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ananke_core::spec::NodeRole;
-use ananke_ssh::command::{Command, sudoers};
+use ananke_ssh::command::{of_peers, sudoers};
 use serde::Serialize;
 
 use super::{print, trust};
@@ -75,7 +75,7 @@ fn allow_list(loaded: &Loaded) -> String {
     }
     for peer in loaded.ssh.peers.values() {
         let target = &peer.route.login.target;
-        blocks.entry(("peers", &target.user)).or_default().extend(Command::PeerIntent.sudoers(&target.user));
+        blocks.entry(("peers", &target.user)).or_default().extend(of_peers().iter().flat_map(|command| command.sudoers(&target.user)));
     }
     let text = |((place, user), lines): ((&str, &str), BTreeSet<String>)| {
         let open = if lines.iter().any(|line| line.contains("[0-9]")) { OPEN } else { "" };

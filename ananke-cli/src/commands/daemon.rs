@@ -3,6 +3,7 @@
 //! The lease keeper looks every minute, at once when it starts, and ends every lease whose time is over. What power asks for
 //! is done beside it (`power.rs`): neither waits for the other. SIGHUP has the config read anew.
 
+mod peer;
 mod power;
 mod service;
 

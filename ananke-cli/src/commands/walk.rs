@@ -3,9 +3,10 @@
 use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::{Moment, Subject};
+use ananke_core::peer::{Handed, hand_startup};
 use ananke_core::port::{Clock, StateReads};
 use ananke_core::report::{ActionOutcome, ActionReport, Command, Outcome, Report};
-use ananke_core::spec::Spec;
+use ananke_core::spec::{Role, Spec};
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -40,7 +41,8 @@ pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
 pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     let overrides = Overrides {
         allow_on_battery: args.allow_on_battery,
-        allow_peer_startup: args.allow_peer_startup,
+        // A dry run hands nothing over: it shows what a start-up from here would meet.
+        allow_peer_startup: args.allow_peer_startup || args.auto_peer_failover && !args.execute,
         force_flux_branch: args.force_flux_branch.clone(),
         ..Overrides::default()
     };
@@ -52,7 +54,21 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
     }
-    let report = start_up(plan, loaded.spec, &adapters, None).await?;
+    let mut spec = loaded.spec;
+    if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
+        match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, spec.guard_wait).await {
+            Handed::To(by) => {
+                print(Format::Text, &(), |()| format!("{by} starts the cluster; `ananke status` shows how it gets on"))?;
+                return Ok(Exit::Done);
+            }
+            Handed::Refused { by, why } => {
+                return Ok(super::fail(Exit::Refused, &format!("{by} does not start the cluster, and is not gone: {why}")));
+            }
+            Handed::Nobody { tried } => tracing::warn!("starts from here, since no other Ananke answers: {tried}"),
+        }
+        spec.role = Role::Peer { allow_startup: true };
+    }
+    let report = start_up(plan, spec, &adapters, None).await?;
     show(args.output.output, &report)?;
     Ok(report.outcome.into())
 }

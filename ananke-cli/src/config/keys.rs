@@ -176,6 +176,18 @@ pub(crate) const KEYS: &[Key] = &[
         "[tethys, \"atlas@10.0.0.3:2222\"]",
         "Other machines with an Ananke for this cluster: name, user@name or user@name:port. A shutdown under way there keeps a start-up from beginning here.",
     ),
+    with(
+        "coordination.fallback_local_shutdown",
+        Flag,
+        "true",
+        "Whether the daemon of a peer shuts the cluster down by itself when its power ends and no other Ananke takes it on.",
+    ),
+    with(
+        "coordination.auto_peer_failover",
+        Flag,
+        "false",
+        "Whether the daemon of a peer starts the cluster by itself when its power is back and no other Ananke answers for guard_wait.",
+    ),
     with("coordination.allow_startup_on_battery", Flag, "false", "Start although a UPS is on battery."),
     with(
         "coordination.startup_guard_max_age_seconds",

@@ -83,6 +83,11 @@ impl Duty {
         if begins { demand } else { Demand::Nothing }
     }
 
+    /// Another Ananke asks for it: whether it is to begin, for it may be under way.
+    pub fn asked(&mut self, command: Command) -> bool {
+        self.under_way.insert(command)
+    }
+
     fn may_begin(&mut self, command: Command, now: Moment) -> bool {
         let due = self.again.get(&command).is_none_or(|at| now >= *at);
         due && self.under_way.insert(command)

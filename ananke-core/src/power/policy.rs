@@ -90,8 +90,12 @@ impl PowerWatch {
         }
         // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
         let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
-        if !owed || spec.upses.is_empty() || !self.mains_are_back(spec, &states, charge, now) {
+        if !owed || !self.mains_are_back(spec, &states, charge, now) {
             return Demand::Nothing;
+        }
+        if spec.upses.is_empty() {
+            // It was another Ananke that asked for the shutdown, and which keeps the cluster down until its own mains are back.
+            return Demand::StartUp { why: "no power that is watched here keeps it down".to_owned() };
         }
         let recent = self.outages.iter().filter(|at| now.since(**at) <= spec.outage_window).count();
         let window = human(spec.outage_window);

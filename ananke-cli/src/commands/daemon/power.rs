@@ -9,16 +9,16 @@ use ananke_core::engine;
 use ananke_core::intent::IntentState;
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
-use ananke_core::port::{Clock, PortError, StateReads, UpsReads};
+use ananke_core::port::{Clock, PeerRequest, PortError, StateReads, UpsReads};
 use ananke_core::power::{Demand, Duty, Known, Pause, UpsState};
 use ananke_core::report::{Command, Outcome, Report};
-use ananke_core::spec::Spec;
+use ananke_core::spec::{Role, Spec};
 use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
 use super::service::Pulse;
-use super::{End, Ending, say};
+use super::{End, Ending, peer, say};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
@@ -29,9 +29,19 @@ use crate::wire::{Adapters, Failure};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A run of this daemon, until it ends.
-type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
+type Run<'a> = LocalBoxFuture<'a, (Command, Result<Came, Failure>)>;
 
-/// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS there is nothing to do.
+/// What came of what was to be done.
+pub(super) enum Came {
+    Ran(Report),
+    /// Another Ananke does it.
+    Elsewhere(String),
+    /// Not now; it stays owed.
+    NotYet(String),
+}
+
+/// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
+/// without another Ananke there is nothing to do.
 pub(super) async fn watch(
     loaded: &Loaded,
     adapters: &Adapters,
@@ -40,13 +50,14 @@ pub(super) async fn watch(
     mut end: Ending<'_>,
 ) -> Duty {
     let spec = &loaded.spec;
-    if spec.power.upses.is_empty() {
+    if spec.power.upses.is_empty() && spec.peers.is_empty() {
         end.await;
         return duty;
     }
     let mut keeper = Keeper::new(loaded, adapters, duty);
     keeper.learn().await;
-    say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
+    let names: Vec<&str> = spec.power.upses.iter().map(|ups| &*ups.name).chain(spec.peers.iter().map(|peer| &**peer)).collect();
+    say(keeper.now(), "watches power", &names.join(", "));
     let mut ended = None;
     // A new config waits for the runs that are under way, and the batteries are watched meanwhile.
     while ended.is_none() || ended == Some(End::Reload) && !keeper.running.is_empty() {
@@ -72,6 +83,8 @@ struct Keeper<'a> {
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
     paused: Option<Pause>,
+    /// Why the start-up or the shutdown that is owed does not begin, as last told.
+    waiting: BTreeMap<Command, String>,
 }
 
 impl<'a> Keeper<'a> {
@@ -85,6 +98,7 @@ impl<'a> Keeper<'a> {
             told: BTreeMap::new(),
             holding: None,
             paused: None,
+            waiting: BTreeMap::new(),
         }
     }
 
@@ -111,6 +125,7 @@ impl<'a> Keeper<'a> {
             say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
         }
         self.tell(&unheard, now);
+        self.listen(now).await;
         self.act(now).await;
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
@@ -163,6 +178,25 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Takes what another Ananke asks for.
+    async fn listen(&mut self, now: Moment) {
+        let request = self.adapters.state.take_request(SystemClock::start().now());
+        let taken = match request {
+            Ok(None) => return,
+            Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters).await,
+            Ok(Some(PeerRequest::Shutdown { within })) => {
+                if self.duty.asked(Command::Shutdown) {
+                    self.shut_down("another Ananke asks for it: its power ends".to_owned(), within, true, now);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            say(now, "failed", &format!("what another Ananke asks for: {error}"));
+        }
+    }
+
     async fn act(&mut self, now: Moment) {
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
         let intent = self.adapters.state.intent().await.unwrap_or_default();
@@ -180,7 +214,7 @@ impl<'a> Keeper<'a> {
         self.holding = holding;
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
-            Demand::ShutDown { why, within } => self.shut_down(why, within, now),
+            Demand::ShutDown { why, within } => self.shut_down(why, within, false, now),
             Demand::StartUp { why } => self.start_up(why, now),
         }
     }
@@ -200,32 +234,70 @@ impl<'a> Keeper<'a> {
         self.paused.is_some()
     }
 
-    fn shut_down(&mut self, why: String, within: Option<Duration>, now: Moment) {
-        let left =
-            within.map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
-        say(now, "shuts down", &format!("{why}; {left}"));
+    /// A peer hands it on, unless it was asked itself.
+    fn shut_down(&mut self, why: String, within: Option<Duration>, asked: bool, now: Moment) {
+        let hand_on = !asked && self.is_peer();
+        if !self.waiting.contains_key(&Command::Shutdown) {
+            let left = within
+                .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
+            say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &format!("{why}; {left}"));
+        }
         let (loaded, mut spec) = (self.loaded, self.loaded.spec.clone());
         spec.shutdown.within = within;
-        let run = async move { walk::shut_down(spec, &fresh(loaded).await?, &why, true).await };
+        let run = async move {
+            if hand_on {
+                return peer::shut_down(loaded, &why, within).await;
+            }
+            walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(Came::Ran)
+        };
         self.running.push(run.map(|ended| (Command::Shutdown, ended)).boxed_local());
     }
 
     fn start_up(&mut self, why: String, now: Moment) {
-        say(now, "starts up", &why);
+        let hand_on = self.is_peer();
+        if !self.waiting.contains_key(&Command::Startup) {
+            say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
+        }
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
-        let run = async move { walk::start_up(engine::startup_plan(), spec, &fresh(loaded).await?, Some(&why)).await };
+        let run = async move {
+            if hand_on {
+                return peer::start_up(loaded, &why).await;
+            }
+            let adapters = fresh(loaded).await?;
+            if let Some(why) = peer::kept_down(&adapters, &spec).await {
+                return Ok(Came::NotYet(why));
+            }
+            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(Came::Ran)
+        };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
 
-    fn ended(&mut self, command: Command, ended: Result<Report, Failure>) {
+    /// Another Ananke comes first.
+    fn is_peer(&self) -> bool {
+        matches!(self.spec.role, Role::Peer { .. }) && !self.spec.peers.is_empty()
+    }
+
+    fn ended(&mut self, command: Command, ended: Result<Came, Failure>) {
         let now = self.now();
-        self.duty.ended(command, ended.as_ref().is_ok_and(Report::got_through), now);
+        let got_through = matches!(&ended, Ok(Came::Ran(report)) if report.got_through());
+        self.duty.ended(command, got_through, now);
         let what = match command {
             Command::Shutdown => "shutdown",
             Command::Startup | Command::Status => "start-up",
         };
+        let waiting = match &ended {
+            Ok(Came::Elsewhere(text) | Came::NotYet(text)) => Some(text.clone()),
+            Ok(Came::Ran(_)) | Err(_) => None,
+        };
+        let told = match &waiting {
+            Some(text) => self.waiting.insert(command, text.clone()),
+            None => self.waiting.remove(&command),
+        };
         match ended {
-            Ok(report) => {
+            Ok(Came::Elsewhere(text)) if told != waiting => say(now, what, &text),
+            Ok(Came::NotYet(text)) if told != waiting => say(now, &format!("{what} waits"), &text),
+            Ok(Came::Elsewhere(_) | Came::NotYet(_)) => {}
+            Ok(Came::Ran(report)) => {
                 say(now, &format!("{what} ended"), &format!("{}, after {}", outcome(report.outcome), human(report.took)));
                 for action in &report.manual {
                     say(now, "A PERSON IS NEEDED", &format!("{}: {}", action.subject, action.instruction));
@@ -237,7 +309,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// A run has a clock of its own: the wall clock may have been set since the daemon started.
-async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
+pub(super) async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
     Ok(Adapters::new(loaded, StateDir::open(&loaded.state_dir)?).await?)
 }
 
