@@ -265,8 +265,11 @@ pub enum Power {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Read the config as a run would, and say what is wrong with it.
+    /// Read the config as a run would, ask each thing that it names once, and say what cannot work.
     Check {
+        /// Only read it: nothing is connected to.
+        #[arg(long)]
+        offline: bool,
         #[command(flatten)]
         config: WithConfig,
         #[command(flatten)]
@@ -274,6 +277,16 @@ pub enum Config {
     },
     /// Print every key with its default.
     Reference,
+    /// Print the config as JSON Schema, for editors.
+    Schema,
+    /// Print a commented config for the cluster of a kubeconfig: its nodes, their addresses and its Flux source are filled in.
+    Init {
+        #[arg(long, value_name = "FILE", default_value = "/etc/rancher/k3s/k3s.yaml")]
+        kubeconfig: PathBuf,
+        /// Write it there, unless that file exists.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Show the host key of a node, and write it to the known hosts if you say that it is the right one.
     Trust {
         /// It is asked directly, without the jump host.

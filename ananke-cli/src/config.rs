@@ -5,6 +5,7 @@
 
 mod build;
 mod error;
+mod example;
 mod files;
 mod hosts;
 mod http;
@@ -12,6 +13,7 @@ mod keys;
 mod layers;
 mod power;
 mod reader;
+mod schema;
 mod shutdown;
 mod ssh;
 mod storage;
@@ -26,7 +28,9 @@ use ananke_core::spec::Spec;
 
 pub use self::http::{Http, Reach, VaultSettings};
 pub use crate::nut::Nut;
+pub(crate) use error::suggest;
 pub use error::{ConfigError, Place, Problem};
+pub(crate) use example::{Found, example};
 pub(crate) use files::private;
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
@@ -107,6 +111,11 @@ pub fn load(path: &Path, host: &Host, overrides: &Overrides) -> Result<Loaded, C
         Some(loaded) if problems.is_empty() => Ok(loaded),
         Some(_) | None => Err(ConfigError { file: path.to_owned(), problems }),
     }
+}
+
+/// The shape of the config as JSON Schema.
+pub fn schema() -> serde_json::Value {
+    schema::schema()
 }
 
 /// A commented example of every key with its default; it loads once its names are the reader's.

@@ -90,6 +90,14 @@ impl Adapters {
         }
     }
 
+    pub(crate) fn cluster(&self) -> &KubeCluster {
+        &self.cluster
+    }
+
+    pub(crate) fn hosts(&self) -> &SshHosts {
+        &self.hosts
+    }
+
     /// For a run that goes on: what it reads of the cluster is watched as long as the answer lives.
     pub(crate) fn watched(&self) -> WatchedCluster {
         WatchedCluster::new(self.cluster.clone())

@@ -39,7 +39,8 @@ pub async fn hand(actions: &dyn PeerActions, peers: &[Arc<str>], request: PeerRe
             Err(error) => tried.push(error.to_string()),
         }
     }
-    let tried = if tried.is_empty() { "there is no other Ananke in coordination.peer_hosts".to_owned() } else { tried.join("; ") };
+    let tried =
+        if tried.is_empty() { "there is no other Ananke in coordination.peer_hosts".to_owned() } else { tried.join("; ") };
     Handed::Nobody { tried }
 }
 
@@ -88,7 +89,9 @@ pub async fn follow_shutdown(reads: &dyn PeerReads, clock: &dyn Clock, peer: &st
                     Some(IntentState::Normal | IntentState::StartupInProgress) | None => {}
                 }
             }
-            Err(error) if now.since(heard) >= SILENT => return Err(format!("{peer} was not heard for {}: {error}", human(SILENT))),
+            Err(error) if now.since(heard) >= SILENT => {
+                return Err(format!("{peer} was not heard for {}: {error}", human(SILENT)));
+            }
             Err(_) => {}
         }
         clock.sleep_until(now.plus(LOOK)).await;

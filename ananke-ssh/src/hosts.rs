@@ -13,7 +13,9 @@ use ananke_core::port::{Clock, HostActions, HostReads, PeerAnswer, PeerRequest, 
 use ananke_core::spec::{Distribution, HostNeeds};
 use async_trait::async_trait;
 
-use crate::command::{Command, Inspection, Refusal, parse_checked_snapshots, parse_answer, parse_inspection, parse_intent, parse_snapshots};
+use crate::command::{
+    Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_snapshots,
+};
 use crate::connection::{Access, Host};
 use crate::identity::Identity;
 use crate::pool::Pool;

@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod contract;
 pub mod sshd;
+pub mod upsd;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -34,11 +34,7 @@ pub(super) fn hole(request: PeerRequest) -> Option<String> {
 /// Which command of a peer this line is, as the forced command of its key gets it; none for anything else.
 pub fn of_peer(line: &str) -> Option<Command> {
     let within = line.split_once(WITHIN).and_then(|(_, rest)| rest.get(..5)?.parse().ok()).map(Duration::from_secs);
-    let each = [
-        Command::PeerIntent,
-        Command::PeerAsk(PeerRequest::Shutdown { within }),
-        Command::PeerAsk(PeerRequest::Startup),
-    ];
+    let each = [Command::PeerIntent, Command::PeerAsk(PeerRequest::Shutdown { within }), Command::PeerAsk(PeerRequest::Startup)];
     each.into_iter().find(|command| command.line() == line)
 }
 

@@ -31,7 +31,9 @@ pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duratio
         Handed::Nobody { tried } => tried,
     };
     if !loaded.alone.shutdown {
-        return Ok(Came::NotYet(format!("nobody shuts the cluster down, and coordination.fallback_local_shutdown is off: {doubt}")));
+        return Ok(Came::NotYet(format!(
+            "nobody shuts the cluster down, and coordination.fallback_local_shutdown is off: {doubt}"
+        )));
     }
     let now = adapters.clock.now();
     say(now, "shuts down from here", &doubt);

@@ -42,13 +42,7 @@ pub(super) enum Came {
 
 /// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
 /// without another Ananke there is nothing to do.
-pub(super) async fn watch(
-    loaded: &Loaded,
-    adapters: &Adapters,
-    duty: Duty,
-    pulse: &Pulse,
-    mut end: Ending<'_>,
-) -> Duty {
+pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, pulse: &Pulse, mut end: Ending<'_>) -> Duty {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() && spec.peers.is_empty() {
         end.await;
