@@ -361,6 +361,8 @@ fn tell(plan: &Plan) -> Story {
         }
     }
     story.heal();
+    let longest = story.host.disk.longest_shutdown();
+    story.rules.borrow_mut().tally.longest("whole shutdown", longest);
     story
 }
 

@@ -233,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_stands_stops_the_cluster_once() {
+        let mut site = Site::new();
+        site.lives("OL", 90, 30);
+        assert_eq!(site.lives("FSD OL", 90, 30), "1 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("FSD OL", 90, 300), "");
+    }
+
+    #[test]
     fn a_start_up_that_died_or_met_an_outage_is_owed_and_one_that_told_a_person_is_not() {
         for (outcome, owed) in [
             (None, "121 start up"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PowerSpec, Supply, UpsState, UpsWatch};
+use super::{PowerSpec, UpsState, UpsWatch};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, NodeName, human};
 use crate::observation::UpsReading;
@@ -37,7 +37,7 @@ pub struct PowerWatch {
     /// When outages began that were none of the blips.
     outages: Vec<Moment>,
     in_outage: bool,
-    /// The cluster was stopped, and there were no mains since: where there were, hosts may have booted, and k3s with them.
+    /// The cluster was stopped, and mains have not come back since: where they did, hosts may have booted, and k3s with them.
     rests: bool,
 }
 
@@ -49,8 +49,10 @@ impl PowerWatch {
 
     /// Takes one look at one UPS; none: nothing was heard.
     pub fn take(&mut self, ups: &Arc<str>, reading: Option<UpsReading>, spec: &PowerSpec, now: Moment) {
-        self.rests &= reading.as_ref().is_none_or(|reading| reading.supply() == Supply::Battery);
-        self.upses.entry(ups.clone()).or_default().take(reading, spec.debounce, now);
+        let watch = self.upses.entry(ups.clone()).or_default();
+        let was_fed = watch.has_mains();
+        watch.take(reading, spec.debounce, now);
+        self.rests &= was_fed || !watch.has_mains();
     }
 
     /// What each UPS comes to.

@@ -191,6 +191,11 @@ impl UpsWatch {
             .then(|| format!("it is on battery, and for {} nothing tells how much is left", human(unheard)))
     }
 
+    /// Mains were there at the newest look.
+    pub fn has_mains(&self) -> bool {
+        self.on_line.is_some()
+    }
+
     /// The newest reading, and for how long nothing else has been heard.
     pub fn newest(&self) -> Option<&UpsReading> {
         self.newest.as_ref().map(|heard| &heard.reading)

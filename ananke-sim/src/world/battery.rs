@@ -43,7 +43,7 @@ pub enum Quirk {
     Forced,
     /// It tests itself, with mains: `OL DISCHRG`.
     Tests,
-    /// It runs its battery down to measure it, with mains: `OB CAL`. It ends when mains fail.
+    /// It runs its battery down to measure it, with mains and what there is to run down: `OB CAL`. It ends when mains fail.
     Calibrates,
 }
 
@@ -117,8 +117,8 @@ impl World {
     pub fn set_quirk(&mut self, ups: usize, quirk: Quirk, on: bool) {
         // What it has charged so far, it charged as it was.
         self.recharge(self.mains);
-        let on = on && (quirk != Quirk::Calibrates || self.mains);
         if let Some(row) = self.upses.get_mut(ups) {
+            let on = on && (quirk != Quirk::Calibrates || self.mains && row.charge > CALIBRATED);
             let changed = if on { row.quirks.insert(quirk) } else { row.quirks.remove(&quirk) };
             if changed {
                 self.note(|world| format!("{} {quirk:?}: {on}", world.upses[ups].name));

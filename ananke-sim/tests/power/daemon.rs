@@ -54,6 +54,12 @@ impl Disk {
         self.memory.kept().intent.clone()
     }
 
+    /// Of those that stopped a whole cluster, in seconds.
+    pub(crate) fn longest_shutdown(&self) -> u64 {
+        let kept = self.memory.kept();
+        kept.runs.iter().filter(|run| run.command == Command::Shutdown).map(|run| run.seconds).max().unwrap_or(0)
+    }
+
     pub(crate) fn records(&self) -> Vec<LeaseRecord> {
         self.memory.kept().leases.clone()
     }

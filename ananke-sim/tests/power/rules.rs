@@ -52,6 +52,11 @@ impl Tally {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
+    pub(crate) fn longest(&mut self, what: &str, seconds: u64) {
+        let longest = self.0.entry(format!("{LONGEST} {what}, s")).or_default();
+        *longest = (*longest).max(seconds);
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         for (what, count) in &other.0 {
             let sum = self.0.entry(what.clone()).or_default();
@@ -170,8 +175,7 @@ impl Rules {
             Command::Startup | Command::Status => "start-up",
         };
         self.tally.count(format!("{what} ended {:?}", report.outcome));
-        let longest = self.tally.0.entry(format!("{LONGEST} {what}, s")).or_default();
-        *longest = (*longest).max(report.took.as_secs());
+        self.tally.longest(what, report.took.as_secs());
     }
 
     /// The world after a step.
