@@ -208,7 +208,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let now = self.reads.clock.now();
         // A shutdown's intent comes first of all: whoever starts the cluster must see it and yield.
         if self.walk.plan.command == Command::Shutdown {
-            hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await?;
+            hands.state.save_intent(&self.walk.intent(IntentState::ShuttingDown, now)).await?;
             self.intended = now;
         }
         match self.reads.state.leases().await {
@@ -412,7 +412,8 @@ impl<'a, 'o> Run<'a, 'o> {
         let intent = self.reads.state.intent().await;
         let shutdown = matches!(&intent, Ok(Some(intent)) if self.is_overtaken_by(intent)
             || intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
-                && now.since(intent.at) <= self.walk.spec.intent_max_age);
+                && now.since(intent.at) <= self.walk.spec.intent_max_age
+                && !(self.walk.by_power && intent.died_before(self.walk.started)));
         if shutdown && let Ok(Some(intent)) = &intent {
             self.yield_to(intent);
         }
@@ -451,7 +452,7 @@ impl<'a, 'o> Run<'a, 'o> {
         if self.walk.outcome.is_some() || !(lost || old) {
             return;
         }
-        match hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await {
+        match hands.state.save_intent(&self.walk.intent(IntentState::ShuttingDown, now)).await {
             Ok(()) => self.intended = now,
             Err(error) => self.walk.note_once(format!("the intent cannot be written: {error}")),
         }
@@ -463,7 +464,7 @@ impl<'a, 'o> Run<'a, 'o> {
             return;
         }
         self.announced = true;
-        if let Err(error) = hands.state.save_intent(&self.intent(IntentState::StartupInProgress, now)).await {
+        if let Err(error) = hands.state.save_intent(&self.walk.intent(IntentState::StartupInProgress, now)).await {
             self.walk.note_once(format!("the intent cannot be written: {error}"));
         }
     }
@@ -550,7 +551,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 (Command::Startup | Command::Shutdown | Command::Status, _) => None,
             };
             if let Some(state) = state {
-                let intent = self.intent(state, now);
+                let intent = self.walk.intent(state, now);
                 if let Err(error) = hands.state.save_intent(&intent).await {
                     self.walk.note_once(format!("the intent cannot be written: {error}"));
                 }
@@ -593,11 +594,6 @@ impl<'a, 'o> Run<'a, 'o> {
                 None => break,
             }
         }
-    }
-
-    fn intent(&self, state: IntentState, at: Moment) -> Intent {
-        let by_power = self.walk.by_power;
-        Intent { state, run: self.walk.run.clone(), at, reason: self.walk.reason.clone(), by_power }
     }
 }
 

@@ -78,7 +78,10 @@ impl Duty {
         let begins = match &demand {
             Demand::Nothing | Demand::HoldDown { .. } => true,
             Demand::ShutDown { .. } => !known.paused && self.may_begin(Command::Shutdown, now),
-            Demand::StartUp { .. } => !known.paused && is_start_owed(known) && self.may_begin(Command::Startup, now),
+            Demand::StartUp { .. } => {
+                let stopping = self.under_way.contains(&Command::Shutdown);
+                !known.paused && !stopping && is_start_owed(known) && self.may_begin(Command::Startup, now)
+            }
         };
         if begins { demand } else { Demand::Nothing }
     }
@@ -99,6 +102,8 @@ impl Duty {
         // What got through is begun again at once if it is asked for anew: a second outage does not wait.
         if !got_through {
             self.again.insert(command, now.plus(AGAIN));
+        } else if command == Command::Shutdown {
+            self.watch.stopped();
         }
     }
 
@@ -209,6 +214,37 @@ mod tests {
         assert_eq!(site.lives("OL", 90, 200), "121 start up");
         site.wants(IntentState::StartupInProgress);
         assert_eq!(site.lives("OB", 15, 60), "16 shut down", "it does not wait for the start-up");
+    }
+
+    #[test]
+    fn no_start_up_begins_beside_a_shutdown() {
+        let mut site = Site::new();
+        assert_eq!(site.lives("OB", 15, 60), "16 shut down");
+        site.wants(IntentState::ShuttingDown);
+        assert_eq!(site.lives("OL", 90, 200), "");
+        site.duty.ended(Command::Shutdown, false, site.now);
+        assert_eq!(site.lives("OL", 90, 1), "1 start up", "it came to nothing, and mains are back");
+    }
+
+    #[test]
+    fn a_cluster_that_is_down_and_had_mains_since_is_stopped_again() {
+        let mut site = Site::new();
+        assert_eq!(site.lives("OB", 15, 20), "16 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("OB", 10, 60), "");
+        assert_eq!(site.lives("OL", 15, 60), "");
+        assert_eq!(site.lives("OB", 15, 60), "16 shut down", "hosts may have booted by themselves");
+    }
+
+    #[test]
+    fn a_word_that_stands_stops_the_cluster_once() {
+        let mut site = Site::new();
+        site.lives("OL", 90, 30);
+        assert_eq!(site.lives("FSD OL", 90, 30), "1 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("FSD OL", 90, 300), "");
     }
 
     #[test]
