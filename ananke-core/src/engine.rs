@@ -134,7 +134,7 @@ impl Walk {
     fn intent(&self, state: IntentState, at: Moment) -> Intent {
         let max_age = self.spec.intent_max_age;
         let persons = self.before.as_ref().is_some_and(|before| before.is_a_persons_stop(max_age, self.started));
-        Intent { state, run: self.run.clone(), at, reason: self.reason.clone(), by_power: self.by_power && !persons }
+        Intent { state, run: self.run.clone(), at, reason: self.reason.clone(), by_power: self.by_power && !persons, of: None }
     }
 
     fn resume(&mut self, left: Option<Progress>) {
@@ -171,7 +171,8 @@ mod tests {
             (Some((IntentState::ShuttingDown, true)), 1, true),
         ] {
             let (run, at) = (run_id("shutdown", bench.now), bench.now.minus(hour * hours));
-            let before = before.map(|(state, by_power)| Intent { state, run, at, reason: "maintenance".to_owned(), by_power });
+            let before =
+                before.map(|(state, by_power)| Intent { state, run, at, reason: "maintenance".to_owned(), by_power, of: None });
             let mut walk = shutdown(bench.spec.clone(), bench.now, "battery", None, before.as_ref());
             walk.by_power = true;
             assert_eq!(walk.intent(IntentState::ShutdownComplete, bench.now).by_power, by_power, "{before:?}");

@@ -229,7 +229,7 @@ mod tests {
         let bench = Bench::new(1);
         let intent = |state| {
             let (run, at) = (RunId::parse("run-1").unwrap(), bench.now.minus(secs(600)));
-            Some(Intent { state, run, at, reason: "battery".to_owned(), by_power: true })
+            Some(Intent { state, run, at, reason: "battery".to_owned(), by_power: true, of: None })
         };
         for (intent, tells) in [
             (None, true),

@@ -170,7 +170,7 @@ mod tests {
                 _ => return Err(self.silent(peer)),
             };
             let run = RunId::parse("shutdown-1").unwrap();
-            Ok(Some(Intent { state, run, at: START, reason: "battery".to_owned(), by_power: true }))
+            Ok(Some(Intent { state, run, at: START, reason: "battery".to_owned(), by_power: true, of: None }))
         }
     }
 

@@ -96,7 +96,7 @@ mod tests {
     fn a_person_is_not_overruled_and_what_is_done_is_not_done_again() {
         let intent = |state, by_power| {
             let run = RunId::parse("run-1").unwrap();
-            Intent { state, run, at: NOW, reason: "why".to_owned(), by_power }
+            Intent { state, run, at: NOW, reason: "why".to_owned(), by_power, of: None }
         };
         let (down, up) = (PeerRequest::Shutdown { within: None }, PeerRequest::Startup);
         let taken = |request, intent: Option<Intent>, paused: Option<&Pause>| {

@@ -15,16 +15,17 @@ use super::record;
 use super::schedule::{Part, Schedule};
 use super::view::Trust;
 use super::walk::{Change, Walk};
+use crate::coordination;
 use crate::eta::Past;
 use crate::intent::{Intent, IntentState};
 use crate::lease::expiry::prune;
-use crate::lease::merged;
+use crate::lease::{Lease, merged};
 use crate::name::{Moment, RunId};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::port::nothing::Nothing;
 use crate::port::{
     Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, PowerActions,
-    Probes, StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
+    Probes, StateReads, StateWrites, UpsReads, VaultActions, VaultReads, clean,
 };
 use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
@@ -409,6 +410,10 @@ impl<'a, 'o> Run<'a, 'o> {
             return false;
         }
         let now = self.reads.clock.now();
+        if let Some(drain) = coordination::anothers_drain(&self.walk.view(now)) {
+            self.yield_to_anothers(&drain, now).await;
+            return true;
+        }
         let intent = self.reads.state.intent().await;
         let shutdown = matches!(&intent, Ok(Some(intent)) if self.is_overtaken_by(intent)
             || intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
@@ -438,6 +443,23 @@ impl<'a, 'o> Run<'a, 'o> {
 
     fn yield_to(&mut self, intent: &Intent) {
         self.walk.note_once(format!("it yielded to {}: {}", intent.run, intent.reason));
+        self.walk.end(Outcome::Yielded);
+    }
+
+    /// Written down as what is wanted here too: once its servers are stopped, nothing in the cluster tells of it any more.
+    async fn yield_to_anothers(&mut self, drain: &Lease, now: Moment) {
+        let host = clean(&drain.holder, 63);
+        let run = drain.id.as_str().rsplit_once('-').and_then(|(run, _)| RunId::parse(run).ok());
+        let run = run.unwrap_or_else(|| self.walk.run.clone());
+        let reason = format!("it drains {} under lease {}", drain.node, drain.id);
+        let intent =
+            Intent { state: IntentState::ShuttingDown, run, at: now, reason, by_power: true, of: Some(host.as_str().into()) };
+        if let Some(hands) = self.hands
+            && let Err(error) = hands.state.save_intent(&intent).await
+        {
+            self.walk.note_once(format!("the intent cannot be written: {error}"));
+        }
+        self.walk.note_once(format!("it yielded to a shutdown of the Ananke on {host}: {}", intent.reason));
         self.walk.end(Outcome::Yielded);
     }
 

@@ -67,9 +67,10 @@ fn own(view: &View<'_>) -> Verdict {
                     human(age)
                 ));
             }
+            let whose = intent.of.as_ref().map(|host| format!(" of the Ananke on {host}")).unwrap_or_default();
             Verdict::person(
                 Reason::ShutdownIntent,
-                format!("a shutdown is in progress since {}: {} ({})", intent.at, intent.reason, intent.run),
+                format!("a shutdown{whose} is in progress since {}: {} ({})", intent.at, intent.reason, intent.run),
                 "let that shutdown finish, or run `ananke intent clear` if it is dead and the cluster shall start",
             )
         }
@@ -198,6 +199,7 @@ mod tests {
             at: bench.now,
             reason: "battery".to_owned(),
             by_power: false,
+            of: None,
         }
     }
 

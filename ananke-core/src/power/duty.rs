@@ -195,7 +195,8 @@ mod tests {
         }
 
         fn wants(&mut self, state: IntentState) {
-            self.intent = Some(Intent { state, run: run(), at: self.now, reason: "battery".to_owned(), by_power: true });
+            self.intent =
+                Some(Intent { state, run: run(), at: self.now, reason: "battery".to_owned(), by_power: true, of: None });
         }
     }
 

@@ -227,7 +227,7 @@ mod tests {
         fn down(&mut self, by_power: bool) {
             let run = RunId::parse("shutdown-1").unwrap();
             let (state, reason) = (IntentState::ShutdownComplete, "battery".to_owned());
-            self.intent = Some(Intent { state, run, at: self.now, reason, by_power });
+            self.intent = Some(Intent { state, run, at: self.now, reason, by_power, of: None });
             self.watch.stopped();
         }
     }
@@ -320,7 +320,7 @@ mod tests {
         spec.nodes.insert(node(1), NodeSpec::new(NodeRole::Worker, unit, "h"));
         (spec.power.upses, spec.minimum_charge_percent) = (vec![UpsSpec::feeding_all("a@h".into())], 50);
         let run = RunId::parse("shutdown-1").unwrap();
-        let intent = |state, at| Intent { state, run: run.clone(), at, reason: "battery".to_owned(), by_power: true };
+        let intent = |state, at| Intent { state, run: run.clone(), at, reason: "battery".to_owned(), by_power: true, of: None };
         let (mut watch, mut now, mut left) = (PowerWatch::default(), START, FULL);
         // The outage as it is: on mains for less than the debounce does not end it.
         let (mut out_since, mut on_since, mut down) = (None, Some(now), None::<Intent>);

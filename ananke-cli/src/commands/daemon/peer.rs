@@ -68,27 +68,53 @@ pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure
     walk::start_up(engine::startup_plan(), spec, &adapters, Some(why)).await.map(Came::Ran)
 }
 
-/// What another Ananke keeps down, in one line. Without a UPS of our own its word is all that tells of power.
-pub(super) async fn kept_down(adapters: &Adapters, spec: &Spec) -> Option<String> {
+/// What another Ananke keeps down, in one line. Where no UPS of our own tells of power, or a shutdown of another was seen, its
+/// own word is needed.
+pub(super) async fn kept_down(adapters: &Adapters, spec: &Spec) -> Result<Option<String>, PortError> {
+    let now = adapters.clock.now();
+    let seen = adapters.state.intent().await?.filter(is_anothers).and_then(|intent| intent.of);
     for peer in &spec.peers {
         let told = adapters.peers.intent(peer).await;
-        if keeps_down(&told, spec.intent_max_age, adapters.clock.now()) {
-            return Some(format!("{peer} keeps the cluster down, until its power is back"));
+        if keeps_down(&told, spec.intent_max_age, now) {
+            return Ok(Some(format!("{peer} keeps the cluster down, until its power is back")));
         }
-        if let (Err(error), true) = (&told, spec.power.upses.is_empty()) {
-            return Some(format!("no UPS is watched here, and {peer} does not tell of its own: {error}"));
+        match (&told, &seen) {
+            (Ok(Some(intent)), _) if intent.is_a_persons_stop(spec.intent_max_age, now) => {
+                return Ok(Some(format!("a person shut the cluster down on {peer}")));
+            }
+            (Err(error), Some(host)) => {
+                return Ok(Some(format!("{host} was seen to shut the cluster down, and {peer} does not answer: {error}")));
+            }
+            (Err(error), None) if spec.power.upses.is_empty() => {
+                return Ok(Some(format!("no UPS is watched here, and {peer} does not tell of its own: {error}")));
+            }
+            (Ok(_) | Err(_), _) => {}
         }
     }
-    None
+    match seen {
+        Some(host) if spec.peers.is_empty() => Ok(Some(format!("{host} was seen to shut the cluster down"))),
+        Some(_) => {
+            want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down, and keeps it down no more").await?;
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+/// A shutdown that was seen in the cluster and is none of ours.
+fn is_anothers(intent: &Intent) -> bool {
+    intent.state == IntentState::ShuttingDown && intent.of.is_some()
 }
 
 /// Another one's power is back: a start-up is owed here, as if power had stopped the cluster from here.
 pub(super) async fn owe_startup(adapters: &Adapters) -> Result<(), PortError> {
-    match adapters.state.intent().await?.map(|intent| intent.state) {
-        None | Some(IntentState::Normal) => {
+    let known = adapters.state.intent().await?;
+    match known.as_ref().map(|intent| intent.state) {
+        Some(IntentState::ShuttingDown) if !known.as_ref().is_some_and(is_anothers) => Ok(()),
+        Some(IntentState::ShutdownComplete | IntentState::StartupInProgress) => Ok(()),
+        None | Some(IntentState::Normal | IntentState::ShuttingDown) => {
             want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down; its power is back").await
         }
-        Some(IntentState::ShuttingDown | IntentState::ShutdownComplete | IntentState::StartupInProgress) => Ok(()),
     }
 }
 
@@ -100,6 +126,6 @@ async fn want(adapters: &Adapters, state: IntentState, why: &str) -> Result<(), 
     }
     let now = adapters.clock.now();
     let by_power = state != IntentState::Normal;
-    let intent = Intent { state, run: engine::run_id("power", now), at: now, reason: why.to_owned(), by_power };
+    let intent = Intent { state, run: engine::run_id("power", now), at: now, reason: why.to_owned(), by_power, of: None };
     adapters.state.save_intent(&intent).await
 }

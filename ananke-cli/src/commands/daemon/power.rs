@@ -258,7 +258,7 @@ impl<'a> Keeper<'a> {
                 return peer::start_up(loaded, &why).await;
             }
             let adapters = fresh(loaded).await?;
-            if let Some(why) = peer::kept_down(&adapters, &spec).await {
+            if let Some(why) = peer::kept_down(&adapters, &spec).await? {
                 return Ok(Came::NotYet(why));
             }
             walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(Came::Ran)
