@@ -10,6 +10,7 @@ mod hosts;
 mod http;
 mod keys;
 mod layers;
+mod notify;
 mod power;
 mod reader;
 mod shutdown;
@@ -28,6 +29,7 @@ pub use self::http::{Http, Reach, VaultSettings};
 pub use crate::nut::Nut;
 pub use error::{ConfigError, Place, Problem};
 pub(crate) use files::private;
+pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
@@ -73,6 +75,9 @@ pub struct Loaded {
     pub wol_address: SocketAddr,
     /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.
     pub poweroff_this_host: bool,
+    /// Where the daemon serves its page and metrics; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub notify: Notify,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

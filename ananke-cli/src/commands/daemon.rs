@@ -1,9 +1,19 @@
 //! `daemon`: keeps leases and watches the batteries.
 //!
+//! What they see and do stands on a board, which is shown over HTTP and told to people (`daemon/board.rs`).
 //! The lease keeper looks every minute, at once when it starts, and ends every lease whose time is over. What power asks for
 //! is done beside it (`power.rs`): neither waits for the other.
 
+mod board;
+mod metrics;
+mod news;
+mod page;
 mod power;
+mod seen;
+mod server;
+mod show;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -19,6 +29,7 @@ use ananke_core::spec::Spec;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, Shared, join, select};
 
+use self::board::Board;
 use super::walk::interrupted;
 use crate::args;
 use crate::clock::SystemClock;
@@ -45,7 +56,10 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &Overrides::default())?;
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
     let stop = interrupted()?.shared();
-    join(keep_leases(&loaded, &adapters, stop.clone()), power::watch(&loaded, &adapters, stop)).await;
+    let (board, notices) = Board::new(&loaded);
+    let leases = keep_leases(&loaded, &adapters, &board, stop.clone());
+    let keepers = join(leases, power::watch(&loaded, &adapters, &board, stop.clone())).map(drop);
+    show::beside(keepers, &loaded, &board, notices, stop).await;
     let now = SystemClock::start().now();
     say(now, "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
     Ok(Exit::Done)
@@ -54,7 +68,7 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
 /// The signal that ends the daemon.
 type Stop = Shared<BoxFuture<'static, ()>>;
 
-async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
+async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut stop: Stop) {
     let mut clock = adapters.clock;
     let mut keeper = Keeper::new(loaded.spec.clone());
     let mut log = Log::default();
@@ -78,6 +92,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
         drop(adapters.state.take_notices());
         if let Some(tick) = &tick {
             log.tell(tick);
+            board.swept(tick);
         }
         if stopped {
             break;

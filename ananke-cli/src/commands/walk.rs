@@ -16,6 +16,7 @@ use crate::args::{self, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::live::Live;
+use crate::notify;
 use crate::poweroff;
 use crate::render;
 use crate::state::StateDir;
@@ -52,8 +53,10 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
     }
+    let holder = loaded.spec.holder.clone();
     let report = start_up(plan, loaded.spec, &adapters, None).await?;
     show(args.output.output, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     Ok(report.outcome.into())
 }
 
@@ -111,8 +114,10 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
         report.actions.extend(this_host.map(|name| last_act(report.ended, &name)));
         return dry(format, &report);
     }
+    let holder = loaded.spec.holder.clone();
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     if this_host.is_some()
         && got_through(&report)
         && let Err(error) = poweroff::power_off_this_host()

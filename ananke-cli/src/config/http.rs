@@ -273,10 +273,14 @@ fn vault(
     Some((spec, VaultSettings { address, ca_file, at, key_file, breakglass }))
 }
 
-/// Program and arguments. What runs without a person must be where nobody else can put something in its place.
 fn breakglass(reader: &mut Reader<'_>) -> Vec<String> {
-    const KEY: &str = "startup.vault_unseal_breakglass_command";
-    let items = reader.items(KEY, "a list of a program with its whole path, and its arguments");
+    let found = reader.get("startup.vault_unseal_breakglass_command");
+    found.map(|found| program(reader, &found)).unwrap_or_default()
+}
+
+/// Program and arguments. What runs without a person must be where nobody else can put something in its place.
+pub(crate) fn program<'a>(reader: &mut Reader<'a>, found: &Found<'a>) -> Vec<String> {
+    let items = reader.items_of(found, "a list of a program with its whole path, and its arguments");
     let plain = |text: &str| (!text.contains('\0')).then(|| text.to_owned());
     let words: Vec<String> = items.iter().filter_map(|found| reader.parsed(found, "a text without zero bytes", plain)).collect();
     if let (Some(found), Some(program)) = (items.first(), words.first()) {
@@ -295,7 +299,7 @@ fn ca_file(reader: &mut Reader<'_>, paths: &Paths<'_>, key: &str) -> Option<Path
 }
 
 /// A file of certificates that others cannot exchange.
-fn trusted_ca<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) -> Option<PathBuf> {
+pub(crate) fn trusted_ca<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) -> Option<PathBuf> {
     let path = paths.read(reader, found)?;
     let usable = files::trusted(&path)
         .and_then(|()| crate::web::roots(&path).map(drop).map_err(|text| format!("{}: {text}", path.display())));

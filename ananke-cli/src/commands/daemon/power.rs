@@ -18,6 +18,7 @@ use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
+use super::board::{Board, Look};
 use super::{Stop, say};
 use crate::clock::SystemClock;
 use crate::commands::walk;
@@ -34,12 +35,12 @@ const AGAIN: Duration = Duration::from_secs(30);
 type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
 
 /// Looks at every UPS and does what follows, until `stop`. Without a UPS there is nothing to do.
-pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
+pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, board: &Board, mut stop: Stop) {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() {
         return;
     }
-    let mut keeper = Keeper::new(loaded, adapters);
+    let mut keeper = Keeper::new(loaded, adapters, board);
     keeper.learn().await;
     say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
     loop {
@@ -56,6 +57,7 @@ struct Keeper<'a> {
     loaded: &'a Loaded,
     spec: &'a Spec,
     adapters: &'a Adapters,
+    board: &'a Board,
     watch: PowerWatch,
     /// What a shutdown takes, as it was when the daemon started or its last run ended.
     budget: Option<Duration>,
@@ -70,11 +72,12 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters) -> Self {
+    fn new(loaded: &'a Loaded, adapters: &'a Adapters, board: &'a Board) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
             adapters,
+            board,
             watch: PowerWatch::with_outages(adapters.state.outages().unwrap_or_default()),
             budget: None,
             running: FuturesUnordered::new(),
@@ -110,8 +113,14 @@ impl<'a> Keeper<'a> {
         }
         self.tell(&unheard, reserve, now);
         self.act(reserve, now).await;
+        self.board.looked(self.look(reserve));
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
+    }
+
+    fn look(&self, reserve: Duration) -> Look<'_> {
+        let (holding, paused) = (self.holding.as_ref(), self.paused.as_ref());
+        Look { watch: &self.watch, spec: &self.spec.power, reserve, holding, paused }
     }
 
     /// Awaits `work` while the runs go on.
@@ -210,6 +219,7 @@ impl<'a> Keeper<'a> {
         let left =
             within.map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
         say(now, "shuts down", &format!("{why}; {left}"));
+        self.board.begins(Command::Shutdown, &format!("{why}; {left}"));
         let (loaded, mut spec) = (self.loaded, self.loaded.spec.clone());
         spec.shutdown.within = within;
         let run = async move { walk::shut_down(spec, &fresh(loaded).await?, &why, true).await };
@@ -221,6 +231,7 @@ impl<'a> Keeper<'a> {
             return;
         }
         say(now, "starts up", &why);
+        self.board.begins(Command::Startup, &why);
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
         let run = async move { walk::start_up(engine::startup_plan(), spec, &fresh(loaded).await?, Some(&why)).await };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
@@ -246,6 +257,7 @@ impl<'a> Keeper<'a> {
     fn ended(&mut self, command: Command, ended: Result<Report, Failure>) {
         let now = self.now();
         self.under_way.remove(&command);
+        self.board.ended(command, &ended);
         // What got through is begun again at once if it is asked for anew: a second outage does not wait.
         if !ended.as_ref().is_ok_and(walk::got_through) {
             self.again.insert(command, now.plus(AGAIN));
