@@ -90,33 +90,47 @@ fn todo(out: &mut Html, seen: &Seen) {
 }
 
 fn batteries(out: &mut Html, power: &Power, seen: &Seen) {
-    out.raw("<section id=\"power\"><h2>Power</h2><table><tbody>");
-    for ups in &power.upses {
-        let tone = match ups.state {
-            UpsState::Line { .. } => Tone::Good,
-            UpsState::Critical { .. } => Tone::Bad,
-            UpsState::Wavers { .. }
-            | UpsState::Calibrates { .. }
-            | UpsState::Battery { .. }
-            | UpsState::Lost { .. }
-            | UpsState::Latched
-            | UpsState::Unknown => Tone::Wait,
-        };
-        let status = ups.reading.as_ref().map(|reading| reading.status.join(" ")).unwrap_or_default();
-        out.raw("<tr><th>").text(&ups.name).raw("</th><td>").word(tone, state_word(&ups.state));
-        if let UpsState::Critical { why, .. } = &ups.state {
-            out.raw(" ").text(why);
-        }
-        out.raw("</td><td>").text(&ups.values(seen.now)).raw("</td><td class=\"wide\"><small>").text(&status);
-        out.raw("</small></td></tr>");
-    }
-    out.raw("</tbody></table><p><small>");
+    out.raw("<section id=\"power\"><h2>Power</h2><ul>");
+    power.upses.iter().for_each(|ups| battery(out, ups, seen));
+    out.raw("</ul><p><small>");
     out.text(&format!("a shutdown begins when {} are left; outages of late: {}", human(power.reserve), power.outages));
     out.raw("</small></p>");
     if let Some(pause) = &power.paused {
-        out.raw("<p>").word(Tone::Wait, "paused").raw(" ").text(&format!("until {}: {}", pause.until, pause.reason)).raw("</p>");
+        out.raw("<p>")
+            .word(Tone::Wait, "paused")
+            .raw(" ")
+            .text(&format!("until {:.19}Z: {}", pause.until.to_string(), pause.reason))
+            .raw("</p>");
     }
     out.raw("</section>\n");
+}
+
+fn battery(out: &mut Html, ups: &Ups, seen: &Seen) {
+    let tone = match ups.state {
+        UpsState::Line { .. } => Tone::Good,
+        UpsState::Critical { .. } => Tone::Bad,
+        UpsState::Wavers { .. }
+        | UpsState::Calibrates { .. }
+        | UpsState::Battery { .. }
+        | UpsState::Lost { .. }
+        | UpsState::Latched
+        | UpsState::Unknown => Tone::Wait,
+    };
+    out.raw("<li><b>").text(&ups.name).raw(" ").word(tone, state_word(&ups.state)).raw("</b>");
+    if let UpsState::Critical { why, .. } = &ups.state {
+        out.raw("<p>").text(why).raw("</p>");
+    }
+    out.raw("<small>").text(&ups.values(seen.now));
+    if let Some(reading) = &ups.reading {
+        out.raw("; it says ").text(&reading.status.join(" "));
+    }
+    out.raw("</small>");
+    if let Some(charge) = ups.reading.as_ref().and_then(|reading| reading.charge_percent) {
+        out.raw("<svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+        out.raw("<rect class=\"track\" width=\"100\" height=\"10\"/><rect class=\"").raw(tone.class());
+        out.raw("\" width=\"").number(u64::from(charge)).raw("\" height=\"10\"/></svg>");
+    }
+    out.raw("</li>");
 }
 
 fn leases(out: &mut Html, seen: &Seen) {

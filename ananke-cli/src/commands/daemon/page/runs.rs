@@ -55,7 +55,7 @@ fn report(out: &mut Html, run: &Report, seen: &Seen) {
     let ago = human(seen.wall.since(run.ended));
     let normal = run.normal.map(|normal| format!(" (normally {})", human(normal))).unwrap_or_default();
     out.text(&format!("ended {ago} ago, took {}{normal}; {} actions", human(run.took), run.actions.len()));
-    if !run.reason.is_empty() {
+    if !run.reason.is_empty() && run.reason != run_name(run.command) {
         out.text(&format!("; why: {}", run.reason));
     }
     out.raw("</small></p>");
@@ -77,8 +77,11 @@ fn gates(out: &mut Html, gates: &[GateReport], whole: Duration) {
             out.text(&human(gate.took));
         }
         out.raw("</td><td class=\"wide\"><small>").text(&gate.text).raw("</small></td></tr>");
+        if tone(gate.status) != Tone::Good {
+            out.raw("<tr class=\"narrow\"><td colspan=\"4\"><small>").text(&gate.text).raw("</small></td></tr>");
+        }
         if gate.is_waited_for() && gate.blockers.len() > 1 {
-            out.raw("<tr><td></td><td colspan=\"4\"><small>");
+            out.raw("<tr><td class=\"more\"></td><td class=\"more\" colspan=\"4\"><small>");
             for blocker in gate.blockers.iter().take(BLOCKERS_SHOWN) {
                 out.text(&blocker.text).raw("<br>");
             }
