@@ -112,6 +112,21 @@ fn a_port_that_somebody_has_is_told_and_leases_are_kept() {
 }
 
 #[test]
+fn a_run_that_goes_on_is_shown_with_its_gates() {
+    let site = Site::of(cluster("power-loss"));
+    let mut run = site.cluster.start(&["startup", "--execute"]);
+    let page = until("the page shows the run", LIMIT, || {
+        assert!(run.runs(), "it was over before it was seen: {}", site.told());
+        Some(site.get("/")).filter(|page| page.contains("The start-up that goes on"))
+    });
+    assert!(page.contains("a start-up goes on") && page.contains("<th>guards</th>"), "{page}");
+    assert!(site.get("/metrics").contains("ananke_run_under_way{command=\"startup\"} 1"), "{}", site.get("/metrics"));
+    run.end(LIMIT).exits(0);
+    let page = site.get("/");
+    assert!(page.contains("The last start-up") && !page.contains("The start-up that goes on"), "{page}");
+}
+
+#[test]
 fn promtool_takes_what_is_served() {
     if !require("promtool", "prometheus") {
         return;
@@ -158,6 +173,7 @@ fn a_browser_shows_what_a_person_must_do() {
         screenshot(&site, &blank, size, "about:blank");
         let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         assert!(bytes(&picture) > 5 * bytes(&blank), "{} is blank: {} bytes", picture.display(), bytes(&picture));
+        // For a person who wants to see them.
         if let Some(keep) = std::env::var_os("ANANKE_TEST_SCREENSHOTS") {
             fs::copy(&picture, Path::new(&keep).join(format!("{name}.png"))).unwrap();
         }

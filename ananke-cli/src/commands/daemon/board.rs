@@ -12,7 +12,7 @@ use ananke_core::notice::Notice;
 use ananke_core::observation::UpsReading;
 use ananke_core::port::Clock as _;
 use ananke_core::power::{Pause, PowerSpec, PowerWatch, UpsState};
-use ananke_core::report::{Command, Report};
+use ananke_core::report::{Command, Outcome, Report};
 use tokio::sync::mpsc;
 
 use super::news;
@@ -143,7 +143,8 @@ impl Board {
     pub(super) fn ended(&self, command: Command, ended: &Result<Report, Failure>) {
         let mut known = self.lock();
         known.runs.remove(&command);
-        if ended.as_ref().is_ok_and(walk::got_through) {
+        let in_peace = |report: &Report| walk::got_through(report) || report.outcome == Outcome::Yielded;
+        if ended.as_ref().is_ok_and(in_peace) {
             known.again.remove(&command);
         } else {
             known.again.insert(command, self.clock.now());

@@ -144,24 +144,23 @@ fn leases(out: &mut Html, seen: &Seen) {
             let lease = &record.lease;
             let left = lease.expires.since(seen.wall);
             out.raw("<tr><th>").text(lease.node.as_str()).raw("</th><td>");
-            match left.is_zero() {
-                true => out.word(Tone::Bad, "overdue"),
-                false => out.text(&format!("{} left", human(left))),
-            };
+            if left.is_zero() {
+                out.word(Tone::Bad, "overdue");
+            } else {
+                out.text(&format!("{} left", human(left)));
+            }
             out.raw("</td><td>").text(&lease.reason).raw("</td></tr>");
         }
         out.raw("</tbody></table>").more(open.len(), LEASES_SHOWN);
     }
-    match &seen.known.swept {
-        None => out.raw("<p><small>The first sweep goes on.</small></p>"),
-        Some((at, tick)) => {
-            out.raw("<p><small>").text(&format!("last sweep {} ago", human(seen.now.since(*at)))).raw("</small></p>");
-            for text in tick.failed.iter().chain(&tick.notes).take(LEASES_SHOWN) {
-                out.raw("<p><small>").text(text).raw("</small></p>");
-            }
-            &mut *out
-        }
+    let Some((at, tick)) = &seen.known.swept else {
+        out.raw("<p><small>The first sweep goes on.</small></p></section>\n");
+        return;
     };
+    out.raw("<p><small>").text(&format!("last sweep {} ago", human(seen.now.since(*at)))).raw("</small></p>");
+    for text in tick.failed.iter().chain(&tick.notes).take(LEASES_SHOWN) {
+        out.raw("<p><small>").text(text).raw("</small></p>");
+    }
     out.raw("</section>\n");
 }
 

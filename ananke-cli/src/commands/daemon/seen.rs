@@ -40,6 +40,8 @@ pub(super) struct Seen {
     pub(super) reports: Vec<Report>,
     /// The newest first.
     pub(super) past: Vec<PastRun>,
+    /// When the cluster was last seen to be well.
+    pub(super) well: Option<Moment>,
     /// What could not be read.
     pub(super) unread: Vec<String>,
 }
@@ -66,6 +68,7 @@ impl Seen {
             died: Vec::new(),
             reports: Vec::new(),
             past: Vec::new(),
+            well: None,
             unread: Vec::new(),
         };
         match StateDir::open_read_only(root) {
@@ -80,6 +83,7 @@ impl Seen {
         self.leases = self.readable(state.leases().await);
         self.past = self.readable(state.runs().await);
         self.past.reverse();
+        self.well = self.readable(state.baseline().await).map(|baseline| baseline.at);
         let progress = [self.readable(state.progress().await), self.readable(state.shutdown_progress())];
         let open = progress.into_iter().flatten().filter(|run| run.outcome.is_none() && !run.dry_run);
         (self.running, self.died) = open.partition(|run| self.wall.since(run.updated) <= ALIVE);
@@ -135,21 +139,18 @@ impl Seen {
         list
     }
 
-    /// What the newest run left, unless another one is at it.
+    /// What the newest run left, unless another one is at it, or the cluster was seen to be well since.
     fn of_last_run(&self) -> Vec<Todo> {
-        let Some(report) = self.reports.first().filter(|report| self.running.is_empty() && !report.dry_run) else {
-            return Vec::new();
-        };
+        let is_open = |report: &&Report| self.well.is_none_or(|well| well < report.ended) && !report.dry_run;
+        let Some(report) = self.reports.first().filter(is_open).filter(|_| self.running.is_empty()) else { return Vec::new() };
+        let what = run_name(report.command);
+        let of = format!("as of the {what} that ended {} ago", human(self.wall.since(report.ended)));
         let manual = report.manual.iter().map(|action| {
-            let about = if action.found.is_empty() {
-                action.subject.to_string()
-            } else {
-                format!("{}: {}", action.subject, action.found)
-            };
-            Todo { about, instruction: action.instruction.clone() }
+            let about = if action.found.is_empty() { of.clone() } else { format!("{}; {of}", action.found) };
+            Todo { about: format!("{}: {about}", action.subject), instruction: action.instruction.clone() }
         });
-        let failed = matches!(report.outcome, Outcome::Failed | Outcome::Refused).then(|| Todo {
-            about: format!("the last {} did not get through", run_name(report.command)),
+        let failed = (report.outcome == Outcome::Failed).then(|| Todo {
+            about: format!("the last {what} did not get through"),
             instruction: format!("{}; `ananke explain` says why", report.summary),
         });
         manual.chain(failed).collect()

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ananke_core::port::Clock as _;
+use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
@@ -58,7 +59,7 @@ pub(super) async fn serve(at: SocketAddr, board: &Board, state: &Path, mut stop:
             Err(_) => {}
         }
         let pause = std::pin::pin!(tokio::time::sleep(AGAIN));
-        if let futures::future::Either::Right(_) = futures::future::select(pause, &mut stop).await {
+        if let Either::Right(_) = select(pause, &mut stop).await {
             return;
         }
     }

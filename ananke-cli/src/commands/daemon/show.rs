@@ -1,7 +1,6 @@
 //! Shows and tells what the board knows: the server, and the sending of notices.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::time::Duration;
 
 use ananke_core::notice::{Notice, Throttle};

@@ -59,6 +59,7 @@ pub(super) fn idle() -> Seen {
         died: vec![],
         reports: vec![],
         past: vec![],
+        well: None,
         unread: vec![],
     }
 }

@@ -1,5 +1,7 @@
 //! The page, by its text: what stands where, and that texts from outside stay texts.
 
+use ananke_core::report::Command;
+
 use super::*;
 use crate::commands::daemon::testing;
 
@@ -42,6 +44,16 @@ fn a_run_that_goes_on_takes_the_place_of_what_the_last_one_left() {
     assert!(page.contains("a start-up goes on") && page.contains("about 1m30s to go"), "{page}");
     assert!(!page.contains("press its power button") && page.contains("and 3 more"), "{page}");
     assert!(page.contains("content=\"5\""), "it is looked at often");
+}
+
+#[test]
+fn what_the_last_run_left_is_over_once_the_cluster_was_seen_to_be_well() {
+    let left = |well| {
+        let mut seen = testing::idle();
+        (seen.reports, seen.well) = (vec![testing::report(Command::Startup)], well);
+        html(&seen).contains("press its power button")
+    };
+    assert_eq!([None, Some(testing::ago(3601)), Some(testing::ago(3599))].map(left), [true, true, false]);
 }
 
 #[test]
