@@ -51,7 +51,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
     let listen = notify::listen(reader, &mut warnings);
-    let notify = notify::read(reader, &paths);
+    let notify = notify::read(reader, &paths, &mut warnings);
     let spec = Spec {
         holder: host.name.clone(),
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),

@@ -1,7 +1,7 @@
 //! What is asked over HTTP: ingress hosts, the service checklist, Vault; what their answers must be, and how they are reached.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ananke_core::spec::{IngressSpec, ProbeMethod, ServiceCheck, VaultSpec};
@@ -275,11 +275,12 @@ fn vault(
 
 fn breakglass(reader: &mut Reader<'_>) -> Vec<String> {
     let found = reader.get("startup.vault_unseal_breakglass_command");
-    found.map(|found| program(reader, &found)).unwrap_or_default()
+    found.map(|found| program(reader, &found, None)).unwrap_or_default()
 }
 
-/// Program and arguments. What runs without a person must be where nobody else can put something in its place.
-pub(crate) fn program<'a>(reader: &mut Reader<'a>, found: &Found<'a>) -> Vec<String> {
+/// Program and arguments. What runs without a person must be where nobody else can put something in its place; that it is
+/// not there at all is only a warning, where there is somebody to take it.
+pub(crate) fn program<'a>(reader: &mut Reader<'a>, found: &Found<'a>, warnings: Option<&mut Vec<String>>) -> Vec<String> {
     let items = reader.items_of(found, "a list of a program with its whole path, and its arguments");
     let plain = |text: &str| (!text.contains('\0')).then(|| text.to_owned());
     let words: Vec<String> = items.iter().filter_map(|found| reader.parsed(found, "a text without zero bytes", plain)).collect();
@@ -287,7 +288,10 @@ pub(crate) fn program<'a>(reader: &mut Reader<'a>, found: &Found<'a>) -> Vec<Str
         if !program.starts_with('/') {
             reader.wrong(found, "the whole path of a program, such as /usr/local/sbin/vault-keys");
         } else if let Err(text) = files::program(program.as_ref()) {
-            reader.problem(found, text);
+            match warnings {
+                Some(warnings) if !Path::new(program).exists() => warnings.push(format!("{}: {text}", found.path)),
+                Some(_) | None => reader.problem(found, text),
+            }
         }
     }
     words

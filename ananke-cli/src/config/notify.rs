@@ -53,14 +53,15 @@ pub(crate) fn listen(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Opt
     listen
 }
 
-pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Notify {
+/// What is not there is a warning: nobody needs a notice to bring the cluster back.
+pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>, warnings: &mut Vec<String>) -> Notify {
     let items = reader.items("notify", &format!("a list of {CHANNEL}"));
-    let channels = items.iter().filter_map(|found| channel(reader, paths, found)).collect();
+    let channels = items.iter().filter_map(|found| channel(reader, paths, found, warnings)).collect();
     let per_hour = reader.number("daemon.notices_per_hour", 1..=1000).and_then(|number| usize::try_from(number).ok());
     Notify { channels, per_hour: per_hour.unwrap_or(1) }
 }
 
-fn channel<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) -> Option<Channel> {
+fn channel<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>, warnings: &mut Vec<String>) -> Option<Channel> {
     let Some(dict) = found.value.as_dict() else {
         reader.wrong(found, CHANNEL);
         return None;
@@ -69,7 +70,11 @@ fn channel<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) ->
     let part = |key: &str| dict.get(key).map(|value| Found { path: child(&found.path, key), value });
     let token_file = part("token_file").and_then(|found| {
         let path = paths.read(reader, &found)?;
-        files::private(&path).map_err(|text| reader.problem(&found, text)).ok()?;
+        match files::private(&path) {
+            Ok(()) => {}
+            Err(text) if !path.exists() => warnings.push(format!("{}: {text}", found.path)),
+            Err(text) => reader.problem(&found, text),
+        }
         Some(path)
     });
     let ca_file = part("ca_file").and_then(|found| trusted_ca(reader, paths, &found));
@@ -87,7 +92,7 @@ fn channel<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) ->
             if token_file.is_some() || ca_file.is_some() {
                 reader.problem(found, "token_file and ca_file are for ntfy and webhook; allowed: a command without them");
             }
-            let command = program(reader, &command);
+            let command = program(reader, &command, Some(warnings));
             (!command.is_empty()).then_some(Channel::Command(command))
         }
         _ => {

@@ -23,6 +23,15 @@ fn every_kind_of_channel_is_read() {
 }
 
 #[test]
+fn what_is_not_there_keeps_no_run_from_beginning() {
+    let text = "notify: [{webhook: \"https://x.example\", token_file: /nowhere/token}, {command: [/nowhere/tell]}]\n";
+    let loaded = Desk::new().load(&format!("{GOOD}{text}")).unwrap();
+    assert_eq!(loaded.notify.channels.len(), 2);
+    let token = "notify[0].token_file: cannot read /nowhere/token: it does not exist";
+    assert_eq!(loaded.warnings, [token, "notify[1].command[0]: cannot run /nowhere/tell: it does not exist"]);
+}
+
+#[test]
 fn where_the_daemon_listens() {
     let listen = |text: &str| {
         let loaded = Desk::new().load(&format!("{GOOD}{text}")).unwrap();
