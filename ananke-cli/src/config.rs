@@ -11,6 +11,7 @@ mod hosts;
 mod http;
 mod keys;
 mod layers;
+mod notify;
 mod power;
 mod reader;
 mod schema;
@@ -32,6 +33,7 @@ pub(crate) use error::suggest;
 pub use error::{ConfigError, Place, Problem};
 pub(crate) use example::{Found, example};
 pub(crate) use files::private;
+pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
@@ -86,6 +88,9 @@ pub struct Loaded {
     pub poweroff_this_host: bool,
     /// What a peer does by itself.
     pub alone: Alone,
+    /// Where the daemon serves its page and metrics; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub notify: Notify,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

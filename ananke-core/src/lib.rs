@@ -25,6 +25,7 @@ pub mod gate;
 pub mod intent;
 pub mod lease;
 pub mod name;
+pub mod notice;
 pub mod observation;
 pub mod order;
 pub mod peer;

@@ -40,10 +40,15 @@ impl Site {
         let private = Command::new("chmod").arg("600").arg(&password).status().expect("chmod exists");
         assert!(private.success());
         let port = nut.port;
+        let (tell, notices) = (cluster.path("tell"), cluster.path("notices"));
+        fs::write(&tell, format!("#!/bin/sh\n{{ echo \"$1\"; cat; echo; }} >> {}\n", notices.display())).expect("a program");
+        assert!(Command::new("chmod").arg("755").arg(&tell).status().expect("chmod exists").success());
         cluster.edit_config(|text| {
             let power = "power:\n  debounce: 2s\n  hold_off: 3s";
             let ups = format!(
-                "ups: [rack@127.0.0.1:{port}]\ndefault_budget_seconds: 10\nnut: {{user: ananke, password_file: nut-password}}"
+                "ups: [rack@127.0.0.1:{port}]\ndefault_budget_seconds: 10\nnut: {{user: ananke, password_file: nut-password}}\n\
+                 notify: [{{command: [{}]}}]",
+                tell.display()
             );
             format!("{ups}\n{}", text.replacen("power:", power, 1))
         });
@@ -126,6 +131,21 @@ fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
     site.comes_to("normal");
     site.tells("start-up ended: done");
     assert_eq!(site.cluster.truth()["workloads_converged"], site.cluster.truth()["workloads"]);
+    let notices = site.cluster.path("notices");
+    let told = until("the end is told to people", LIMIT, || {
+        fs::read_to_string(&notices).ok().filter(|told| told.contains("start-up ended: done"))
+    });
+    for (sentence, detail) in [
+        (" is on battery\n", "charge 95 %, runtime 48m20s, 0 s ago"),
+        (" asks for a shutdown\n", "charge 60 %, runtime 18s, 0 s ago"),
+        (": shutdown begins\n", "charge 60 %, runtime 18s, "),
+        (": shutdown ended: done\n", ""),
+        (" is on line again\n", "charge 25 %, runtime 5m00s, "),
+        (": start-up begins\n", "mains have been back for 3s"),
+    ] {
+        assert!(told.contains(sentence) && told.contains(detail), "{sentence:?} with {detail:?} in {told}");
+        assert_eq!(told.matches(sentence).count(), 1, "{sentence:?} in {told}");
+    }
     site.ends();
 }
 

@@ -1,11 +1,21 @@
 //! `daemon`: keeps leases and watches the batteries.
 //!
+//! What they see and do stands on a board, which is shown over HTTP and told to people (`daemon/board.rs`).
 //! The lease keeper looks every minute, at once when it starts, and ends every lease whose time is over. What power asks for
 //! is done beside it (`power.rs`): neither waits for the other. SIGHUP has the config read anew.
 
+mod board;
+mod metrics;
+mod news;
+mod page;
 mod peer;
 mod power;
+mod seen;
+mod server;
 mod service;
+mod show;
+#[cfg(test)]
+mod testing;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -26,8 +36,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, LocalBoxFuture, Shared, join, select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::service::Pulse;
-
+use self::board::Board;
 use super::walk::interrupted;
 use crate::args;
 use crate::clock::SystemClock;
@@ -118,26 +127,29 @@ enum End {
 /// The signal that ends the daemon.
 type Stop = Shared<BoxFuture<'static, ()>>;
 type Ending<'a> = Shared<LocalBoxFuture<'a, End>>;
+/// The end of what goes on beside the runs.
+type Until<'a> = Shared<LocalBoxFuture<'a, ()>>;
 
 /// Both keepers and the watchdog, until the end and until no run is under way.
 async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, end: Ending<'_>) -> Duty {
-    let pulse = Pulse::new();
+    let (board, notices) = Board::new(loaded);
     let (over, is_over) = oneshot::channel::<()>();
     let power = async {
-        let duty = power::watch(loaded, adapters, duty, &pulse, end).await;
+        let duty = power::watch(loaded, adapters, duty, &board, end).await;
         drop(over);
         duty
     };
     // Runs that are under way come before a new config, and leases are kept meanwhile.
     let until = select(stop.clone(), is_over).map(drop).boxed_local().shared();
-    let keepers = std::pin::pin!(join(keep_leases(loaded, adapters, &pulse, until), power));
-    match select(keepers, std::pin::pin!(pulse.beat())).await {
-        Either::Left((((), duty), _)) => duty,
+    let keepers = join(keep_leases(loaded, adapters, &board, until.clone()), power).map(|((), duty)| duty);
+    let shown = std::pin::pin!(show::beside(keepers, loaded, &board, notices, until));
+    match select(shown, std::pin::pin!(service::beat(&board))).await {
+        Either::Left((duty, _)) => duty,
         Either::Right((never, _)) => match never {},
     }
 }
 
-async fn keep_leases(loaded: &Loaded, adapters: &Adapters, pulse: &Pulse, mut stop: Shared<LocalBoxFuture<'_, ()>>) {
+async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut until: Until<'_>) {
     let mut clock = adapters.clock;
     let mut keeper = Keeper::new(loaded.spec.clone());
     let mut log = Log::default();
@@ -153,7 +165,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, pulse: &Pulse, mut st
         adapters.state.keep_reserve();
         let reads = Reads { clock: &clock, ..adapters.reads() };
         let sweep = std::pin::pin!(keeper.tick(reads, adapters.hands()));
-        let (tick, stopped) = match select(sweep, &mut stop).await {
+        let (tick, stopped) = match select(sweep, &mut until).await {
             Either::Left((tick, _)) => (Some(tick), false),
             Either::Right(((), sweep)) => (tokio::time::timeout(LAST_SWEEP, sweep).await.ok(), true),
         };
@@ -161,22 +173,22 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, pulse: &Pulse, mut st
         drop(adapters.state.take_notices());
         if let Some(tick) = &tick {
             log.tell(tick);
+            board.swept(tick);
         }
-        pulse.leases_are_kept();
         if stopped {
             break;
         }
-        let until = due(clock.now(), tick.map(|tick| tick.next));
+        let next = due(clock.now(), tick.map(|tick| tick.next));
         // A lease that ends soon comes first.
-        if health.is_due(clock.now()) && until.since(clock.now()) > HEALTH_LOOK {
+        if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK {
             let look = healthy(&loaded.spec, reads);
             let taken = tokio::time::timeout(HEALTH_LOOK, look).await.unwrap_or_default();
             if let Some(baseline) = health.take(taken, clock.now()) {
                 keep(&adapters.state, &baseline, clock.now()).await;
             }
         }
-        let pause = std::pin::pin!(clock.sleep_until(until));
-        if let Either::Right(_) = select(pause, &mut stop).await {
+        let pause = std::pin::pin!(clock.sleep_until(next));
+        if let Either::Right(_) = select(pause, &mut until).await {
             break;
         }
     }

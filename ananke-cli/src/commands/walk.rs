@@ -17,6 +17,7 @@ use crate::args::{self, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::live::Live;
+use crate::notify;
 use crate::poweroff;
 use crate::render;
 use crate::state::StateDir;
@@ -54,6 +55,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
     }
+    let holder = loaded.spec.holder.clone();
     let mut spec = loaded.spec;
     if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
         match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, spec.guard_wait).await {
@@ -70,6 +72,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     }
     let report = start_up(plan, spec, &adapters, None).await?;
     show(args.output.output, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     Ok(report.outcome.into())
 }
 
@@ -127,8 +130,10 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
         report.actions.extend(this_host.map(|name| last_act(report.ended, &name)));
         return dry(format, &report);
     }
+    let holder = loaded.spec.holder.clone();
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     if this_host.is_some()
         && report.got_through()
         && let Err(error) = poweroff::power_off_this_host()

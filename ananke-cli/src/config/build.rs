@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Alone, Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text};
+use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, shutdown, storage, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +50,8 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     };
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
+    let listen = notify::listen(reader, &mut warnings);
+    let notify = notify::read(reader, &paths, &mut warnings);
     let spec = Spec {
         holder: host.name.clone(),
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
@@ -117,6 +119,8 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         wol_address,
         poweroff_this_host,
         alone,
+        listen,
+        notify,
         warnings,
     })
 }

@@ -17,7 +17,7 @@ use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use super::service::Pulse;
+use super::board::{Board, Look};
 use super::{End, Ending, peer, say};
 use crate::clock::SystemClock;
 use crate::commands::walk;
@@ -42,20 +42,19 @@ pub(super) enum Came {
 
 /// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
 /// without another Ananke there is nothing to do.
-pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, pulse: &Pulse, mut end: Ending<'_>) -> Duty {
+pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, board: &Board, mut end: Ending<'_>) -> Duty {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() && spec.peers.is_empty() {
         end.await;
         return duty;
     }
-    let mut keeper = Keeper::new(loaded, adapters, duty);
+    let mut keeper = Keeper::new(loaded, adapters, duty, board);
     keeper.learn().await;
     let names: Vec<&str> = spec.power.upses.iter().map(|ups| &*ups.name).chain(spec.peers.iter().map(|peer| &**peer)).collect();
     say(keeper.now(), "watches power", &names.join(", "));
     let mut ended = None;
     // A new config waits for the runs that are under way, and the batteries are watched meanwhile.
     while ended.is_none() || ended == Some(End::Reload) && !keeper.running.is_empty() {
-        pulse.power_is_watched();
         let step = std::pin::pin!(keeper.step());
         if ended.is_some() {
             step.await;
@@ -73,6 +72,7 @@ struct Keeper<'a> {
     spec: &'a Spec,
     adapters: &'a Adapters,
     duty: Duty,
+    board: &'a Board,
     running: FuturesUnordered<Run<'a>>,
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
@@ -82,12 +82,13 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters, duty: Duty) -> Self {
+    fn new(loaded: &'a Loaded, adapters: &'a Adapters, duty: Duty, board: &'a Board) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
             adapters,
             duty,
+            board,
             running: FuturesUnordered::new(),
             told: BTreeMap::new(),
             holding: None,
@@ -121,8 +122,14 @@ impl<'a> Keeper<'a> {
         self.tell(&unheard, now);
         self.listen(now).await;
         self.act(now).await;
+        self.board.looked(self.look());
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
+    }
+
+    fn look(&self) -> Look<'_> {
+        let (holding, paused, spec) = (self.holding.as_ref(), self.paused.as_ref(), &self.spec.power);
+        Look { watch: self.duty.watch(), spec, reserve: self.duty.reserve(spec), holding, paused }
     }
 
     /// Awaits `work` while the runs go on.
@@ -234,7 +241,9 @@ impl<'a> Keeper<'a> {
         if !self.waiting.contains_key(&Command::Shutdown) {
             let left = within
                 .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
-            say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &format!("{why}; {left}"));
+            let why = format!("{why}; {left}");
+            say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
+            self.board.begins(Command::Shutdown, &why);
         }
         let (loaded, mut spec) = (self.loaded, self.loaded.spec.clone());
         spec.shutdown.within = within;
@@ -251,6 +260,7 @@ impl<'a> Keeper<'a> {
         let hand_on = self.is_peer();
         if !self.waiting.contains_key(&Command::Startup) {
             say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
+            self.board.begins(Command::Startup, &why);
         }
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
         let run = async move {
@@ -287,6 +297,9 @@ impl<'a> Keeper<'a> {
             Some(text) => self.waiting.insert(command, text.clone()),
             None => self.waiting.remove(&command),
         };
+        if told != waiting || waiting.is_none() {
+            self.board.ended(command, &ended);
+        }
         match ended {
             Ok(Came::Elsewhere(text)) if told != waiting => say(now, what, &text),
             Ok(Came::NotYet(text)) if told != waiting => say(now, &format!("{what} waits"), &text),
