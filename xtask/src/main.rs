@@ -16,7 +16,8 @@ const USAGE: &str = "usage: cargo xtask quality-gate [--quick] | bench [NAME]
       --quick    without the wasm build, the docs, the drills and the doc tests
   bench          each measurement beside a peer in the same run
       NAME       large-cluster: `ananke status` beside kubectl, and what watches and runs keep in memory
-                 ssh: 64 hosts beside clush and parallel-ssh";
+                 ssh: 64 hosts beside clush and parallel-ssh
+                 daemon: ten idle minutes beside upsmon";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

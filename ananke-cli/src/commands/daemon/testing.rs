@@ -98,7 +98,7 @@ fn run() -> RunId {
 }
 
 fn intent() -> Intent {
-    Intent { state: IntentState::ShutdownComplete, run: run(), at: ago(600), reason: HARM.to_owned(), by_power: true }
+    Intent { state: IntentState::ShutdownComplete, run: run(), at: ago(600), reason: HARM.to_owned(), by_power: true, of: None }
 }
 
 fn lease(state: LeaseState) -> LeaseRecord {
