@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ pub struct Nut {
 impl Nut {
     /// It says `first`; none where there is no upsd.
     pub fn up(first: &str) -> Option<Self> {
+        Self::up_with(first, |_| String::new())
+    }
+
+    /// The same with more in upsd.conf, which may name files in its directory.
+    pub fn up_with(first: &str, more: impl FnOnce(&Path) -> String) -> Option<Self> {
         if !require("upsd", "nut-server") {
             return None;
         }
@@ -34,7 +39,7 @@ impl Nut {
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("a file of NUT");
         fs::create_dir(dir.path().join("state")).expect("a directory for its sockets");
         write("ups.conf", "maxretry = 3\npollinterval = 1\n[rack]\n  driver = dummy-ups\n  port = rack.dev\n");
-        write("upsd.conf", &format!("LISTEN 127.0.0.1 {port}\nMAXAGE 10\n"));
+        write("upsd.conf", &format!("LISTEN 127.0.0.1 {port}\nMAXAGE 10\n{}", more(dir.path())));
         write("upsd.users", "[ananke]\n  password = secret\n  upsmon secondary\n");
         say(dir.path(), first);
         let driver = started(dir.path(), Command::new(DRIVER).args(["-a", "rack", "-F"]));
@@ -48,6 +53,10 @@ impl Nut {
         self.server = Some(started(self.dir.path(), Command::new(UPSD).arg("-F")));
         let at = ("127.0.0.1", self.port);
         until("upsd listens", LIMIT, || std::net::TcpStream::connect(at).ok().map(drop));
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     pub fn kill(&mut self) {
