@@ -16,6 +16,7 @@ mod shutdown;
 mod ssh;
 mod storage;
 mod text;
+mod update;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use files::private;
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
+pub use update::{Remote, Update};
 
 use layers::Layers;
 use reader::Reader;
@@ -73,6 +75,8 @@ pub struct Loaded {
     pub wol_address: SocketAddr,
     /// The host that Ananke runs on goes off too, as the last act of `shutdown --mode poweroff`.
     pub poweroff_this_host: bool,
+    /// None: nothing is updated.
+    pub update: Option<Update>,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

@@ -7,16 +7,23 @@ mod cargo;
 #[cfg(test)]
 mod docs;
 mod gate;
+mod install;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask quality-gate [--quick] | bench [NAME]
+const USAGE: &str =
+    "usage: cargo xtask quality-gate [--quick] | bench [NAME] | install [--prefix DIR] [--destdir DIR] [--binary FILE]
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
       --quick    without the wasm build, the docs, the drills and the doc tests
   bench          each measurement beside a peer in the same run
       NAME       large-cluster: `ananke status` beside kubectl, and what watches and runs keep in memory
-                 ssh: 64 hosts beside clush and parallel-ssh";
+                 ssh: 64 hosts beside clush and parallel-ssh
+  install        the quality gate, a release build, then binary, units, user, directories, example config, completions
+                 and manual pages; a config that is there is kept. ANANKE_ENFORCE_QUALITY_GATE=0 leaves the gate out
+      --prefix   /usr/local
+      --destdir  put everything below it, as for a package, and do nothing to this machine
+      --binary   built before, as for another machine";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +31,7 @@ fn main() -> ExitCode {
     match args.as_slice() {
         ["bench"] => bench::run(None),
         ["bench", name] => bench::run(Some(name)),
+        ["install", args @ ..] => install::run(args),
         ["quality-gate"] => gate::run(gate::Extent::Full),
         ["quality-gate", "--quick"] => gate::run(gate::Extent::Quick),
         ["help" | "--help" | "-h"] => {

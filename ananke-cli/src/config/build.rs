@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text};
+use super::{Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text, update};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -102,6 +102,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
     let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
     let poweroff_this_host = shutdown.poweroff_this_host;
+    let update = update::read(reader, &paths);
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
         spec,
@@ -112,6 +113,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         nut: power.nut,
         wol_address,
         poweroff_this_host,
+        update,
         warnings,
     })
 }

@@ -1,0 +1,25 @@
+//! The daemon as systemd runs it, where it does.
+
+use std::time::Duration;
+
+use super::{Failed, run};
+
+const UNIT: &str = "ananke.service";
+const ASK: Duration = Duration::from_secs(30);
+/// It ends between two actions, and says when it is there again.
+const RESTART: Duration = Duration::from_secs(300);
+
+#[derive(Debug)]
+pub(crate) struct Daemon;
+
+impl Daemon {
+    /// Not where there is no systemd either.
+    pub(crate) fn is_active() -> bool {
+        run(&["systemctl", "is-active", "--quiet", UNIT], ASK).is_ok()
+    }
+
+    /// Returns when it has said that it is ready.
+    pub(crate) fn restart() -> Result<(), Failed> {
+        run(&["systemctl", "restart", UNIT], RESTART).map(drop)
+    }
+}
