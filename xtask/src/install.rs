@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use files::{Put, put};
 
-use crate::cargo::{cargo, root};
+use crate::cargo::{cargo, program, root};
 use crate::gate;
 
 const BYPASS: &str = "ANANKE_ENFORCE_QUALITY_GATE";
@@ -97,6 +97,9 @@ fn install(asked: &Asked) -> Result<(), String> {
     }
     put_all(place, &binary)?;
     put_config(place)?;
+    // What somebody built elsewhere is of a commit that we do not know.
+    let built_here = asked.binary.is_none() || asked.gated.is_some();
+    put_commit(place, built_here.then(commit).flatten().as_deref())?;
     let version = said(&binary, &["--version"]).unwrap_or_else(|_| "ananke for another machine".to_owned());
     let gate = match gated {
         Gated::Passed => "the quality gate passed".to_owned(),
@@ -192,6 +195,24 @@ fn put_config(place: &Place) -> Result<(), String> {
         false => println!("missing   {}: make it from ananke.yaml.example beside it", config.display()),
     }
     Ok(())
+}
+
+/// The commit that the working tree is at, if nothing in it differs.
+fn commit() -> Option<String> {
+    let git = |args: &[&str]| program("git", args).output().ok();
+    let clean = git(&["status", "--porcelain"])?.is_empty();
+    git(&["rev-parse", "HEAD"]).filter(|_| clean).map(|head| head.trim().to_owned())
+}
+
+/// What `ananke update` must know: it takes only what goes on from what is installed.
+fn put_commit(place: &Place, commit: Option<&str>) -> Result<(), String> {
+    let record = place.at("/var/lib/ananke/update.json");
+    if commit.is_none() && !record.exists() {
+        return Ok(());
+    }
+    files::directory(record.parent().unwrap_or(Path::new("/")), 0o700)?;
+    let text = serde_json::json!({ "schema": 1, "installed": commit }).to_string();
+    put(&record, text.as_bytes(), 0o600).map(drop)
 }
 
 fn note(place: &Place, text: &str) -> Result<(), String> {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo;
+mod dist;
 #[cfg(test)]
 mod docs;
 mod gate;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask quality-gate [--quick] | bench [NAME] | install [--prefix DIR] [--destdir DIR] [--binary FILE]
+                          | dist [--check] [--target TRIPLE]
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
       --quick    without the wasm build, the docs, the drills and the doc tests
@@ -23,7 +25,10 @@ const USAGE: &str =
                  and manual pages; a config that is there is kept. ANANKE_ENFORCE_QUALITY_GATE=0 leaves the gate out
       --prefix   /usr/local
       --destdir  put everything below it, as for a package, and do nothing to this machine
-      --binary   built before, as for another machine";
+      --binary   built before, as for another machine
+  dist           a release binary that needs glibc alone, and a Debian package of it by cargo-deb, in target/dist
+      --check    lintian, and the package installed and removed in a new Debian: as root, with lintian and debootstrap
+      --target   for another machine, such as aarch64-unknown-linux-gnu";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +36,7 @@ fn main() -> ExitCode {
     match args.as_slice() {
         ["bench"] => bench::run(None),
         ["bench", name] => bench::run(Some(name)),
+        ["dist", args @ ..] => dist::run(args),
         ["install", args @ ..] => install::run(args),
         ["quality-gate"] => gate::run(gate::Extent::Full),
         ["quality-gate", "--quick"] => gate::run(gate::Extent::Quick),
