@@ -310,6 +310,18 @@ fn nothing_is_touched_on_battery() {
 }
 
 #[test]
+fn a_directory_with_something_else_in_it_is_left_alone() {
+    let Some(site) = Site::new() else { return };
+    fs::create_dir_all(site.path("cache/source")).unwrap();
+    site.write("cache/source/precious", "");
+    let run = site.update(&[]).exits(1);
+    assert!(run.stderr.contains("is not empty, and no update made it") && site.path("cache/source/precious").exists(), "{run}");
+    fs::remove_file(site.path("cache/source/precious")).unwrap();
+    site.update(&[]).exits(0);
+    assert_eq!(site.installed(), "first");
+}
+
+#[test]
 fn a_branch_that_was_rewritten_is_taken_only_when_it_is_said_so() {
     let Some(site) = Site::new() else { return };
     site.commit("second", WELL);
@@ -349,8 +361,8 @@ fn an_update_that_was_cut_off_around_the_exchange_is_brought_to_an_end() {
     site.update(&[]).exits(0);
     // What a power cut leaves behind in the middle of an update to the newest commit.
     let cut = |to: &str| {
-        let installed = site.record()["installed"].clone();
-        let record = json!({"schema": 1, "installed": installed, "swapping": {"to": to, "daemon": true}});
+        let mut record = site.record();
+        record["swapping"] = json!({"to": to, "daemon": true});
         site.write("state/update.json", &record.to_string());
         site.log()
     };

@@ -204,15 +204,20 @@ fn commit() -> Option<String> {
     git(&["rev-parse", "HEAD"]).filter(|_| clean).map(|head| head.trim().to_owned())
 }
 
-/// What `ananke update` must know: it takes only what goes on from what is installed.
+/// What `ananke update` must know: it takes only what goes on from what is installed. An update that was cut off while it
+/// exchanged the program is over with this.
 fn put_commit(place: &Place, commit: Option<&str>) -> Result<(), String> {
-    let record = place.at("/var/lib/ananke/update.json");
-    if commit.is_none() && !record.exists() {
+    let path = place.at("/var/lib/ananke/update.json");
+    let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if commit.is_none() && known.is_none() {
         return Ok(());
     }
-    files::directory(record.parent().unwrap_or(Path::new("/")), 0o700)?;
-    let text = serde_json::json!({ "schema": 1, "installed": commit }).to_string();
-    put(&record, text.as_bytes(), 0o600).map(drop)
+    let mut record: serde_json::Map<String, serde_json::Value> = known.unwrap_or_default();
+    record.insert("schema".to_owned(), 1.into());
+    record.insert("installed".to_owned(), commit.into());
+    record.remove("swapping");
+    files::directory(path.parent().unwrap_or(Path::new("/")), 0o700)?;
+    put(&path, serde_json::Value::Object(record).to_string().as_bytes(), 0o600).map(drop)
 }
 
 fn note(place: &Place, text: &str) -> Result<(), String> {
@@ -289,5 +294,21 @@ mod tests {
         for bad in [&["--prefix", "usr"][..], &["--destdir"], &["--gated", "maybe"], &["x", "y"]] {
             assert!(asked(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_installation_says_which_commit_it_is_of_and_keeps_what_else_updates_know() {
+        let dir = std::env::temp_dir().join(format!("ananke-install-{}", std::process::id()));
+        let place = Place { prefix: "/usr/local".into(), destdir: Some(dir.clone()) };
+        let record = || fs::read_to_string(place.at("/var/lib/ananke/update.json")).unwrap_or_default();
+        put_commit(&place, None).unwrap();
+        assert_eq!(record(), "", "nothing is known, and nothing was");
+        put_commit(&place, Some("abc")).unwrap();
+        assert_eq!(record(), r#"{"installed":"abc","schema":1}"#);
+        let cut = r#"{"schema":1,"installed":"abc","directory":"/d","swapping":{"to":"x"}}"#;
+        fs::write(place.at("/var/lib/ananke/update.json"), cut).unwrap();
+        put_commit(&place, None).unwrap();
+        assert_eq!(record(), r#"{"directory":"/d","installed":null,"schema":1}"#);
+        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -193,11 +193,17 @@ impl Updating<'_> {
 
     fn fetch(&mut self) -> Result<Commit, Stop> {
         let directory = &self.settings.directory;
+        let is_ours = self.record.directory.as_ref() == Some(directory);
+        if !is_ours && std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+            let how = "an update empties it; remove it by hand, or name another one in update.directory";
+            return Err(Stop::Failed(format!("{} is not empty, and no update made it: {how}", directory.display())));
+        }
         if self.record.building && directory.exists() {
             let failed = |error| Failed::new(format!("remove {}: {error}", directory.display()));
             let begun = format!("{} is made anew: an update was cut off while it wrote there", directory.display());
             step(&mut self.log, "recover", || std::fs::remove_dir_all(directory).map_err(failed), |()| begun)?;
         }
+        self.record.directory = Some(directory.clone());
         self.record.building = true;
         self.save()?;
         let git = &self.git;
@@ -271,15 +277,24 @@ impl Updating<'_> {
         };
         let program = &self.program;
         step(&mut self.log, "roll back", || program.put_back(), |()| format!("{} is what it was", program.path.display()))?;
-        if swapping.daemon {
-            // Whether it comes up or not, the old program is what there is.
-            step(&mut self.log, "roll back", Daemon::restart, |()| "the daemon was restarted".to_owned()).unwrap_or_default();
-        }
+        let why = match swapping.daemon.then(|| self.restart_after_all()) {
+            Some(Err(worse)) => format!("{why}; and {worse}"),
+            Some(Ok(())) | None => why,
+        };
         let at = SystemClock::start().now();
         self.record.put_back = Some(PutBack { commit: commit.clone(), at, why: why.clone() });
         self.record.swapping = None;
         self.save()?;
         Err(Stop::Failed(format!("{commit} was put back: {why}")))
+    }
+
+    /// With the old program.
+    fn restart_after_all(&mut self) -> Result<(), &'static str> {
+        let restarted = step(&mut self.log, "roll back", Daemon::restart, |()| "the daemon was restarted".to_owned());
+        match restarted.is_ok() && Daemon::is_active() {
+            true => Ok(()),
+            false => Err("the daemon does not run with the old one either: `systemctl status ananke.service`"),
+        }
     }
 
     /// The new program in its place: it answers, takes the config, and the daemon runs with it.

@@ -1,6 +1,7 @@
 //! `update.json`: what an update must know of those before it, whatever cut them off.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use ananke_core::name::Moment;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub(crate) struct Record {
     /// None before the first update.
     #[serde(default)]
     pub(crate) installed: Option<Commit>,
+    /// Made by an update, and so ours to empty.
+    #[serde(default)]
+    pub(crate) directory: Option<PathBuf>,
     /// Set while the directory is written to. Found set, it was cut off, and what lies there may be torn.
     #[serde(default)]
     pub(crate) building: bool,
