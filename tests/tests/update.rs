@@ -41,7 +41,7 @@ impl Site {
             site.script(
                 "bin/systemctl",
                 &format!(
-                    "echo \"$@\" >> {}\ncase $1 in\nis-active) [ -e {active} ] ;;\nrestart) if grep -q crashes {program}; then rm -f {active}; else : > {active}; fi ;;\nesac",
+                    "echo \"$@\" >> {}\ncase $1 in\nis-active) [ -e {active} ] ;;\nshow) grep -c flaps {program} || : ;;\nrestart) if grep -q crashes {program}; then rm -f {active}; else : > {active}; fi ;;\nesac",
                     log.display()
                 ),
             );
@@ -205,10 +205,10 @@ fn a_program_under_which_the_daemon_does_not_stay_is_put_back_and_not_tried_ever
         exchange: D/bin/ananke is COMMIT the one before is D/bin/ananke.previous
         health: D/bin/ananke says ananke 0.2.0, and takes D/ananke.yaml
         health: the daemon was restarted
-        health: FAILED: the daemon does not run any more
+        health: FAILED: the daemon did not stay up
         roll back: D/bin/ananke is what it was
         roll back: the daemon was restarted
-        failed: COMMIT was put back: health: the daemon does not run any more; what was installed before is what runs
+        failed: COMMIT was put back: health: the daemon did not stay up; what was installed before is what runs
     "#]],
     );
     assert!(site.path("active").exists(), "the daemon runs again");
@@ -218,10 +218,14 @@ fn a_program_under_which_the_daemon_does_not_stay_is_put_back_and_not_tried_ever
         &before,
         expect![[r#"
         look: main is at COMMIT
-        refused: COMMIT was put back at TIME health: the daemon does not run any more; `ananke update --again` tries it once more
+        refused: COMMIT was put back at TIME health: the daemon did not stay up; `ananke update --again` tries it once more
     "#]],
     );
     site.update(&["--again"]).exits(1);
+    // One that systemd has to start again and again runs at times.
+    site.commit("flapping", &format!("# flaps\n{WELL}"));
+    site.update(&[]).exits(1);
+    assert_eq!(site.installed(), "first");
     site.commit("third", WELL);
     site.update(&[]).exits(0);
     assert_eq!((site.installed().as_str(), &site.record()["put_back"]), ("third", &Value::Null));
@@ -403,11 +407,11 @@ fn an_update_that_was_cut_off_around_the_exchange_is_brought_to_an_end() {
         recover: the update to COMMIT was cut off after it exchanged the program
         health: D/bin/ananke says ananke 0.2.0, and takes D/ananke.yaml
         health: the daemon was restarted
-        health: FAILED: the daemon does not run any more
+        health: FAILED: the daemon did not stay up
         roll back: D/bin/ananke is what it was
         roll back: the daemon was restarted
         look: main is at COMMIT
-        refused: COMMIT was put back at TIME health: the daemon does not run any more; `ananke update --again` tries it once more
+        refused: COMMIT was put back at TIME health: the daemon did not stay up; `ananke update --again` tries it once more
     "#]],
     );
     assert_eq!((site.installed().as_str(), &site.record()["installed"]), ("third", &json!(third)));

@@ -308,8 +308,8 @@ impl Updating<'_> {
         step(&mut self.log, "health", Daemon::restart, |()| "the daemon was restarted".to_owned()).map_err(stopped)?;
         let settle = self.settings.settle;
         tokio::time::sleep(settle).await;
-        let active = || if Daemon::is_active() { Ok(()) } else { Err(Failed::new("the daemon does not run any more")) };
-        step(&mut self.log, "health", active, |()| format!("the daemon runs, {} after its restart", human(settle)))
+        let steady = || if Daemon::is_steady() { Ok(()) } else { Err(Failed::new("the daemon did not stay up")) };
+        step(&mut self.log, "health", steady, |()| format!("the daemon runs, {} after its restart", human(settle)))
             .map_err(stopped)
     }
 

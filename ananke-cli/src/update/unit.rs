@@ -18,6 +18,12 @@ impl Daemon {
         run(&["systemctl", "is-active", "--quiet", UNIT], ASK).is_ok()
     }
 
+    /// It runs, and systemd never had to start it again since it was last told to.
+    pub(crate) fn is_steady() -> bool {
+        let restarts = run(&["systemctl", "show", "--property", "NRestarts", "--value", UNIT], ASK);
+        Self::is_active() && restarts.is_ok_and(|restarts| restarts.trim() == "0")
+    }
+
     /// Returns when it has said that it is ready.
     pub(crate) fn restart() -> Result<(), Failed> {
         run(&["systemctl", "restart", UNIT], RESTART).map(drop)
