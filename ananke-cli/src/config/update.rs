@@ -92,7 +92,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<Update>
         (plain && !text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
     };
     let whole = |text: &str| (text.len() > 1 && text.starts_with('/') && !text.contains('\0')).then(|| PathBuf::from(text));
-    let remote = reader.key("update.remote", REMOTE, Remote::parse);
+    let remote = remote(reader);
     let branch = reader.key("update.branch", BRANCH, text::branch);
     let directory = reader.key("update.directory", WHOLE, whole);
     let user = reader.key("update.user", USER, text::user);
@@ -113,6 +113,16 @@ pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<Update>
         settle: settle?,
         log: log?,
     })
+}
+
+/// What is wrong with it is told without its words: it may hold a password.
+fn remote(reader: &mut Reader<'_>) -> Option<Remote> {
+    let found = reader.get("update.remote")?;
+    let remote = found.value.as_str().and_then(Remote::parse);
+    if remote.is_none() {
+        reader.problem(&found, format!("found something else; allowed: {REMOTE}"));
+    }
+    remote
 }
 
 fn command(reader: &mut Reader<'_>, key: &str) -> Option<Vec<String>> {

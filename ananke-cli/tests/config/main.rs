@@ -5,6 +5,7 @@
 mod desk;
 mod power;
 mod ssh;
+mod update;
 
 use std::fs;
 use std::path::PathBuf;
