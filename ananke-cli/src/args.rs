@@ -61,6 +61,12 @@ pub enum Command {
     Explain(Explain),
     /// Make every verdict and order of a journal again from what was seen, and fail at the first difference.
     Replay(Replay),
+    /// Take a new Ananke from its Git repository, if it builds, passes the gate and is well; otherwise the old one goes on.
+    Update(Update),
+    /// Print what a shell needs to complete the command line.
+    Completions(Completions),
+    /// Print the manual page, or write it and those of the subcommands.
+    Man(Man),
 }
 
 #[derive(Debug, Clone, Group)]
@@ -122,6 +128,10 @@ pub struct Startup {
     /// Act. Without it, this is a dry run.
     #[arg(long)]
     pub execute: bool,
+    /// For the unit at boot: do nothing where the cluster is down because a person wanted it so, where the daemon is held
+    /// back, and where a battery stopped it, which the daemon undoes.
+    #[arg(long, conflicts_with_all = ["only", "until"])]
+    pub if_owed: bool,
     /// Put the Flux source on this branch.
     #[arg(long, value_name = "BRANCH")]
     pub force_flux_branch: Option<String>,
@@ -427,6 +437,34 @@ pub struct Report {
 pub enum ReportOf {
     Startup,
     Shutdown,
+}
+
+#[derive(Debug, Group)]
+pub struct Update {
+    #[command(flatten)]
+    pub config: WithConfig,
+    /// Only say whether there is something new.
+    #[arg(long, conflicts_with_all = ["again", "allow_rewind"])]
+    pub check: bool,
+    /// Also take what is installed, or was put back before.
+    #[arg(long)]
+    pub again: bool,
+    /// Also take a commit that does not go on from the one that is installed.
+    #[arg(long)]
+    pub allow_rewind: bool,
+}
+
+#[derive(Debug, Group)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Group)]
+pub struct Man {
+    /// Write ananke.1 and a page for each subcommand into this directory, which is there.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Help and version are success, everything else that clap refuses is a usage error.

@@ -7,12 +7,14 @@ mod drill;
 mod explain;
 mod intent;
 mod lease;
+mod man;
 mod pause;
 mod peer;
 mod replay;
 mod report;
 mod sim;
 mod trust;
+mod update;
 mod walk;
 
 use std::io::Write;
@@ -51,6 +53,9 @@ pub fn run(args: Args) -> Exit {
         Command::Report(args) => report::run(&args),
         Command::Explain(args) => runtime.block_on(explain::run(args)),
         Command::Replay(args) => replay::run(&args),
+        Command::Update(args) => runtime.block_on(update::run(args)),
+        Command::Completions(args) => man::completions(&args),
+        Command::Man(args) => man::pages(&args),
     };
     // What a worker thread still does (a name look-up) is not waited for.
     runtime.shutdown_background();

@@ -19,6 +19,7 @@ mod shutdown;
 mod ssh;
 mod storage;
 mod text;
+mod update;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
+pub use update::{Remote, Update};
 
 use layers::Layers;
 use reader::Reader;
@@ -91,6 +93,8 @@ pub struct Loaded {
     /// Where the daemon serves its page and metrics; none: nowhere.
     pub listen: Option<SocketAddr>,
     pub notify: Notify,
+    /// None: nothing is updated.
+    pub update: Option<Update>,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }

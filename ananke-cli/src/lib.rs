@@ -14,6 +14,7 @@ pub mod poweroff;
 mod probe;
 mod render;
 pub mod state;
+mod update;
 mod vault;
 mod wake;
 mod web;

@@ -32,6 +32,8 @@ use file::{Content, WriteError, io_error};
 pub use journal::{Journal, read_journal_file};
 use reserve::Reserve;
 
+use crate::update::Record;
+
 /// Version of every file's outer shape.
 const SCHEMA: u32 = ananke_core::report::SCHEMA;
 
@@ -48,6 +50,7 @@ const BASELINE: &str = "baseline.json";
 const CONFIRMATIONS: &str = "confirmations.json";
 const PAUSE: &str = "pause.json";
 const OUTAGES: &str = "outages.json";
+const UPDATE: &str = "update.json";
 const RUNS: &str = "runs.jsonl";
 const RESERVE: &str = "reserve";
 
@@ -195,6 +198,15 @@ impl StateDir {
 
     pub fn save_outages(&self, outages: &[Moment]) -> Result<(), PortError> {
         self.save(OUTAGES, &Outages { schema: SCHEMA, outages: outages.to_vec() })
+    }
+
+    /// Where updates of Ananke itself stand.
+    pub(crate) fn update(&self) -> Result<Record, PortError> {
+        Ok(self.read_or_set_aside::<Versioned<Record>>(UPDATE)?.map(|read| read.body).unwrap_or_default())
+    }
+
+    pub(crate) fn save_update(&self, body: &Record) -> Result<(), PortError> {
+        self.save(UPDATE, &Versioned { schema: SCHEMA, body })
     }
 
     /// Forgets the intent, whether it is whole, torn or lost; a torn one is kept aside under the path that is returned.

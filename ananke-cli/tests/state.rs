@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ananke_cli::state::StateDir;
-use ananke_cli::state::lock::{LockError, RunLock, holder};
+use ananke_cli::state::lock::{LockError, RunLock, Work, holder};
 use ananke_core::baseline::{Baseline, BaselineWorkload};
 use ananke_core::engine::journal::{Entry, What};
 use ananke_core::intent::{Intent, IntentState};
@@ -573,7 +573,7 @@ fn the_second_run_is_told_who_the_first_is() {
     );
     assert_eq!(error.to_string(), expected);
     assert!(matches!(error, LockError::Held { holder: Some(_), .. }));
-    assert_eq!(holder(&state).unwrap().map(|holder| holder.command), Some(Command::Startup));
+    assert_eq!(holder(&state).unwrap().map(|holder| holder.command), Some(Work::Startup));
     drop(first);
     assert_eq!(holder(&state).unwrap(), None);
     // A holder that was killed leaves its name, but not its lock.

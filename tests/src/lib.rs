@@ -45,30 +45,38 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The built `ananke` of this test's own profile; builds it once per process.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("the test has a path");
-        let profile = test.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");
-        let target = profile.parent().expect("a profile lies in TARGET");
-        let name = match profile.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(name) => name,
-            None => panic!("the profile has no name: {}", profile.display()),
-        };
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "-q", "-p", "ananke-cli", "--profile", name, "--target-dir"]).arg(target);
-        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        // What cargo tells a test about itself would make build scripts run again, here and at the next build.
-        let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_", "LD_LIBRARY_PATH"];
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| key == "CARGO" || own.iter().any(|prefix| key.starts_with(prefix))) {
-                build.env_remove(key);
-            }
+    BINARY.get_or_init(|| built("ananke-cli", "ananke"))
+}
+
+/// The developer's tasks, as `cargo xtask` runs them.
+pub fn xtask() -> &'static Path {
+    static XTASK: OnceLock<PathBuf> = OnceLock::new();
+    XTASK.get_or_init(|| built("xtask", "xtask"))
+}
+
+fn built(package: &str, program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    let profile = test.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");
+    let target = profile.parent().expect("a profile lies in TARGET");
+    let name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => panic!("the profile has no name: {}", profile.display()),
+    };
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "-q", "-p", package, "--profile", name, "--target-dir"]).arg(target);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    // What cargo tells a test about itself would make build scripts run again, here and at the next build.
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_", "LD_LIBRARY_PATH"];
+    for (key, _) in std::env::vars_os() {
+        if key.to_str().is_some_and(|key| key == "CARGO" || own.iter().any(|prefix| key.starts_with(prefix))) {
+            build.env_remove(key);
         }
-        Going::spawn(&mut build).end(BUILD_LIMIT).ok();
-        let binary = profile.join("ananke");
-        assert!(binary.is_file(), "cargo built no {}", binary.display());
-        binary
-    })
+    }
+    Going::spawn(&mut build).end(BUILD_LIMIT).ok();
+    let binary = profile.join(program);
+    assert!(binary.is_file(), "cargo built no {}", binary.display());
+    binary
 }
 
 /// Whether a program from outside is there. Without it a test may end early, visibly; CI must not skip anything.
@@ -104,7 +112,8 @@ pub fn ananke(args: &[&str]) -> Run {
     Going::spawn(ananke_command().args(args)).end(LIMIT)
 }
 
-fn ananke_command() -> Command {
+/// `ananke`, for a test that has more to say than arguments.
+pub fn ananke_command() -> Command {
     let mut command = Command::new(binary());
     // A config of whoever runs the tests is not this test's.
     for (key, _) in std::env::vars_os() {

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::state::{StateDir, lock};
 use crate::wire::{self, Failure};
 
-fn word(state: IntentState) -> &'static str {
+pub(super) fn word(state: IntentState) -> &'static str {
     match state {
         IntentState::Normal => "normal",
         IntentState::StartupInProgress => "start-up in progress",

@@ -2,6 +2,7 @@
 
 use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
+use ananke_core::intent::{Intent, IntentState};
 use ananke_core::name::{Moment, Subject};
 use ananke_core::peer::{Handed, hand_startup};
 use ananke_core::port::{Clock, StateReads};
@@ -10,6 +11,7 @@ use ananke_core::spec::{Role, Spec};
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
@@ -51,6 +53,12 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &overrides)?;
     let state = open(&loaded, args.execute)?;
     let adapters = Adapters::new(&loaded, state).await?;
+    if args.if_owed
+        && let Some(why) = not_owed(&loaded.spec, &adapters).await
+    {
+        print(args.output.output, &NotOwed { not_owed: why }, |it| format!("no start-up is owed: {}", it.not_owed))?;
+        return Ok(Exit::Done);
+    }
     if !args.execute {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
@@ -74,6 +82,35 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     show(args.output.output, &report)?;
     notify::person_needed(&loaded.notify, &holder, &report).await;
     Ok(report.outcome.into())
+}
+
+/// What `--if-owed` prints where there is nothing to do.
+#[derive(Debug, Serialize)]
+struct NotOwed {
+    not_owed: String,
+}
+
+/// Why nobody waits for a start-up. What cannot be read is a gate's question: the guards hold.
+async fn not_owed(spec: &Spec, adapters: &Adapters) -> Option<String> {
+    let paused = adapters.state.pause().unwrap_or_default().filter(|pause| pause.holds(adapters.clock.now()));
+    if let Some(pause) = paused {
+        return Some(format!("the daemon is held back until {}: {}", pause.until, pause.reason));
+    }
+    wanted_down(adapters.state.intent().await.ok().flatten().as_ref()?, !spec.power.upses.is_empty())
+}
+
+/// Why a cluster stays down when this host boots.
+fn wanted_down(intent: &Intent, has_ups: bool) -> Option<String> {
+    let Intent { state, at, reason, by_power, .. } = intent;
+    match (state, by_power) {
+        (IntentState::ShutdownComplete, false) => Some(format!("a person shut the cluster down at {at}: {reason}")),
+        (IntentState::ShutdownComplete | IntentState::ShuttingDown | IntentState::StartupInProgress, true) if has_ups => {
+            Some(format!("power stopped the cluster, and `ananke daemon` starts it when mains are back ({at}: {reason})"))
+        }
+        // A person's shutdown that did not get to its end is for the guards: they say what to do.
+        (IntentState::Normal | IntentState::StartupInProgress | IntentState::ShuttingDown, _)
+        | (IntentState::ShutdownComplete, true) => None,
+    }
 }
 
 async fn startup_walk(plan: Plan, spec: Spec, adapters: &Adapters) -> Walk {
@@ -239,6 +276,21 @@ mod tests {
                 .to_string()
                 .starts_with("there is no start-up gate \"drained\"; there are guards")
         );
+    }
+
+    #[test]
+    fn a_boot_starts_what_nobody_wanted_down() {
+        use IntentState::*;
+        let why = |state, by_power, has_ups| {
+            let (at, run) = (Moment::from_millis(0), ananke_core::name::RunId::parse("run-1").unwrap());
+            let intent = Intent { state, run, at, reason: "why".to_owned(), by_power };
+            wanted_down(&intent, has_ups).map_or("owed", |why| if why.starts_with("a person") { "person" } else { "daemon" })
+        };
+        let all = [Normal, StartupInProgress, ShuttingDown, ShutdownComplete];
+        assert_eq!(all.map(|state| why(state, false, false)), ["owed", "owed", "owed", "person"]);
+        assert_eq!(all.map(|state| why(state, false, true)), ["owed", "owed", "owed", "person"]);
+        assert_eq!(all.map(|state| why(state, true, false)), ["owed", "owed", "owed", "owed"]);
+        assert_eq!(all.map(|state| why(state, true, true)), ["owed", "daemon", "daemon", "daemon"]);
     }
 
     #[test]

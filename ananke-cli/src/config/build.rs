@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, shutdown, storage, text};
+use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, shutdown, storage, text, update};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -108,6 +108,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
         startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
     };
+    let update = update::read(reader, &paths);
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
         spec,
@@ -121,6 +122,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         alone,
         listen,
         notify,
+        update,
         warnings,
     })
 }

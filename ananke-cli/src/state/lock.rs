@@ -22,6 +22,7 @@ use super::file::io_error;
 
 const RUN: &str = "run.lock";
 const SHUTDOWN: &str = "shutdown.lock";
+const UPDATE: &str = "update.lock";
 
 /// Whoever only looks ([`holder`]) has the lock for an instant; that must not refuse a run.
 const TRIES: u32 = 5;
@@ -36,10 +37,30 @@ pub struct RunLock {
     file: File,
 }
 
+/// What a lock is held for: a run, or an update, which keeps runs away while it exchanges the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    Startup,
+    Shutdown,
+    Status,
+    Update,
+}
+
+impl From<Command> for Work {
+    fn from(command: Command) -> Self {
+        match command {
+            Command::Startup => Self::Startup,
+            Command::Shutdown => Self::Shutdown,
+            Command::Status => Self::Status,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     pub pid: u32,
-    pub command: Command,
+    pub command: Work,
     pub since: Moment,
 }
 
@@ -54,15 +75,20 @@ pub enum LockError {
 
 impl RunLock {
     /// Takes the lock of a run, or says at once who has it: another run, or a shutdown that has yet to get it.
-    pub fn acquire(state: &StateDir, command: Command, since: Moment) -> Result<Self, LockError> {
-        let lock = Self::take(state, RUN, command, since, TRIES)?;
+    pub fn acquire(state: &StateDir, work: impl Into<Work>, since: Moment) -> Result<Self, LockError> {
+        let lock = Self::take(state, RUN, work.into(), since, TRIES)?;
         match holder_of(state, SHUTDOWN)? {
             None => Ok(lock),
             Some(holder) => Err(LockError::Held { path: state.path(SHUTDOWN), holder: Some(holder) }),
         }
     }
 
-    fn take(state: &StateDir, name: &str, command: Command, since: Moment, tries: u32) -> Result<Self, LockError> {
+    /// One update at a time. It keeps no run away: it may take hours, and an outage does not wait.
+    pub fn of_updates(state: &StateDir, since: Moment) -> Result<Self, LockError> {
+        Self::take(state, UPDATE, Work::Update, since, TRIES)
+    }
+
+    fn take(state: &StateDir, name: &str, command: Work, since: Moment, tries: u32) -> Result<Self, LockError> {
         state.refuse_unless_writable("take the run lock")?;
         let path = state.path(name);
         let failed = |tried: &str, error: &std::io::Error| LockError::Failed(io_error(tried, &path, error));
@@ -101,8 +127,8 @@ pub struct ShutdownLock {
 impl ShutdownLock {
     /// Refused only by another shutdown: whoever else runs yields to the intent.
     pub fn acquire(state: &StateDir, since: Moment) -> Result<Self, LockError> {
-        let own = RunLock::take(state, SHUTDOWN, Command::Shutdown, since, TRIES)?;
-        let (run, took_over) = match RunLock::take(state, RUN, Command::Shutdown, since, TRIES) {
+        let own = RunLock::take(state, SHUTDOWN, Work::Shutdown, since, TRIES)?;
+        let (run, took_over) = match RunLock::take(state, RUN, Work::Shutdown, since, TRIES) {
             Ok(run) => (Some(run), None),
             Err(LockError::Held { holder, .. }) => (None, Some(describe(holder.as_ref()))),
             Err(error @ LockError::Failed(_)) => return Err(error),
@@ -118,7 +144,7 @@ impl ShutdownLock {
         let freed = async {
             loop {
                 tokio::time::sleep(AGAIN).await;
-                if let Ok(lock) = RunLock::take(state, RUN, Command::Shutdown, self.since, 1) {
+                if let Ok(lock) = RunLock::take(state, RUN, Work::Shutdown, self.since, 1) {
                     break lock;
                 }
             }
@@ -174,9 +200,10 @@ fn describe(holder: Option<&Holder>) -> String {
     match holder {
         Some(Holder { pid, command, since }) => {
             let command = match command {
-                Command::Startup => "startup",
-                Command::Shutdown => "shutdown",
-                Command::Status => "status",
+                Work::Startup => "startup",
+                Work::Shutdown => "shutdown",
+                Work::Status => "status",
+                Work::Update => "update",
             };
             format!("{command}, process {pid}, since {since}")
         }
@@ -211,7 +238,7 @@ mod tests {
         (dir, state)
     }
 
-    fn who(refused: Result<impl std::fmt::Debug, LockError>) -> Command {
+    fn who(refused: Result<impl std::fmt::Debug, LockError>) -> Work {
         match refused.unwrap_err() {
             LockError::Held { holder, .. } => holder.unwrap().command,
             LockError::Failed(error) => panic!("{error}"),
@@ -224,10 +251,10 @@ mod tests {
         let startup = RunLock::acquire(&state, Command::Startup, NOW).unwrap();
         let mut shutdown = ShutdownLock::acquire(&state, NOW).unwrap();
         assert!(shutdown.took_over.as_ref().unwrap().starts_with("startup, process "), "{:?}", shutdown.took_over);
-        assert_eq!(who(ShutdownLock::acquire(&state, NOW)), Command::Shutdown, "one shutdown at a time");
+        assert_eq!(who(ShutdownLock::acquire(&state, NOW)), Work::Shutdown, "one shutdown at a time");
         drop(startup);
         // Nobody has run.lock, and still no start-up gets in.
-        assert_eq!(who(RunLock::acquire(&state, Command::Startup, NOW)), Command::Shutdown);
+        assert_eq!(who(RunLock::acquire(&state, Command::Startup, NOW)), Work::Shutdown);
         let until_taken = async {
             while holder_of(&state, RUN).unwrap().is_none() {
                 tokio::time::sleep(BETWEEN_TRIES).await;
@@ -235,7 +262,7 @@ mod tests {
         };
         shutdown.while_working(&state, until_taken).await;
         assert!(shutdown.run.is_some());
-        assert_eq!(holder(&state).unwrap().map(|holder| holder.command), Some(Command::Shutdown));
+        assert_eq!(holder(&state).unwrap().map(|holder| holder.command), Some(Work::Shutdown));
         drop(shutdown);
         assert_eq!(holder(&state).unwrap(), None);
         RunLock::acquire(&state, Command::Startup, NOW).unwrap();

@@ -6,6 +6,7 @@ mod desk;
 mod notify;
 mod power;
 mod ssh;
+mod update;
 
 use std::fs;
 use std::path::PathBuf;
