@@ -111,7 +111,7 @@ impl Manager {
         until(wanted, Duration::from_secs(20), || {
             let mut message = [0; 4096];
             let length = self.0.recv(&mut message).ok()?;
-            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            let text = String::from_utf8_lossy(message.get(..length)?).into_owned();
             text.lines().any(|line| line == wanted).then_some(text)
         })
     }

@@ -145,7 +145,7 @@ impl Site {
     }
 
     fn is_up(&self) -> bool {
-        self.cluster.truth()["api"] == true
+        self.cluster.truth().get("api") == Some(&Value::Bool(true))
     }
 }
 

@@ -1,12 +1,7 @@
 //! The daemon and the batteries: a real upsd with its dummy-ups, the built binary, and a served cluster that goes down and
 //! comes back.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking, and starts real programs"
-)]
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test fails by panicking, and starts real programs")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -283,7 +283,7 @@ mod tests {
         use IntentState::*;
         let why = |state, by_power, has_ups| {
             let (at, run) = (Moment::from_millis(0), ananke_core::name::RunId::parse("run-1").unwrap());
-            let intent = Intent { state, run, at, reason: "why".to_owned(), by_power };
+            let intent = Intent { state, run, at, reason: "why".to_owned(), by_power, of: None };
             wanted_down(&intent, has_ups).map_or("owed", |why| if why.starts_with("a person") { "person" } else { "daemon" })
         };
         let all = [Normal, StartupInProgress, ShuttingDown, ShutdownComplete];

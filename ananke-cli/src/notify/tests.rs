@@ -21,7 +21,7 @@ async fn server(listener: TcpListener, statuses: &[u16]) -> Vec<String> {
     for status in statuses {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut text = String::new();
-        while !text.split_once("\r\n\r\n").is_some_and(|(head, body)| body.len() >= length(head)) {
+        while text.split_once("\r\n\r\n").is_none_or(|(head, body)| body.len() < length(head)) {
             let mut bytes = vec![0; 4096];
             let read = stream.read(&mut bytes).await.unwrap();
             assert!(read > 0, "{text}");

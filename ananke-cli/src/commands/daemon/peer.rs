@@ -38,7 +38,7 @@ pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duratio
     let now = adapters.clock.now();
     say(now, "shuts down from here", &doubt);
     spec.shutdown.within = within.map(|within| within.saturating_sub(now.since(asked)));
-    walk::shut_down(spec, &adapters, why, true).await.map(Came::Ran)
+    walk::shut_down(spec, &adapters, why, true).await.map(|report| Came::Ran(Box::new(report)))
 }
 
 /// The power of a peer is back: the coordinator is to start the cluster.
@@ -65,7 +65,7 @@ pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure
     }
     say(adapters.clock.now(), "starts up from here", &tried);
     spec.role = Role::Peer { allow_startup: true };
-    walk::start_up(engine::startup_plan(), spec, &adapters, Some(why)).await.map(Came::Ran)
+    walk::start_up(engine::startup_plan(), spec, &adapters, Some(why)).await.map(|report| Came::Ran(Box::new(report)))
 }
 
 /// What another Ananke keeps down, in one line. Where no UPS of our own tells of power, or a shutdown of another was seen, its

@@ -33,7 +33,7 @@ type Run<'a> = LocalBoxFuture<'a, (Command, Result<Came, Failure>)>;
 
 /// What came of what was to be done.
 pub(super) enum Came {
-    Ran(Report),
+    Ran(Box<Report>),
     /// Another Ananke does it.
     Elsewhere(String),
     /// Not now; it stays owed.
@@ -251,7 +251,7 @@ impl<'a> Keeper<'a> {
             if hand_on {
                 return peer::shut_down(loaded, &why, within).await;
             }
-            walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(Came::Ran)
+            walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(|report| Came::Ran(Box::new(report)))
         };
         self.running.push(run.map(|ended| (Command::Shutdown, ended)).boxed_local());
     }
@@ -271,7 +271,7 @@ impl<'a> Keeper<'a> {
             if let Some(why) = peer::kept_down(&adapters, &spec).await? {
                 return Ok(Came::NotYet(why));
             }
-            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(Came::Ran)
+            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(|report| Came::Ran(Box::new(report)))
         };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
