@@ -52,6 +52,9 @@ pub enum Command {
     Pause(Pause),
     /// Let the daemon go on.
     Resume(Resume),
+    /// What another Ananke of this cluster asks, over SSH.
+    #[command(subcommand)]
+    Peer(Peer),
     /// Print the report of the last run.
     Report(Report),
     /// Say why a gate holds, from the last run's own record; the cluster is not asked.
@@ -138,6 +141,9 @@ pub struct Startup {
     /// Start although this host is configured as a peer.
     #[arg(long)]
     pub allow_peer_startup: bool,
+    /// On a peer: hand the start-up to the other Ananke, and start from here only if that one does not answer for guard_wait.
+    #[arg(long, conflicts_with = "allow_peer_startup")]
+    pub auto_peer_failover: bool,
     /// Judge and repair this gate alone, behind the guards.
     #[arg(long, value_name = "GATE", conflicts_with = "until")]
     pub only: Option<String>,
@@ -269,8 +275,11 @@ pub enum Power {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Read the config as a run would, and say what is wrong with it.
+    /// Read the config as a run would, ask each thing that it names once, and say what cannot work.
     Check {
+        /// Only read it: nothing is connected to.
+        #[arg(long)]
+        offline: bool,
         #[command(flatten)]
         config: WithConfig,
         #[command(flatten)]
@@ -278,6 +287,16 @@ pub enum Config {
     },
     /// Print every key with its default.
     Reference,
+    /// Print the config as JSON Schema, for editors.
+    Schema,
+    /// Print a commented config for the cluster of a kubeconfig: its nodes, their addresses and its Flux source are filled in.
+    Init {
+        #[arg(long, value_name = "FILE", default_value = "/etc/rancher/k3s/k3s.yaml")]
+        kubeconfig: PathBuf,
+        /// Write it there, unless that file exists.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Show the host key of a node, and write it to the known hosts if you say that it is the right one.
     Trust {
         /// It is asked directly, without the jump host.
@@ -382,6 +401,25 @@ pub struct Resume {
 pub struct Daemon {
     #[command(flatten)]
     pub config: WithConfig,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Peer {
+    /// Answer what a peer may ask and nothing else: the forced command of its key in authorized_keys here.
+    Answer,
+    /// Have the daemon here shut the cluster down.
+    Shutdown {
+        /// What the asking one's batteries still give, such as 540s.
+        #[arg(long, value_name = "DURATION", value_parser = within)]
+        within: Option<Duration>,
+        #[command(flatten)]
+        config: WithConfig,
+    },
+    /// Have the daemon here start the cluster, if power had it shut down.
+    Startup {
+        #[command(flatten)]
+        config: WithConfig,
+    },
 }
 
 #[derive(Debug, Group)]

@@ -9,6 +9,7 @@ mod intent;
 mod lease;
 mod man;
 mod pause;
+mod peer;
 mod replay;
 mod report;
 mod sim;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> Exit {
         Command::Daemon(args) => runtime.block_on(daemon::run(args)),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
+        Command::Peer(args) => runtime.block_on(peer::run(args)),
         Command::Report(args) => report::run(&args),
         Command::Explain(args) => runtime.block_on(explain::run(args)),
         Command::Replay(args) => replay::run(&args),

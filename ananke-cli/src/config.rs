@@ -5,13 +5,16 @@
 
 mod build;
 mod error;
+mod example;
 mod files;
 mod hosts;
 mod http;
 mod keys;
 mod layers;
+mod notify;
 mod power;
 mod reader;
+mod schema;
 mod shutdown;
 mod ssh;
 mod storage;
@@ -27,8 +30,11 @@ use ananke_core::spec::Spec;
 
 pub use self::http::{Http, Reach, VaultSettings};
 pub use crate::nut::Nut;
+pub(crate) use error::suggest;
 pub use error::{ConfigError, Place, Problem};
+pub(crate) use example::{Found, example};
 pub(crate) use files::private;
+pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
 pub(crate) use text::host_and_port;
@@ -62,6 +68,13 @@ pub struct Overrides {
     pub within: Option<std::time::Duration>,
 }
 
+/// What the daemon of a peer does where no other Ananke can.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone {
+    pub shutdown: bool,
+    pub startup: bool,
+}
+
 /// A config that can be used.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -77,6 +90,11 @@ pub struct Loaded {
     pub poweroff_this_host: bool,
     /// None: nothing is updated.
     pub update: Option<Update>,
+    /// What a peer does by itself.
+    pub alone: Alone,
+    /// Where the daemon serves its page and metrics; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub notify: Notify,
     /// Sensible, but worth a second look.
     pub warnings: Vec<String>,
 }
@@ -102,6 +120,11 @@ pub fn load(path: &Path, host: &Host, overrides: &Overrides) -> Result<Loaded, C
         Some(loaded) if problems.is_empty() => Ok(loaded),
         Some(_) | None => Err(ConfigError { file: path.to_owned(), problems }),
     }
+}
+
+/// The shape of the config as JSON Schema.
+pub fn schema() -> serde_json::Value {
+    schema::schema()
 }
 
 /// A commented example of every key with its default; it loads once its names are the reader's.

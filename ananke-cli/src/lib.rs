@@ -7,6 +7,7 @@ pub mod config;
 pub mod exit;
 mod live;
 mod machine;
+mod notify;
 mod nut;
 mod peers;
 pub mod poweroff;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ananke_core::intent::Intent;
 use ananke_core::name::NodeName;
-use ananke_core::port::{Clock, ErrorKind, PeerReads, PortError};
+use ananke_core::port::{Clock, ErrorKind, PeerActions, PeerAnswer, PeerReads, PeerRequest, PortError};
 use ananke_ssh::SshHosts;
 use async_trait::async_trait;
 
@@ -25,14 +25,23 @@ impl SshPeers {
         let routes = ssh.peers.values().map(|peer| (peer.host.clone(), peer.route.clone())).collect();
         Ok(Self { names, hosts: SshHosts::new(wire::ssh(ssh, routes), clock)? })
     }
+
+    fn name(&self, peer: &str) -> Result<&NodeName, PortError> {
+        let unknown = || PortError::new(ErrorKind::Missing, "ask the peer", peer, "it is not in coordination.peer_hosts");
+        self.names.get(peer).ok_or_else(unknown)
+    }
 }
 
 #[async_trait]
 impl PeerReads for SshPeers {
     async fn intent(&self, peer: &str) -> Result<Option<Intent>, PortError> {
-        match self.names.get(peer) {
-            Some(name) => self.hosts.intent(name).await,
-            None => Err(PortError::new(ErrorKind::Missing, "ask the peer", peer, "it is not in coordination.peer_hosts")),
-        }
+        self.hosts.intent(self.name(peer)?).await
+    }
+}
+
+#[async_trait]
+impl PeerActions for SshPeers {
+    async fn ask(&self, peer: &str, request: PeerRequest) -> Result<PeerAnswer, PortError> {
+        self.hosts.ask(self.name(peer)?, request).await
     }
 }

@@ -55,7 +55,8 @@ impl Probes for HttpProbes {
             ProbeMethod::Head => Method::HEAD,
         };
         let limit = if request.texts.is_empty() { 0 } else { BODY_READ };
-        let got = way.web.ask(&Ask { method, url: &request.url, at: way.at.as_ref(), json: None, limit }).await?;
+        let ask = Ask { method, url: &request.url, at: way.at.as_ref(), json: None, authorization: None, limit };
+        let got = way.web.ask(&ask).await?;
         let headers: Vec<_> = got.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         Ok(request.keep(&RawAnswer { status: got.status, headers: &headers, body: &got.body }))
     }

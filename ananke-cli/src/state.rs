@@ -10,6 +10,7 @@ mod journal;
 mod leases;
 pub mod lock;
 mod ports;
+mod request;
 mod reserve;
 
 use std::fs::{DirBuilder, OpenOptions};

@@ -146,7 +146,7 @@ impl VaultActions for HttpVault {
 }
 
 fn ask<'a>(method: Method, url: &'a str, settings: &'a VaultSettings, json: Option<String>) -> Ask<'a> {
-    Ask { method, url, at: settings.at.as_ref(), json, limit: MAX_ANSWER }
+    Ask { method, url, at: settings.at.as_ref(), json, authorization: None, limit: MAX_ANSWER }
 }
 
 fn understood(tried: &str, url: &str, got: &Got, shares: &Shares) -> Result<SealStatus, PortError> {

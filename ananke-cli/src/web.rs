@@ -1,4 +1,5 @@
-//! One HTTP exchange: verified, bounded, nothing followed, nothing repeated. Service checks and Vault are asked with it.
+//! One HTTP exchange: verified, bounded, nothing followed, nothing repeated. Service checks and Vault are asked with it, and
+//! notices are posted.
 
 use std::fmt::Display;
 use std::io::Read as _;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::port::{ErrorKind, PortError};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -55,6 +56,8 @@ pub(crate) struct Ask<'a> {
     /// verifies stay what the URL says.
     pub(crate) at: Option<&'a HostPort>,
     pub(crate) json: Option<String>,
+    /// What `Authorization` says; marked as sensitive, so that it is never printed.
+    pub(crate) authorization: Option<HeaderValue>,
     /// Bytes of the answer's body that are read; the connection is closed after them.
     pub(crate) limit: usize,
 }
@@ -230,6 +233,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header(CONNECTION, "close");
     if ask.json.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
+    }
+    if let Some(value) = &ask.authorization {
+        request = request.header(AUTHORIZATION, value);
     }
     let body = ask.json.clone().map_or_else(Bytes::new, Bytes::from);
     let request = request.body(Full::new(body)).map_err(|error| target.error(ErrorKind::Invalid, error))?;

@@ -47,7 +47,7 @@ pub(crate) struct Adapters {
     power: WakeOnLan,
     pub(crate) ups: NutUps,
     machine: ThisMachine,
-    peers: SshPeers,
+    pub(crate) peers: SshPeers,
     pub(crate) state: StateDir,
 }
 
@@ -88,6 +88,14 @@ impl Adapters {
             vault: &self.vault,
             state: &self.state,
         }
+    }
+
+    pub(crate) fn cluster(&self) -> &KubeCluster {
+        &self.cluster
+    }
+
+    pub(crate) fn hosts(&self) -> &SshHosts {
+        &self.hosts
     }
 
     /// For a run that goes on: what it reads of the cluster is watched as long as the answer lives.

@@ -38,7 +38,14 @@ fn run() -> RunId {
 }
 
 fn intent() -> Intent {
-    Intent { state: IntentState::ShuttingDown, run: run(), at: NOW, reason: "graceful-maintenance".to_owned(), by_power: false }
+    Intent {
+        state: IntentState::ShuttingDown,
+        run: run(),
+        at: NOW,
+        reason: "graceful-maintenance".to_owned(),
+        by_power: false,
+        of: None,
+    }
 }
 
 fn lease() -> LeaseRecord {

@@ -116,7 +116,7 @@ fn evict(seq: u64) -> Entry {
 }
 
 fn intent(state: IntentState) -> Intent {
-    Intent { state, run: run(), at: NOW, reason: "the battery is low".to_owned(), by_power: true }
+    Intent { state, run: run(), at: NOW, reason: "the battery is low".to_owned(), by_power: true, of: None }
 }
 
 fn progress(outcome: Option<Outcome>) -> Progress {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::engine::view::{Trust, View};
+use crate::lease::{Lease, Purpose, read_note, taint_lease};
 use crate::name::{Moment, Subject};
 use crate::observation::CoordinationState;
 use crate::order::{COORDINATION_LASTS, ClusterOrder, Order};
@@ -86,6 +87,16 @@ pub(crate) fn held_by<'a>(view: &View<'a>) -> Option<&'a str> {
         Standing::Held { by } => Some(by),
         Standing::Free | Standing::Ours { .. } | Standing::Expired { .. } => None,
     }
+}
+
+/// A node that another Ananke drains, as the cluster itself tells: a shutdown is under way there, whether that Ananke can be
+/// asked or not. What is over its time tells of a dead one.
+pub(crate) fn anothers_drain(view: &View<'_>) -> Option<Lease> {
+    let notes =
+        view.nodes().ok()?.iter().filter(|node| taint_lease(node).is_some()).filter_map(|node| node.lease_note.as_deref());
+    notes.filter_map(read_note).find(|lease| {
+        lease.purpose == Purpose::Drain && lease.holder != view.spec.holder && !lease.expired(view.now, view.uptime)
+    })
 }
 
 /// Takes the Lease when a cordon is wanted, renews it while leases of this run are out, and gives it back after.
@@ -251,6 +262,24 @@ mod tests {
         bench.obs.coordination = Fact::known(Some(theirs), bench.now);
         assert!(!stated(&bench));
         assert_eq!(held_by(&bench.view()), Some("tethys"));
+    }
+
+    #[test]
+    fn anothers_drain_is_seen_while_it_lasts_and_ours_or_a_repair_is_none() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon(2);
+        let lease = bench.leases.pop().unwrap().lease;
+        let mut drains = |lease: &Lease| {
+            bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(lease).unwrap().into()));
+            anothers_drain(&bench.view()).map(|lease| lease.holder)
+        };
+        let theirs = Lease { holder: "tethys".to_owned(), purpose: Purpose::Drain, ..lease.clone() };
+        assert_eq!(drains(&theirs).as_deref(), Some("tethys"));
+        assert_eq!(drains(&Lease { purpose: Purpose::Repair, ..theirs.clone() }), None);
+        assert_eq!(drains(&Lease { holder: "titan-db".to_owned(), ..theirs.clone() }), None);
+        let over = Lease { acquired: at(0), expires: at(60), clock: None, ..theirs };
+        assert_eq!(drains(&over), None);
     }
 
     #[test]

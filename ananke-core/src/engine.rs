@@ -97,6 +97,7 @@ fn history_of(command: Command, earlier: &[EarlierRun]) -> History {
 pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>, intent: Option<&Intent>) -> Walk {
     let mut walk = Walk::new(plan(Command::Shutdown), spec, run_id("shutdown", now), now, Trust::Proven);
     walk.reason = reason.to_owned();
+    walk.before = intent.cloned();
     let wanted = |run: &RunId| intent.is_some_and(|intent| intent.state == IntentState::ShuttingDown && intent.run == *run);
     let died = |progress: &Progress| progress.command == Command::Shutdown && wanted(&progress.run);
     walk.resume(left.filter(died));
@@ -104,7 +105,7 @@ pub fn shutdown(spec: Spec, now: Moment, reason: &str, left: Option<Progress>, i
 }
 
 /// `startup-20260314T020611123`: short enough for a lease ID, which is a taint's value.
-fn run_id(command: &str, now: Moment) -> RunId {
+pub fn run_id(command: &str, now: Moment) -> RunId {
     let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).take(18).collect();
     RunId::of(command, &stamp)
 }
@@ -129,6 +130,13 @@ impl Permit {
 }
 
 impl Walk {
+    /// What this run writes as its intent. Power that stops what a person had stopped leaves it the person's.
+    fn intent(&self, state: IntentState, at: Moment) -> Intent {
+        let max_age = self.spec.intent_max_age;
+        let persons = self.before.as_ref().is_some_and(|before| before.is_a_persons_stop(max_age, self.started));
+        Intent { state, run: self.run.clone(), at, reason: self.reason.clone(), by_power: self.by_power && !persons, of: None }
+    }
+
     fn resume(&mut self, left: Option<Progress>) {
         let Some(left) = left else { return };
         self.earlier = left.into_earlier();
@@ -140,5 +148,34 @@ impl Walk {
     fn raise_floor(&mut self, intent: Option<&Intent>) {
         let stopped = intent.filter(|intent| intent.state == IntentState::ShutdownComplete).map(|intent| intent.at);
         self.floor.since = self.floor.since.max(stopped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn power_that_stops_what_a_person_had_stopped_leaves_it_the_persons() {
+        let bench = Bench::new(1);
+        let hour = Duration::from_secs(3600);
+        for (before, hours, by_power) in [
+            (None, 0, true),
+            (Some((IntentState::Normal, false)), 24, true),
+            (Some((IntentState::StartupInProgress, false)), 1, true),
+            (Some((IntentState::ShutdownComplete, false)), 24, false),
+            (Some((IntentState::ShutdownComplete, true)), 24, true),
+            (Some((IntentState::ShuttingDown, false)), 1, false),
+            (Some((IntentState::ShuttingDown, false)), 24, true),
+            (Some((IntentState::ShuttingDown, true)), 1, true),
+        ] {
+            let (run, at) = (run_id("shutdown", bench.now), bench.now.minus(hour * hours));
+            let before =
+                before.map(|(state, by_power)| Intent { state, run, at, reason: "maintenance".to_owned(), by_power, of: None });
+            let mut walk = shutdown(bench.spec.clone(), bench.now, "battery", None, before.as_ref());
+            walk.by_power = true;
+            assert_eq!(walk.intent(IntentState::ShutdownComplete, bench.now).by_power, by_power, "{before:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::walk::{GateRun, Walk};
 use crate::gate::{Need, Row};
+use crate::intent::IntentState;
 use crate::name::{Moment, human};
 use crate::report::{Command, GateReport, GateStatus, Outcome, PastRun, Progress};
 use crate::verdict::GateId;
@@ -72,10 +73,11 @@ fn normal(mut seconds: Vec<u64>) -> Option<Normal> {
 }
 
 impl Walk {
-    /// What this run adds to the history; none if it did not walk its whole graph to a good end. One that was cut short says
-    /// nothing of how long a whole one takes.
+    /// What this run adds to the history; none if it did not walk its whole graph to a good end. A shutdown that was cut short,
+    /// or found the cluster half stopped or half started, says nothing of how long a whole one takes.
     pub fn past_run(&self, now: Moment) -> Option<PastRun> {
-        let whole = self.got_through() && self.gates.values().all(|gate| gate.status != GateStatus::CutShort);
+        let ran = self.before.as_ref().is_none_or(|before| before.state == IntentState::Normal);
+        let whole = ran && self.got_through() && self.gates.values().all(|gate| gate.status != GateStatus::CutShort);
         let outcome = self.outcome.filter(|outcome| got_through(*outcome) && !self.dry_run && whole)?;
         let took = |gate: &GateRun| Some(gate.passed.and(gate.settled)?.since(gate.opened?).as_secs());
         Some(PastRun {
@@ -193,8 +195,9 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{startup, startup_plan};
+    use crate::engine::{shutdown, startup, startup_plan};
     use crate::gate::testing::Bench;
+    use crate::intent::Intent;
     use crate::name::RunId;
 
     fn run(command: Command, outcome: Outcome, seconds: u64, gates: &[(GateId, u64)]) -> PastRun {
@@ -219,6 +222,26 @@ mod tests {
         assert_eq!(Past::of(&runs, Command::Status), past);
         assert_eq!((budget(&runs, Command::Startup), budget(&runs, Command::Shutdown)), (Some(secs(90)), Some(secs(300))));
         assert_eq!(budget(&[], Command::Shutdown), None);
+    }
+
+    #[test]
+    fn only_a_shutdown_of_a_cluster_that_ran_tells_how_long_one_takes() {
+        let bench = Bench::new(1);
+        let intent = |state| {
+            let (run, at) = (RunId::parse("run-1").unwrap(), bench.now.minus(secs(600)));
+            Some(Intent { state, run, at, reason: "battery".to_owned(), by_power: true, of: None })
+        };
+        for (intent, tells) in [
+            (None, true),
+            (intent(IntentState::Normal), true),
+            (intent(IntentState::StartupInProgress), false),
+            (intent(IntentState::ShuttingDown), false),
+            (intent(IntentState::ShutdownComplete), false),
+        ] {
+            let mut walk = shutdown(bench.spec.clone(), bench.now, "battery", None, intent.as_ref());
+            (walk.dry_run, walk.outcome) = (false, Some(Outcome::Done));
+            assert_eq!(walk.past_run(bench.now.plus(secs(40))).is_some(), tells, "{intent:?}");
+        }
     }
 
     #[test]

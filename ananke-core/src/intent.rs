@@ -1,5 +1,8 @@
 //! What the operator wants of the cluster, durable, so that a power cut does not forget it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Moment, RunId};
@@ -15,6 +18,9 @@ pub struct Intent {
     /// A shutdown that power asked for: when mains are back, the cluster may start without a person.
     #[serde(default)]
     pub by_power: bool,
+    /// The host of another Ananke whose shutdown this is: it was seen in the cluster, and counts here as one of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,4 +32,22 @@ pub enum IntentState {
     /// A shutdown is wanted, and did not get to its end yet: no start-up may begin.
     ShuttingDown,
     ShutdownComplete,
+}
+
+impl Intent {
+    /// A shutdown that power asked for, as a start-up for power finds it that began at `started`: whoever acts for power begins
+    /// none beside a shutdown of its own, so that one has died.
+    pub fn died_before(&self, started: Moment) -> bool {
+        self.by_power && self.of.is_none() && self.state == IntentState::ShuttingDown && self.at < started
+    }
+
+    /// A person wants the cluster to be down; a shutdown that did not get to its end counts for `max_age`.
+    pub fn is_a_persons_stop(&self, max_age: Duration, now: Moment) -> bool {
+        !self.by_power
+            && match self.state {
+                IntentState::ShutdownComplete => true,
+                IntentState::ShuttingDown => now.since(self.at) <= max_age,
+                IntentState::Normal | IntentState::StartupInProgress => false,
+            }
+    }
 }

@@ -23,7 +23,7 @@ pub use clock::Clock;
 pub use cluster::{ClusterActions, ClusterPart, ClusterReads};
 pub use hosts::{HostActions, HostReads};
 pub use machine::MachineReads;
-pub use peers::PeerReads;
+pub use peers::{PeerActions, PeerAnswer, PeerReads, PeerRequest};
 pub use power::PowerActions;
 pub use probe::{ProbeRequest, Probes};
 pub use state::{StateReads, StateWrites};

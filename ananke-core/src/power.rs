@@ -3,10 +3,12 @@
 //! Staleness is a state and not an error. Every time is our own: what a UPS says of how long it has been on battery may be of
 //! an outage before this one (trap 9).
 
+mod duty;
 mod policy;
 mod status;
 mod watch;
 
+pub use duty::{Duty, Known};
 pub use policy::{Demand, PowerWatch};
 pub use status::{Supply, Word};
 pub use watch::{UpsState, UpsWatch};

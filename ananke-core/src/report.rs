@@ -200,6 +200,14 @@ pub struct Report {
     pub cordons: Vec<NodeName>,
 }
 
+impl Report {
+    /// Whether the run came to its end with everything that could be had.
+    pub fn got_through(&self) -> bool {
+        let failed = self.gates.iter().any(|gate| gate.status == GateStatus::Failed);
+        matches!(self.outcome, Outcome::Done | Outcome::Manual) && !failed
+    }
+}
+
 mod seconds {
     use std::time::Duration;
 

@@ -30,6 +30,13 @@ impl KubeCluster {
         serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
     }
 
+    /// A question that is put as an object.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, tried: &str, path: &str, question: &Value) -> Result<T, PortError> {
+        let request = self.build(tried, &self.server, Method::POST, path, Some(("application/json", question)))?;
+        let bytes = self.exchange(tried, &self.server, request).await?;
+        serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
+    }
+
     /// All objects of a collection, as facts.
     pub(crate) async fn list<I: DeserializeOwned, T>(&self, from: &Collection<I, T>) -> Result<Vec<T>, PortError> {
         let mut all = Vec::new();

@@ -12,9 +12,11 @@ pub mod contract;
 mod error;
 mod flux_api;
 mod reads;
+mod survey;
 mod translate;
 mod watch;
 mod written;
 
 pub use connect::{Deadlines, KubeCluster};
+pub use survey::Machine;
 pub use watch::WatchedCluster;

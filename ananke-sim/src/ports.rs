@@ -30,7 +30,7 @@ pub use mortal::{Mortal, Side};
 
 use crate::executor::{Sim, lock};
 use crate::rng::Rng;
-use crate::world::{HttpAnswer, Ms};
+use crate::world::{HttpAnswer, Ms, Quirk};
 
 /// Every port but the state and the clock.
 #[derive(Debug)]
@@ -103,10 +103,13 @@ impl UpsReads for SimPorts {
         let Some(row) = world.upses().iter().find(|row| &*row.name == name) else {
             return Err(PortError::new(ErrorKind::Missing, "read the UPS", ups, "upsd says UNKNOWN-UPS"));
         };
+        if row.has(Quirk::Silent) {
+            return Err(PortError::new(ErrorKind::Transient, "read the UPS", ups, "upsd says DATA-STALE"));
+        }
         Ok(UpsReading {
             status: world.ups_status(row).into_iter().map(Into::into).collect(),
             charge_percent: u8::try_from(world.charge(row) / 10).ok(),
-            runtime: Some(world.wall_span(world.battery_lasts(row))),
+            runtime: Some(world.wall_span(world.claimed_runtime(row))),
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod actions;
 mod api_fault;
+mod battery;
 mod budgets;
 mod build;
 mod catalogue;
@@ -39,6 +40,7 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
 pub use api_fault::ApiFault;
+pub use battery::{Cut, Quirk, Ups};
 pub use coordination::{Coordination, NodeEvent};
 pub use extensions::METRICS_API;
 pub use history::NodesBackup;
@@ -134,6 +136,7 @@ pub struct World {
     rhythm: Option<Ms>,
     pub(crate) mains: bool,
     pub(crate) upses: Table<Ups>,
+    cuts: Vec<Cut>,
     pub(crate) hosts: Table<Host>,
     pub(crate) nodes: Table<Node>,
     pub(crate) pods: Table<Pod>,

@@ -661,3 +661,9 @@ fn every_lease_ends_and_nothing_of_anybody_elses_is_touched() {
 fn a_second_reason_for_a_mark_is_told_too() {
     tell(0, &[Act::Wedge(0), Act::Shutdown(false), Act::Wait(9), Act::TakeNote(0)]);
 }
+
+/// Whoever settles another's leases takes the coordination Lease first: a full disk does not keep it from that.
+#[test]
+fn a_full_disk_does_not_keep_anothers_leases_standing() {
+    tell(227, &[Act::Shutdown(true), Act::FullDisk(false), Act::Wait(9), Act::Kill(true), Act::Wait(679)]);
+}

@@ -157,7 +157,7 @@ fn a_run_that_yields_to_a_shutdown_comes_again() {
         if matches!(news, News::Acted { .. }) {
             let run = RunId::parse("shutdown-1").unwrap();
             let shutdown =
-                Intent { state: IntentState::ShuttingDown, run, at: now, reason: "battery".to_owned(), by_power: true };
+                Intent { state: IntentState::ShuttingDown, run, at: now, reason: "battery".to_owned(), by_power: true, of: None };
             assert_ne!(walk.run, shutdown.run);
             state.kept().intent = Some(shutdown);
         }

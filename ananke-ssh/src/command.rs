@@ -8,18 +8,20 @@ pub mod answer;
 mod etcd;
 pub mod inspect;
 mod kill;
+mod peer;
 pub mod sudoers;
 
 use std::time::Duration;
 
 use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::order::HostOrder;
-use ananke_core::port::{ErrorKind, clean};
+use ananke_core::port::{ErrorKind, PeerRequest, clean};
 use ananke_core::spec::{Distribution, HostNeeds};
 
-pub use answer::{parse_intent, parse_snapshots};
+pub use answer::{parse_answer, parse_intent, parse_snapshots};
 pub use etcd::parse_checked_snapshots;
 pub use inspect::{Inspection, parse_inspection};
+pub use peer::{of_peer, of_peers};
 
 /// Standard error is only shown, so its beginning is enough.
 pub const MAX_STDERR: usize = 4 * 1024;
@@ -60,6 +62,8 @@ pub enum Command {
     PowerOff,
     /// Asks another Ananke what its operator last wanted.
     PeerIntent,
+    /// Asks another Ananke for what it alone should do.
+    PeerAsk(PeerRequest),
 }
 
 /// How a command ended.
@@ -120,14 +124,14 @@ impl Command {
             | Self::SaveSnapshot(_, Distribution::K3s)
             | Self::Reboot
             | Self::PowerOff => sudo(),
-            Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent => {
+            Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent | Self::PeerAsk(_) => {
                 format!("sh -c 'echo; echo {}; {}'", answer::MARK, sudo())
             }
         }
     }
 
     /// What of it runs as root; nothing where no right is needed. What sudo must allow is made of the same text.
-    fn as_root(&self) -> Vec<String> {
+    pub fn as_root(&self) -> Vec<String> {
         match self {
             Self::Inspect { .. } => Vec::new(),
             Self::Start(unit) => vec![format!("{SYSTEMCTL} start --no-block {unit}")],
@@ -141,6 +145,7 @@ impl Command {
             Self::Reboot => vec![format!("{SYSTEMCTL} reboot")],
             Self::PowerOff => vec![format!("{SYSTEMCTL} poweroff")],
             Self::PeerIntent => vec![format!("{ANANKE} intent show -o json")],
+            Self::PeerAsk(request) => vec![format!("{ANANKE} peer {}", peer::words(*request))],
         }
     }
 
@@ -157,6 +162,8 @@ impl Command {
             Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::PeerIntent => "ask the peer for its intent".to_owned(),
+            Self::PeerAsk(PeerRequest::Shutdown { .. }) => "ask the peer to shut the cluster down".to_owned(),
+            Self::PeerAsk(PeerRequest::Startup) => "ask the peer to start the cluster".to_owned(),
         }
     }
 
@@ -170,7 +177,8 @@ impl Command {
             | Self::KillPods(..)
             | Self::SaveSnapshot(..)
             | Self::Reboot
-            | Self::PowerOff => false,
+            | Self::PowerOff
+            | Self::PeerAsk(_) => false,
         }
     }
 
@@ -178,6 +186,7 @@ impl Command {
     pub fn patience(&self, usual: Duration) -> Duration {
         match self {
             Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::Reboot | Self::PowerOff | Self::PeerIntent => usual,
+            Self::PeerAsk(_) => usual.max(peer::DECIDES),
             Self::ListSnapshots(_) => usual * 2,
             Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) => usual.max(WORK_LASTS),
         }
@@ -195,7 +204,8 @@ impl Command {
             | Self::SaveSnapshot(..)
             | Self::Reboot
             | Self::PowerOff
-            | Self::PeerIntent => MAX_STDOUT,
+            | Self::PeerIntent
+            | Self::PeerAsk(_) => MAX_STDOUT,
         }
     }
 
@@ -212,7 +222,8 @@ impl Command {
             | Self::ListSnapshots(_)
             | Self::Reboot
             | Self::PowerOff
-            | Self::PeerIntent => parse_order(output),
+            | Self::PeerIntent
+            | Self::PeerAsk(_) => parse_order(output),
         }
     }
 }
@@ -317,6 +328,14 @@ mod tests {
                 "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'",
             ),
             (Command::PeerIntent, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'"),
+            (
+                Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_millis(540_900)) }),
+                "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke peer shutdown --within 00540s'",
+            ),
+            (
+                Command::PeerAsk(PeerRequest::Startup),
+                "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke peer startup'",
+            ),
             (
                 Command::SaveSnapshot(snapshot(), Distribution::Kubeadm),
                 r#"sh -c 'sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked || exit; exec 9</var/lib/etcd-snapshots; flock -n 9 || { echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked && sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked && sudo -n /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key snapshot save /var/lib/etcd-snapshots/unchecked/db && sudo -n /usr/local/bin/etcdutl snapshot restore /var/lib/etcd-snapshots/unchecked/db --data-dir /var/lib/etcd-snapshots/unchecked/restored && sudo -n /usr/bin/mv /var/lib/etcd-snapshots/unchecked/db /var/lib/etcd-snapshots/ananke-shutdown-20260314T020611000Z.db; x=$?; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked; exit $x' >/dev/null"#,

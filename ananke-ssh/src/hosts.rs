@@ -9,11 +9,13 @@ use ananke_core::intent::Intent;
 use ananke_core::name::{Moment, NodeName, UnitName};
 use ananke_core::observation::{HostState, SnapshotState};
 use ananke_core::order::HostOrder;
-use ananke_core::port::{Clock, HostActions, HostReads, PortError};
+use ananke_core::port::{Clock, HostActions, HostReads, PeerAnswer, PeerRequest, PortError};
 use ananke_core::spec::{Distribution, HostNeeds};
 use async_trait::async_trait;
 
-use crate::command::{Command, Inspection, Refusal, parse_checked_snapshots, parse_inspection, parse_intent, parse_snapshots};
+use crate::command::{
+    Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_snapshots,
+};
 use crate::connection::{Access, Host};
 use crate::identity::Identity;
 use crate::pool::Pool;
@@ -52,6 +54,13 @@ impl SshHosts {
         let command = Command::PeerIntent;
         let output = self.pool.run(peer, &command, &|| {}).await?;
         parse_intent(&output).map_err(|refusal| self.refused(peer, &command, refusal))
+    }
+
+    /// Asks the Ananke on that machine for something.
+    pub async fn ask(&self, peer: &NodeName, request: PeerRequest) -> Result<PeerAnswer, PortError> {
+        let command = Command::PeerAsk(request);
+        let output = self.pool.run(peer, &command, &|| {}).await?;
+        parse_answer(&output).map_err(|refusal| self.refused(peer, &command, refusal))
     }
 
     fn refused(&self, node: &NodeName, command: &Command, refusal: Refusal) -> PortError {

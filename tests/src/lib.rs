@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod contract;
 pub mod sshd;
+pub mod upsd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -316,6 +317,11 @@ impl Cluster {
     /// `ananke ARGS --config CONFIG`, which goes on while the test does something to it.
     pub fn start(&self, args: &[&str]) -> Going {
         Going::spawn(ananke_command().args(args).arg("--config").arg(self.config()))
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(&self, args: &[&str], more: &[(&str, &str)]) -> Going {
+        Going::spawn(ananke_command().args(args).arg("--config").arg(self.config()).envs(more.iter().copied()))
     }
 
     /// `kubectl ARGS`, with a home of its own.

@@ -17,7 +17,7 @@ use std::process::Command as Process;
 
 use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::spec::{Distribution, NodeRole};
-use ananke_ssh::command::{Command, sudoers};
+use ananke_ssh::command::{Command, of_peers, sudoers};
 use ananke_tests::{Cluster, Going, LIMIT, Run, as_root, require};
 use tempfile::TempDir;
 
@@ -85,7 +85,7 @@ fn unit() -> UnitName {
 /// All that a server and a peer are sent: no server is rebooted.
 fn commands(distribution: Distribution) -> Vec<Command> {
     let mut commands = sudoers::of_node(NodeRole::Server, &unit(), distribution);
-    commands.push(Command::PeerIntent);
+    commands.extend(of_peers());
     commands
 }
 

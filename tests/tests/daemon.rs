@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures real time")]
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use ananke_tests::{Cluster, Going, LIMIT, Run, require, until};
@@ -98,4 +99,53 @@ fn it_settles_the_lease_of_a_start_up_that_was_killed() {
     let marked = node["metadata"]["labels"]["ananke.dev/manual-action"] == "required";
     let tainted = node["spec"]["taints"].to_string().contains("ananke.dev/cordon");
     assert_eq!((marked, tainted), (true, true), "{node} after {run}");
+}
+
+/// What systemd hears of its services.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// Waits for a message with this line in it.
+    #[track_caller]
+    fn hears(&self, wanted: &str) -> String {
+        until(wanted, Duration::from_secs(20), || {
+            let mut message = [0; 4096];
+            let length = self.0.recv(&mut message).ok()?;
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            text.lines().any(|line| line == wanted).then_some(text)
+        })
+    }
+}
+
+#[test]
+fn it_tells_systemd_that_it_is_ready_alive_and_reloading() {
+    let cluster = cluster("healthy");
+    let socket = cluster.path("notify");
+    let manager = Manager(UnixDatagram::bind(&socket).unwrap());
+    manager.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let socket = socket.to_str().unwrap();
+    let daemon = cluster.start_with(&["daemon"], &[("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "600000")]);
+    manager.hears("READY=1");
+    manager.hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
+
+    let good = fs::read_to_string(cluster.config()).unwrap();
+    cluster.edit_config(|text| text.replace("workers:", "wrokers:"));
+    daemon.signal("HUP");
+    assert!(manager.hears("RELOADING=1").contains("MONOTONIC_USEC="));
+    assert!(manager.hears("READY=1").contains("the old one stays"));
+
+    let elsewhere = cluster.path("elsewhere");
+    fs::write(cluster.config(), good.replace("state_dir: state", "state_dir: elsewhere")).unwrap();
+    daemon.signal("HUP");
+    manager.hears("RELOADING=1");
+    manager.hears("READY=1");
+    until("it uses the new state directory", LIMIT, || elsewhere.exists().then_some(()));
+    manager.hears("WATCHDOG=1");
+
+    daemon.signal("TERM");
+    manager.hears("STOPPING=1");
+    let run = stop(daemon, "TERM");
+    assert!(run.stderr.contains(" failed: the config stays as it was: ") && run.stderr.contains("wrokers"), "{run}");
+    assert!(run.stderr.contains(" reloaded: "), "{run}");
 }

@@ -130,7 +130,53 @@ fn a_broken_config_is_shown_with_its_place_and_what_was_meant() {
 fn check(dir: &TempDir, text: &str) -> Run {
     let file = dir.path().join("ananke.yaml");
     write_private(&file, text);
-    ananke(&["config", "check", "--config", file.to_str().unwrap()])
+    ananke(&["config", "check", "--offline", "--config", file.to_str().unwrap()])
+}
+
+#[test]
+fn what_the_config_names_and_cannot_be_had_is_told_in_a_line_each() {
+    let cluster = Cluster::up(&["--scenario", "healthy", "--nodes", "4"]);
+    let well = cluster.ananke(&["config", "check"]).exits(0);
+    assert!(!well.stdout.contains("cannot work"), "{well}");
+    cluster.inject("sshd-down", Some("titan-04"));
+    cluster.edit_config(|text| {
+        let text = text.replace("titan-03", "titan-33");
+        format!("ups: [rack@127.0.0.1:1]\n{text}")
+    });
+    let run = cluster.ananke(&["config", "check"]).exits(3);
+    let lines: Vec<&str> = run.stdout.lines().filter_map(|line| line.strip_prefix("cannot work: ")).collect();
+    for words in ["rack@127.0.0.1:1", "on titan-04", "titan-33 is in the config", "the cluster has the node titan-03"] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words} in {run}");
+    }
+    assert_eq!(lines.len(), 4, "{run}");
+    assert_eq!(
+        cluster.ananke(&["config", "check", "-o", "json"]).exits(3).json()["trouble"].as_array().unwrap().len(),
+        lines.len()
+    );
+}
+
+#[test]
+fn a_first_config_comes_from_the_cluster_and_the_schema_knows_its_keys() {
+    let cluster = Cluster::up(&["--scenario", "healthy", "--nodes", "4"]);
+    let kubeconfig = cluster.path("ananke.kubeconfig");
+    let (kubeconfig, out) = (kubeconfig.to_str().unwrap(), cluster.path("first.yaml"));
+    let init = ["config", "init", "--kubeconfig", kubeconfig];
+    let text = ananke(&init).exits(0).stdout;
+    for line in ["control_planes: [titan-01, titan-02, titan-03]", "workers: [titan-04]", "expected_flux_branch: \"main\""] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    let write = [&init[..], &["--out", out.to_str().unwrap()]].concat();
+    ananke(&write).exits(0);
+    assert_eq!(fs::read_to_string(&out).unwrap(), text);
+    let again = ananke(&write).exits(2);
+    assert!(again.stderr.contains("exists"), "a person's file is not written over: {again}");
+    ananke(&["config", "check", "--offline", "--config", out.to_str().unwrap()]).exits(0);
+
+    let schema = ananke(&["config", "schema"]).exits(0).json();
+    for line in text.lines().filter(|line| !line.starts_with(['#', ' ']) && line.contains(':')) {
+        let key = line.split(':').next().unwrap();
+        assert!(schema["properties"][key].is_object(), "{key}");
+    }
 }
 
 fn write_private(file: &Path, text: &str) {

@@ -9,88 +9,20 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ananke_tests::{Cluster, Going, LIMIT, require, until};
+use ananke_tests::upsd::Nut;
+use ananke_tests::{Cluster, Going, LIMIT, until};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// Debian's /sbin/upsd is a script that asks /etc first.
-const UPSD: &str = "/lib/nut/upsd";
-const DRIVER: &str = "/lib/nut/dummy-ups";
 
 /// A UPS on line and the cluster that it feeds, where there is a upsd.
 fn powered() -> Option<(Nut, Site)> {
-    require("upsd", "nut-server").then(|| {
-        let nut = Nut::up("OL 100 3000");
-        let site = Site::new(&nut);
-        site.tells("on line (OL)");
-        (nut, site)
-    })
-}
-
-/// One UPS behind a server of its own.
-struct Nut {
-    dir: TempDir,
-    port: u16,
-    _driver: Going,
-    server: Option<Going>,
-}
-
-impl Nut {
-    fn up(first: &str) -> Self {
-        let dir = TempDir::new().expect("a directory for NUT");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("a file of NUT");
-        fs::create_dir(dir.path().join("state")).expect("a directory for its sockets");
-        write("ups.conf", "maxretry = 3\npollinterval = 1\n[rack]\n  driver = dummy-ups\n  port = rack.dev\n");
-        write("upsd.conf", &format!("LISTEN 127.0.0.1 {port}\nMAXAGE 10\n"));
-        write("upsd.users", "[ananke]\n  password = secret\n  upsmon secondary\n");
-        say(dir.path(), first);
-        let driver = started(dir.path(), Command::new(DRIVER).args(["-a", "rack", "-F"]));
-        until("the driver listens", LIMIT, || dir.path().join("state/dummy-ups-rack").exists().then_some(()));
-        let mut nut = Self { dir, port, _driver: driver, server: None };
-        nut.serve();
-        nut
-    }
-
-    fn serve(&mut self) {
-        self.server = Some(started(self.dir.path(), Command::new(UPSD).arg("-F")));
-        let at = ("127.0.0.1", self.port);
-        until("upsd listens", LIMIT, || std::net::TcpStream::connect(at).ok().map(drop));
-    }
-
-    fn kill(&mut self) {
-        drop(self.server.take());
-    }
-
-    /// `OB DISCHRG 90 3000`: status, charge, runtime.
-    fn says(&self, text: &str) {
-        say(self.dir.path(), text);
-        // The driver looks at the file's time in seconds, and may have been reading the one before.
-        std::thread::sleep(Duration::from_millis(1100));
-        say(self.dir.path(), text);
-    }
-}
-
-fn say(dir: &Path, text: &str) {
-    let words: Vec<&str> = text.split(' ').collect();
-    let [status @ .., charge, runtime] = words.as_slice() else { panic!("no status with charge and runtime: {text}") };
-    let lines = format!("ups.status: {}\nbattery.charge: {charge}\nbattery.runtime: {runtime}\n", status.join(" "));
-    let (file, fresh) = (dir.join("rack.dev"), dir.join("rack.new"));
-    fs::write(&fresh, lines).and_then(|()| fs::rename(&fresh, &file)).expect("the device's file");
-}
-
-/// As the user that we are: NUT changes to one of its own otherwise, who cannot read our directory.
-fn started(dir: &Path, command: &mut Command) -> Going {
-    let state = dir.join("state");
-    let user = Command::new("id").arg("-un").output().expect("id exists").stdout;
-    let user = String::from_utf8_lossy(&user).trim().to_owned();
-    let command = command.args(["-u", &user]).env("NUT_CONFPATH", dir).env("NUT_STATEPATH", &state);
-    Going::spawn(command.env("NUT_ALTPIDPATH", &state))
+    let nut = Nut::up("OL 100 3000")?;
+    let site = Site::new(&nut);
+    site.tells("on line (OL)");
+    Some((nut, site))
 }
 
 /// A running cluster whose power comes from the UPS, and its daemon.
@@ -108,10 +40,15 @@ impl Site {
         let private = Command::new("chmod").arg("600").arg(&password).status().expect("chmod exists");
         assert!(private.success());
         let port = nut.port;
+        let (tell, notices) = (cluster.path("tell"), cluster.path("notices"));
+        fs::write(&tell, format!("#!/bin/sh\n{{ echo \"$1\"; cat; echo; }} >> {}\n", notices.display())).expect("a program");
+        assert!(Command::new("chmod").arg("755").arg(&tell).status().expect("chmod exists").success());
         cluster.edit_config(|text| {
             let power = "power:\n  debounce: 2s\n  hold_off: 3s";
             let ups = format!(
-                "ups: [rack@127.0.0.1:{port}]\ndefault_budget_seconds: 10\nnut: {{user: ananke, password_file: nut-password}}"
+                "ups: [rack@127.0.0.1:{port}]\ndefault_budget_seconds: 10\nnut: {{user: ananke, password_file: nut-password}}\n\
+                 notify: [{{command: [{}]}}]",
+                tell.display()
             );
             format!("{ups}\n{}", text.replacen("power:", power, 1))
         });
@@ -194,6 +131,21 @@ fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
     site.comes_to("normal");
     site.tells("start-up ended: done");
     assert_eq!(site.cluster.truth()["workloads_converged"], site.cluster.truth()["workloads"]);
+    let notices = site.cluster.path("notices");
+    let told = until("the end is told to people", LIMIT, || {
+        fs::read_to_string(&notices).ok().filter(|told| told.contains("start-up ended: done"))
+    });
+    for (sentence, detail) in [
+        (" is on battery\n", "charge 95 %, runtime 48m20s, 0 s ago"),
+        (" asks for a shutdown\n", "charge 60 %, runtime 18s, 0 s ago"),
+        (": shutdown begins\n", "charge 60 %, runtime 18s, "),
+        (": shutdown ended: done\n", ""),
+        (" is on line again\n", "charge 25 %, runtime 5m00s, "),
+        (": start-up begins\n", "mains have been back for 3s"),
+    ] {
+        assert!(told.contains(sentence) && told.contains(detail), "{sentence:?} with {detail:?} in {told}");
+        assert_eq!(told.matches(sentence).count(), 1, "{sentence:?} in {told}");
+    }
     site.ends();
 }
 

@@ -21,6 +21,7 @@ const USAGE: &str =
   bench          each measurement beside a peer in the same run
       NAME       large-cluster: `ananke status` beside kubectl, and what watches and runs keep in memory
                  ssh: 64 hosts beside clush and parallel-ssh
+                 daemon: ten idle minutes beside upsmon
   install        the quality gate, a release build, then binary, units, user, directories, example config, completions
                  and manual pages; a config that is there is kept. ANANKE_ENFORCE_QUALITY_GATE=0 leaves the gate out
       --prefix   /usr/local

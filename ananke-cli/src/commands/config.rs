@@ -1,16 +1,25 @@
 //! `config`: check it, print every key, print what the nodes must allow.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod live;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use ananke_core::port::ClusterReads;
 use ananke_core::spec::NodeRole;
-use ananke_ssh::command::{Command, sudoers};
+use ananke_k8s::{Deadlines, KubeCluster};
+use ananke_ssh::command::{of_peers, sudoers};
 use serde::Serialize;
 
 use super::{print, trust};
 use crate::args::{Config, Format};
 use crate::config::{self, Loaded, Overrides};
 use crate::exit::Exit;
-use crate::wire::{self, Failure};
+use crate::state::StateDir;
+use crate::wire::{self, Adapters, Failure};
 
 #[derive(Debug, Serialize)]
 struct Checked {
@@ -20,13 +29,22 @@ struct Checked {
     flux_source: String,
     state_dir: String,
     warnings: Vec<String>,
+    /// What cannot work; nothing where nothing was asked.
+    trouble: Vec<String>,
 }
 
 pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
     match args {
         Config::Reference => print(Format::Text, &(), |()| config::reference())?,
-        Config::Check { config, output } => {
+        Config::Schema => print(Format::Json, &config::schema(), |_| String::new())?,
+        Config::Init { kubeconfig, out } => return init(&kubeconfig, out.as_deref()).await,
+        Config::Check { offline, config, output } => {
             let loaded = wire::load(&config.config, &Overrides::default())?;
+            let trouble = if offline {
+                Vec::new()
+            } else {
+                live::trouble(&loaded, &Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?).await
+            };
             let checked = Checked {
                 file: config.config.display().to_string(),
                 servers: loaded.spec.servers().count(),
@@ -34,8 +52,12 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
                 flux_source: loaded.spec.flux.source.to_string(),
                 state_dir: loaded.state_dir.display().to_string(),
                 warnings: loaded.warnings.clone(),
+                trouble,
             };
             print(output.output, &checked, told)?;
+            if !checked.trouble.is_empty() {
+                return Ok(Exit::NotInTime);
+            }
         }
         Config::Trust { node, yes, config } => return trust::run(&node, yes, &config).await,
         Config::Sudoers { config } => {
@@ -46,6 +68,28 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Asks the cluster; a file that is there already is a person's.
+async fn init(kubeconfig: &Path, out: Option<&Path>) -> Result<Exit, Failure> {
+    let cluster = KubeCluster::from_kubeconfig(kubeconfig, Deadlines::default()).await?;
+    let machines = cluster.machines().await?;
+    let flux = cluster.flux().await?;
+    let sources = flux.as_ref().as_ref().map(|flux| flux.sources.as_slice()).unwrap_or_default();
+    let source = sources.iter().find(|source| &*source.object.name == "flux-system").or(sources.first());
+    let source = source.map(|source| (source.url.to_string(), source.branch.as_deref().map(str::to_owned)));
+    let text = config::example(&config::Found { kubeconfig, machines: &machines, source });
+    let Some(out) = out else {
+        print(Format::Text, &(), |()| text)?;
+        return Ok(Exit::Done);
+    };
+    let failed = |error: std::io::Error| Failure::Usage(format!("write the config {}: {error}", out.display()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    print(Format::Text, &(), |()| {
+        format!("written: {}; go through it, then run `ananke config check --config {0}`", out.display())
+    })?;
+    Ok(Exit::Done)
+}
+
 fn told(checked: &Checked) -> String {
     let mut text = format!(
         "{} is valid: {} servers, {} workers, source {}, state in {}\n",
@@ -53,6 +97,9 @@ fn told(checked: &Checked) -> String {
     );
     for warning in &checked.warnings {
         text.push_str(&format!("warning: {warning}\n"));
+    }
+    for line in &checked.trouble {
+        text.push_str(&format!("cannot work: {line}\n"));
     }
     text
 }
@@ -75,7 +122,10 @@ fn allow_list(loaded: &Loaded) -> String {
     }
     for peer in loaded.ssh.peers.values() {
         let target = &peer.route.login.target;
-        blocks.entry(("peers", &target.user)).or_default().extend(Command::PeerIntent.sudoers(&target.user));
+        blocks
+            .entry(("peers", &target.user))
+            .or_default()
+            .extend(of_peers().iter().flat_map(|command| command.sudoers(&target.user)));
     }
     let text = |((place, user), lines): ((&str, &str), BTreeSet<String>)| {
         let open = if lines.iter().any(|line| line.contains("[0-9]")) { OPEN } else { "" };

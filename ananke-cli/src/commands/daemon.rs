@@ -1,12 +1,26 @@
 //! `daemon`: keeps leases and watches the batteries.
 //!
+//! What they see and do stands on a board, which is shown over HTTP and told to people (`daemon/board.rs`).
 //! The lease keeper looks every minute, at once when it starts, and ends every lease whose time is over. What power asks for
-//! is done beside it (`power.rs`): neither waits for the other.
+//! is done beside it (`power.rs`): neither waits for the other. SIGHUP has the config read anew.
 
+mod board;
+mod metrics;
+mod news;
+mod page;
+mod peer;
 mod power;
+mod seen;
+mod server;
+mod service;
+mod show;
+#[cfg(test)]
+mod testing;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use ananke_core::baseline::Baseline;
@@ -15,10 +29,14 @@ use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::name::Moment;
 use ananke_core::port::{Clock, StateWrites};
+use ananke_core::power::Duty;
 use ananke_core::spec::Spec;
 use futures::FutureExt;
-use futures::future::{BoxFuture, Either, Shared, join, select};
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, Either, LocalBoxFuture, Shared, join, select};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::board::Board;
 use super::walk::interrupted;
 use crate::args;
 use crate::clock::SystemClock;
@@ -42,19 +60,96 @@ const UNWELL: Duration = Duration::from_secs(3600);
 const STEP: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
-    let loaded = wire::load(&args.config.config, &Overrides::default())?;
-    let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
+    let path = &args.config.config;
     let stop = interrupted()?.shared();
-    join(keep_leases(&loaded, &adapters, stop.clone()), power::watch(&loaded, &adapters, stop)).await;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(format!("listen for SIGHUP: {error}")))?;
+    let (mut loaded, mut adapters) = configured(path).await?;
+    let mut duty = Duty::with_outages(adapters.state.outages().unwrap_or_default());
+    let mut text = "keeps leases and watches power";
+    loop {
+        service::ready(text);
+        let next = RefCell::new(None);
+        let renewed = async { *next.borrow_mut() = Some(reloaded(path, &mut hangup).await) };
+        let end = async {
+            match select(std::pin::pin!(renewed), stop.clone()).await {
+                Either::Left(_) => End::Reload,
+                Either::Right(_) => {
+                    service::stopping();
+                    End::Stop
+                }
+            }
+        };
+        duty = serve(&loaded, &adapters, duty, &stop, end.boxed_local().shared()).await;
+        let Some((new, fresh)) = next.take() else { break };
+        // What was seen of the batteries is still true, unless the clock that it was told by is not.
+        if stepped(adapters.clock.now(), fresh.clock.now()).is_some() {
+            duty = Duty::with_outages(fresh.state.outages().unwrap_or_default());
+        }
+        say(fresh.clock.now(), "reloaded", &format!("the config {} counts from now on", path.display()));
+        (loaded, adapters, text) = (new, fresh, "keeps leases and watches power, with the config read anew");
+    }
     let now = SystemClock::start().now();
     say(now, "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
     Ok(Exit::Done)
 }
 
+async fn configured(path: &Path) -> Result<(Loaded, Adapters), Failure> {
+    let loaded = wire::load(path, &Overrides::default())?;
+    let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
+    Ok((loaded, adapters))
+}
+
+/// Comes with the first SIGHUP after which the config can be used; one that cannot is told, and the old one stays.
+async fn reloaded(path: &Path, hangup: &mut Signal) -> (Loaded, Adapters) {
+    loop {
+        if hangup.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        service::reloading();
+        match configured(path).await {
+            Ok(next) => return next,
+            Err(failure) => {
+                say(SystemClock::start().now(), "failed", &format!("the config stays as it was: {failure}"));
+                service::ready("the config could not be read anew; the old one stays");
+            }
+        }
+    }
+}
+
+/// Why the keepers end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Stop,
+    /// There is another config. Runs that are under way come first.
+    Reload,
+}
+
 /// The signal that ends the daemon.
 type Stop = Shared<BoxFuture<'static, ()>>;
+type Ending<'a> = Shared<LocalBoxFuture<'a, End>>;
+/// The end of what goes on beside the runs.
+type Until<'a> = Shared<LocalBoxFuture<'a, ()>>;
 
-async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
+/// Both keepers and the watchdog, until the end and until no run is under way.
+async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, end: Ending<'_>) -> Duty {
+    let (board, notices) = Board::new(loaded);
+    let (over, is_over) = oneshot::channel::<()>();
+    let power = async {
+        let duty = power::watch(loaded, adapters, duty, &board, end).await;
+        drop(over);
+        duty
+    };
+    // Runs that are under way come before a new config, and leases are kept meanwhile.
+    let until = select(stop.clone(), is_over).map(drop).boxed_local().shared();
+    let keepers = join(keep_leases(loaded, adapters, &board, until.clone()), power).map(|((), duty)| duty);
+    let shown = std::pin::pin!(show::beside(keepers, loaded, &board, notices, until));
+    match select(shown, std::pin::pin!(service::beat(&board))).await {
+        Either::Left((duty, _)) => duty,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut until: Until<'_>) {
     let mut clock = adapters.clock;
     let mut keeper = Keeper::new(loaded.spec.clone());
     let mut log = Log::default();
@@ -70,7 +165,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
         adapters.state.keep_reserve();
         let reads = Reads { clock: &clock, ..adapters.reads() };
         let sweep = std::pin::pin!(keeper.tick(reads, adapters.hands()));
-        let (tick, stopped) = match select(sweep, &mut stop).await {
+        let (tick, stopped) = match select(sweep, &mut until).await {
             Either::Left((tick, _)) => (Some(tick), false),
             Either::Right(((), sweep)) => (tokio::time::timeout(LAST_SWEEP, sweep).await.ok(), true),
         };
@@ -78,21 +173,22 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
         drop(adapters.state.take_notices());
         if let Some(tick) = &tick {
             log.tell(tick);
+            board.swept(tick);
         }
         if stopped {
             break;
         }
-        let until = due(clock.now(), tick.map(|tick| tick.next));
+        let next = due(clock.now(), tick.map(|tick| tick.next));
         // A lease that ends soon comes first.
-        if health.is_due(clock.now()) && until.since(clock.now()) > HEALTH_LOOK {
+        if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK {
             let look = healthy(&loaded.spec, reads);
             let taken = tokio::time::timeout(HEALTH_LOOK, look).await.unwrap_or_default();
             if let Some(baseline) = health.take(taken, clock.now()) {
                 keep(&adapters.state, &baseline, clock.now()).await;
             }
         }
-        let pause = std::pin::pin!(clock.sleep_until(until));
-        if let Either::Right(_) = select(pause, &mut stop).await {
+        let pause = std::pin::pin!(clock.sleep_until(next));
+        if let Either::Right(_) = select(pause, &mut until).await {
             break;
         }
     }

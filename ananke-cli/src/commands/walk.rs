@@ -4,9 +4,10 @@ use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::name::{Moment, Subject};
+use ananke_core::peer::{Handed, hand_startup};
 use ananke_core::port::{Clock, StateReads};
-use ananke_core::report::{ActionOutcome, ActionReport, Command, GateStatus, Outcome, Report};
-use ananke_core::spec::Spec;
+use ananke_core::report::{ActionOutcome, ActionReport, Command, Outcome, Report};
+use ananke_core::spec::{Role, Spec};
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,6 +19,7 @@ use crate::args::{self, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::live::Live;
+use crate::notify;
 use crate::poweroff;
 use crate::render;
 use crate::state::StateDir;
@@ -42,7 +44,8 @@ pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
 pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     let overrides = Overrides {
         allow_on_battery: args.allow_on_battery,
-        allow_peer_startup: args.allow_peer_startup,
+        // A dry run hands nothing over: it shows what a start-up from here would meet.
+        allow_peer_startup: args.allow_peer_startup || args.auto_peer_failover && !args.execute,
         force_flux_branch: args.force_flux_branch.clone(),
         ..Overrides::default()
     };
@@ -60,8 +63,24 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
     }
-    let report = start_up(plan, loaded.spec, &adapters, None).await?;
+    let holder = loaded.spec.holder.clone();
+    let mut spec = loaded.spec;
+    if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
+        match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, spec.guard_wait).await {
+            Handed::To(by) => {
+                print(Format::Text, &(), |()| format!("{by} starts the cluster; `ananke status` shows how it gets on"))?;
+                return Ok(Exit::Done);
+            }
+            Handed::Refused { by, why } => {
+                return Ok(super::fail(Exit::Refused, &format!("{by} does not start the cluster, and is not gone: {why}")));
+            }
+            Handed::Nobody { tried } => tracing::warn!("starts from here, since no other Ananke answers: {tried}"),
+        }
+        spec.role = Role::Peer { allow_startup: true };
+    }
+    let report = start_up(plan, spec, &adapters, None).await?;
     show(args.output.output, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     Ok(report.outcome.into())
 }
 
@@ -148,21 +167,17 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
         report.actions.extend(this_host.map(|name| last_act(report.ended, &name)));
         return dry(format, &report);
     }
+    let holder = loaded.spec.holder.clone();
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
+    notify::person_needed(&loaded.notify, &holder, &report).await;
     if this_host.is_some()
-        && got_through(&report)
+        && report.got_through()
         && let Err(error) = poweroff::power_off_this_host()
     {
         return Ok(super::fail(Exit::PersonNeeded, &error));
     }
     Ok(report.outcome.into())
-}
-
-/// Whether everything was stopped that could be had.
-pub(super) fn got_through(report: &Report) -> bool {
-    let failed = report.gates.iter().any(|gate| gate.status == GateStatus::Failed);
-    matches!(report.outcome, Outcome::Done | Outcome::Manual) && !failed
 }
 
 /// What a dry run says of this host.
@@ -268,7 +283,7 @@ mod tests {
         use IntentState::*;
         let why = |state, by_power, has_ups| {
             let (at, run) = (Moment::from_millis(0), ananke_core::name::RunId::parse("run-1").unwrap());
-            let intent = Intent { state, run, at, reason: "why".to_owned(), by_power };
+            let intent = Intent { state, run, at, reason: "why".to_owned(), by_power, of: None };
             wanted_down(&intent, has_ups).map_or("owed", |why| if why.starts_with("a person") { "person" } else { "daemon" })
         };
         let all = [Normal, StartupInProgress, ShuttingDown, ShutdownComplete];

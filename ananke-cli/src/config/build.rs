@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Host, Loaded, Overrides, hosts, http, power, shutdown, storage, text, update};
+use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, shutdown, storage, text, update};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +50,8 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     };
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
+    let listen = notify::listen(reader, &mut warnings);
+    let notify = notify::read(reader, &paths, &mut warnings);
     let spec = Spec {
         holder: host.name.clone(),
         role: reader.key("coordination.role", "coordinator or peer", role).unwrap_or(Role::Coordinator),
@@ -103,6 +105,10 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
     let poweroff_this_host = shutdown.poweroff_this_host;
     let update = update::read(reader, &paths);
+    let alone = Alone {
+        shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
+        startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
+    };
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
         spec,
@@ -114,6 +120,9 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         wol_address,
         poweroff_this_host,
         update,
+        alone,
+        listen,
+        notify,
         warnings,
     })
 }

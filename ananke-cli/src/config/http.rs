@@ -1,7 +1,7 @@
 //! What is asked over HTTP: ingress hosts, the service checklist, Vault; what their answers must be, and how they are reached.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ananke_core::spec::{IngressSpec, ProbeMethod, ServiceCheck, VaultSpec};
@@ -273,17 +273,25 @@ fn vault(
     Some((spec, VaultSettings { address, ca_file, at, key_file, breakglass }))
 }
 
-/// Program and arguments. What runs without a person must be where nobody else can put something in its place.
 fn breakglass(reader: &mut Reader<'_>) -> Vec<String> {
-    const KEY: &str = "startup.vault_unseal_breakglass_command";
-    let items = reader.items(KEY, "a list of a program with its whole path, and its arguments");
+    let found = reader.get("startup.vault_unseal_breakglass_command");
+    found.map(|found| program(reader, &found, None)).unwrap_or_default()
+}
+
+/// Program and arguments. What runs without a person must be where nobody else can put something in its place; that it is
+/// not there at all is only a warning, where there is somebody to take it.
+pub(crate) fn program<'a>(reader: &mut Reader<'a>, found: &Found<'a>, warnings: Option<&mut Vec<String>>) -> Vec<String> {
+    let items = reader.items_of(found, "a list of a program with its whole path, and its arguments");
     let plain = |text: &str| (!text.contains('\0')).then(|| text.to_owned());
     let words: Vec<String> = items.iter().filter_map(|found| reader.parsed(found, "a text without zero bytes", plain)).collect();
     if let (Some(found), Some(program)) = (items.first(), words.first()) {
         if !program.starts_with('/') {
             reader.wrong(found, "the whole path of a program, such as /usr/local/sbin/vault-keys");
         } else if let Err(text) = files::program(program.as_ref()) {
-            reader.problem(found, text);
+            match warnings {
+                Some(warnings) if !Path::new(program).exists() => warnings.push(format!("{}: {text}", found.path)),
+                Some(_) | None => reader.problem(found, text),
+            }
         }
     }
     words
@@ -295,7 +303,7 @@ fn ca_file(reader: &mut Reader<'_>, paths: &Paths<'_>, key: &str) -> Option<Path
 }
 
 /// A file of certificates that others cannot exchange.
-fn trusted_ca<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) -> Option<PathBuf> {
+pub(crate) fn trusted_ca<'a>(reader: &mut Reader<'a>, paths: &Paths<'_>, found: &Found<'a>) -> Option<PathBuf> {
     let path = paths.read(reader, found)?;
     let usable = files::trusted(&path)
         .and_then(|()| crate::web::roots(&path).map(drop).map_err(|text| format!("{}: {text}", path.display())));

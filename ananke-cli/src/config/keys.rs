@@ -43,6 +43,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("recovery", "Brakes on Ananke's own cordons."),
     ("nut", "How upsd is spoken to."),
     ("power", "What follows from the batteries, and how hosts that stay dark are switched on."),
+    ("daemon", "What `ananke daemon` shows, and how often it tells something."),
     ("drain", "How nodes are emptied before a shutdown."),
     ("shutdown", "How the cluster is stopped."),
     ("update", "Where `ananke update` gets a new Ananke from, and what must hold before it is taken."),
@@ -55,6 +56,9 @@ pub(crate) const PROBE_KEYS: &[&str] =
 
 /// Keys of one entry of `ups`.
 pub(crate) const UPS_KEYS: &[&str] = &["name", "feeds"];
+
+/// Keys of one entry of `notify`; each has one of the first three.
+pub(crate) const NOTIFY_KEYS: &[&str] = &["ntfy", "webhook", "command", "token_file", "ca_file"];
 
 const ANSWERS: &str = "[200, 204, 301, 302, 303, 307, 308, 401, 403]";
 
@@ -170,12 +174,30 @@ pub(crate) const KEYS: &[Key] = &[
         "[Deployment core/gitea]",
         "Kind namespace/name of Deployments, StatefulSets and DaemonSets that must converge; none named: all.",
     ),
+    maybe(
+        "notify",
+        List,
+        "[{ntfy: \"https://ntfy.example.org/ananke\", token_file: /etc/ananke/ntfy-token}, {webhook: \"https://alerts.example.org/ananke\"}, {command: [/usr/local/sbin/tell, --from, ananke]}]",
+        "Who is told of outages, of runs that begin and end, and of what a person must do: a topic of ntfy, a URL that takes JSON by POST, a program run without a shell (the notice on its standard input, its title as the last argument). Nothing of these may need the cluster. token_file holds a token that goes along, for its owner only; ca_file holds CA certificates that are trusted besides the system's.",
+    ),
     with("coordination.role", Text, "coordinator", "coordinator, or peer: a peer starts nothing unless told to."),
     maybe(
         "coordination.peer_hosts",
         List,
         "[tethys, \"atlas@10.0.0.3:2222\"]",
         "Other machines with an Ananke for this cluster: name, user@name or user@name:port. A shutdown under way there keeps a start-up from beginning here.",
+    ),
+    with(
+        "coordination.fallback_local_shutdown",
+        Flag,
+        "true",
+        "Whether the daemon of a peer shuts the cluster down by itself when its power ends and no other Ananke takes it on.",
+    ),
+    with(
+        "coordination.auto_peer_failover",
+        Flag,
+        "false",
+        "Whether the daemon of a peer starts the cluster by itself when its power is back and no other Ananke answers for guard_wait.",
     ),
     with("coordination.allow_startup_on_battery", Flag, "false", "Start although a UPS is on battery."),
     with(
@@ -330,6 +352,18 @@ pub(crate) const KEYS: &[Key] = &[
         Duration,
         "2m",
         "A host that has been dark for this long is woken, and once more after twice as long.",
+    ),
+    with(
+        "daemon.listen",
+        Text,
+        "127.0.0.1:10477",
+        "Where the status page, /metrics and /healthz are served, without a password: an address with its port (0: any that is free), or none.",
+    ),
+    with(
+        "daemon.notices_per_hour",
+        Number,
+        "20",
+        "More than so many are held back, and summed up in the next one; a quarter is kept for alarms.",
     ),
     with("drain.batch", Number, "5", "Nodes drained at once."),
     with("drain.concurrency", Number, "32", "Evictions and deletions that are under way at once."),

@@ -227,7 +227,7 @@ fn environment_layer(host: &Host, problems: &mut Vec<Problem>) -> Dict {
 }
 
 /// Text is taken as it is, so that a branch `1.0` or a file `~` need no quotes; the rest is YAML.
-fn from_variable(shape: Shape, text: &str) -> Result<Value, String> {
+pub(crate) fn from_variable(shape: Shape, text: &str) -> Result<Value, String> {
     match shape {
         Shape::Text | Shape::Duration => Ok(Value::from(text)),
         Shape::Number | Shape::Flag | Shape::List | Shape::Map => {

@@ -113,7 +113,7 @@ mod tests {
         let texts = || [&program.path, &program.previous()].map(|path| fs::read_to_string(path).unwrap_or_default());
         fs::write(&program.path, "one").unwrap();
         let builder = fs::metadata(&program.path).unwrap().uid();
-        let mut update = |text: &str| {
+        let update = |text: &str| {
             fs::write(&built, text).unwrap();
             program.stage(&built, builder).unwrap();
             program.exchange().unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod desk;
+mod notify;
 mod power;
 mod ssh;
 mod update;
@@ -94,6 +95,7 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
         .env("ANANKE_CONFIG__NUT__USER", "ananke")
         .env("ANANKE_CONFIG__NUT__PASSWORD_FILE", "nut-password")
         .env("ANANKE_CONFIG__NUT__CA_FILE", "ca.pem")
+        .env("ANANKE_CONFIG__NOTIFY", "[{ntfy: \"https://ntfy.example.org/ananke\", ca_file: ca.pem}, {command: [/bin/true]}]")
         .env("ANANKE_CONFIG__STARTUP__VAULT_ADDRESS", "https://vault.example.org")
         .env("ANANKE_CONFIG__STARTUP__VAULT_CA_FILE", "ca.pem")
         .env("ANANKE_CONFIG__STARTUP__VAULT_UNSEAL_KEY_FILE", "vault-keys")

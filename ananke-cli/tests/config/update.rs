@@ -24,7 +24,9 @@ fn without_a_remote_nothing_is_updated_and_with_one_the_rest_has_defaults() {
 fn impossible_values_of_update_are_errors() {
     check(
         "update: {remote: \"https://me:secret@git.example.org/a.git\"}\n",
-        expect!["D/ananke.yaml:4:18: update.remote: found something else; allowed: an https:// or ssh:// URL without a password, user@host:path, or the whole path of a repository on this machine"],
+        expect![
+            "D/ananke.yaml:4:18: update.remote: found something else; allowed: an https:// or ssh:// URL without a password, user@host:path, or the whole path of a repository on this machine"
+        ],
     );
     check(
         "update: {branch: \"a..b\", directory: cache, program: ananke}\n",

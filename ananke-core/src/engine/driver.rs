@@ -15,16 +15,17 @@ use super::record;
 use super::schedule::{Part, Schedule};
 use super::view::Trust;
 use super::walk::{Change, Walk};
+use crate::coordination;
 use crate::eta::Past;
 use crate::intent::{Intent, IntentState};
 use crate::lease::expiry::prune;
-use crate::lease::merged;
+use crate::lease::{Lease, merged};
 use crate::name::{Moment, RunId};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::port::nothing::Nothing;
 use crate::port::{
     Clock, ClusterActions, ClusterPart, ClusterReads, HostActions, HostReads, MachineReads, PeerReads, PortError, PowerActions,
-    Probes, StateReads, StateWrites, UpsReads, VaultActions, VaultReads,
+    Probes, StateReads, StateWrites, UpsReads, VaultActions, VaultReads, clean,
 };
 use crate::remedy::Action;
 use crate::report::{ActionOutcome, Command, Outcome, Report};
@@ -208,7 +209,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let now = self.reads.clock.now();
         // A shutdown's intent comes first of all: whoever starts the cluster must see it and yield.
         if self.walk.plan.command == Command::Shutdown {
-            hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await?;
+            hands.state.save_intent(&self.walk.intent(IntentState::ShuttingDown, now)).await?;
             self.intended = now;
         }
         match self.reads.state.leases().await {
@@ -409,10 +410,15 @@ impl<'a, 'o> Run<'a, 'o> {
             return false;
         }
         let now = self.reads.clock.now();
+        if let Some(drain) = coordination::anothers_drain(&self.walk.view(now)) {
+            self.yield_to_anothers(&drain, now).await;
+            return true;
+        }
         let intent = self.reads.state.intent().await;
         let shutdown = matches!(&intent, Ok(Some(intent)) if self.is_overtaken_by(intent)
             || intent.state == IntentState::ShuttingDown && intent.run != self.walk.run
-                && now.since(intent.at) <= self.walk.spec.intent_max_age);
+                && now.since(intent.at) <= self.walk.spec.intent_max_age
+                && !(self.walk.by_power && intent.died_before(self.walk.started)));
         if shutdown && let Ok(Some(intent)) = &intent {
             self.yield_to(intent);
         }
@@ -440,6 +446,23 @@ impl<'a, 'o> Run<'a, 'o> {
         self.walk.end(Outcome::Yielded);
     }
 
+    /// Written down as what is wanted here too: once its servers are stopped, nothing in the cluster tells of it any more.
+    async fn yield_to_anothers(&mut self, drain: &Lease, now: Moment) {
+        let host = clean(&drain.holder, 63);
+        let run = drain.id.as_str().rsplit_once('-').and_then(|(run, _)| RunId::parse(run).ok());
+        let run = run.unwrap_or_else(|| self.walk.run.clone());
+        let reason = format!("it drains {} under lease {}", drain.node, drain.id);
+        let intent =
+            Intent { state: IntentState::ShuttingDown, run, at: now, reason, by_power: true, of: Some(host.as_str().into()) };
+        if let Some(hands) = self.hands
+            && let Err(error) = hands.state.save_intent(&intent).await
+        {
+            self.walk.note_once(format!("the intent cannot be written: {error}"));
+        }
+        self.walk.note_once(format!("it yielded to a shutdown of the Ananke on {host}: {}", intent.reason));
+        self.walk.end(Outcome::Yielded);
+    }
+
     /// A shutdown's intent must not grow stale while it runs, and a start-up that was just beginning may have written its
     /// own over it.
     async fn keep_intent(&mut self, now: Moment) {
@@ -451,7 +474,7 @@ impl<'a, 'o> Run<'a, 'o> {
         if self.walk.outcome.is_some() || !(lost || old) {
             return;
         }
-        match hands.state.save_intent(&self.intent(IntentState::ShuttingDown, now)).await {
+        match hands.state.save_intent(&self.walk.intent(IntentState::ShuttingDown, now)).await {
             Ok(()) => self.intended = now,
             Err(error) => self.walk.note_once(format!("the intent cannot be written: {error}")),
         }
@@ -463,7 +486,7 @@ impl<'a, 'o> Run<'a, 'o> {
             return;
         }
         self.announced = true;
-        if let Err(error) = hands.state.save_intent(&self.intent(IntentState::StartupInProgress, now)).await {
+        if let Err(error) = hands.state.save_intent(&self.walk.intent(IntentState::StartupInProgress, now)).await {
             self.walk.note_once(format!("the intent cannot be written: {error}"));
         }
     }
@@ -550,7 +573,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 (Command::Startup | Command::Shutdown | Command::Status, _) => None,
             };
             if let Some(state) = state {
-                let intent = self.intent(state, now);
+                let intent = self.walk.intent(state, now);
                 if let Err(error) = hands.state.save_intent(&intent).await {
                     self.walk.note_once(format!("the intent cannot be written: {error}"));
                 }
@@ -593,11 +616,6 @@ impl<'a, 'o> Run<'a, 'o> {
                 None => break,
             }
         }
-    }
-
-    fn intent(&self, state: IntentState, at: Moment) -> Intent {
-        let by_power = self.walk.by_power;
-        Intent { state, run: self.walk.run.clone(), at, reason: self.walk.reason.clone(), by_power }
     }
 }
 

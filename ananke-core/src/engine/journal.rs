@@ -69,6 +69,8 @@ pub enum What {
 pub struct Start {
     pub spec: Spec,
     pub reason: String,
+    #[serde(default)]
+    pub by_power: bool,
     pub started: Moment,
     /// The gates that are walked.
     pub gates: Vec<GateId>,

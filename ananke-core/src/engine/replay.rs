@@ -260,6 +260,7 @@ impl Walk {
         Start {
             spec: self.spec.clone(),
             reason: self.reason.clone(),
+            by_power: self.by_power,
             started: self.started,
             gates: self.plan.rows.iter().map(|row| row.id).collect(),
             partial: self.plan.partial,
@@ -277,6 +278,7 @@ impl Walk {
         let mut walk = Self::new(plan, start.spec.clone(), run, start.started, Trust::Proven);
         walk.dry_run = false;
         walk.reason = start.reason.clone();
+        walk.by_power = start.by_power;
         walk.floor.since = start.floor;
         walk.leases = start.leases.clone();
         walk.earlier = start.earlier.clone();

@@ -47,6 +47,8 @@ pub struct View<'a> {
     /// Proof of reconciliation counts from here: the cluster's start, as far as Ananke can tell.
     pub floor: Moment,
     pub run: &'a RunId,
+    /// Power asked for this run, and not a person.
+    pub by_power: bool,
     pub gates: &'a BTreeMap<GateId, GateRun>,
     pub history: &'a History,
     pub leases: &'a [LeaseRecord],

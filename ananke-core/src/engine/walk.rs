@@ -12,6 +12,7 @@ use super::view::{Trust, View};
 use crate::eta::Past;
 use crate::fact::Fact;
 use crate::gate::{Need, Overdue, Row};
+use crate::intent::Intent;
 use crate::lease::{LeaseEvent, LeaseRecord};
 use crate::name::{LeaseId, Moment, NodeName, RunId, Subject, human};
 use crate::observation::{HostState, Observation};
@@ -84,6 +85,8 @@ pub struct Walk {
     pub earlier: Vec<EarlierRun>,
     /// What is told at the end and waited for by nobody.
     pub notes: Vec<String>,
+    /// What was wanted of the cluster when a shutdown began.
+    pub(crate) before: Option<Intent>,
     /// None while the run goes on.
     pub outcome: Option<Outcome>,
     /// What earlier runs took: it is shown, and decides nothing.
@@ -165,6 +168,7 @@ impl Walk {
             actions: Vec::new(),
             earlier: Vec::new(),
             notes: Vec::new(),
+            before: None,
             outcome: None,
             past: Past::default(),
             interrupted: None,
@@ -199,6 +203,7 @@ impl Walk {
             trust: self.trust,
             floor: self.floor_moment(),
             run: &self.run,
+            by_power: self.by_power,
             gates: &self.gates,
             history: &self.history,
             leases: &self.leases,

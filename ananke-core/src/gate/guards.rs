@@ -55,6 +55,9 @@ fn own(view: &View<'_>) -> Verdict {
         return Verdict::unknown(gap, readable_again(view));
     }
     match intent {
+        Some(intent) if view.by_power && intent.died_before(view.started) => {
+            Verdict::pass(format!("{} died, and the power is back that it was for", intent.run))
+        }
         Some(intent) if intent.state == IntentState::ShuttingDown && intent.run != *view.run => {
             let age = view.now.since(intent.at);
             if age > view.spec.intent_max_age {
@@ -64,9 +67,10 @@ fn own(view: &View<'_>) -> Verdict {
                     human(age)
                 ));
             }
+            let whose = intent.of.as_ref().map(|host| format!(" of the Ananke on {host}")).unwrap_or_default();
             Verdict::person(
                 Reason::ShutdownIntent,
-                format!("a shutdown is in progress since {}: {} ({})", intent.at, intent.reason, intent.run),
+                format!("a shutdown{whose} is in progress since {}: {} ({})", intent.at, intent.reason, intent.run),
                 "let that shutdown finish, or run `ananke intent clear` if it is dead and the cluster shall start",
             )
         }
@@ -195,6 +199,7 @@ mod tests {
             at: bench.now,
             reason: "battery".to_owned(),
             by_power: false,
+            of: None,
         }
     }
 
@@ -321,6 +326,23 @@ mod tests {
         bench.obs.peers.insert(peer, Fact::known(Some(intent), bench.now));
         bench
             .check(evaluate, &format!("ananke: hold shutdown-intent person\npeer tethys: hold peer-shuts-down person\n{NO_UPS}"));
+    }
+
+    #[test]
+    fn a_shutdown_that_power_asked_for_and_that_died_does_not_hold_the_start_that_power_allows() {
+        let mut bench = bench();
+        let intent = Intent { by_power: true, at: bench.now.minus(Duration::from_secs(600)), ..shutting_down(&bench) };
+        let held = format!("ananke: hold shutdown-intent person\n{NO_UPS}");
+        bench.obs.intent = Fact::known(Some(intent.clone()), bench.now);
+        bench.check(evaluate, &held);
+        bench.by_power = true;
+        bench.check(evaluate, &format!("ananke: pass\n{NO_UPS}"));
+        for alive in
+            [Intent { at: bench.now.plus(Duration::from_secs(1)), ..intent.clone() }, Intent { by_power: false, ..intent }]
+        {
+            bench.obs.intent = Fact::known(Some(alive), bench.now);
+            bench.check(evaluate, &held);
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Bench {
     pub(crate) history: History,
     /// Runs that died on the same job.
     pub(crate) earlier: Vec<crate::report::EarlierRun>,
+    /// Power asked for the run.
+    pub(crate) by_power: bool,
     sightings: crate::engine::walk::Sightings,
     run: RunId,
     gates: BTreeMap<crate::verdict::GateId, crate::engine::walk::GateRun>,
@@ -59,6 +61,7 @@ impl Bench {
             history: History::default(),
             sightings: BTreeMap::new(),
             earlier: Vec::new(),
+            by_power: false,
             run: RunId::parse("startup-test").unwrap(),
             gates: BTreeMap::new(),
         };
@@ -75,6 +78,7 @@ impl Bench {
             trust: Trust::Proven,
             floor: Moment::parse("2026-03-14T02:00:00Z").unwrap(),
             run: &self.run,
+            by_power: self.by_power,
             gates: &self.gates,
             history: &self.history,
             leases: &self.leases,

@@ -30,7 +30,7 @@ mod tests {
         let mut bench = Bench::new(1);
         bench.check(evaluate, "ananke: unknown");
         let (state, reason) = (IntentState::ShuttingDown, "battery".to_owned());
-        let own = Intent { state, run: bench.view().run.clone(), at: bench.now, reason, by_power: false };
+        let own = Intent { state, run: bench.view().run.clone(), at: bench.now, reason, by_power: false, of: None };
         let other = Intent { run: RunId::parse("shutdown-1").unwrap(), ..own.clone() };
         let done = Intent { state: IntentState::ShutdownComplete, ..own.clone() };
         let missing = "ananke: hold intent-not-durable waiting";

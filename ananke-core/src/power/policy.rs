@@ -37,6 +37,8 @@ pub struct PowerWatch {
     /// When outages began that were none of the blips.
     outages: Vec<Moment>,
     in_outage: bool,
+    /// The cluster was stopped, and mains have not come back since: where they did, hosts may have booted, and k3s with them.
+    rests: bool,
 }
 
 impl PowerWatch {
@@ -47,7 +49,10 @@ impl PowerWatch {
 
     /// Takes one look at one UPS; none: nothing was heard.
     pub fn take(&mut self, ups: &Arc<str>, reading: Option<UpsReading>, spec: &PowerSpec, now: Moment) {
-        self.upses.entry(ups.clone()).or_default().take(reading, spec.debounce, now);
+        let watch = self.upses.entry(ups.clone()).or_default();
+        let was_fed = watch.has_mains();
+        watch.take(reading, spec.debounce, now);
+        self.rests &= was_fed || !watch.has_mains();
     }
 
     /// What each UPS comes to.
@@ -63,6 +68,11 @@ impl PowerWatch {
 
     pub fn outages(&self) -> &[Moment] {
         &self.outages
+    }
+
+    /// The cluster was stopped to the end.
+    pub fn stopped(&mut self) {
+        self.rests = true;
     }
 
     /// Counts the outage that has just become one; says whether it did.
@@ -86,12 +96,16 @@ impl PowerWatch {
         let (charge, spec, nodes) = (spec.minimum_charge_percent, &spec.power, spec.nodes.keys());
         let states = self.states(spec, reserve, now);
         if let Some((why, within)) = shutdown(spec, &states, nodes) {
-            return if is_down { Demand::Nothing } else { Demand::ShutDown { why, within } };
+            return if is_down && self.rests { Demand::Nothing } else { Demand::ShutDown { why, within } };
         }
         // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
         let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
-        if !owed || spec.upses.is_empty() || !self.mains_are_back(spec, &states, charge, now) {
+        if !owed || !self.mains_are_back(spec, &states, charge, now) {
             return Demand::Nothing;
+        }
+        if spec.upses.is_empty() {
+            // It was another Ananke that asked for the shutdown, and which keeps the cluster down until its own mains are back.
+            return Demand::StartUp { why: "no power that is watched here keeps it down".to_owned() };
         }
         let recent = self.outages.iter().filter(|at| now.since(**at) <= spec.outage_window).count();
         let window = human(spec.outage_window);
@@ -213,7 +227,8 @@ mod tests {
         fn down(&mut self, by_power: bool) {
             let run = RunId::parse("shutdown-1").unwrap();
             let (state, reason) = (IntentState::ShutdownComplete, "battery".to_owned());
-            self.intent = Some(Intent { state, run, at: self.now, reason, by_power });
+            self.intent = Some(Intent { state, run, at: self.now, reason, by_power, of: None });
+            self.watch.stopped();
         }
     }
 
@@ -261,6 +276,8 @@ mod tests {
         site.say("OL CHRG", "OB", 5);
         assert_eq!(site.demand(&[1]), "nothing", "mains are not back everywhere");
         site.say("OB LB", "OB LB", 60);
+        assert_eq!(site.demand(&[1]), "shut down", "with mains, hosts may have booted by themselves");
+        site.watch.stopped();
         assert_eq!(site.demand(&[1]), "nothing", "it is down already");
         site.intent.as_mut().unwrap().state = IntentState::StartupInProgress;
         assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
@@ -303,7 +320,7 @@ mod tests {
         spec.nodes.insert(node(1), NodeSpec::new(NodeRole::Worker, unit, "h"));
         (spec.power.upses, spec.minimum_charge_percent) = (vec![UpsSpec::feeding_all("a@h".into())], 50);
         let run = RunId::parse("shutdown-1").unwrap();
-        let intent = |state, at| Intent { state, run: run.clone(), at, reason: "battery".to_owned(), by_power: true };
+        let intent = |state, at| Intent { state, run: run.clone(), at, reason: "battery".to_owned(), by_power: true, of: None };
         let (mut watch, mut now, mut left) = (PowerWatch::default(), START, FULL);
         // The outage as it is: on mains for less than the debounce does not end it.
         let (mut out_since, mut on_since, mut down) = (None, Some(now), None::<Intent>);
@@ -329,6 +346,7 @@ mod tests {
                         let lasted = out_since.map(|since| now.since(since));
                         prop_assert!(!heard || lasted >= Some(spec.power.debounce), "a blip of {lasted:?} stopped it");
                         down = Some(intent(IntentState::ShutdownComplete, now));
+                        watch.stopped();
                     }
                     Demand::StartUp { .. } => {
                         prop_assert!(*heard && *mains && charge >= 50, "started with {charge} %, mains {mains}");

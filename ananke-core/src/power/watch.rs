@@ -19,8 +19,9 @@ pub struct UpsWatch {
     newest: Option<Heard>,
     /// Since when it has been on battery, by our own clock; on line for less than the debounce does not end it.
     on_battery: Option<Moment>,
-    on_line: Option<Moment>,
+    /// A calibration is no part of an outage: a blip at its end is as short as any other.
     calibrating: Option<Moment>,
+    on_line: Option<Moment>,
     low: Option<Moment>,
     /// Since when nothing is heard of it.
     lost: Option<Moment>,
@@ -92,7 +93,8 @@ impl UpsWatch {
             Supply::Calibration => {
                 self.on_line = None;
                 self.calibrating.get_or_insert(now);
-                self.on_battery.get_or_insert(now);
+                // Some are on battery for a moment before they say why. What was an outage before stays one.
+                self.on_battery = self.on_battery.filter(|since| now.since(*since) >= debounce);
             }
             // It goes on as it was.
             Supply::Unclear => {}
@@ -105,7 +107,8 @@ impl UpsWatch {
             (true, Forced::No) => Forced::Seen,
             (true, known) => known,
         };
-        let still = self.newest.take().filter(|old| old.reading == reading && self.on_battery.is_some());
+        let drains = self.on_battery.or(self.calibrating).is_some();
+        let still = self.newest.take().filter(|old| old.reading == reading && drains);
         self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
     }
 
@@ -119,7 +122,7 @@ impl UpsWatch {
         if self.forced == Forced::Seen {
             return critical("it was told to switch off (FSD)".to_owned());
         }
-        let Some(since) = self.on_battery else {
+        let Some(since) = self.on_battery.or(self.calibrating) else {
             return match (self.lost, self.forced, self.on_line) {
                 (Some(since), ..) => UpsState::Lost { since },
                 (None, Forced::Latched, _) => UpsState::Latched,
@@ -132,19 +135,20 @@ impl UpsWatch {
         if self.on_line.is_some() && self.lost.is_none() {
             return UpsState::Wavers { since };
         }
-        if lasted < spec.debounce {
+        if self.on_battery.is_some() && lasted < spec.debounce {
             return UpsState::Wavers { since };
         }
         match self.emergency(spec, newest, left, reserve, lasted, now) {
             Some(why) => critical(why),
-            None if self.is_excused(now) => UpsState::Calibrates { since },
+            None if self.is_excused(spec, now) => UpsState::Calibrates { since },
             None => UpsState::Battery { since, left },
         }
     }
 
     /// Calibration is no outage, while it can be heard and for as long as one lasts.
-    fn is_excused(&self, now: Moment) -> bool {
-        self.lost.is_none() && self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS)
+    fn is_excused(&self, spec: &PowerSpec, now: Moment) -> bool {
+        let heard = self.lost.is_none_or(|since| now.since(since) < spec.debounce);
+        heard && self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS)
     }
 
     /// Why what is on battery cannot wait any longer.
@@ -171,7 +175,7 @@ impl UpsWatch {
                 return Some(format!("its battery is low (LB), {how}"));
             }
         }
-        if self.is_excused(now) {
+        if self.is_excused(spec, now) {
             return None;
         }
         if let Some(left) = left.filter(|left| *left <= reserve) {
@@ -185,6 +189,11 @@ impl UpsWatch {
         let unheard = self.lost.map_or(lasted, |lost| now.since(lost));
         (blind && unheard >= BLIND)
             .then(|| format!("it is on battery, and for {} nothing tells how much is left", human(unheard)))
+    }
+
+    /// Mains were there at the newest look.
+    pub fn has_mains(&self) -> bool {
+        self.on_line.is_some()
     }
 
     /// The newest reading, and for how long nothing else has been heard.
@@ -252,20 +261,32 @@ mod tests {
             (&[(0, "OL 100%"), (5, "OB 99% 3000s"), (12, "OL 99%")][..], 60, "0 line; 5 wavers; 27 line"),
             (&[(0, "OL 100%"), (5, "OL DISCHRG 99%"), (20, "OL 99%")], 60, "0 line"),
             (&[(0, "OL 100%"), (5, "OFF 99%"), (15, "OL 99%")], 60, "0 line"),
+            (&[(0, "OL 100%"), (5, "OB CAL DISCHRG 25% 300s"), (900, "OL CHRG 20%")], 960, "0 line; 5 calibrates; 900 line"),
             (
-                &[(0, "OL 100%"), (5, "OB CAL DISCHRG 25% 300s"), (900, "OL CHRG 20%")],
-                960,
-                "0 line; 5 wavers; 20 calibrates; 900 wavers; 915 line",
+                &[(0, "OL 100%"), (5, "OB CAL 25% 300s"), (300, "OB 25% 290s"), (310, "OL 25% 300s")],
+                340,
+                "0 line; 5 calibrates; 300 wavers; 325 line",
+            ),
+            (
+                &[(0, "OL 100%"), (5, "OB 90%"), (6, "OB CAL 25% 300s"), (300, "OB 25% 290s"), (310, "OL 25% 300s")],
+                340,
+                "0 line; 5 wavers; 6 calibrates; 300 wavers; 325 line",
+            ),
+            (&[(0, "OL 100%"), (5, "OB CAL 25% 300s"), (300, "-"), (302, "OB CAL 25% 300s")], 320, "0 line; 5 calibrates"),
+            (
+                &[(0, "OL 100%"), (5, "OB CAL 25% 300s"), (300, "-")],
+                320,
+                "0 line; 5 calibrates; 315 critical: its runtime is 0s and a shutdown needs 10m00s",
             ),
             (
                 &[(0, "OL 100%"), (5, "OB CAL 15% 100s")],
                 4000,
-                "0 line; 5 wavers; 20 calibrates; 2705 critical: its runtime is 0s and a shutdown needs 10m00s",
+                "0 line; 5 calibrates; 2705 critical: its runtime is 0s and a shutdown needs 10m00s",
             ),
             (
                 &[(0, "OL 100%"), (5, "CAL 30% 3000s"), (100, "CAL LB 30% 3000s")],
                 900,
-                "0 line; 5 wavers; 20 calibrates; 100 critical: its battery is low (LB), and its charge agrees",
+                "0 line; 5 calibrates; 100 critical: its battery is low (LB), and its charge agrees",
             ),
             // An outage, by runtime, by charge, by both silent.
             (

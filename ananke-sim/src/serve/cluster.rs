@@ -59,16 +59,27 @@ impl Cluster {
             speed: speed.max(1),
             face,
         };
-        cluster.act(|_| ());
+        cluster.catch_up();
         Arc::new(cluster)
     }
 
     /// Does something to the world at the present moment, and lets every client see what came of it.
     pub fn act<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         let mut inner = self.lock();
+        let told = |world: &World| (world.revision(), state(world));
+        let before = told(&inner.world);
         let done = act(&mut inner.world);
-        self.publish(&mut inner);
+        if told(&inner.world) == before {
+            self.refresh(&mut inner)
+        } else {
+            self.publish(&mut inner)
+        }
         done
+    }
+
+    /// Looks at the world at the present moment.
+    pub fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&self.lock().world)
     }
 
     /// Lets the world catch up with the clock.

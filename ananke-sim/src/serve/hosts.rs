@@ -25,7 +25,7 @@ pub struct Hosts(pub Arc<Cluster>);
 
 impl Hosts {
     fn with<T>(&self, node: &NodeName, read: impl FnOnce(&Host) -> T) -> Option<T> {
-        self.0.act(|world| world.node_row(node).and_then(|row| world.hosts().get(row)).map(read))
+        self.0.look(|world| world.node_row(node).and_then(|row| world.hosts().get(row)).map(read))
     }
 }
 

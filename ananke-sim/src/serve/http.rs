@@ -46,7 +46,7 @@ async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Result<Respons
         cluster.note(&format!("PUT http://{host}{path}"));
         cluster.act(|world| world.http_put(&host, &path, &body))
     } else {
-        cluster.act(|world| world.http(&host, &path))
+        cluster.look(|world| world.http(&host, &path))
     };
     let HttpAnswer::Page(page) = answer else { return Err(Nobody) };
     let start = Response::builder().status(page.status);

@@ -106,6 +106,8 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
         line(format!("    {}: \"{}\"", host.name, host.mac));
     }
     line(format!("drain:\n  patience: {}", scaled(120_000, 1000)));
+    // A port that is free: several served clusters have a daemon each.
+    line("daemon:\n  listen: 127.0.0.1:0".to_owned());
     line("deadlines:".to_owned());
     for gate in GateId::ALL {
         let millis = u64::try_from(default_deadline(*gate).as_millis()).unwrap_or(u64::MAX);

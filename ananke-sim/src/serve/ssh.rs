@@ -16,6 +16,7 @@ use std::time::Duration;
 use ananke_core::name::NodeName;
 use async_trait::async_trait;
 use russh::keys::{PrivateKey, PublicKey};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -139,9 +140,12 @@ impl Server {
         match self.backend.reach(&self.node) {
             Reach::Refuse => {}
             Reach::Dark => {
-                // The stream is held and never read.
-                self.until(|reach, _| reach != Reach::Dark).await;
-                drop(stream);
+                // The stream is held and never read, for as long as the client waits.
+                tokio::select! {
+                    biased;
+                    () = given_up(&stream) => {}
+                    () = self.until(|reach, _| reach != Reach::Dark) => {}
+                }
             }
             Reach::Answer => {
                 // An error here is the client's: it went away, or did not believe our key.
@@ -178,6 +182,13 @@ impl Server {
         let key = keys::generate()?;
         made.insert(generation, key.clone());
         Ok(key)
+    }
+}
+
+/// Comes when the client has closed its side; what it sent before stays unread.
+async fn given_up(stream: &TcpStream) {
+    while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        sleep(LOOK).await;
     }
 }
 

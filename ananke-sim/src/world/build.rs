@@ -80,6 +80,7 @@ pub(super) fn empty(rng: Rng) -> World {
         rhythm: None,
         mains: true,
         upses: racks(),
+        cuts: Vec::new(),
         hosts: Table::default(),
         nodes: Table::default(),
         pods: Table::default(),
@@ -131,7 +132,7 @@ pub(super) fn empty(rng: Rng) -> World {
 fn racks() -> Table<Ups> {
     let mut upses = Table::default();
     for name in ["rack-a", "rack-b"] {
-        upses.add(Ups { name: name.into(), charge: 1000, since: 0, epoch: 0 });
+        upses.add(Ups::new(name));
     }
     upses
 }

@@ -434,15 +434,6 @@ pub struct Namespace {
     pub created: Ms,
 }
 
-#[derive(Debug, Clone)]
-pub struct Ups {
-    pub name: Arc<str>,
-    /// Charge in thousandths at `since`.
-    pub(crate) charge: i64,
-    pub(crate) since: Ms,
-    pub(crate) epoch: u32,
-}
-
 /// A change that a client of the API sees.
 #[derive(Debug, Clone)]
 pub struct Change {

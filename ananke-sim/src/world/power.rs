@@ -1,21 +1,15 @@
-//! Mains, batteries, and hosts that lose power and boot.
+//! Mains, and hosts that lose power and boot.
 
 use ananke_core::name::{BootId, HostPath, MacAddress, NodeName};
 use ananke_core::observation::{DiskSpace, UnitState};
 
-use super::{Event, Manner, Ms, Power, Ups, World, parsed};
+use super::{Event, Manner, Ms, Power, World, parsed};
 use crate::fault::Fault;
 
-/// A full battery carries its rack this long.
-const BATTERY_LASTS: Ms = 12 * 60_000;
-/// An empty battery is full again after this long on mains.
-const BATTERY_FILLS: Ms = 3 * 3_600_000;
 /// The disk that Longhorn keeps its replicas on: every host has one, and its operator requires it.
 pub const LONGHORN_DISK: &str = "/var/lib/longhorn";
 /// How far the clock of `clock-skew` is ahead.
 const SKEWED: Ms = 90_000;
-/// Below this many thousandths a UPS says `LB`.
-const LOW: i64 = 200;
 
 /// What `df` says of k3s's data directory.
 pub(super) fn disk(free_percent: u8) -> DiskSpace {
@@ -30,11 +24,6 @@ impl World {
         }
         self.note(|_| "mains off".to_owned());
         self.recharge(false);
-        for ups in 0..self.upses.len() {
-            let row = &self.upses[ups];
-            let (left, epoch) = (row.charge * BATTERY_LASTS / 1000, row.epoch);
-            self.after(left, Event::BatteryEmpty(ups, epoch));
-        }
     }
 
     /// Mains fail and no battery helps: every host is dark at once.
@@ -126,32 +115,6 @@ impl World {
 
     pub fn mains(&self) -> bool {
         self.mains
-    }
-
-    /// Charge in thousandths.
-    pub fn charge(&self, ups: &Ups) -> i64 {
-        let passed = (self.now - ups.since).max(0);
-        let drift = if self.mains { passed * 1000 / BATTERY_FILLS } else { -(passed * 1000 / BATTERY_LASTS) };
-        (ups.charge + drift).clamp(0, 1000)
-    }
-
-    /// How long its charge carries its rack.
-    pub fn battery_lasts(&self, ups: &Ups) -> Ms {
-        self.charge(ups) * BATTERY_LASTS / 1000
-    }
-
-    /// `ups.status` as NUT has it.
-    pub fn ups_status(&self, ups: &Ups) -> Vec<&'static str> {
-        let charge = self.charge(ups);
-        let mut words = match (self.mains, charge) {
-            (true, 1000) => vec!["OL"],
-            (true, _) => vec!["OL", "CHRG"],
-            (false, _) => vec!["OB", "DISCHRG"],
-        };
-        if charge < LOW {
-            words.push("LB");
-        }
-        words
     }
 
     /// Makes something go wrong. `Err` says what is missing.
@@ -247,28 +210,6 @@ impl World {
         }
         self.settle();
         Ok(())
-    }
-
-    pub(super) fn recharge(&mut self, mains: bool) {
-        for row in 0..self.upses.len() {
-            let charge = self.charge(&self.upses[row]);
-            let now = self.now;
-            let ups = &mut self.upses[row];
-            (ups.charge, ups.since, ups.epoch) = (charge, now, ups.epoch + 1);
-        }
-        self.mains = mains;
-    }
-
-    pub(super) fn battery_empty(&mut self, ups: usize, epoch: u32) {
-        if self.upses[ups].epoch != epoch {
-            return;
-        }
-        self.note(|world| format!("battery of {} empty", world.upses[ups].name));
-        for host in 0..self.hosts.len() {
-            if self.hosts[host].ups == ups {
-                self.host_down(host);
-            }
-        }
     }
 
     /// Switches a host on, if it is off and can.

@@ -5,7 +5,7 @@
 use ananke_core::intent::Intent;
 use ananke_core::name::NodeName;
 use ananke_core::observation::{SnapshotCheck, SnapshotState};
-use ananke_core::port::{ErrorKind, clean};
+use ananke_core::port::{ErrorKind, PeerAnswer, clean};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -44,6 +44,13 @@ pub fn parse_snapshots(output: &Output, node: &NodeName) -> Result<Vec<SnapshotS
 pub fn parse_intent(output: &Output) -> Result<Option<Intent>, Refusal> {
     parse_order(output)?;
     answer(output)
+}
+
+/// Reads what `ananke peer shutdown` or `ananke peer startup` printed.
+pub fn parse_answer(output: &Output) -> Result<PeerAnswer, Refusal> {
+    parse_order(output)?;
+    let PeerAnswer { taken, text } = answer(output)?;
+    Ok(PeerAnswer { taken, text: clean(&text, 200) })
 }
 
 /// One row in any of the shapes.

@@ -3,7 +3,7 @@
 use ananke_core::name::{SnapshotName, UnitName};
 use ananke_core::spec::{Distribution, NodeRole};
 
-use super::{Command, SYSTEMCTL};
+use super::{Command, SYSTEMCTL, peer};
 
 /// Where sudo finds it, whatever the user's own path says.
 const SYSTEMCTL_FILE: &str = "/usr/bin/systemctl";
@@ -38,12 +38,13 @@ pub(super) fn any_snapshot() -> Option<SnapshotName> {
 impl Command {
     /// The lines in sudoers that allow exactly this; none where no right is needed.
     ///
-    /// A snapshot's name is the only hole, and its digits the only part that changes: the line allows any digit where one
-    /// stands. Each pattern is one character, in which no other argument can hide.
+    /// A snapshot's name and the time that batteries give are the only holes, and digits the only part of them that changes:
+    /// the line allows any digit where one stands. Each pattern is one character, in which no other argument can hide.
     pub fn sudoers(&self, user: &str) -> Vec<String> {
         let hole = match self {
-            Self::SaveSnapshot(name, _) => Some(name.clone()),
-            Self::ListSnapshots(Distribution::Kubeadm) => any_snapshot(),
+            Self::SaveSnapshot(name, _) => Some(name.to_string()),
+            Self::ListSnapshots(Distribution::Kubeadm) => any_snapshot().map(|name| name.to_string()),
+            Self::PeerAsk(request) => peer::hole(*request),
             Self::Inspect { .. }
             | Self::Start(_)
             | Self::Stop(_)
@@ -54,16 +55,16 @@ impl Command {
             | Self::PowerOff
             | Self::PeerIntent => None,
         };
-        self.as_root().iter().map(|command| line(command, hole.as_ref(), user)).collect()
+        self.as_root().iter().map(|command| line(command, hole.as_deref(), user)).collect()
     }
 }
 
-fn line(command: &str, hole: Option<&SnapshotName>, user: &str) -> String {
+fn line(command: &str, hole: Option<&str>, user: &str) -> String {
     let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
     let program = if program == SYSTEMCTL { SYSTEMCTL_FILE } else { program };
     let literally: String = arguments.chars().map(literal).collect();
     let arguments = match hole {
-        Some(name) => literally.replace(name.as_str(), &name.as_str().chars().map(any_digit).collect::<String>()),
+        Some(hole) => literally.replace(hole, &hole.chars().map(any_digit).collect::<String>()),
         None if literally.is_empty() => "\"\"".to_owned(),
         None => literally,
     };
@@ -93,6 +94,9 @@ fn account(user: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use ananke_core::port::PeerRequest;
     use ananke_core::spec::HostNeeds;
 
     use super::*;
@@ -115,7 +119,8 @@ mod tests {
             Command::ListSnapshots(_) => Some(Command::Reboot),
             Command::Reboot => Some(Command::PowerOff),
             Command::PowerOff => Some(Command::PeerIntent),
-            Command::PeerIntent => None,
+            Command::PeerIntent => Some(Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_secs(540)) })),
+            Command::PeerAsk(_) => None,
         };
         std::iter::successors(Some(first), next).collect()
     }
@@ -136,6 +141,7 @@ mod tests {
             "/usr/bin/systemctl reboot",
             "/usr/bin/systemctl poweroff",
             "/usr/local/bin/ananke intent show -o json",
+            "/usr/local/bin/ananke peer shutdown --within [0-9][0-9][0-9][0-9][0-9]s",
         ];
         assert_eq!(lines(Distribution::K3s), expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
     }
@@ -181,7 +187,7 @@ mod tests {
                 let kind = std::mem::discriminant(&command);
                 let sent = [&server, &worker].map(|commands| kinds(commands).contains(&kind));
                 let expected = match command {
-                    Command::Inspect { .. } | Command::PeerIntent => [false, false],
+                    Command::Inspect { .. } | Command::PeerIntent | Command::PeerAsk(_) => [false, false],
                     Command::SaveSnapshot(..) | Command::ListSnapshots(_) => [true, false],
                     Command::Reboot => [false, true],
                     Command::Start(_) | Command::Stop(_) | Command::Restart(_) | Command::KillPods(..) | Command::PowerOff => {

@@ -1,24 +1,24 @@
 //! What power asks for, done: the shutdown on battery, and the start-up when mains are back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::engine;
-use ananke_core::eta;
-use ananke_core::intent::{Intent, IntentState};
+use ananke_core::intent::IntentState;
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
-use ananke_core::port::{Clock, PortError, StateReads, UpsReads};
-use ananke_core::power::{Demand, Pause, PowerWatch, UpsState};
+use ananke_core::port::{Clock, PeerRequest, PortError, StateReads, UpsReads};
+use ananke_core::power::{Demand, Duty, Known, Pause, UpsState};
 use ananke_core::report::{Command, Outcome, Report};
-use ananke_core::spec::Spec;
+use ananke_core::spec::{Role, Spec};
 use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use super::{Stop, say};
+use super::board::{Board, Look};
+use super::{End, Ending, peer, say};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
@@ -27,62 +27,73 @@ use crate::wire::{Adapters, Failure};
 
 /// Between two looks at the batteries.
 const LOOK: Duration = Duration::from_secs(1);
-/// What could not be begun, or failed while it is still asked for, is tried again.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// A run of this daemon, until it ends.
-type Run<'a> = LocalBoxFuture<'a, (Command, Result<Report, Failure>)>;
+type Run<'a> = LocalBoxFuture<'a, (Command, Result<Came, Failure>)>;
 
-/// Looks at every UPS and does what follows, until `stop`. Without a UPS there is nothing to do.
-pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, mut stop: Stop) {
+/// What came of what was to be done.
+pub(super) enum Came {
+    Ran(Report),
+    /// Another Ananke does it.
+    Elsewhere(String),
+    /// Not now; it stays owed.
+    NotYet(String),
+}
+
+/// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
+/// without another Ananke there is nothing to do.
+pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, board: &Board, mut end: Ending<'_>) -> Duty {
     let spec = &loaded.spec;
-    if spec.power.upses.is_empty() {
-        return;
+    if spec.power.upses.is_empty() && spec.peers.is_empty() {
+        end.await;
+        return duty;
     }
-    let mut keeper = Keeper::new(loaded, adapters);
+    let mut keeper = Keeper::new(loaded, adapters, duty, board);
     keeper.learn().await;
-    say(keeper.now(), "watches power", &spec.power.upses.iter().map(|ups| &*ups.name).collect::<Vec<_>>().join(", "));
-    loop {
+    let names: Vec<&str> = spec.power.upses.iter().map(|ups| &*ups.name).chain(spec.peers.iter().map(|peer| &**peer)).collect();
+    say(keeper.now(), "watches power", &names.join(", "));
+    let mut ended = None;
+    // A new config waits for the runs that are under way, and the batteries are watched meanwhile.
+    while ended.is_none() || ended == Some(End::Reload) && !keeper.running.is_empty() {
         let step = std::pin::pin!(keeper.step());
-        if let Either::Right(_) = select(step, &mut stop).await {
-            break;
+        if ended.is_some() {
+            step.await;
+        } else if let Either::Right((why, _)) = select(step, &mut end).await {
+            ended = Some(why);
         }
     }
     // They are told to stop by the same signal, and end between two actions.
     while keeper.running.next().await.is_some() {}
+    keeper.duty
 }
 
 struct Keeper<'a> {
     loaded: &'a Loaded,
     spec: &'a Spec,
     adapters: &'a Adapters,
-    watch: PowerWatch,
-    /// What a shutdown takes, as it was when the daemon started or its last run ended.
-    budget: Option<Duration>,
+    duty: Duty,
+    board: &'a Board,
     running: FuturesUnordered<Run<'a>>,
-    /// The commands of those runs.
-    under_way: BTreeSet<Command>,
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
     paused: Option<Pause>,
-    /// When either run may be begun next.
-    again: BTreeMap<Command, Moment>,
+    /// Why the start-up or the shutdown that is owed does not begin, as last told.
+    waiting: BTreeMap<Command, String>,
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters) -> Self {
+    fn new(loaded: &'a Loaded, adapters: &'a Adapters, duty: Duty, board: &'a Board) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
             adapters,
-            watch: PowerWatch::with_outages(adapters.state.outages().unwrap_or_default()),
-            budget: None,
+            duty,
+            board,
             running: FuturesUnordered::new(),
-            under_way: BTreeSet::new(),
             told: BTreeMap::new(),
             holding: None,
             paused: None,
-            again: BTreeMap::new(),
+            waiting: BTreeMap::new(),
         }
     }
 
@@ -99,19 +110,26 @@ impl<'a> Keeper<'a> {
         let mut unheard = BTreeMap::new();
         for (ups, look) in looks {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
-            self.watch.take(&ups, reading, &self.spec.power, now);
+            self.duty.take(&ups, reading, &self.spec.power, now);
         }
-        let reserve = self.spec.power.reserve(self.budget);
-        if self.watch.count(&self.spec.power, reserve, now) {
-            if let Err(error) = self.adapters.state.save_outages(self.watch.outages()) {
+        if self.duty.count(&self.spec.power, now) {
+            let outages = self.duty.watch().outages();
+            if let Err(error) = self.adapters.state.save_outages(outages) {
                 say(now, "failed", &format!("the outage cannot be noted: {error}"));
             }
-            say(now, "outage", &format!("number {} within {}", self.watch.outages().len(), human(self.spec.power.outage_window)));
+            say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
         }
-        self.tell(&unheard, reserve, now);
-        self.act(reserve, now).await;
+        self.tell(&unheard, now);
+        self.listen(now).await;
+        self.act(now).await;
+        self.board.looked(self.look());
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
+    }
+
+    fn look(&self) -> Look<'_> {
+        let (holding, paused, spec) = (self.holding.as_ref(), self.paused.as_ref(), &self.spec.power);
+        Look { watch: self.duty.watch(), spec, reserve: self.duty.reserve(spec), holding, paused }
     }
 
     /// Awaits `work` while the runs go on.
@@ -133,14 +151,13 @@ impl<'a> Keeper<'a> {
     }
 
     async fn learn(&mut self) {
-        let runs = self.adapters.state.runs().await.unwrap_or_default();
-        self.budget = eta::budget(&runs, Command::Shutdown);
+        self.duty.learn(&self.adapters.state.runs().await.unwrap_or_default());
     }
 
     /// What changed since it was last told.
-    fn tell(&mut self, unheard: &BTreeMap<Arc<str>, PortError>, reserve: Duration, now: Moment) {
-        for (ups, state) in self.watch.states(&self.spec.power, reserve, now) {
-            let reading = self.watch.ups(&ups).and_then(|ups| ups.newest());
+    fn tell(&mut self, unheard: &BTreeMap<Arc<str>, PortError>, now: Moment) {
+        for (ups, state) in self.duty.states(&self.spec.power, now) {
+            let reading = self.duty.watch().ups(&ups).and_then(|ups| ups.newest());
             let status = reading.map_or_else(|| "no reading yet".to_owned(), |reading| reading.status.join(" "));
             let text = match (&state, unheard.get(&ups)) {
                 (UpsState::Critical { .. }, None) => format!("critical ({status})"),
@@ -162,10 +179,32 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    async fn act(&mut self, reserve: Duration, now: Moment) {
+    /// Takes what another Ananke asks for.
+    async fn listen(&mut self, now: Moment) {
+        let request = self.adapters.state.take_request(SystemClock::start().now());
+        let taken = match request {
+            Ok(None) => return,
+            Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters).await,
+            Ok(Some(PeerRequest::Shutdown { within })) => {
+                if self.duty.asked(Command::Shutdown) {
+                    self.shut_down("another Ananke asks for it: its power ends".to_owned(), within, true, now);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            say(now, "failed", &format!("what another Ananke asks for: {error}"));
+        }
+    }
+
+    async fn act(&mut self, now: Moment) {
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
         let intent = self.adapters.state.intent().await.unwrap_or_default();
-        let demand = self.watch.demand(self.spec, reserve, intent.as_ref(), now);
+        let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
+        let progress = if begun { self.adapters.state.progress().await.ok().flatten() } else { None };
+        let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused: self.is_paused(now) };
+        let demand = self.duty.owed(self.spec, known, now);
         let holding = match &demand {
             Demand::HoldDown { why, instruction } => Some(format!("{why}; {instruction}")),
             Demand::Nothing | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
@@ -174,17 +213,10 @@ impl<'a> Keeper<'a> {
             say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
         }
         self.holding = holding;
-        if self.is_paused(now) {
-            return;
-        }
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
-            Demand::ShutDown { why, within } => self.shut_down(why, within, now),
-            Demand::StartUp { why } => {
-                if self.is_owed(intent.as_ref()).await {
-                    self.start_up(why, now);
-                }
-            }
+            Demand::ShutDown { why, within } => self.shut_down(why, within, false, now),
+            Demand::StartUp { why } => self.start_up(why, now),
         }
     }
 
@@ -203,59 +235,76 @@ impl<'a> Keeper<'a> {
         self.paused.is_some()
     }
 
-    fn shut_down(&mut self, why: String, within: Option<Duration>, now: Moment) {
-        if !self.may_begin(Command::Shutdown, now) {
-            return;
+    /// A peer hands it on, unless it was asked itself.
+    fn shut_down(&mut self, why: String, within: Option<Duration>, asked: bool, now: Moment) {
+        let hand_on = !asked && self.is_peer();
+        if !self.waiting.contains_key(&Command::Shutdown) {
+            let left = within
+                .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
+            let why = format!("{why}; {left}");
+            say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
+            self.board.begins(Command::Shutdown, &why);
         }
-        let left =
-            within.map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
-        say(now, "shuts down", &format!("{why}; {left}"));
         let (loaded, mut spec) = (self.loaded, self.loaded.spec.clone());
         spec.shutdown.within = within;
-        let run = async move { walk::shut_down(spec, &fresh(loaded).await?, &why, true).await };
+        let run = async move {
+            if hand_on {
+                return peer::shut_down(loaded, &why, within).await;
+            }
+            walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(Came::Ran)
+        };
         self.running.push(run.map(|ended| (Command::Shutdown, ended)).boxed_local());
     }
 
     fn start_up(&mut self, why: String, now: Moment) {
-        if !self.may_begin(Command::Startup, now) {
-            return;
+        let hand_on = self.is_peer();
+        if !self.waiting.contains_key(&Command::Startup) {
+            say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
+            self.board.begins(Command::Startup, &why);
         }
-        say(now, "starts up", &why);
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
-        let run = async move { walk::start_up(engine::startup_plan(), spec, &fresh(loaded).await?, Some(&why)).await };
+        let run = async move {
+            if hand_on {
+                return peer::start_up(loaded, &why).await;
+            }
+            let adapters = fresh(loaded).await?;
+            if let Some(why) = peer::kept_down(&adapters, &spec).await? {
+                return Ok(Came::NotYet(why));
+            }
+            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(Came::Ran)
+        };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
 
-    fn may_begin(&mut self, command: Command, now: Moment) -> bool {
-        let due = self.again.get(&command).is_none_or(|at| now >= *at);
-        due && self.under_way.insert(command)
+    /// Another Ananke comes first.
+    fn is_peer(&self) -> bool {
+        matches!(self.spec.role, Role::Peer { .. }) && !self.spec.peers.is_empty()
     }
 
-    /// A start-up that came to its end has told a person what it needs; one that died, or met an outage, is gone on with.
-    async fn is_owed(&self, intent: Option<&Intent>) -> bool {
-        if !intent.is_some_and(|intent| intent.state == IntentState::StartupInProgress) {
-            return true;
-        }
-        let progress = self.adapters.state.progress().await.ok().flatten();
-        progress.is_some_and(|progress| match progress.outcome {
-            None | Some(Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => progress.command == Command::Startup,
-            Some(Outcome::Done | Outcome::Manual | Outcome::Failed) => false,
-        })
-    }
-
-    fn ended(&mut self, command: Command, ended: Result<Report, Failure>) {
+    fn ended(&mut self, command: Command, ended: Result<Came, Failure>) {
         let now = self.now();
-        self.under_way.remove(&command);
-        // What got through is begun again at once if it is asked for anew: a second outage does not wait.
-        if !ended.as_ref().is_ok_and(walk::got_through) {
-            self.again.insert(command, now.plus(AGAIN));
-        }
+        let got_through = matches!(&ended, Ok(Came::Ran(report)) if report.got_through());
+        self.duty.ended(command, got_through, now);
         let what = match command {
             Command::Shutdown => "shutdown",
             Command::Startup | Command::Status => "start-up",
         };
+        let waiting = match &ended {
+            Ok(Came::Elsewhere(text) | Came::NotYet(text)) => Some(text.clone()),
+            Ok(Came::Ran(_)) | Err(_) => None,
+        };
+        let told = match &waiting {
+            Some(text) => self.waiting.insert(command, text.clone()),
+            None => self.waiting.remove(&command),
+        };
+        if told != waiting || waiting.is_none() {
+            self.board.ended(command, &ended);
+        }
         match ended {
-            Ok(report) => {
+            Ok(Came::Elsewhere(text)) if told != waiting => say(now, what, &text),
+            Ok(Came::NotYet(text)) if told != waiting => say(now, &format!("{what} waits"), &text),
+            Ok(Came::Elsewhere(_) | Came::NotYet(_)) => {}
+            Ok(Came::Ran(report)) => {
                 say(now, &format!("{what} ended"), &format!("{}, after {}", outcome(report.outcome), human(report.took)));
                 for action in &report.manual {
                     say(now, "A PERSON IS NEEDED", &format!("{}: {}", action.subject, action.instruction));
@@ -267,7 +316,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// A run has a clock of its own: the wall clock may have been set since the daemon started.
-async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
+pub(super) async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
     Ok(Adapters::new(loaded, StateDir::open(&loaded.state_dir)?).await?)
 }
 

@@ -304,7 +304,8 @@ fn overtaken(state: IntentState, acts: bool) -> (Report, Duration) {
         if written.is_none() && due {
             written = Some(now);
             let run = crate::name::RunId::parse("shutdown-1").unwrap();
-            kept.kept().intent = Some(Intent { state, run, at: now, reason: "maintenance".to_owned(), by_power: false });
+            kept.kept().intent =
+                Some(Intent { state, run, at: now, reason: "maintenance".to_owned(), by_power: false, of: None });
         }
     };
     let reads = Reads { state: &kept, ..reads(&away) };

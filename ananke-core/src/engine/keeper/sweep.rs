@@ -222,17 +222,14 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Journal first; but a lease must not go on for want of a line.
+    /// Journal first; but a lease must not go on for want of a line, and all that a keeper sends is for ending leases: the
+    /// coordination Lease, too, without which another's may not be touched.
     pub(super) async fn send(&mut self, action: Action) -> Result<(), PortError> {
         let now = self.reads.clock.now();
         let Action { order, why } = action;
         *self.seq = self.seq.saturating_add(1);
         let seq = *self.seq;
-        if let Err(error) = self.append(seq, What::Acting { order: order.clone(), why: why.clone() }, now).await
-            && !order.ends_a_lease()
-        {
-            return Err(error);
-        }
+        self.append(seq, What::Acting { order: order.clone(), why: why.clone() }, now).await.ok();
         let index = self.walk.record_sent(&order, &why, now);
         let permit = Permit { run: self.walk.run.clone(), seq };
         let result = match &order {

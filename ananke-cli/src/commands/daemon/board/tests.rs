@@ -1,0 +1,109 @@
+//! What a story of readings and runs comes to, as notices.
+
+use ananke_core::power::UpsSpec;
+
+use super::*;
+
+const START: Moment = Moment::from_millis(1_773_453_971_000);
+
+/// `OB 80% 1200s`; `-`: nothing is heard.
+fn reading(text: &str) -> Option<UpsReading> {
+    let words = || text.split(' ');
+    let number = |suffix: char| words().find_map(|word| word.strip_suffix(suffix)?.parse::<u64>().ok());
+    (text != "-").then(|| UpsReading {
+        status: words().filter(|word| word.chars().all(char::is_alphabetic)).map(Into::into).collect(),
+        charge_percent: number('%').map(|charge| u8::try_from(charge).unwrap()),
+        runtime: number('s').map(Duration::from_secs),
+    })
+}
+
+/// Each reading counts until the next one. A notice is its second, its sentence and its details.
+fn told(story: &[(u64, &str)], end: u64) -> Vec<String> {
+    let name: Arc<str> = "rack".into();
+    let spec = PowerSpec { upses: vec![UpsSpec::feeding_all(name.clone())], ..PowerSpec::default() };
+    let (mut watch, mut before, mut told) = (PowerWatch::default(), None, Vec::new());
+    for second in 0..=end {
+        let now = START.plus(Duration::from_secs(second));
+        let (_, text) = story.iter().rev().find(|(from, _)| *from <= second).unwrap();
+        watch.take(&name, reading(text), &spec, now);
+        let reserve = Duration::from_secs(600);
+        let look = Look { watch: &watch, spec: &spec, reserve, holding: None, paused: None };
+        let (power, notices) = seen(look, before.as_ref(), now);
+        told.extend(notices.iter().map(|notice| format!("{second} {}: {}", notice.sentence, notice.details.join("; "))));
+        before = Some(power);
+    }
+    told
+}
+
+#[test]
+fn an_outage_is_told_when_it_begins_gets_worse_and_ends() {
+    let story =
+        [(0, "OL 100% 3000s"), (10, "OB 99% 2000s"), (60, "-"), (70, "OB 60% 900s"), (90, "OB 40% 590s"), (120, "OL 41% 600s")];
+    assert_eq!(
+        told(&story, 200),
+        [
+            "25 UPS rack is on battery: charge 99 %, runtime 33m20s, 0 s ago",
+            "60 UPS rack is on battery and is not heard any more: charge 99 %, runtime 33m20s, 1 s ago",
+            "90 UPS rack asks for a shutdown: its runtime is 9m50s and a shutdown needs 10m00s; charge 40 %, runtime 9m50s, 0 s ago",
+            "135 UPS rack is on line again: charge 41 %, runtime 10m00s, 0 s ago",
+        ]
+    );
+}
+
+#[test]
+fn blips_and_a_upsd_that_is_away_are_no_news() {
+    assert!(told(&[(0, "OL 100%"), (5, "OB 99% 3000s"), (12, "OL 99%"), (40, "-"), (90, "OL 99%")], 120).is_empty());
+    assert!(told(&[(0, "-"), (10, "OL 100%")], 60).is_empty());
+}
+
+fn tick(overdue: &[&str], manual: &[&str]) -> Tick {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let (at, next) = (START, START);
+    Tick { at, done: vec![], overdue: texts(overdue), failed: vec![], notes: vec![], manual: texts(manual), next }
+}
+
+#[test]
+fn leases_are_told_once_while_they_last() {
+    let (board, mut notices) = with_outbox();
+    board.swept(&tick(&["titan-01"], &[]));
+    board.swept(&tick(&["titan-01"], &["titan-02: press the button"]));
+    board.swept(&tick(&[], &["titan-02: press the button"]));
+    assert_eq!(sentences(&mut notices), ["overdue: titan-01", "a person is needed: titan-02: press the button"]);
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_one_story_however_often_it_is_tried() {
+    let (board, mut notices) = with_outbox();
+    let failure = || Err(Failure::Usage("no".to_owned()));
+    board.begins(Command::Shutdown, "its charge is 20 %");
+    board.ended(Command::Shutdown, &failure());
+    board.begins(Command::Shutdown, "its charge is 19 %");
+    board.ended(Command::Shutdown, &failure());
+    assert_eq!(sentences(&mut notices), ["shutdown begins", "shutdown could not begin", "shutdown could not begin"]);
+    assert!(board.known().runs.is_empty());
+}
+
+#[test]
+fn a_keeper_that_does_not_come_round_is_stuck() {
+    let (mut board, _notices) = with_outbox();
+    assert_eq!(board.stuck(), Vec::<String>::new());
+    board.began = board.clock.now().minus(Duration::from_secs(31));
+    board.watches_power = true;
+    assert_eq!(board.stuck(), ["the keeper of power has not come round for 31s; 30s is usual at most"]);
+    board.began = board.clock.now().minus(Duration::from_secs(181));
+    board.swept(&tick(&[], &[]));
+    assert_eq!(board.stuck(), ["the keeper of power has not come round for 3m01s; 30s is usual at most"]);
+    board.watches_power = false;
+    assert_eq!(board.stuck(), Vec::<String>::new());
+}
+
+fn with_outbox() -> (Board, mpsc::Receiver<Notice>) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let clock = SystemClock::start();
+    let outbox = Mutex::new(Some(sender));
+    (Board { clock, began: clock.now(), watches_power: false, known: Mutex::default(), outbox }, receiver)
+}
+
+fn sentences(notices: &mut mpsc::Receiver<Notice>) -> Vec<String> {
+    std::iter::from_fn(|| notices.try_recv().ok()).map(|notice| notice.sentence).collect()
+}

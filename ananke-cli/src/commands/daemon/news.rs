@@ -1,0 +1,88 @@
+//! What is worth a notice: outages, runs, and what a person must do.
+
+use std::time::Duration;
+
+use ananke_core::engine::keeper::Tick;
+use ananke_core::name::Moment;
+use ananke_core::notice::{Notice, Urgency};
+use ananke_core::power::UpsState;
+use ananke_core::report::Command;
+
+use super::board::Ups;
+use crate::notify::run_name;
+use crate::wire::Failure;
+
+/// A run that failed and begins again within this time is the same story.
+pub(super) const SAME: Duration = Duration::from_secs(600);
+
+/// How bad it is; an outage is told again only when it gets worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Rank {
+    #[default]
+    Fine,
+    OnBattery,
+    Unheard,
+    Critical,
+}
+
+/// Notes in `ups` what is told.
+pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
+    let (rank, why) = match &ups.state {
+        UpsState::Line { .. } | UpsState::Latched => (Rank::Fine, None),
+        UpsState::Critical { why, .. } => (Rank::Critical, Some(why.clone())),
+        UpsState::Battery { .. } if ups.is_lost => (Rank::Unheard, None),
+        UpsState::Battery { .. } => (Rank::OnBattery, None),
+        // It may be a blip, or over soon.
+        UpsState::Wavers { .. } | UpsState::Calibrates { .. } | UpsState::Lost { .. } | UpsState::Unknown => return None,
+    };
+    let is_news = rank > ups.told || (rank == Rank::Fine && ups.told != Rank::Fine);
+    ups.told = if is_news { rank } else { ups.told };
+    let (urgency, what) = match rank {
+        Rank::Fine => (Urgency::Information, "is on line again"),
+        Rank::OnBattery => (Urgency::Warning, "is on battery"),
+        Rank::Unheard => (Urgency::Alarm, "is on battery and is not heard any more"),
+        Rank::Critical => (Urgency::Alarm, "asks for a shutdown"),
+    };
+    let about = format!("UPS {}", ups.name);
+    let sentence = format!("{about} {what}");
+    is_news.then(|| Notice::new(about, urgency, &sentence).with(why.into_iter().chain([ups.values(now)])))
+}
+
+pub(super) fn of_holding(why: &str) -> Notice {
+    let sentence = "the cluster stays down until a person starts it";
+    Notice::new("hold-down", Urgency::Alarm, sentence).with([why.to_owned()])
+}
+
+/// Leases that are overdue or a person's, and were not before.
+pub(super) fn of_leases(before: Option<&Tick>, tick: &Tick) -> Vec<Notice> {
+    let is_new = |texts: fn(&Tick) -> &Vec<String>, text: &String| before.is_none_or(|before| !texts(before).contains(text));
+    let overdue = tick.overdue.iter().filter(|text| is_new(|tick| &tick.overdue, text));
+    let overdue = overdue.map(|text| Notice::new(format!("overdue {text}"), Urgency::Alarm, &format!("overdue: {text}")));
+    let manual = tick.manual.iter().filter(|text| is_new(|tick| &tick.manual, text));
+    let manual = manual.map(|text| Notice::new(format!("manual {text}"), Urgency::Alarm, &format!("a person is needed: {text}")));
+    overdue.chain(manual).collect()
+}
+
+pub(super) fn of_begin(command: Command, why: &str, upses: Vec<String>) -> Notice {
+    let (what, urgency) = match command {
+        Command::Shutdown => (run_name(command), Urgency::Alarm),
+        Command::Startup | Command::Status => (run_name(command), Urgency::Information),
+    };
+    Notice::new(what, urgency, &format!("{what} begins")).with(std::iter::once(why.to_owned()).chain(upses))
+}
+
+/// What another Ananke does, or why it is not done yet.
+pub(super) fn of_other(command: Command, urgency: Urgency, text: &str) -> Notice {
+    let what = run_name(command);
+    Notice::new(what, urgency, &format!("{what}: {text}"))
+}
+
+pub(super) fn of_failure(command: Command, failure: &Failure) -> Notice {
+    let what = run_name(command);
+    Notice::new(what, Urgency::Alarm, &format!("{what} could not begin")).with([failure.to_string()])
+}
+
+/// `rack-a: charge 43 %, 12 s ago`, one a UPS.
+pub(super) fn values(upses: &[Ups], now: Moment) -> Vec<String> {
+    upses.iter().map(|ups| format!("{}: {}", ups.name, ups.values(now))).collect()
+}

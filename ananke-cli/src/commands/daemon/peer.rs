@@ -1,0 +1,131 @@
+//! What one daemon owes another: a peer hands what its power asks for to the coordinator, and neither starts what the other
+//! keeps down.
+
+use std::time::Duration;
+
+use ananke_core::engine;
+use ananke_core::intent::{Intent, IntentState};
+use ananke_core::peer::{Handed, follow_shutdown, hand, hand_startup, keeps_down};
+use ananke_core::port::{Clock, PeerReads, PeerRequest, PortError, StateReads, StateWrites};
+use ananke_core::spec::{Role, Spec};
+
+use super::power::{Came, fresh};
+use super::say;
+use crate::commands::walk;
+use crate::config::Loaded;
+use crate::wire::{Adapters, Failure};
+
+/// The power of a peer ends: the coordinator is to shut the cluster down, and this host does it where that one cannot.
+pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duration>) -> Result<Came, Failure> {
+    let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
+    let asked = adapters.clock.now();
+    if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
+        say(asked, "failed", &format!("others cannot read that the cluster is to be down: {error}"));
+    }
+    let doubt = match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within }).await {
+        Handed::To(by) => match follow_shutdown(&adapters.peers, &adapters.clock, &by).await {
+            Ok(()) => return Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
+            Err(doubt) => doubt,
+        },
+        Handed::Refused { by, why } => return Ok(Came::NotYet(format!("{by} does not shut the cluster down: {why}"))),
+        Handed::Nobody { tried } => tried,
+    };
+    if !loaded.alone.shutdown {
+        return Ok(Came::NotYet(format!(
+            "nobody shuts the cluster down, and coordination.fallback_local_shutdown is off: {doubt}"
+        )));
+    }
+    let now = adapters.clock.now();
+    say(now, "shuts down from here", &doubt);
+    spec.shutdown.within = within.map(|within| within.saturating_sub(now.since(asked)));
+    walk::shut_down(spec, &adapters, why, true).await.map(Came::Ran)
+}
+
+/// The power of a peer is back: the coordinator is to start the cluster.
+pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure> {
+    let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
+    // From here on this host keeps nothing down.
+    want(&adapters, IntentState::ShutdownComplete, why).await?;
+    let wait = if loaded.alone.startup { spec.guard_wait } else { Duration::ZERO };
+    let tried = match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, wait).await {
+        Handed::To(by) => {
+            want(&adapters, IntentState::Normal, why).await?;
+            return Ok(Came::Elsewhere(format!("{by} starts the cluster")));
+        }
+        Handed::Refused { by, why } => return Ok(Came::NotYet(format!("{by} does not start the cluster: {why}"))),
+        Handed::Nobody { tried } => tried,
+    };
+    if !loaded.alone.startup {
+        let way = "`ananke startup --execute --auto-peer-failover` starts it from here";
+        return Ok(Came::NotYet(format!("nobody starts the cluster; {way}: {tried}")));
+    }
+    // Power may have failed again meanwhile.
+    if adapters.state.intent().await?.is_some_and(|intent| intent.state == IntentState::ShuttingDown) {
+        return Ok(Came::NotYet("power failed again".to_owned()));
+    }
+    say(adapters.clock.now(), "starts up from here", &tried);
+    spec.role = Role::Peer { allow_startup: true };
+    walk::start_up(engine::startup_plan(), spec, &adapters, Some(why)).await.map(Came::Ran)
+}
+
+/// What another Ananke keeps down, in one line. Where no UPS of our own tells of power, or a shutdown of another was seen, its
+/// own word is needed.
+pub(super) async fn kept_down(adapters: &Adapters, spec: &Spec) -> Result<Option<String>, PortError> {
+    let now = adapters.clock.now();
+    let seen = adapters.state.intent().await?.filter(is_anothers).and_then(|intent| intent.of);
+    for peer in &spec.peers {
+        let told = adapters.peers.intent(peer).await;
+        if keeps_down(&told, spec.intent_max_age, now) {
+            return Ok(Some(format!("{peer} keeps the cluster down, until its power is back")));
+        }
+        match (&told, &seen) {
+            (Ok(Some(intent)), _) if intent.is_a_persons_stop(spec.intent_max_age, now) => {
+                return Ok(Some(format!("a person shut the cluster down on {peer}")));
+            }
+            (Err(error), Some(host)) => {
+                return Ok(Some(format!("{host} was seen to shut the cluster down, and {peer} does not answer: {error}")));
+            }
+            (Err(error), None) if spec.power.upses.is_empty() => {
+                return Ok(Some(format!("no UPS is watched here, and {peer} does not tell of its own: {error}")));
+            }
+            (Ok(_) | Err(_), _) => {}
+        }
+    }
+    match seen {
+        Some(host) if spec.peers.is_empty() => Ok(Some(format!("{host} was seen to shut the cluster down"))),
+        Some(_) => {
+            want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down, and keeps it down no more").await?;
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+/// A shutdown that was seen in the cluster and is none of ours.
+fn is_anothers(intent: &Intent) -> bool {
+    intent.state == IntentState::ShuttingDown && intent.of.is_some()
+}
+
+/// Another one's power is back: a start-up is owed here, as if power had stopped the cluster from here.
+pub(super) async fn owe_startup(adapters: &Adapters) -> Result<(), PortError> {
+    let known = adapters.state.intent().await?;
+    match known.as_ref().map(|intent| intent.state) {
+        Some(IntentState::ShuttingDown) if !known.as_ref().is_some_and(is_anothers) => Ok(()),
+        Some(IntentState::ShutdownComplete | IntentState::StartupInProgress) => Ok(()),
+        None | Some(IntentState::Normal | IntentState::ShuttingDown) => {
+            want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down; its power is back").await
+        }
+    }
+}
+
+/// Writes down what is wanted of the cluster, where every Ananke reads it.
+async fn want(adapters: &Adapters, state: IntentState, why: &str) -> Result<(), PortError> {
+    let known = adapters.state.intent().await.unwrap_or_default();
+    if known.is_some_and(|intent| intent.state == state && intent.by_power) {
+        return Ok(());
+    }
+    let now = adapters.clock.now();
+    let by_power = state != IntentState::Normal;
+    let intent = Intent { state, run: engine::run_id("power", now), at: now, reason: why.to_owned(), by_power, of: None };
+    adapters.state.save_intent(&intent).await
+}

@@ -1,0 +1,184 @@
+//! What a person is told beside the log: each sentence once, and never too many within an hour.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::Moment;
+use crate::port::clean;
+
+/// What is still true after this long is told once more, if somebody tells it.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+/// A phone shows no more than this of a notice.
+const LINES: usize = 20;
+const LINE: usize = 300;
+/// Sentences that were held back and are named; the rest is counted.
+const NAMED: usize = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Urgency {
+    Information,
+    Warning,
+    /// The cluster goes down, or a person must act.
+    Alarm,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What it is about: a sentence is told anew after another one about the same.
+    pub about: String,
+    pub urgency: Urgency,
+    /// One line, without values that change from second to second.
+    pub sentence: String,
+    /// Values and instructions, one a line.
+    pub details: Vec<String>,
+}
+
+impl Notice {
+    pub fn new(about: impl Into<String>, urgency: Urgency, sentence: &str) -> Self {
+        Self { about: about.into(), urgency, sentence: clean(sentence, LINE), details: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        let mut details = details.into_iter();
+        self.details.extend(details.by_ref().take(LINES).map(|line| clean(&line, LINE)));
+        let more = details.count();
+        if more > 0 {
+            self.details.push(format!("and {more} more"));
+        }
+        self
+    }
+
+    /// The details as one text; the sentence where there are none.
+    pub fn text(&self) -> String {
+        if self.details.is_empty() { self.sentence.clone() } else { self.details.join("\n") }
+    }
+}
+
+/// Decides which notices are sent. Time is our own clock.
+#[derive(Debug)]
+pub struct Throttle {
+    per_hour: usize,
+    told: BTreeMap<String, (String, Moment)>,
+    sent: Vec<Moment>,
+    /// The first sentences that were held back, and how many there were.
+    held: (Vec<String>, usize),
+}
+
+impl Throttle {
+    pub fn new(per_hour: usize) -> Self {
+        Self { per_hour: per_hour.max(1), told: BTreeMap::new(), sent: Vec::new(), held: (Vec::new(), 0) }
+    }
+
+    /// The notice as it is to be sent, with what was held back before it; none: it was told, or there were too many.
+    pub fn take(&mut self, notice: Notice, now: Moment) -> Option<Notice> {
+        self.told.retain(|_, (_, at)| now.since(*at) < AGAIN);
+        if self.told.get(&notice.about).is_some_and(|(sentence, _)| *sentence == notice.sentence) {
+            return None;
+        }
+        self.told.insert(notice.about.clone(), (notice.sentence.clone(), now));
+        self.sent.retain(|at| now.since(*at) < HOUR);
+        if self.sent.len() >= self.room(notice.urgency) {
+            let (named, count) = &mut self.held;
+            *count = count.saturating_add(1);
+            if named.len() < NAMED {
+                named.push(notice.sentence);
+            }
+            return None;
+        }
+        self.sent.push(now);
+        let held = self.take_held();
+        Some(Notice { details: notice.details.into_iter().chain(held).collect(), ..notice })
+    }
+
+    /// When there is room for what was held back; none: nothing was.
+    pub fn due(&self) -> Option<Moment> {
+        let room = self.room(Urgency::Warning);
+        let oldest = self.sent.len().checked_sub(room).and_then(|index| self.sent.get(index));
+        (self.held.1 > 0).then(|| oldest.map_or(Moment::from_millis(0), |at| at.plus(HOUR)))
+    }
+
+    /// What was held back, once there is room for it.
+    pub fn rest(&mut self, now: Moment) -> Option<Notice> {
+        self.due().filter(|due| now >= *due)?;
+        self.sent.retain(|at| now.since(*at) < HOUR);
+        self.sent.push(now);
+        let held = self.take_held();
+        Some(Notice::new("held-back", Urgency::Warning, "there was more to tell than is sent within an hour").with(held))
+    }
+
+    /// A flood of warnings leaves a quarter of the hour's notices to alarms.
+    fn room(&self, urgency: Urgency) -> usize {
+        match urgency {
+            Urgency::Alarm => self.per_hour,
+            Urgency::Information | Urgency::Warning => self.per_hour.saturating_sub(self.per_hour / 4),
+        }
+    }
+
+    fn take_held(&mut self) -> Option<String> {
+        let (named, count) = std::mem::take(&mut self.held);
+        let more = count.saturating_sub(named.len());
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        (count > 0).then(|| format!("held back before this: {}{more}", named.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_millis(1_773_453_971_000).plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_sentence_is_told_once_until_another_one_came_between_or_a_day_passed() {
+        let mut throttle = Throttle::new(100);
+        let mut told = |about: &str, sentence: &str, seconds| {
+            throttle.take(Notice::new(about, Urgency::Warning, sentence), at(seconds)).is_some()
+        };
+        for (about, sentence, seconds, is_told) in [
+            ("ups a", "on battery", 0, true),
+            ("ups a", "on battery", 10, false),
+            ("ups b", "on battery", 11, true),
+            ("ups a", "on line", 20, true),
+            ("ups a", "on battery", 30, true),
+            ("ups a", "on battery", 30 + 86_399, false),
+            ("ups a", "on battery", 30 + 86_400, true),
+        ] {
+            assert_eq!(told(about, sentence, seconds), is_told, "{about} {sentence} at {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_flood_is_held_back_and_summed_in_the_next_one_and_alarms_have_room_left() {
+        let mut throttle = Throttle::new(4);
+        let mut sent = 0;
+        for node in 0..20 {
+            let warning = Notice::new(format!("titan-{node}"), Urgency::Warning, &format!("titan-{node} waits"));
+            sent += usize::from(throttle.take(warning, at(node)).is_some());
+        }
+        assert_eq!((sent, throttle.due()), (3, Some(at(3600))));
+        let alarm = throttle.take(Notice::new("shutdown", Urgency::Alarm, "shutdown begins"), at(30)).unwrap();
+        let names: Vec<String> = (3..13).map(|node| format!("titan-{node} waits")).collect();
+        assert_eq!(alarm.details, [format!("held back before this: {}; and 7 more", names.join("; "))]);
+        assert_eq!(throttle.take(Notice::new("b", Urgency::Alarm, "one too many"), at(40)), None);
+        assert_eq!(throttle.rest(at(50)), None);
+        let rest = throttle.rest(at(3601)).unwrap();
+        assert_eq!(rest.details, ["held back before this: one too many"]);
+        assert_eq!((throttle.due(), throttle.rest(at(9000))), (None, None));
+    }
+
+    #[test]
+    fn a_notice_is_bounded_and_clean() {
+        let long =
+            Notice::new("a", Urgency::Warning, "x\ny").with((0..30).map(|line| format!("{line}\u{1b}{}", "z".repeat(1000))));
+        assert_eq!((long.sentence.as_str(), long.details.len()), ("x y", 21));
+        assert_eq!(long.details.last().map(String::as_str), Some("and 10 more"));
+        assert!(long.text().chars().count() < 7_000 && !long.text().contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,239 @@
+//! Two Anankes of one cluster: a peer hands what its power asks for to the coordinator, and acts itself only where that one
+//! cannot.
+//!
+//! What a peer wants is its intent, written before it asks anybody: while that says that the cluster is to be down, the
+//! coordinator starts nothing (gate `guards`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::intent::{Intent, IntentState};
+use crate::name::{Moment, human};
+use crate::port::{Clock, PeerActions, PeerReads, PeerRequest, PortError};
+
+/// Between two looks at how the other one gets on.
+const LOOK: Duration = Duration::from_secs(5);
+/// The other one has begun by then, or has stopped wanting it.
+const BEGINS: Duration = Duration::from_secs(30);
+/// Silent for this long, it counts as gone: it may have lost its power first.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handed {
+    /// This one has it.
+    To(Arc<str>),
+    /// This one lives and does not want it: a person or its own facts have decided.
+    Refused { by: Arc<str>, why: String },
+    /// None of them has it; what was tried.
+    Nobody { tried: String },
+}
+
+/// Asks them in this order until one has decided.
+pub async fn hand(actions: &dyn PeerActions, peers: &[Arc<str>], request: PeerRequest) -> Handed {
+    let mut tried: Vec<String> = Vec::new();
+    for peer in peers {
+        match actions.ask(peer, request).await {
+            Ok(answer) if answer.taken => return Handed::To(peer.clone()),
+            Ok(answer) => return Handed::Refused { by: peer.clone(), why: answer.text },
+            Err(error) => tried.push(error.to_string()),
+        }
+    }
+    let tried =
+        if tried.is_empty() { "there is no other Ananke in coordination.peer_hosts".to_owned() } else { tried.join("; ") };
+    Handed::Nobody { tried }
+}
+
+/// Hands a start-up over, trying for as long as `wait` while none is heard. One that lives, and whose daemon does not take
+/// it, is not gone: that is a person's matter.
+pub async fn hand_startup(
+    actions: &dyn PeerActions,
+    reads: &dyn PeerReads,
+    clock: &dyn Clock,
+    peers: &[Arc<str>],
+    wait: Duration,
+) -> Handed {
+    let until = clock.now().plus(wait);
+    loop {
+        let handed = hand(actions, peers, PeerRequest::Startup).await;
+        let Handed::Nobody { tried } = &handed else { return handed };
+        for peer in peers {
+            if reads.intent(peer).await.is_ok() {
+                return Handed::Refused { by: peer.clone(), why: format!("it lives, and takes no request: {tried}") };
+            }
+        }
+        let now = clock.now();
+        if now >= until {
+            return handed;
+        }
+        clock.sleep_until(now.plus(LOOK)).await;
+    }
+}
+
+/// Looks on while `peer` shuts the cluster down. `Err`: why it is not relied upon any more.
+pub async fn follow_shutdown(reads: &dyn PeerReads, clock: &dyn Clock, peer: &str) -> Result<(), String> {
+    let asked = clock.now();
+    let (mut heard, mut began) = (asked, false);
+    loop {
+        let told = reads.intent(peer).await;
+        let now = clock.now();
+        match &told {
+            Ok(intent) => {
+                heard = now;
+                match intent.as_ref().map(|intent| intent.state) {
+                    Some(IntentState::ShutdownComplete) => return Ok(()),
+                    Some(IntentState::ShuttingDown) => began = true,
+                    Some(IntentState::Normal | IntentState::StartupInProgress) | None if began || now.since(asked) >= BEGINS => {
+                        return Err(format!("{peer} does not shut the cluster down"));
+                    }
+                    Some(IntentState::Normal | IntentState::StartupInProgress) | None => {}
+                }
+            }
+            Err(error) if now.since(heard) >= SILENT => {
+                return Err(format!("{peer} was not heard for {}: {error}", human(SILENT)));
+            }
+            Err(_) => {}
+        }
+        clock.sleep_until(now.plus(LOOK)).await;
+    }
+}
+
+/// Whether another Ananke keeps the cluster down, as far as it tells; an intent older than `max_age` does not count.
+pub fn keeps_down(told: &Result<Option<Intent>, PortError>, max_age: Duration, now: Moment) -> bool {
+    let Ok(Some(intent)) = told else { return false };
+    intent.state == IntentState::ShuttingDown && now.since(intent.at) <= max_age
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::name::RunId;
+    use crate::port::clock::Uptime;
+    use crate::port::{ErrorKind, PeerAnswer};
+
+    const START: Moment = Moment::from_millis(1_773_453_971_000);
+
+    /// What the other one says, by the seconds that have passed: `-` is silence.
+    struct Other {
+        says: &'static [(u64, &'static str)],
+        now: Mutex<Moment>,
+    }
+
+    impl Other {
+        fn new(says: &'static [(u64, &'static str)]) -> Self {
+            Self { says, now: Mutex::new(START) }
+        }
+
+        fn word(&self) -> &'static str {
+            let passed = self.now().since(START).as_secs();
+            self.says.iter().rev().find(|(from, _)| *from <= passed).map_or("-", |(_, word)| word)
+        }
+
+        fn silent(&self, peer: &str) -> PortError {
+            PortError::new(ErrorKind::Transient, "connect", peer, "no route to host")
+        }
+
+        fn followed(&self) -> String {
+            let followed = follow_shutdown(self, self, "titan-db").now_or_never().unwrap();
+            let took = self.now().since(START).as_secs();
+            followed.map_or_else(|why| format!("{took}: {why}"), |()| format!("{took}: done"))
+        }
+    }
+
+    #[async_trait]
+    impl Clock for Other {
+        fn now(&self) -> Moment {
+            *self.now.lock().unwrap()
+        }
+
+        fn uptime(&self) -> Option<Uptime> {
+            None
+        }
+
+        async fn sleep_until(&self, until: Moment) {
+            *self.now.lock().unwrap() = until;
+        }
+    }
+
+    #[async_trait]
+    impl PeerReads for Other {
+        async fn intent(&self, peer: &str) -> Result<Option<Intent>, PortError> {
+            let state = match self.word() {
+                "down" => IntentState::ShutdownComplete,
+                "stops" => IntentState::ShuttingDown,
+                "normal" => IntentState::Normal,
+                _ => return Err(self.silent(peer)),
+            };
+            let run = RunId::parse("shutdown-1").unwrap();
+            Ok(Some(Intent { state, run, at: START, reason: "battery".to_owned(), by_power: true, of: None }))
+        }
+    }
+
+    /// The first that answers decides.
+    struct Desk;
+
+    #[async_trait]
+    impl PeerActions for Desk {
+        async fn ask(&self, peer: &str, _: PeerRequest) -> Result<PeerAnswer, PortError> {
+            match peer {
+                "dark" => Err(PortError::new(ErrorKind::Transient, "connect", peer, "no route to host")),
+                name => Ok(PeerAnswer { taken: name == "willing", text: "it is paused".to_owned() }),
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_that_decides_has_it() {
+        let handed = |peers: &[&str]| {
+            let peers: Vec<Arc<str>> = peers.iter().map(|peer| (*peer).into()).collect();
+            hand(&Desk, &peers, PeerRequest::Startup).now_or_never().unwrap()
+        };
+        assert_eq!(handed(&["dark", "willing"]), Handed::To("willing".into()));
+        assert_eq!(handed(&["paused", "willing"]), Handed::Refused { by: "paused".into(), why: "it is paused".to_owned() });
+        assert_eq!(handed(&["dark"]), Handed::Nobody { tried: "connect on dark: no route to host".to_owned() });
+        assert!(matches!(handed(&[]), Handed::Nobody { .. }));
+    }
+
+    #[test]
+    fn a_shutdown_elsewhere_is_followed_until_it_is_over_or_in_doubt() {
+        let cases: [(&[(u64, &str)], &str); 6] = [
+            (&[(0, "down")], "0: done"),
+            (&[(0, "normal"), (10, "stops"), (200, "down")], "200: done"),
+            (&[(0, "stops"), (20, "-"), (45, "stops"), (100, "down")], "100: done"),
+            (&[(0, "normal")], "30: titan-db does not shut the cluster down"),
+            (&[(0, "stops"), (60, "normal")], "60: titan-db does not shut the cluster down"),
+            (&[(0, "stops"), (60, "-")], "85: titan-db was not heard for 30s: connect on titan-db: no route to host"),
+        ];
+        for (says, expected) in cases {
+            assert_eq!(Other::new(says).followed(), expected, "{says:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_up_is_taken_over_from_one_that_is_silent_and_never_from_one_that_lives() {
+        let handed = |says, wait| {
+            let other = Other::new(says);
+            let peers = ["dark".into()];
+            let handed = hand_startup(&Desk, &other, &other, &peers, Duration::from_secs(wait)).now_or_never().unwrap();
+            (matches!(handed, Handed::Nobody { .. }), other.now().since(START).as_secs())
+        };
+        assert_eq!(handed(&[], 0), (true, 0));
+        assert_eq!(handed(&[], 60), (true, 60));
+        assert_eq!(handed(&[(20, "normal")], 60), (false, 20), "it came up");
+    }
+
+    #[test]
+    fn an_old_wish_keeps_nothing_down() {
+        let other = Other::new(&[(0, "stops")]);
+        let told = other.intent("tethys").now_or_never().unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(keeps_down(&told, hour, START.plus(hour)));
+        assert!(!keeps_down(&told, hour, START.plus(hour * 2)));
+        assert!(!keeps_down(&Ok(None), hour, START) && !keeps_down(&Err(other.silent("tethys")), hour, START));
+    }
+}

@@ -1,0 +1,413 @@
+//! Whatever mains and batteries do: blips, outages of every length, second ones in the middle of a shutdown or a start-up,
+//! words that lie, upsds that fall silent, people who pause the daemon, and daemons that die.
+//!
+//! A seed makes a story, the story shrinks by itself where a rule is broken, and the rules (`power/rules.rs`) look at the
+//! world. Ananke's own host outlives every outage, but in stories that are mortal it hangs on the first UPS, dies with it,
+//! and boots when mains are back. Ten thousand seeds:
+//!
+//! `cargo test --release -p ananke-sim --test power -- --ignored --nocapture`
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "power/daemon.rs"]
+mod daemon;
+#[path = "power/rules.rs"]
+mod rules;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ananke_core::intent::IntentState;
+use ananke_core::name::{Kind, ObjectRef};
+use ananke_core::port::Clock;
+use ananke_core::power::Pause;
+use ananke_core::spec::Spec;
+use ananke_sim::world::Quirk;
+use ananke_sim::{Ms, Scenario, Sim, SimPorts, World, drill};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use daemon::{Disk, Host};
+use rules::{Hindrance, Rules, Tally};
+
+const SECOND: Ms = 1_000;
+const MINUTE: Ms = 60 * SECOND;
+/// Ananke's host and its daemon are there again this long after its UPS is.
+const BOOT: Ms = 60 * SECOND;
+/// A start-up of these worlds takes no longer, from when it may begin.
+const START_TAKES: Ms = 20 * MINUTE;
+/// A Kustomization that a person suspended, and that nothing stands on.
+const LEAF: &str = "dashboards";
+
+/// One thing that happens. Spans are seconds.
+#[derive(Debug, Clone)]
+enum Act {
+    Wait(u16),
+    /// Mains fail, and are back after that.
+    Cut(u16),
+    /// So often, away and back for so long.
+    Flap(u8, u16, u16),
+    /// A UPS does this for so long, whatever happens meanwhile.
+    Quirk(usize, Quirk, u16),
+    Pause(u16),
+    /// The daemon dies, and is started again after that.
+    Kill(u16),
+}
+
+#[derive(Debug, Clone)]
+struct Battery {
+    /// Minutes that it carries its rack, and that it takes to be full.
+    lasts: i64,
+    fills: i64,
+    charge: i64,
+    /// Thousandths of the true runtime.
+    claims: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Plan {
+    seed: u64,
+    nodes: usize,
+    batteries: [Battery; 2],
+    /// Ananke's own host hangs on the first UPS.
+    mortal: bool,
+    /// A person has suspended a Kustomization.
+    suspended: bool,
+    acts: Vec<Act>,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let cut = || prop_oneof![3 => 1u16..15, 2 => 15u16..90, 3 => 90u16..900, 1 => 900u16..3000];
+    let quirk = prop_oneof![
+        2 => (Just(Quirk::Silent), 1u16..600),
+        2 => (Just(Quirk::Low), 1u16..60),
+        1 => (Just(Quirk::Forced), 5u16..300),
+        1 => (Just(Quirk::Tests), 1u16..60),
+        2 => (Just(Quirk::Calibrates), 5u16..1200),
+    ];
+    prop_oneof![
+        5 => prop_oneof![1u16..60, 1u16..600].prop_map(Act::Wait),
+        6 => cut().prop_map(Act::Cut),
+        1 => (2u8..8, 1u16..40, 1u16..40).prop_map(|(times, away, back)| Act::Flap(times, away, back)),
+        4 => (0usize..2, quirk).prop_map(|(ups, (quirk, span))| Act::Quirk(ups, quirk, span)),
+        1 => (1u16..900).prop_map(Act::Pause),
+        1 => (1u16..300).prop_map(Act::Kill),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let battery = || {
+        (3i64..25, 20i64..60, prop_oneof![1 => 300i64..1000, 2 => Just(1000i64)], 800i64..1250)
+            .prop_map(|(lasts, fills, charge, claims)| Battery { lasts, fills, charge, claims })
+    };
+    let site = (0u64..1000, 3usize..6, [battery(), battery()]);
+    let (mortal, suspended) = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (site, mortal, suspended, prop::collection::vec(act(), 1..12))
+        .prop_map(|((seed, nodes, batteries), mortal, suspended, acts)| Plan { seed, nodes, batteries, mortal, suspended, acts })
+}
+
+/// What ends by itself while other things happen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Quirk(usize, Quirk),
+    Pause,
+    Dead,
+}
+
+struct Story {
+    sim: Sim,
+    host: Host,
+    daemon: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    rules: Rc<RefCell<Rules>>,
+    ends: Vec<(Ms, End)>,
+    mortal: bool,
+    /// Ananke's host is dark with its UPS.
+    dark: bool,
+    suspended: Vec<String>,
+}
+
+impl Story {
+    fn new(plan: &Plan) -> Self {
+        let sim = Sim::new(World::new(&Scenario::named("healthy").unwrap().with_nodes(plan.nodes), plan.seed));
+        for (ups, battery) in plan.batteries.iter().enumerate() {
+            let mut world = sim.world();
+            world.set_battery(ups, battery.lasts * MINUTE, battery.fills * MINUTE, battery.charge);
+            world.set_claims(ups, battery.claims);
+        }
+        if plan.suspended {
+            let leaf = ObjectRef::new(Kind::Kustomization, "flux-system", LEAF);
+            sim.world().suspend_flux(&leaf, None, true).unwrap();
+        }
+        let suspended = rules::suspensions(&sim.world());
+        let spec = spec(&sim.world());
+        let rules = Rc::new(RefCell::new(Rules::new(&sim, &spec)));
+        let (ports, clock, disk) = (Rc::new(SimPorts::new(&sim)), sim.clock(), Rc::<Disk>::default());
+        let host = Host { ports, clock, disk, spec, rules: rules.clone() };
+        let mut story = Self { sim, host, daemon: None, rules, ends: Vec::new(), mortal: plan.mortal, dark: false, suspended };
+        story.start();
+        story
+    }
+
+    fn now(&self) -> Ms {
+        self.sim.world().now()
+    }
+
+    fn start(&mut self) {
+        self.daemon = Some(Box::pin(self.host.clone().serve()));
+        self.rules.borrow_mut().hindered(Hindrance::Dead, false);
+    }
+
+    fn die(&mut self) {
+        self.daemon = None;
+        self.rules.borrow_mut().hindered(Hindrance::Dead, true);
+    }
+
+    fn mains(&mut self, on: bool) {
+        if on {
+            self.sim.world().power_restore();
+        } else {
+            self.sim.world().power_cut();
+        }
+        self.rules.borrow_mut().mains(on);
+    }
+
+    fn happen(&mut self, act: &Act) {
+        let count = |what: String| self.rules.borrow_mut().tally.count(what);
+        match act {
+            Act::Wait(span) => self.wait(Ms::from(*span) * SECOND),
+            Act::Cut(span) => {
+                count(if *span < 15 { "blips" } else { "outages" }.to_owned());
+                self.cut(Ms::from(*span) * SECOND);
+            }
+            Act::Flap(times, away, back) => {
+                count("flapping mains".to_owned());
+                for _ in 0..*times {
+                    self.cut(Ms::from(*away) * SECOND);
+                    self.wait(Ms::from(*back) * SECOND);
+                }
+            }
+            Act::Quirk(ups, quirk, span) => {
+                count(format!("{quirk:?}"));
+                self.sim.world().set_quirk(*ups, *quirk, true);
+                self.hinder(*quirk, true);
+                self.until(*span, End::Quirk(*ups, *quirk));
+            }
+            Act::Pause(span) => {
+                count("pauses".to_owned());
+                let at = self.host.clock.now();
+                let until = at.plus(Duration::from_secs(u64::from(*span)));
+                self.host.disk.notes().pause = Some(Pause { at, until, reason: "a new battery".to_owned() });
+                self.rules.borrow_mut().hindered(Hindrance::Paused, true);
+                self.until(*span, End::Pause);
+            }
+            Act::Kill(span) => {
+                count("daemons killed".to_owned());
+                self.die();
+                self.until(*span, End::Dead);
+            }
+        }
+    }
+
+    fn hinder(&self, quirk: Quirk, on: bool) {
+        let by = match quirk {
+            Quirk::Silent => Hindrance::Silent,
+            Quirk::Low => Hindrance::Low,
+            Quirk::Forced => Hindrance::Forced,
+            Quirk::Tests | Quirk::Calibrates => return,
+        };
+        let still = self.sim.world().upses().iter().any(|ups| ups.has(quirk));
+        self.rules.borrow_mut().hindered(by, on || still);
+    }
+
+    fn until(&mut self, span: u16, end: End) {
+        self.ends.retain(|(_, other)| *other != end);
+        self.ends.push((self.now() + Ms::from(span) * SECOND, end));
+    }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Quirk(ups, quirk) => {
+                self.sim.world().set_quirk(ups, quirk, false);
+                self.hinder(quirk, false);
+            }
+            End::Pause => self.rules.borrow_mut().hindered(Hindrance::Paused, false),
+            End::Dead => {
+                self.dark = false;
+                if self.daemon.is_none() {
+                    self.start();
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, span: Ms) {
+        self.mains(false);
+        self.wait(span);
+        self.mains(true);
+        if self.dark {
+            self.until(u16::try_from(BOOT / SECOND).unwrap(), End::Dead);
+        }
+    }
+
+    /// Lets time pass, with all that ends in it.
+    fn wait(&mut self, span: Ms) {
+        let until = self.now() + span;
+        loop {
+            self.ends.sort_by_key(|(at, _)| *at);
+            let due = self.ends.first().copied().filter(|(at, _)| *at <= until);
+            self.pass(due.map_or(until, |(at, _)| at));
+            let Some((_, end)) = due else { return };
+            self.ends.remove(0);
+            // A host without power comes back with its mains.
+            if end != End::Dead || self.sim.world().mains() || !self.dark {
+                self.end(end);
+            }
+        }
+    }
+
+    fn pass(&mut self, until: Ms) {
+        while self.now() < until && self.rules.borrow().broken.is_empty() {
+            // Where its UPS is empty, Ananke's host goes dark with the others on it.
+            let empty = self.mortal.then(|| self.runs_out()).flatten().filter(|at| *at <= until);
+            let to = empty.unwrap_or(until);
+            self.run(to);
+            if empty.is_some() {
+                self.dark = true;
+                self.die();
+            }
+        }
+    }
+
+    /// When the battery of Ananke's host is empty, if nothing changes.
+    fn runs_out(&self) -> Option<Ms> {
+        let world = self.sim.world();
+        (!world.mains() && !self.dark).then(|| world.now() + world.battery_lasts(&world.upses()[0]) + 1)
+    }
+
+    fn run(&mut self, until: Ms) {
+        let span = until - self.now();
+        let clock = self.sim.clock();
+        let mut timer = Box::pin(async move {
+            let wake = clock.now().plus(Duration::from_millis(u64::try_from(span).unwrap()));
+            clock.sleep_until(wake).await;
+        });
+        let (sim, rules) = (self.sim.clone(), self.rules.clone());
+        let whole = poll_fn(|context| {
+            if let Some(daemon) = &mut self.daemon {
+                assert!(daemon.as_mut().poll(context).is_pending());
+            }
+            rules.borrow_mut().look();
+            timer.as_mut().poll(context)
+        });
+        sim.run(whole, until + SECOND).unwrap();
+    }
+
+    /// Power stays, everybody is heard, nobody holds Ananke back: the cluster must come to be what it was.
+    fn heal(&mut self) {
+        self.mains(true);
+        for (_, end) in std::mem::take(&mut self.ends) {
+            self.end(end);
+        }
+        self.end(End::Dead);
+        self.host.disk.notes().pause = None;
+        let power = &self.host.spec.power;
+        let world = self.sim.world();
+        let charge = world.upses().iter().map(|ups| ups.fills).max().unwrap_or(0) * 3 / 10;
+        drop(world);
+        let window = Ms::try_from(power.outage_window.as_millis()).unwrap();
+        let limit = self.now() + window + charge + START_TAKES;
+        while self.now() < limit && self.rules.borrow().broken.is_empty() {
+            self.wait(30 * SECOND);
+            if self.lost().is_empty() {
+                return;
+            }
+        }
+        let lost = self.lost();
+        let mut rules = self.rules.borrow_mut();
+        if rules.broken.is_empty() {
+            rules.broken.push(format!("all-is-there-again: at {} s: {lost:?}", self.now() / 1000));
+        }
+    }
+
+    /// What is not as it was before.
+    fn lost(&self) -> Vec<String> {
+        let mut lost = rules::what_was_lost(&self.sim.world(), &self.suspended);
+        let intent = self.host.disk.last_intent().map(|intent| intent.state);
+        if !matches!(intent, None | Some(IntentState::Normal)) {
+            lost.push(format!("the intent is {intent:?}"));
+        }
+        lost.extend(self.host.disk.records().iter().filter(|it| it.state.outstanding()).map(|it| format!("lease {it:?}")));
+        lost
+    }
+}
+
+fn spec(world: &World) -> Spec {
+    let mut spec = drill::spec(world);
+    (spec.poll, spec.soak) = (Duration::from_secs(5), Duration::from_secs(20));
+    spec
+}
+
+fn tell(plan: &Plan) -> Story {
+    let mut story = Story::new(plan);
+    for act in &plan.acts {
+        story.happen(act);
+        if !story.rules.borrow().broken.is_empty() {
+            return story;
+        }
+    }
+    story.heal();
+    let longest = story.host.disk.longest_shutdown();
+    story.rules.borrow_mut().tally.longest("whole shutdown", longest);
+    story
+}
+
+/// Tells the story of every seed; panics with the shortest story that breaks each rule.
+fn campaign(seeds: Range<u64>) -> Tally {
+    let tally = RefCell::new(Tally::default());
+    let mut broken: BTreeMap<String, String> = BTreeMap::new();
+    for seed in seeds {
+        let config = Config { max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let tree = plan().new_tree(&mut runner).unwrap();
+        let story = tell(&tree.current());
+        let rules = story.rules.borrow();
+        tally.borrow_mut().add(&rules.tally);
+        tally.borrow_mut().count("stories");
+        let Some((rule, _)) = rules.broken.first().and_then(|broken| broken.split_once(':')) else { continue };
+        tally.borrow_mut().count(format!("broken: {rule}"));
+        if broken.contains_key(rule) {
+            continue;
+        }
+        let told = runner.run_one(tree, |plan| {
+            let broken = tell(&plan).rules.borrow().broken.first().filter(|broken| broken.starts_with(rule)).cloned();
+            broken.map_or(Ok(()), |broken| Err(TestCaseError::fail(broken)))
+        });
+        let shortest = told.err().map(|failed| failed.to_string()).unwrap_or_default();
+        broken.insert(rule.to_owned(), format!("seed {seed}: {shortest}"));
+    }
+    let tally = tally.into_inner();
+    println!("{tally:#?}");
+    assert!(broken.is_empty(), "{}", broken.into_values().collect::<Vec<_>>().join("\n"));
+    tally
+}
+
+#[test]
+fn whatever_power_does_nothing_is_cut_off_and_all_comes_back() {
+    let tally = campaign(0..200);
+    for what in ["shutdowns", "start-ups", "holds", "blips", "start-up ended Yielded"] {
+        assert!(tally.of(what) > 0, "no {what}: {tally:?}");
+    }
+}
+
+#[test]
+#[ignore = "ten thousand seeds take some minutes in a release build"]
+fn ten_thousand_seeds() {
+    campaign(0..10_000);
+}

@@ -1,0 +1,246 @@
+//! Ananke's daemon on virtual time: it looks every second, keeps leases, and runs the engine's shutdown and start-up as the
+//! CLI does. It lives as long as its future; its disk outlives it.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use ananke_core::baseline::Baseline;
+use ananke_core::engine::journal::Entry;
+use ananke_core::engine::keeper::Keeper;
+use ananke_core::engine::walk::Walk;
+use ananke_core::engine::{self, News};
+use ananke_core::intent::Intent;
+use ananke_core::lease::LeaseRecord;
+use ananke_core::name::Moment;
+use ananke_core::observation::{Confirmation, UpsReading};
+use ananke_core::port::{Clock, PortError, StateReads, StateWrites, UpsReads};
+use ananke_core::power::{Demand, Duty, Known, Pause};
+use ananke_core::report::{Command, PastRun, Progress, Report};
+use ananke_core::spec::Spec;
+use ananke_sim::{MemoryState, SimClock, SimPorts};
+use async_trait::async_trait;
+use futures::future::{Either, LocalBoxFuture, join, join_all, select};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+
+use super::rules::Rules;
+
+const LOOK: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A state directory: runs of both kinds have a progress of their own, and the daemon's notes stand beside them.
+#[derive(Default)]
+pub(crate) struct Disk {
+    memory: MemoryState,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+pub(crate) struct Notes {
+    shutdown: Option<Progress>,
+    outages: Vec<Moment>,
+    pub(crate) pause: Option<Pause>,
+}
+
+impl Disk {
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap()
+    }
+
+    pub(crate) fn last_intent(&self) -> Option<Intent> {
+        self.memory.kept().intent.clone()
+    }
+
+    /// Of those that stopped a whole cluster, in seconds.
+    pub(crate) fn longest_shutdown(&self) -> u64 {
+        let kept = self.memory.kept();
+        kept.runs.iter().filter(|run| run.command == Command::Shutdown).map(|run| run.seconds).max().unwrap_or(0)
+    }
+
+    pub(crate) fn records(&self) -> Vec<LeaseRecord> {
+        self.memory.kept().leases.clone()
+    }
+}
+
+type Answer<T> = Result<T, PortError>;
+
+#[async_trait]
+impl StateReads for Disk {
+    async fn intent(&self) -> Answer<Option<Intent>> {
+        self.memory.intent().await
+    }
+    async fn leases(&self) -> Answer<Vec<LeaseRecord>> {
+        self.memory.leases().await
+    }
+    async fn progress(&self) -> Answer<Option<Progress>> {
+        self.memory.progress().await
+    }
+    async fn baseline(&self) -> Answer<Option<Baseline>> {
+        self.memory.baseline().await
+    }
+    async fn confirmations(&self) -> Answer<Vec<Confirmation>> {
+        self.memory.confirmations().await
+    }
+    async fn runs(&self) -> Answer<Vec<PastRun>> {
+        self.memory.runs().await
+    }
+}
+
+#[async_trait]
+impl StateWrites for Disk {
+    async fn save_intent(&self, intent: &Intent) -> Answer<()> {
+        self.memory.save_intent(intent).await
+    }
+    async fn save_leases(&self, leases: &[LeaseRecord]) -> Answer<()> {
+        self.memory.save_leases(leases).await
+    }
+    async fn save_progress(&self, progress: &Progress) -> Answer<()> {
+        match progress.command {
+            Command::Shutdown => self.notes().shutdown = Some(progress.clone()),
+            Command::Startup | Command::Status => self.memory.save_progress(progress).await?,
+        }
+        Ok(())
+    }
+    async fn save_report(&self, report: &Report) -> Answer<()> {
+        self.memory.save_report(report).await
+    }
+    /// No story looks at its journal.
+    async fn append(&self, _: &Entry) -> Answer<()> {
+        Ok(())
+    }
+    async fn record(&self, _: &Entry) -> Answer<()> {
+        Ok(())
+    }
+    async fn save_baseline(&self, baseline: &Baseline) -> Answer<()> {
+        self.memory.save_baseline(baseline).await
+    }
+    async fn save_run(&self, run: &PastRun) -> Answer<()> {
+        self.memory.save_run(run).await
+    }
+}
+
+/// What the daemon works with, and who looks over its shoulder.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) ports: Rc<SimPorts>,
+    pub(crate) clock: SimClock,
+    pub(crate) disk: Rc<Disk>,
+    pub(crate) spec: Spec,
+    pub(crate) rules: Rc<RefCell<Rules>>,
+}
+
+impl Host {
+    /// Both halves of the daemon, for ever.
+    pub(crate) async fn serve(self) {
+        join(self.clone().keep_leases(), self.watch_power()).await;
+    }
+
+    async fn keep_leases(self) {
+        let mut keeper = Keeper::new(self.spec.clone());
+        loop {
+            let (reads, hands) = (self.ports.reads(&self.clock, &*self.disk), self.ports.hands(&*self.disk));
+            let tick = keeper.tick(reads, hands).await;
+            let now = self.clock.now();
+            self.clock.sleep_until(now.plus(tick.next.since(now).clamp(LOOK, SWEEP))).await;
+        }
+    }
+
+    async fn watch_power(self) {
+        let mut watcher = Watcher {
+            duty: Duty::with_outages(self.disk.notes().outages.clone()),
+            running: FuturesUnordered::new(),
+            host: &self,
+        };
+        watcher.learn().await;
+        loop {
+            watcher.step().await;
+        }
+    }
+
+    async fn shut_down(&self, why: String, within: Option<Duration>) -> Report {
+        let mut spec = self.spec.clone();
+        spec.shutdown.within = within;
+        let left = self.disk.notes().shutdown.clone();
+        let mut walk = engine::shutdown(spec, self.clock.now(), &why, left, self.disk.last_intent().as_ref());
+        walk.by_power = true;
+        self.execute(walk).await
+    }
+
+    async fn start_up(&self, why: String) -> Report {
+        let left = self.disk.memory.kept().progress.clone();
+        let (plan, intent) = (engine::startup_plan(), self.disk.last_intent());
+        let mut walk = engine::startup(plan, self.spec.clone(), self.clock.now(), left, intent.as_ref());
+        (walk.reason, walk.by_power) = (why, true);
+        self.execute(walk).await
+    }
+
+    async fn execute(&self, walk: Walk) -> Report {
+        let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+        let (reads, hands) = (self.ports.reads(&self.clock, &*self.disk), self.ports.hands(&*self.disk));
+        engine::execute(walk, reads, hands, Box::pin(std::future::pending()), &mut silent).await.0
+    }
+}
+
+struct Watcher<'a> {
+    host: &'a Host,
+    duty: Duty,
+    running: FuturesUnordered<LocalBoxFuture<'a, Report>>,
+}
+
+impl Watcher<'_> {
+    async fn step(&mut self) {
+        let host = self.host;
+        let power = &host.spec.power;
+        let looks = power.upses.iter().map(|ups| async { (ups.name.clone(), host.ports.read(&ups.name).await.ok()) });
+        let looks: Vec<(Arc<str>, Option<UpsReading>)> = self.beside(join_all(looks)).await;
+        let now = host.clock.now();
+        for (ups, reading) in looks {
+            self.duty.take(&ups, reading, power, now);
+        }
+        if self.duty.count(power, now) {
+            host.disk.notes().outages = self.duty.watch().outages().to_vec();
+        }
+        self.act(now);
+        self.beside(host.clock.sleep_until(now.plus(LOOK))).await;
+    }
+
+    fn act(&mut self, now: Moment) {
+        let host = self.host;
+        let (intent, progress) = (host.disk.last_intent(), host.disk.memory.kept().progress.clone());
+        let paused = host.disk.notes().pause.as_ref().is_some_and(|pause| pause.holds(now));
+        let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused };
+        let demand = self.duty.owed(&host.spec, known, now);
+        host.rules.borrow_mut().see(&demand);
+        match demand {
+            Demand::Nothing | Demand::HoldDown { .. } => {}
+            Demand::ShutDown { why, within } => self.running.push(host.shut_down(why, within).boxed_local()),
+            Demand::StartUp { why } => self.running.push(host.start_up(why).boxed_local()),
+        }
+    }
+
+    /// Awaits `work` while the runs go on.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        while !self.running.is_empty() {
+            match select(work, self.running.next()).await {
+                Either::Left((done, _)) => return done,
+                Either::Right((ended, rest)) => {
+                    work = rest;
+                    if let Some(report) = ended {
+                        self.duty.ended(report.command, report.got_through(), self.host.clock.now());
+                        self.host.rules.borrow_mut().ended(&report);
+                        self.learn().await;
+                    }
+                }
+            }
+        }
+        work.await
+    }
+
+    async fn learn(&mut self) {
+        self.duty.learn(&self.host.disk.runs().await.unwrap_or_default());
+    }
+}
