@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use ananke_tests::upsd::Nut;
 use ananke_tests::{Going, LIMIT, Run, ananke_command, as_root, require, until};
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -303,10 +304,7 @@ fn nothing_is_touched_during_a_run_or_while_the_cluster_is_to_be_down() {
 #[test]
 fn nothing_is_touched_on_battery() {
     let Some(site) = Site::new() else { return };
-    if !require("upsd", "nut-server") {
-        return;
-    }
-    let nut = Nut::new("OB DISCHRG");
+    let Some(nut) = Nut::up("OB DISCHRG 90 3000") else { return };
     site.config("root", &format!("ups: [\"rack@127.0.0.1:{}\"]\n", nut.port));
     let run = site.update(&[]).exits(5);
     assert!(run.stderr.contains("is not on line (OB DISCHRG)"), "{run}");
@@ -449,42 +447,4 @@ fn root_lets_somebody_without_rights_build() {
     .exits(0);
     let run = site.update(&[]).exits(1);
     assert!(run.stderr.contains("stage: FAILED: ") && !site.path("bin/ananke.next").exists(), "{run}");
-}
-
-/// A upsd that says one thing.
-struct Nut {
-    _dir: TempDir,
-    port: u16,
-    _driver: Going,
-    _server: Going,
-}
-
-impl Nut {
-    fn new(status: &str) -> Self {
-        let dir = TempDir::new().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).unwrap().port();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-        fs::create_dir(dir.path().join("state")).unwrap();
-        write("ups.conf", "maxretry = 3\npollinterval = 1\n[rack]\n  driver = dummy-ups\n  port = rack.dev\n");
-        write("upsd.conf", &format!("LISTEN 127.0.0.1 {port}\nMAXAGE 10\n"));
-        write("upsd.users", "");
-        write("rack.dev", &format!("ups.status: {status}\nbattery.charge: 90\nbattery.runtime: 3000\n"));
-        let driver = started(dir.path(), "/lib/nut/dummy-ups", &["-a", "rack", "-F"]);
-        until("the driver listens", LIMIT, || dir.path().join("state/dummy-ups-rack").exists().then_some(()));
-        let server = started(dir.path(), "/lib/nut/upsd", &["-F"]);
-        until("upsd listens", LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop));
-        // Its first answers may come before the driver's first word.
-        std::thread::sleep(Duration::from_millis(1500));
-        Self { _dir: dir, port, _driver: driver, _server: server }
-    }
-}
-
-/// As the user that we are: NUT changes to one of its own otherwise, who cannot read our directory.
-fn started(dir: &Path, program: &str, args: &[&str]) -> Going {
-    let user = Command::new("id").arg("-un").output().expect("id exists").stdout;
-    let user = String::from_utf8_lossy(&user).trim().to_owned();
-    let state = dir.join("state");
-    let mut command = Command::new(program);
-    command.args(args).args(["-u", &user]).env("NUT_CONFPATH", dir).env("NUT_STATEPATH", &state).env("NUT_ALTPIDPATH", &state);
-    Going::spawn(&mut command)
 }
