@@ -1,7 +1,8 @@
 //! A real upsd with NUT's dummy-ups behind it, which says what the test wants.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -52,7 +53,14 @@ impl Nut {
     pub fn serve(&mut self) {
         self.server = Some(started(self.dir.path(), Command::new(UPSD).arg("-F")));
         let at = ("127.0.0.1", self.port);
-        until("upsd listens", LIMIT, || std::net::TcpStream::connect(at).ok().map(drop));
+        // Until its driver has spoken it says `WAIT`.
+        until("upsd has heard of the UPS", LIMIT, || {
+            let mut upsd = TcpStream::connect(at).ok()?;
+            upsd.write_all(b"GET VAR rack ups.status\n").ok()?;
+            let mut answer = String::new();
+            BufReader::new(upsd).read_line(&mut answer).ok()?;
+            (answer.starts_with("VAR ") && !answer.contains("WAIT")).then_some(())
+        });
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
