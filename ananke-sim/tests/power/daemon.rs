@@ -119,6 +119,9 @@ impl StateWrites for Disk {
     async fn record(&self, _: &Entry) -> Answer<()> {
         Ok(())
     }
+    fn records(&self) -> bool {
+        false
+    }
     async fn save_baseline(&self, baseline: &Baseline) -> Answer<()> {
         self.memory.save_baseline(baseline).await
     }
