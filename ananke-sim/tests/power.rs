@@ -6,7 +6,7 @@
 //! and boots when mains are back. Ten thousand seeds:
 //!
 //! `cargo test --release -p ananke-sim --test power -- --ignored --nocapture`
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
 
 #[path = "power/daemon.rs"]
 mod daemon;
@@ -16,7 +16,6 @@ mod rules;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,22 +24,27 @@ use ananke_core::intent::IntentState;
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::port::Clock;
 use ananke_core::power::Pause;
+use ananke_core::report::Command;
 use ananke_core::spec::Spec;
 use ananke_sim::world::Quirk;
 use ananke_sim::{Ms, Scenario, Sim, SimPorts, World, drill};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use daemon::{Disk, Host};
 use rules::{Hindrance, Rules, Tally};
 
+/// Of every test run.
+const SEEDS: u64 = 150;
 const SECOND: Ms = 1_000;
 const MINUTE: Ms = 60 * SECOND;
 /// Ananke's host and its daemon are there again this long after its UPS is.
 const BOOT: Ms = 60 * SECOND;
 /// A start-up of these worlds takes no longer, from when it may begin.
 const START_TAKES: Ms = 20 * MINUTE;
+/// For this long a strike waits for its run.
+const STRIKES_WITHIN: Ms = 20 * MINUTE;
 /// A Kustomization that a person suspended, and that nothing stands on.
 const LEAF: &str = "dashboards";
 
@@ -50,6 +54,8 @@ enum Act {
     Wait(u16),
     /// Mains fail, and are back after that.
     Cut(u16),
+    /// Mains fail that long after such a run has begun, once there is one, and are back after the second span.
+    Strike(Command, u16, u16),
     /// So often, away and back for so long.
     Flap(u8, u16, u16),
     /// A UPS does this for so long, whatever happens meanwhile.
@@ -91,8 +97,10 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (Just(Quirk::Calibrates), 5u16..1200),
     ];
     prop_oneof![
-        5 => prop_oneof![1u16..60, 1u16..600].prop_map(Act::Wait),
+        5 => prop_oneof![2 => 1u16..60, 3 => 60u16..400, 1 => 400u16..1500].prop_map(Act::Wait),
         6 => cut().prop_map(Act::Cut),
+        5 => (prop_oneof![1 => Just(Command::Shutdown), 3 => Just(Command::Startup)], 0u16..240, cut())
+            .prop_map(|(run, after, span)| Act::Strike(run, after, span)),
         1 => (2u8..8, 1u16..40, 1u16..40).prop_map(|(times, away, back)| Act::Flap(times, away, back)),
         4 => (0usize..2, quirk).prop_map(|(ups, (quirk, span))| Act::Quirk(ups, quirk, span)),
         1 => (1u16..900).prop_map(Act::Pause),
@@ -102,7 +110,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let battery = || {
-        (3i64..25, 20i64..60, prop_oneof![1 => 300i64..1000, 2 => Just(1000i64)], 800i64..1250)
+        (3i64..25, 4i64..40, prop_oneof![1 => 300i64..1000, 2 => Just(1000i64)], 800i64..1250)
             .prop_map(|(lasts, fills, charge, claims)| Battery { lasts, fills, charge, claims })
     };
     let site = (0u64..1000, 3usize..6, [battery(), battery()]);
@@ -125,6 +133,8 @@ struct Story {
     daemon: Option<Pin<Box<dyn Future<Output = ()>>>>,
     rules: Rc<RefCell<Rules>>,
     ends: Vec<(Ms, End)>,
+    /// When power stays: the window of outages, the least charge, and a start-up.
+    patience: Ms,
     mortal: bool,
     /// Ananke's host is dark with its UPS.
     dark: bool,
@@ -132,7 +142,8 @@ struct Story {
 }
 
 impl Story {
-    fn new(plan: &Plan) -> Self {
+    /// Ananke goes by what `spoil` makes of its expectations; the rules do not.
+    fn new(plan: &Plan, spoil: fn(&mut Spec)) -> Self {
         let sim = Sim::new(World::new(&Scenario::named("healthy").unwrap().with_nodes(plan.nodes), plan.seed));
         for (ups, battery) in plan.batteries.iter().enumerate() {
             let mut world = sim.world();
@@ -144,13 +155,22 @@ impl Story {
             sim.world().suspend_flux(&leaf, None, true).unwrap();
         }
         let suspended = rules::suspensions(&sim.world());
-        let spec = spec(&sim.world());
+        let mut spec = spec(&sim.world());
         let rules = Rc::new(RefCell::new(Rules::new(&sim, &spec)));
+        let window = Ms::try_from(spec.power.outage_window.as_millis()).unwrap();
+        let fills = plan.batteries.iter().map(|battery| battery.fills * MINUTE).max().unwrap_or(0);
+        let patience = window + fills * 3 / 10 + START_TAKES;
+        spoil(&mut spec);
         let (ports, clock, disk) = (Rc::new(SimPorts::new(&sim)), sim.clock(), Rc::<Disk>::default());
         let host = Host { ports, clock, disk, spec, rules: rules.clone() };
-        let mut story = Self { sim, host, daemon: None, rules, ends: Vec::new(), mortal: plan.mortal, dark: false, suspended };
+        let mut story =
+            Self { sim, host, daemon: None, rules, ends: Vec::new(), patience, mortal: plan.mortal, dark: false, suspended };
         story.start();
         story
+    }
+
+    fn is_sound(&self) -> bool {
+        self.rules.borrow().broken.is_empty()
     }
 
     fn now(&self) -> Ms {
@@ -164,7 +184,7 @@ impl Story {
 
     fn die(&mut self) {
         self.daemon = None;
-        self.rules.borrow_mut().hindered(Hindrance::Dead, true);
+        self.rules.borrow_mut().died();
     }
 
     fn mains(&mut self, on: bool) {
@@ -177,12 +197,24 @@ impl Story {
     }
 
     fn happen(&mut self, act: &Act) {
-        let count = |what: String| self.rules.borrow_mut().tally.count(what);
+        let rules = self.rules.clone();
+        let count = |what: String| rules.borrow_mut().tally.count(what);
         match act {
             Act::Wait(span) => self.wait(Ms::from(*span) * SECOND),
             Act::Cut(span) => {
                 count(if *span < 15 { "blips" } else { "outages" }.to_owned());
                 self.cut(Ms::from(*span) * SECOND);
+            }
+            Act::Strike(run, after, span) => {
+                let until = self.now() + STRIKES_WITHIN;
+                while self.now() < until && !self.rules.borrow().is_under_way(*run) && self.is_sound() {
+                    self.wait(SECOND);
+                }
+                if self.rules.borrow().is_under_way(*run) {
+                    self.rules.borrow_mut().tally.count(format!("strikes at a {run:?}").to_lowercase());
+                    self.wait(Ms::from(*after) * SECOND);
+                    self.cut(Ms::from(*span) * SECOND);
+                }
             }
             Act::Flap(times, away, back) => {
                 count("flapping mains".to_owned());
@@ -271,7 +303,7 @@ impl Story {
     }
 
     fn pass(&mut self, until: Ms) {
-        while self.now() < until && self.rules.borrow().broken.is_empty() {
+        while self.now() < until && self.is_sound() {
             // Where its UPS is empty, Ananke's host goes dark with the others on it.
             let empty = self.mortal.then(|| self.runs_out()).flatten().filter(|at| *at <= until);
             let to = empty.unwrap_or(until);
@@ -315,13 +347,8 @@ impl Story {
         }
         self.end(End::Dead);
         self.host.disk.notes().pause = None;
-        let power = &self.host.spec.power;
-        let world = self.sim.world();
-        let charge = world.upses().iter().map(|ups| ups.fills).max().unwrap_or(0) * 3 / 10;
-        drop(world);
-        let window = Ms::try_from(power.outage_window.as_millis()).unwrap();
-        let limit = self.now() + window + charge + START_TAKES;
-        while self.now() < limit && self.rules.borrow().broken.is_empty() {
+        let limit = self.now() + self.patience;
+        while self.now() < limit && self.is_sound() {
             self.wait(30 * SECOND);
             if self.lost().is_empty() {
                 return;
@@ -348,15 +375,16 @@ impl Story {
 
 fn spec(world: &World) -> Spec {
     let mut spec = drill::spec(world);
-    (spec.poll, spec.soak) = (Duration::from_secs(5), Duration::from_secs(20));
+    (spec.poll, spec.soak) = (Duration::from_secs(5), Duration::from_secs(5));
+    spec.power.outage_window = Duration::from_secs(1800);
     spec
 }
 
-fn tell(plan: &Plan) -> Story {
-    let mut story = Story::new(plan);
+fn tell(plan: &Plan, spoil: fn(&mut Spec)) -> Story {
+    let mut story = Story::new(plan, spoil);
     for act in &plan.acts {
         story.happen(act);
-        if !story.rules.borrow().broken.is_empty() {
+        if !story.is_sound() {
             return story;
         }
     }
@@ -366,48 +394,103 @@ fn tell(plan: &Plan) -> Story {
     story
 }
 
-/// Tells the story of every seed; panics with the shortest story that breaks each rule.
-fn campaign(seeds: Range<u64>) -> Tally {
-    let tally = RefCell::new(Tally::default());
-    let mut broken: BTreeMap<String, String> = BTreeMap::new();
-    for seed in seeds {
-        let config = Config { max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        let tree = plan().new_tree(&mut runner).unwrap();
-        let story = tell(&tree.current());
-        let rules = story.rules.borrow();
-        tally.borrow_mut().add(&rules.tally);
-        tally.borrow_mut().count("stories");
-        let Some((rule, _)) = rules.broken.first().and_then(|broken| broken.split_once(':')) else { continue };
-        tally.borrow_mut().count(format!("broken: {rule}"));
-        if broken.contains_key(rule) {
-            continue;
+fn sound(_: &mut Spec) {}
+
+fn runner(seed: u64) -> TestRunner {
+    let config = Config { max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
+    let bytes: Vec<u8> = [seed, 0, 0, 0].into_iter().flat_map(u64::to_le_bytes).collect();
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// What a campaign came to.
+#[derive(Debug, Default)]
+struct Campaign {
+    tally: Tally,
+    /// The shortest story that breaks each rule.
+    broken: BTreeMap<String, String>,
+}
+
+impl Campaign {
+    /// Tells the story of every seed.
+    fn of(seeds: impl Iterator<Item = u64>) -> Self {
+        let mut campaign = Self::default();
+        for seed in seeds {
+            let mut runner = runner(seed);
+            let tree = plan().new_tree(&mut runner).unwrap();
+            let rules = tell(&tree.current(), sound).rules;
+            let rules = rules.borrow();
+            campaign.tally.add(&rules.tally);
+            campaign.tally.count("stories");
+            let Some(rule) = rules.broken() else { continue };
+            campaign.tally.count(format!("broken: {rule}"));
+            if !campaign.broken.contains_key(rule) {
+                campaign.broken.insert(rule.to_owned(), format!("seed {seed}: {}", shortest(&mut runner, tree, rule)));
+            }
         }
-        let told = runner.run_one(tree, |plan| {
-            let broken = tell(&plan).rules.borrow().broken.first().filter(|broken| broken.starts_with(rule)).cloned();
-            broken.map_or(Ok(()), |broken| Err(TestCaseError::fail(broken)))
-        });
-        let shortest = told.err().map(|failed| failed.to_string()).unwrap_or_default();
-        broken.insert(rule.to_owned(), format!("seed {seed}: {shortest}"));
+        campaign
     }
-    let tally = tally.into_inner();
-    println!("{tally:#?}");
-    assert!(broken.is_empty(), "{}", broken.into_values().collect::<Vec<_>>().join("\n"));
-    tally
+
+    fn whole(self) -> Tally {
+        println!("{:#?}", self.tally);
+        assert!(self.broken.is_empty(), "{}", self.broken.into_values().collect::<Vec<_>>().join("\n"));
+        self.tally
+    }
+}
+
+fn shortest(runner: &mut TestRunner, tree: impl ValueTree<Value = Plan>, rule: &str) -> String {
+    let told = runner.run_one(tree, |plan| {
+        let rules = tell(&plan, sound).rules;
+        let rules = rules.borrow();
+        if rules.broken() == Some(rule) { Err(TestCaseError::fail(rules.broken.join("; "))) } else { Ok(()) }
+    });
+    told.err().map(|failed| failed.to_string()).unwrap_or_default()
 }
 
 #[test]
 fn whatever_power_does_nothing_is_cut_off_and_all_comes_back() {
-    let tally = campaign(0..200);
-    for what in ["shutdowns", "start-ups", "holds", "blips", "start-up ended Yielded"] {
+    let tally = Campaign::of(0..SEEDS).whole();
+    for what in ["shutdowns", "start-ups", "holds", "blips", "start-up ended Yielded", "hosts cut while they wrote"] {
         assert!(tally.of(what) > 0, "no {what}: {tally:?}");
+    }
+}
+
+/// Each rule is broken by whoever goes by other figures than it was given: a rule that finds nothing is worth nothing.
+#[test]
+fn what_is_wrong_is_found() {
+    let spoilt: &[(&str, fn(&mut Spec))] = &[
+        ("no-shutdown-for-a-blip", |spec| spec.power.debounce = Duration::from_secs(2)),
+        ("nothing-writes-when-batteries-end", |spec| {
+            spec.power.debounce = Duration::from_secs(900);
+        }),
+        ("no-start-without-charge", |spec| spec.power.hold_off = Duration::from_secs(5)),
+        ("no-start-without-charge", |spec| spec.minimum_charge_percent = 5),
+        ("many-outages-hold-down", |spec| spec.power.outages = 50),
+        ("few-outages-do-not-hold-down", |spec| spec.power.outages = 1),
+        ("all-is-there-again", |spec| spec.power.outage_window = Duration::from_secs(24 * 3600)),
+    ];
+    for (rule, spoil) in spoilt {
+        let found = (0..300).find(|seed| {
+            let story = tell(&plan().new_tree(&mut runner(*seed)).unwrap().current(), *spoil);
+            let rules = story.rules.borrow();
+            rules.broken() == Some(rule)
+        });
+        println!("{rule}: seed {found:?}");
+        assert!(found.is_some(), "nothing broke {rule}");
     }
 }
 
 #[test]
 #[ignore = "ten thousand seeds take some minutes in a release build"]
 fn ten_thousand_seeds() {
-    campaign(0..10_000);
+    let workers = std::thread::available_parallelism().unwrap().get();
+    let mut whole = Campaign::default();
+    std::thread::scope(|scope| {
+        let shares = (0..workers).map(|nth| scope.spawn(move || Campaign::of((0..10_000).skip(nth).step_by(workers))));
+        for share in shares.collect::<Vec<_>>() {
+            let share = share.join().unwrap();
+            whole.tally.add(&share.tally);
+            whole.broken.extend(share.broken);
+        }
+    });
+    whole.whole();
 }

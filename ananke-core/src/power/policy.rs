@@ -276,9 +276,12 @@ mod tests {
         site.say("OL CHRG", "OB", 5);
         assert_eq!(site.demand(&[1]), "nothing", "mains are not back everywhere");
         site.say("OB LB", "OB LB", 60);
-        assert_eq!(site.demand(&[1]), "shut down", "with mains, hosts may have booted by themselves");
-        site.watch.stopped();
         assert_eq!(site.demand(&[1]), "nothing", "it is down already");
+        site.say("OL CHRG", "OL CHRG", 1);
+        site.say("OB LB", "OB LB", 60);
+        assert_eq!(site.demand(&[1]), "shut down", "when mains were back, hosts may have booted by themselves");
+        site.watch.stopped();
+        assert_eq!(site.demand(&[1]), "nothing", "it is down again");
         site.intent.as_mut().unwrap().state = IntentState::StartupInProgress;
         assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
         site.say("OL CHRG", "OL CHRG", 150);

@@ -6,7 +6,7 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
 use ananke_core::observation::Tri;
 use ananke_core::order::REQUESTED_ANNOTATION;
 
-use super::{EPOCH, Ms, Refusal, World};
+use super::{EPOCH, Ms, Quirk, Refusal, World};
 use crate::fault::Fault;
 use crate::scenario::Scenario;
 
@@ -298,6 +298,27 @@ fn a_battery_carries_its_hosts_and_a_long_cut_does_not() {
     world.power_restore();
     world.advance_to(80 * MINUTE);
     assert_eq!(world.truly_healthy(), Ok(()));
+}
+
+#[test]
+fn a_calibration_runs_a_battery_down_to_a_quarter_and_ends_when_mains_fail() {
+    let mut world = world("healthy", 1);
+    world.set_quirk(0, Quirk::Calibrates, true);
+    world.advance_to(20 * MINUTE);
+    let told = |world: &World| {
+        let ups = &world.upses()[0];
+        (world.charge(ups), world.ups_status(ups).join(" "))
+    };
+    assert_eq!(told(&world), (250, "OB CAL DISCHRG".to_owned()));
+    world.power_cut();
+    world.advance_to(21 * MINUTE);
+    assert_eq!(told(&world), (167, "OB DISCHRG LB".to_owned()));
+    assert_eq!(world.cuts(), []);
+    world.advance_to(24 * MINUTE);
+    assert!(world.cuts().iter().all(|cut| cut.at == 23 * MINUTE) && world.cuts().len() > 1, "{:?}", world.cuts());
+    world.power_restore();
+    world.set_quirk(0, Quirk::Calibrates, true);
+    assert_eq!(told(&world), (0, "OL CHRG LB".to_owned()), "there is nothing to run down");
 }
 
 #[test]

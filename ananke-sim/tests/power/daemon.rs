@@ -12,13 +12,13 @@ use ananke_core::engine::journal::Entry;
 use ananke_core::engine::keeper::Keeper;
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
-use ananke_core::intent::Intent;
+use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::LeaseRecord;
 use ananke_core::name::Moment;
 use ananke_core::observation::{Confirmation, UpsReading};
 use ananke_core::port::{Clock, PortError, StateReads, StateWrites, UpsReads};
 use ananke_core::power::{Demand, Duty, Known, Pause};
-use ananke_core::report::{Command, PastRun, Progress, Report};
+use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 use ananke_core::spec::Spec;
 use ananke_sim::{MemoryState, SimClock, SimPorts};
 use async_trait::async_trait;
@@ -54,10 +54,15 @@ impl Disk {
         self.memory.kept().intent.clone()
     }
 
-    /// Of those that stopped a whole cluster, in seconds.
+    /// Of those that stopped a whole cluster with nothing left to a person, in seconds.
     pub(crate) fn longest_shutdown(&self) -> u64 {
         let kept = self.memory.kept();
-        kept.runs.iter().filter(|run| run.command == Command::Shutdown).map(|run| run.seconds).max().unwrap_or(0)
+        kept.runs
+            .iter()
+            .filter(|run| run.command == Command::Shutdown && run.outcome == Outcome::Done)
+            .map(|run| run.seconds)
+            .max()
+            .unwrap_or(0)
     }
 
     pub(crate) fn records(&self) -> Vec<LeaseRecord> {
@@ -113,6 +118,9 @@ impl StateWrites for Disk {
     }
     async fn record(&self, _: &Entry) -> Answer<()> {
         Ok(())
+    }
+    fn records(&self) -> bool {
+        false
     }
     async fn save_baseline(&self, baseline: &Baseline) -> Answer<()> {
         self.memory.save_baseline(baseline).await
@@ -209,7 +217,9 @@ impl Watcher<'_> {
 
     fn act(&mut self, now: Moment) {
         let host = self.host;
-        let (intent, progress) = (host.disk.last_intent(), host.disk.memory.kept().progress.clone());
+        let intent = host.disk.last_intent();
+        let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
+        let progress = if begun { host.disk.memory.kept().progress.clone() } else { None };
         let paused = host.disk.notes().pause.as_ref().is_some_and(|pause| pause.holds(now));
         let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused };
         let demand = self.duty.owed(&host.spec, known, now);

@@ -12,7 +12,7 @@ use ananke_sim::{Ms, Sim, World};
 /// Looks are a second apart and take some milliseconds: what is nearer to a limit than this may fall on either side of it.
 const NEAR: Ms = 3_000;
 /// A shutdown of these worlds takes no longer where nothing is wrong: the longest of those that were measured, and some air.
-const SHUTDOWN_TAKES: Ms = 150_000;
+const SHUTDOWN_TAKES: Ms = 180_000;
 
 /// A span of virtual time; without an end while it lasts.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,7 @@ pub(crate) struct Rules {
     hindrances: BTreeMap<Hindrance, Vec<Span>>,
     cuts_seen: usize,
     holding: bool,
+    under_way: Vec<Command>,
     pub(crate) broken: Vec<String>,
     pub(crate) tally: Tally,
 }
@@ -95,6 +96,7 @@ impl Rules {
             hindrances: BTreeMap::new(),
             cuts_seen: 0,
             holding: false,
+            under_way: Vec::new(),
             broken: Vec::new(),
             tally: Tally::default(),
         }
@@ -102,6 +104,11 @@ impl Rules {
 
     fn now(&self) -> Ms {
         self.sim.world().now()
+    }
+
+    /// The rule that was broken first.
+    pub(crate) fn broken(&self) -> Option<&str> {
+        self.broken.first().and_then(|broken| broken.split_once(':')).map(|(rule, _)| rule)
     }
 
     fn breaks(&mut self, rule: &str, how: String) {
@@ -116,6 +123,16 @@ impl Rules {
             None if !on => self.away.push(Span { from: now, to: None }),
             Some(_) | None => {}
         }
+    }
+
+    pub(crate) fn is_under_way(&self, command: Command) -> bool {
+        self.under_way.contains(&command)
+    }
+
+    /// The daemon died, and its runs with it.
+    pub(crate) fn died(&mut self) {
+        self.under_way.clear();
+        self.hindered(Hindrance::Dead, true);
     }
 
     pub(crate) fn hindered(&mut self, by: Hindrance, on: bool) {
@@ -150,10 +167,12 @@ impl Rules {
             Demand::Nothing => {}
             Demand::ShutDown { .. } => {
                 self.tally.count("shutdowns");
+                self.under_way.push(Command::Shutdown);
                 self.no_shutdown_for_a_blip();
             }
             Demand::StartUp { .. } => {
                 self.tally.count("start-ups");
+                self.under_way.push(Command::Startup);
                 self.no_start_without_charge();
                 self.many_outages_hold_down();
             }
@@ -175,6 +194,7 @@ impl Rules {
             Command::Startup | Command::Status => "start-up",
         };
         self.tally.count(format!("{what} ended {:?}", report.outcome));
+        self.under_way.retain(|command| *command != report.command);
         self.tally.longest(what, report.took.as_secs());
     }
 
@@ -197,17 +217,18 @@ impl Rules {
         let excused = self.was(Hindrance::Forced, now, now)
             || self.was(Hindrance::Silent, now - debounce - NEAR, now)
             || calibrating && self.was(Hindrance::Low, now, now);
-        let lasted = self.outages(debounce + NEAR).last().filter(|outage| outage.meets(now, now)).map(|outage| now - outage.from);
+        let outage = self.outages(debounce + NEAR).last().copied().filter(|outage| outage.meets(now - NEAR, now));
+        let lasted = outage.map(|outage| now - outage.from);
         if !excused && lasted.is_none_or(|lasted| lasted < debounce) {
             self.breaks("no-shutdown-for-a-blip", format!("mains were away for {lasted:?} ms"));
         }
     }
 
-    /// What was asked for in time is done in time: the battery lasted for the debounce and for twice what a shutdown takes.
+    /// What was asked for in time is done in time: the battery lasted for the debounce and for what a shutdown takes.
     fn nothing_writes_when_batteries_end(&mut self, at: Ms, host: usize) {
         let Some(outage) = self.away.iter().rev().find(|span| span.meets(at, at)) else { return };
         let (from, debounce) = (outage.from, ms(self.spec.power.debounce));
-        let enough = at - from >= debounce + 2 * SHUTDOWN_TAKES;
+        let enough = at - from >= debounce + NEAR + SHUTDOWN_TAKES;
         // Who falls silent on battery after a word of its runtime is counted down by it.
         let liar = self.sim.world().upses().iter().any(|ups| ups.claims > 1000);
         let unheard = self.was(Hindrance::Silent, from - NEAR, from + NEAR) || liar && self.was(Hindrance::Silent, from, at);
