@@ -260,8 +260,10 @@ impl Rules {
         let (debounce, window) = (ms(power.debounce), ms(power.outage_window));
         let seen = |outage: &&Span| {
             let to = outage.to.unwrap_or(now);
-            let unseen = self.was(Hindrance::Silent, outage.from - debounce, to + debounce)
-                || self.was(Hindrance::Dead, outage.from - debounce, to + debounce);
+            // While `FSD` stands, all is one outage.
+            let unseen = [Hindrance::Silent, Hindrance::Dead, Hindrance::Forced]
+                .iter()
+                .any(|by| self.was(*by, outage.from - debounce, to + debounce));
             to - outage.from >= debounce + NEAR && outage.from + debounce >= now - window + NEAR && !unseen
         };
         let outages = self.outages(debounce + NEAR);
