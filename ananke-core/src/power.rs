@@ -93,4 +93,10 @@ impl PowerSpec {
     pub fn reserve(&self, budget: Option<Duration>) -> Duration {
         budget.unwrap_or(self.default_budget).saturating_mul(self.safety_factor_thousandths) / 1000
     }
+
+    /// How long a shutdown may take where the batteries say that they last for `left`: their word is trusted no further here
+    /// than where it is waited for.
+    pub fn within(&self, left: Duration) -> Duration {
+        left.saturating_mul(1000) / self.safety_factor_thousandths.max(1000)
+    }
 }

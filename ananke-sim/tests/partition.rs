@@ -1,6 +1,6 @@
 //! Two Anankes that do not hear each other: one starts the cluster while the other shuts it down. What both see is the cluster,
 //! and the shutdown wins.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::future::Future;

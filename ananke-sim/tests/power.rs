@@ -6,7 +6,12 @@
 //! and boots when mains are back. Ten thousand seeds:
 //!
 //! `cargo test --release -p ananke-sim --test power -- --ignored --nocapture`
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and says how much it tried"
+)]
 
 #[path = "power/daemon.rs"]
 mod daemon;
@@ -457,7 +462,8 @@ fn whatever_power_does_nothing_is_cut_off_and_all_comes_back() {
 /// Each rule is broken by whoever goes by other figures than it was given: a rule that finds nothing is worth nothing.
 #[test]
 fn what_is_wrong_is_found() {
-    let spoilt: &[(&str, fn(&mut Spec))] = &[
+    type Spoil = fn(&mut Spec);
+    let spoilt: &[(&str, Spoil)] = &[
         ("no-shutdown-for-a-blip", |spec| spec.power.debounce = Duration::from_secs(2)),
         ("nothing-writes-when-batteries-end", |spec| {
             spec.power.debounce = Duration::from_secs(900);

@@ -14,7 +14,7 @@ use crate::spec::Spec;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
     Nothing,
-    /// At once; `within` is what the batteries still give, where they tell.
+    /// At once; `within` is the time for it, where the batteries tell how long they last.
     ShutDown {
         why: String,
         within: Option<Duration>,
@@ -42,9 +42,9 @@ pub struct PowerWatch {
 }
 
 impl PowerWatch {
-    /// Goes on with the outages that were counted before.
+    /// Goes on with the outages that were counted before; the last of them may not be over.
     pub fn with_outages(outages: Vec<Moment>) -> Self {
-        Self { outages, ..Self::default() }
+        Self { in_outage: !outages.is_empty(), outages, ..Self::default() }
     }
 
     /// Takes one look at one UPS; none: nothing was heard.
@@ -155,7 +155,7 @@ fn shutdown<'n>(
     };
     let node = nodes.find(|node| doomed(node))?;
     let (name, (why, _)) = critical.iter().next()?;
-    let within = critical.values().filter_map(|(_, left)| *left).min();
+    let within = critical.values().filter_map(|(_, left)| *left).min().map(|left| spec.within(left));
     Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), within))
 }
 
@@ -256,7 +256,11 @@ mod tests {
             why,
             "a@h: its battery is low (LB), and its runtime agrees; n2 and whatever else it feeds would lose its power"
         );
-        assert_eq!(within, Some(Duration::from_secs(20)), "50 s, counted down for the 30 s in which nothing new was said");
+        assert_eq!(
+            within,
+            Some(Duration::from_secs(10)),
+            "half of 50 s, counted down for the 30 s in which nothing new was said"
+        );
     }
 
     #[test]
@@ -286,6 +290,20 @@ mod tests {
         assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
         site.say("OL CHRG", "OL CHRG", 150);
         assert_eq!(site.demand(&[1]), "start up", "what died is gone on with");
+    }
+
+    #[test]
+    fn a_daemon_that_is_started_again_on_battery_counts_the_outage_once() {
+        let mut site = Site::new();
+        site.say("OB", "OB", 30);
+        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec());
+        site.say("OB", "OB", 30);
+        assert_eq!(site.watch.outages().len(), 1);
+        site.say("OL", "OL", 30);
+        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec());
+        site.say("OL", "OL", 30);
+        site.say("OB", "OB", 30);
+        assert_eq!(site.watch.outages().len(), 2);
     }
 
     #[test]

@@ -92,9 +92,10 @@ impl UpsWatch {
             }
             Supply::Calibration => {
                 self.on_line = None;
-                self.calibrating.get_or_insert(now);
-                // Some are on battery for a moment before they say why. What was an outage before stays one.
-                self.on_battery = self.on_battery.filter(|since| now.since(*since) >= debounce);
+                let calibrates = now.since(*self.calibrating.get_or_insert(now));
+                // Some are on battery for a moment before they say why. What was an outage before stays one, until it is plain
+                // that mains are back: without them nothing calibrates for long.
+                self.on_battery = self.on_battery.filter(|since| now.since(*since) >= debounce && calibrates < debounce);
             }
             // It goes on as it was.
             Supply::Unclear => {}
@@ -271,6 +272,11 @@ mod tests {
                 &[(0, "OL 100%"), (5, "OB 90%"), (6, "OB CAL 25% 300s"), (300, "OB 25% 290s"), (310, "OL 25% 300s")],
                 340,
                 "0 line; 5 wavers; 6 calibrates; 300 wavers; 325 line",
+            ),
+            (
+                &[(0, "OL 100%"), (5, "OB 90% 3000s"), (60, "OL CAL 90% 3000s"), (100, "OB 90% 3000s"), (104, "OL 90%")],
+                150,
+                "0 line; 5 wavers; 20 battery; 60 calibrates; 100 wavers; 119 line",
             ),
             (&[(0, "OL 100%"), (5, "OB CAL 25% 300s"), (300, "-"), (302, "OB CAL 25% 300s")], 320, "0 line; 5 calibrates"),
             (

@@ -240,7 +240,7 @@ impl<'a> Keeper<'a> {
         let hand_on = !asked && self.is_peer();
         if !self.waiting.contains_key(&Command::Shutdown) {
             let left = within
-                .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |left| format!("{} left", human(left)));
+                .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |time| format!("{} for it", human(time)));
             let why = format!("{why}; {left}");
             say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
