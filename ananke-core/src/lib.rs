@@ -36,4 +36,5 @@ pub mod proof;
 pub mod remedy;
 pub mod report;
 pub mod spec;
+pub mod trap;
 pub mod verdict;

@@ -34,6 +34,8 @@ pub struct Observation {
     pub jobs: Fact<Arc<Vec<JobState>>>,
     #[serde(default)]
     pub extensions: Fact<Arc<ExtensionsState>>,
+    #[serde(default)]
+    pub events: Fact<Arc<Vec<EventState>>>,
     /// The coordination Lease; `None` where there is none yet.
     pub coordination: Fact<Option<CoordinationState>>,
     /// Since when the coordination Lease is as it is, by our own looks; kept by [`Observation::fold_coordination`].
@@ -66,13 +68,16 @@ pub struct HostState {
     pub unit: UnitState,
     pub health: HostHealth,
     pub leftovers: Leftovers,
+    /// What its unit logged last, oldest first; empty while the unit is active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Arc<str>>,
 }
 
 impl HostState {
     /// A host that runs in step with us and lacks nothing.
     pub fn new(boot_id: BootId, machine_id: &str, uptime: Duration, unit: UnitState) -> Self {
         let (machine_id, health, leftovers) = (machine_id.to_owned(), HostHealth::default(), Leftovers::default());
-        Self { boot_id, machine_id, uptime, clock_skew_millis: 0, unit, health, leftovers }
+        Self { boot_id, machine_id, uptime, clock_skew_millis: 0, unit, health, leftovers, words: Vec::new() }
     }
 }
 
@@ -165,6 +170,9 @@ pub struct NodeState {
     pub machine_id: Option<Arc<str>>,
     /// `spec.renewTime` of the node's Lease in `kube-node-lease`.
     pub renewed: Option<Moment>,
+    /// Conditions other than `Ready` that are true, and say that something is wrong: `DiskPressure`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<NodeTrouble>,
     /// A person's cordon: Ananke never writes it.
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
@@ -192,12 +200,33 @@ impl NodeState {
             boot_id: None,
             machine_id: None,
             renewed: None,
+            troubles: Vec::new(),
             unschedulable: false,
             taints: Vec::new(),
             lease_note: None,
             manual_note: None,
         }
     }
+}
+
+/// A condition of a node that is true and should not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTrouble {
+    /// Its type: `DiskPressure`.
+    pub kind: Arc<str>,
+    pub message: Arc<str>,
+}
+
+/// A Warning that a controller or a kubelet wrote down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventState {
+    /// The object it is about; for a ReplicaSet the Deployment behind it.
+    pub about: ObjectRef,
+    /// `FailedMount`, `FailedCreatePodSandBox`, …
+    pub reason: Arc<str>,
+    pub message: Arc<str>,
+    /// When it was last seen; it may be from before the outage.
+    pub last: Option<Moment>,
 }
 
 /// What Ananke itself saw of a kubelet's Lease.
@@ -309,6 +338,11 @@ pub struct PodState {
     pub reason: Arc<str>,
     /// When `deletionTimestamp` is set.
     pub deleting: bool,
+    /// What is said beside [`Self::reason`], of a pod that is not ready: why a container waits or how it ended; may be empty.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub message: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Moment>,
     /// Claims of its namespace that it mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Arc<str>>,

@@ -44,15 +44,15 @@ pub const SHUTDOWN: &[Row] = &[
 ];
 
 pub const REMEDIES: &[Remedy] = &[
-    Remedy { trap: None, plan: flux_suspended::plan },
-    Remedy { trap: None, plan: etcd_snapshot::plan },
-    Remedy { trap: None, plan: coordination::plan },
-    Remedy { trap: None, plan: cordoned::plan },
-    Remedy { trap: None, plan: drained::plan },
-    Remedy { trap: None, plan: stopped::plan },
-    Remedy { trap: None, plan: pods_stopped::plan },
-    Remedy { trap: None, plan: cordons_released::plan },
-    Remedy { trap: None, plan: powered_off::plan },
+    Remedy::Duty(flux_suspended::plan),
+    Remedy::Duty(etcd_snapshot::plan),
+    Remedy::Duty(coordination::plan),
+    Remedy::Duty(cordoned::plan),
+    Remedy::Duty(drained::plan),
+    Remedy::Duty(stopped::plan),
+    Remedy::Duty(pods_stopped::plan),
+    Remedy::Duty(cordons_released::plan),
+    Remedy::Duty(powered_off::plan),
 ];
 
 /// Whether this phase is the one at work. A single look plans them all, each as if those before it had passed.

@@ -10,6 +10,7 @@ pub mod immutable_job;
 pub mod leftover_cordon;
 pub mod reboot_host;
 pub mod reconcile;
+pub mod remake_pods;
 pub mod reset_release;
 pub mod restart_agent;
 pub mod restore_scale;
@@ -35,27 +36,42 @@ pub struct Action {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Remedy {
-    pub trap: Option<Trap>,
-    pub plan: fn(&View<'_>) -> Vec<Action>,
+pub enum Remedy {
+    /// Of no trap: what any run owes.
+    Duty(fn(&View<'_>) -> Vec<Action>),
+    Of(Trap, fn(&View<'_>) -> Vec<Action>),
+    /// One step for many traps.
+    Shared(fn(&View<'_>) -> Vec<(Trap, Action)>),
+}
+
+impl Remedy {
+    /// What it would do now, each with what it is about.
+    pub(crate) fn plan(&self, view: &View<'_>) -> Vec<(Option<Trap>, Action)> {
+        match self {
+            Self::Duty(plan) => plan(view).into_iter().map(|action| (None, action)).collect(),
+            Self::Of(trap, plan) => plan(view).into_iter().map(|action| (Some(*trap), action)).collect(),
+            Self::Shared(plan) => plan(view).into_iter().map(|(trap, action)| (Some(trap), action)).collect(),
+        }
+    }
 }
 
 /// Remedies of a start-up, most urgent first.
 pub const STARTUP: &[Remedy] = &[
-    Remedy { trap: Some(Trap::NodeLeftCordoned), plan: leftover_cordon::plan },
-    Remedy { trap: None, plan: coordination::plan },
-    Remedy { trap: Some(Trap::HostDark), plan: wake_hosts::plan },
-    Remedy { trap: Some(Trap::HostServiceNotEnabled), plan: start_units::plan },
-    Remedy { trap: Some(Trap::KubeletWedged), plan: restart_agent::plan },
-    Remedy { trap: Some(Trap::RootReadOnly), plan: reboot_host::plan },
-    Remedy { trap: Some(Trap::VaultSealed), plan: unseal_vault::plan },
-    Remedy { trap: Some(Trap::FluxWrongBranch), plan: flux_branch::plan },
-    Remedy { trap: Some(Trap::FluxSuspendedLooksReady), plan: resume::plan },
-    Remedy { trap: Some(Trap::FluxImmutableField), plan: immutable_job::plan },
-    Remedy { trap: Some(Trap::HelmRetriesExhausted), plan: reset_release::plan },
-    Remedy { trap: Some(Trap::FluxArtifactReadyLie), plan: reconcile::plan },
-    Remedy { trap: Some(Trap::ScaledToZeroNotRestored), plan: restore_scale::plan },
-    Remedy { trap: Some(Trap::PodTerminatingOnDeadNode), plan: dead_node_pods::plan },
+    Remedy::Of(Trap::NodeLeftCordoned, leftover_cordon::plan),
+    Remedy::Duty(coordination::plan),
+    Remedy::Of(Trap::HostDark, wake_hosts::plan),
+    Remedy::Of(Trap::HostServiceNotEnabled, start_units::plan),
+    Remedy::Of(Trap::KubeletWedged, restart_agent::plan),
+    Remedy::Of(Trap::RootReadOnly, reboot_host::plan),
+    Remedy::Of(Trap::VaultSealed, unseal_vault::plan),
+    Remedy::Of(Trap::FluxWrongBranch, flux_branch::plan),
+    Remedy::Of(Trap::FluxSuspendedLooksReady, resume::plan),
+    Remedy::Of(Trap::FluxImmutableField, immutable_job::plan),
+    Remedy::Of(Trap::HelmRetriesExhausted, reset_release::plan),
+    Remedy::Of(Trap::FluxArtifactReadyLie, reconcile::plan),
+    Remedy::Of(Trap::ScaledToZeroNotRestored, restore_scale::plan),
+    Remedy::Of(Trap::PodTerminatingOnDeadNode, dead_node_pods::plan),
+    Remedy::Shared(remake_pods::plan),
 ];
 
 /// How often one trap may be worked on at one object with one kind of order, and how long a try has before the next.
@@ -68,7 +84,9 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn allows(&self, view: &View<'_>, order: &Order) -> bool {
-        view.history.allows_for(self.trap, order, view.now, self.times, self.pause)
+        let wanted = view.spec.remedies.get(&self.trap).and_then(|remedy| remedy.budget);
+        let times = wanted.map_or(self.times, |wanted| self.times.min(wanted));
+        view.history.allows_for(self.trap, order, view.now, times, self.pause)
     }
 }
 
@@ -125,6 +143,7 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
         Trap::RootReadOnly => Some(Brake { a_minute: 2, a_run: 10 }),
+        _ => Some(Brake { a_minute: 6, a_run: 60 }),
     }
 }
 

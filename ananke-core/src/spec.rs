@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
 use crate::power::PowerSpec;
-use crate::verdict::GateId;
+use crate::verdict::{GateId, Trap};
 
 pub use distribution::Distribution;
 
@@ -66,6 +66,27 @@ pub struct Spec {
     /// Services that must have ready endpoints; empty: those behind the ingress hosts that are checked.
     pub critical_services: Vec<ObjectRef>,
     pub shutdown: ShutdownSpec,
+    /// Remedies that the operator wants otherwise than they are (`remedies`).
+    #[serde(default)]
+    pub remedies: BTreeMap<Trap, RemedySpec>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RemedySpec {
+    pub mode: RemedyMode,
+    /// How often at most at one object, where that is less than the remedy's own budget.
+    pub budget: Option<u32>,
+}
+
+/// What becomes of a remedy that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemedyMode {
+    #[default]
+    Auto,
+    /// It is told, and left to a person.
+    Ask,
+    Off,
 }
 
 /// How closely clocks must agree (`startup.time_sync_mode`).
@@ -303,6 +324,7 @@ impl Spec {
             vault: None,
             foundation: Vec::new(),
             critical_services: Vec::new(),
+            remedies: BTreeMap::new(),
             shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
         }
     }

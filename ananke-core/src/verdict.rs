@@ -31,6 +31,9 @@ pub struct Blocker {
     /// One line for a person: what is, not what should be.
     pub text: String,
     pub kind: BlockerKind,
+    /// What it was recognised as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trap: Option<Trap>,
     /// One concrete instruction, should the gate's deadline pass with this blocker.
     pub if_it_lasts: String,
 }
@@ -205,7 +208,7 @@ registry!(
 );
 
 registry!(
-    /// Traps that Ananke repairs.
+    /// Traps that Ananke knows: [`crate::trap`] tells what each is.
     Trap {
         /// Units that a cluster-only shutdown stopped, or that did not start with the host.
         HostServiceNotEnabled = "host-service-not-enabled",
@@ -224,6 +227,57 @@ registry!(
         HelmRetriesExhausted = "helm-retries-exhausted",
         HostDark = "host-dark-no-ac-recovery",
         RootReadOnly = "root-filesystem-read-only",
+        UpsPowerRaceHostsStayOff = "ups-power-race-hosts-stay-off",
+        UpsChargeTooLowToStart = "ups-charge-too-low-to-start",
+        SecondOutageMidRecovery = "second-outage-mid-recovery",
+        UpsFlapOrSelftest = "ups-flap-or-selftest",
+        UpsCommsLostDataStale = "ups-comms-lost-data-stale",
+        UpsFsdLatched = "ups-fsd-latched",
+        UpsLowBatteryFlagLies = "ups-low-battery-flag-lies",
+        UpsStaleOnBatteryCounter = "ups-stale-on-battery-counter",
+        DrainBlockedByPdb = "drain-blocked-by-pdb",
+        ClockSkewNoRtc = "clock-skew-no-rtc",
+        DataDiskNotMounted = "data-disk-not-mounted",
+        FullDisruptionNoEvictions = "full-disruption-no-evictions",
+        StaleVolumeattachmentMultiAttach = "stale-volumeattachment-multi-attach",
+        VolumeattachmentBeingDeleted = "volumeattachment-being-deleted",
+        LonghornVolumeFaulted = "longhorn-volume-faulted",
+        WebhookFailClosedDeadlock = "webhook-fail-closed-deadlock",
+        ApiserviceUnavailableNsTerminating = "apiservice-unavailable-ns-terminating",
+        FluxSourceIsInClusterGit = "flux-source-is-in-cluster-git",
+        HelmRemediationDestructive = "helm-remediation-destructive",
+        NodeIpChanged = "node-ip-changed",
+        SwapReEnabled = "swap-re-enabled",
+        KernelChangedAtBoot = "kernel-changed-at-boot",
+        EtcdMemberCorrupt = "etcd-member-corrupt",
+        EtcdNospaceAlarm = "etcd-nospace-alarm",
+        KineSqliteMalformed = "kine-sqlite-malformed",
+        ControlPlaneCertsExpired = "control-plane-certs-expired",
+        K3sNodePasswordRejected = "k3s-node-password-rejected",
+        ContainerdMetadataCorrupt = "containerd-metadata-corrupt",
+        ImageLayerCorrupt = "image-layer-corrupt",
+        CniIpPoolLeaked = "cni-ip-pool-leaked",
+        ForeignCordon = "foreign-cordon",
+        LonghornMultipathdGrabsDevice = "longhorn-multipathd-grabs-device",
+        PvcFilesystemDamaged = "pvc-filesystem-damaged",
+        NfsStaleOrHung = "nfs-stale-or-hung",
+        NasUpAfterCluster = "nas-up-after-cluster",
+        RegistryRateLimited = "registry-rate-limited",
+        PodUnknownContainerStatus = "pod-unknown-container-status",
+        GaleraNoSafeBootstrap = "galera-no-safe-bootstrap",
+        DiskPressureTaint = "disk-pressure-taint",
+        CniNotReady = "cni-not-ready",
+        CiliumAgentTaintGap = "cilium-agent-taint-gap",
+        CorednsDown = "coredns-down",
+        CsiDriverNotRegistered = "csi-driver-not-registered",
+        LonghornWebhookLoop = "longhorn-webhook-loop",
+        RegistryRewriteToMissingProxy = "registry-rewrite-to-missing-proxy",
+        RegistryInClusterDeadlock = "registry-in-cluster-deadlock",
+        FluxSourceDenied = "flux-source-denied",
+        FluxSourceCannotResolve = "flux-source-cannot-resolve",
+        HelmOperationInProgress = "helm-operation-in-progress",
+        CertManagerWebhookNotServing = "cert-manager-webhook-not-serving",
+        CrashloopBackoffLag = "crashloop-backoff-lag",
     }
 );
 
@@ -251,7 +305,11 @@ impl Verdict {
     }
 
     fn hold(reason: Reason, text: impl Into<String>, kind: BlockerKind, if_it_lasts: impl Into<String>) -> Self {
-        Self::Hold(Blocker { reason, text: text.into(), kind, if_it_lasts: if_it_lasts.into() })
+        let trap = match &kind {
+            BlockerKind::Repairable(trap) => Some(*trap),
+            BlockerKind::Waiting | BlockerKind::Person | BlockerKind::Follows(_) => None,
+        };
+        Self::Hold(Blocker { reason, text: text.into(), kind, trap, if_it_lasts: if_it_lasts.into() })
     }
 
     pub fn unknown(gap: Gap, if_it_lasts: impl Into<String>) -> Self {

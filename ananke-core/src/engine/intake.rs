@@ -13,8 +13,8 @@ use crate::fact::Fact;
 use crate::intent::Intent;
 use crate::name::{Moment, NodeName};
 use crate::observation::{
-    ApiHealth, Confirmation, CoordinationState, EndpointsState, ExtensionsState, FluxState, HostState, IngressState, JobState,
-    NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
+    JobState, NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
@@ -34,6 +34,7 @@ pub(super) enum Reading {
     Endpoints(Result<Arc<Vec<EndpointsState>>, PortError>),
     Jobs(Result<Arc<Vec<JobState>>, PortError>),
     Extensions(Result<Arc<ExtensionsState>, PortError>),
+    Events(Result<Arc<Vec<EventState>>, PortError>),
     Coordination(Result<Option<CoordinationState>, PortError>),
     Vault(Result<VaultState, PortError>),
     OwnClock(Result<Option<bool>, PortError>),
@@ -61,6 +62,7 @@ impl Reading {
         | Self::Endpoints(Err(error))
         | Self::Jobs(Err(error))
         | Self::Extensions(Err(error))
+        | Self::Events(Err(error))
         | Self::Coordination(Err(error)) = self
         {
             return error.retry_after;
@@ -88,6 +90,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Endpoints => within(reads, deadline, "list endpoints", cluster.endpoints(), Reading::Endpoints),
         Part::Jobs => within(reads, deadline, "list jobs", cluster.jobs(), Reading::Jobs),
         Part::Extensions => within(reads, deadline, "list webhooks and APIServices", cluster.extensions(), Reading::Extensions),
+        Part::Events => within(reads, deadline, "list events", cluster.events(), Reading::Events),
         Part::Coordination => {
             within(reads, deadline, "read the coordination Lease", cluster.coordination(), Reading::Coordination)
         }
@@ -181,6 +184,7 @@ impl Walk {
             Reading::Endpoints(read) => fold_shared(&mut obs.endpoints, read, now),
             Reading::Jobs(read) => fold_shared(&mut obs.jobs, read, now),
             Reading::Extensions(read) => fold_shared(&mut obs.extensions, read, now),
+            Reading::Events(read) => fold_shared(&mut obs.events, read, now),
             Reading::Coordination(read) => {
                 let same = matches!((&read, obs.coordination.last(), obs.coordination.newest_failure()), (Ok(new), Some(old), None) if new == old);
                 obs.fold_coordination(read, now);
@@ -224,11 +228,12 @@ fn fold_shared<T: PartialEq>(fact: &mut Fact<Arc<T>>, read: Result<Arc<T>, PortE
     fold(fact, read, now)
 }
 
-/// A host's uptime and skew change with every look, and mean nothing new.
+/// A host's uptime, its skew and the log of its unit change with every look, and mean nothing new.
 fn fold_host(fact: &mut Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
     let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
         if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id
-            && new.health == old.health && new.leftovers == old.leftovers);
+            && new.health == old.health && new.leftovers == old.leftovers
+            && new.words.is_empty() == old.words.is_empty());
     if same {
         fact.fold(read, now);
         return false;

@@ -77,6 +77,7 @@ fn read_well(reading: &Reading) -> Option<Part> {
         | Reading::Storage(_)
         | Reading::Endpoints(_)
         | Reading::Extensions(_)
+        | Reading::Events(_)
         | Reading::OwnClock(_)
         | Reading::Confirmations(_)
         | Reading::Baseline(_)

@@ -9,6 +9,7 @@ use crate::gate::http_check::{self, Check};
 use crate::name::{Moment, NodeName};
 use crate::observation::UnitState;
 use crate::port::ClusterPart;
+use crate::trap;
 use crate::verdict::GateId;
 
 /// A start-up yields to a shutdown within 10 s, however seldom it looks at the cluster.
@@ -35,6 +36,7 @@ pub(super) enum Part {
     Endpoints,
     Jobs,
     Extensions,
+    Events,
     Coordination,
     Vault,
     OwnClock,
@@ -179,6 +181,7 @@ impl Part {
             | Self::Endpoints
             | Self::Jobs
             | Self::Extensions
+            | Self::Events
             | Self::Coordination => true,
             Self::Intent
             | Self::Vault
@@ -219,6 +222,9 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
         return parts;
     }
     parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
+    if trap::wants_events(&view) {
+        parts.push(Part::Events);
+    }
     if walk.spec.vault.is_some() {
         parts.push(Part::Vault);
     }
@@ -246,7 +252,7 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         | Part::Peer(_)
         | Part::Confirmations
         | Part::Snapshots(_) => poll * 2,
-        Part::Ingresses | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
+        Part::Ingresses | Part::Events | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,

@@ -12,8 +12,8 @@ use crate::intent::Intent;
 use crate::lease::LeaseRecord;
 use crate::name::{Moment, NodeName, RunId, Subject};
 use crate::observation::{
-    ApiHealth, Confirmation, CoordinationState, EndpointsState, ExtensionsState, FluxState, HostState, IngressState, JobState,
-    NodeState, Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
+    JobState, NodeState, Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
@@ -108,6 +108,11 @@ impl<'a> View<'a> {
 
     pub fn extensions(&self) -> Result<&'a ExtensionsState, Gap> {
         self.obs.extensions.fresh(self.now, self.far_limit()).map(AsRef::as_ref)
+    }
+
+    /// Warnings, as far as they were read: that there are none proves nothing.
+    pub fn events(&self) -> &'a [EventState] {
+        self.obs.events.fresh(self.now, self.far_limit()).map_or(&[], |list| list.as_slice())
     }
 
     pub fn coordination(&self) -> Result<Option<&'a CoordinationState>, Gap> {

@@ -21,7 +21,8 @@ use crate::phase::deadline::{self, Limit};
 use crate::port::clock::Uptime;
 use crate::remedy::{self, Action, Remedy};
 use crate::report::{ActionReport, Command, EarlierRun, GateStatus, Outcome};
-use crate::spec::Spec;
+use crate::spec::{RemedyMode, Spec};
+use crate::trap;
 use crate::verdict::{Blocker, BlockerKind, GateId, Trap, Verdict};
 
 /// How long an interrupted shutdown gives cordons back; what is left then is told, and swept by whoever looks next.
@@ -236,7 +237,10 @@ impl Walk {
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
         for row in self.plan.rows.clone() {
-            let judgement = (row.evaluate)(&self.view(now));
+            let mut judgement = (row.evaluate)(&self.view(now));
+            if !self.plan.latching {
+                trap::explain(&self.view(now), row.id, &mut judgement);
+            }
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let limit = self.limit(row.id, now);
             let latching = self.plan.latching;
@@ -320,16 +324,25 @@ impl Walk {
         let mut about = BTreeMap::new();
         let mut rooms: BTreeMap<Trap, usize> = BTreeMap::new();
         let mut held = BTreeSet::new();
+        let mut asked: Vec<String> = Vec::new();
         let mut actions: Vec<Action> = Vec::new();
         let view = self.view(now);
         for remedy in self.plan.remedies {
-            for action in (remedy.plan)(&view) {
+            for (trap, action) in remedy.plan(&view) {
                 let (verb, subject) = (action.order.verb(), action.order.subject());
                 let under_way = self.history.tries(verb, &subject).in_flight || planned.contains(&(verb, subject.clone()));
                 if under_way || !self.reread.allows(&action.order) {
                     continue;
                 }
-                if let Some(trap) = remedy.trap {
+                if let Some(trap) = trap {
+                    match self.spec.remedies.get(&trap).map(|remedy| remedy.mode).unwrap_or_default() {
+                        RemedyMode::Auto => {}
+                        RemedyMode::Ask => {
+                            asked.push(format!("remedies.{trap}.mode is ask, so this was left to you: {}", action.order));
+                            continue;
+                        }
+                        RemedyMode::Off => continue,
+                    }
                     if let Some(brake) = remedy::brake(trap) {
                         let room = rooms.entry(trap).or_insert_with(|| self.history.room(trap, brake, now));
                         if *room == 0 {
@@ -345,6 +358,7 @@ impl Walk {
             }
         }
         self.about = about;
+        asked.into_iter().for_each(|note| self.note_once(note));
         for (trap, brake) in held.into_iter().filter_map(|trap| Some((trap, remedy::brake(trap)?))) {
             let (a_minute, a_run) = (brake.a_minute, brake.a_run);
             self.note_once(format!(

@@ -240,6 +240,7 @@ impl Bench {
             unit: UnitState::Active,
             health: HostHealth { clock_synced: Some(true), ..HostHealth::default() },
             leftovers: Leftovers::default(),
+            words: Vec::new(),
         };
         self.obs.hosts.insert(node(n), Fact::known(host, self.now));
     }
@@ -268,6 +269,7 @@ impl Bench {
             boot_id: Some(BootId::parse(&format!("boot-{n}")).unwrap()),
             machine_id: Some(format!("machine-{n}").into()),
             renewed: Some(self.now.minus(Duration::from_secs(300))),
+            troubles: Vec::new(),
             unschedulable: false,
             taints: Vec::new(),
             lease_note: None,
@@ -395,6 +397,8 @@ impl Bench {
                 phase: PodPhase::Running,
                 ready: *ready,
                 reason: "".into(),
+                message: "".into(),
+                created: Some(Moment::parse("2026-03-01T00:00:00Z").unwrap()),
                 deleting: false,
                 claims: Vec::new(),
                 mirror: false,
@@ -545,6 +549,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         vault: None,
         foundation: Vec::new(),
         critical_services: Vec::new(),
+        remedies: BTreeMap::new(),
         shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
     }
 }

@@ -101,7 +101,7 @@ fn by_owner(pods: &[PodState]) -> BTreeMap<&ObjectRef, Vec<&PodState>> {
 
 pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict {
     let object = &found.object;
-    let look = format!("look at `kubectl describe {} {} -n {}`", kubectl_kind(object.kind), object.name, object.namespace);
+    let look = describe(object);
     if found.desired == 0 && object.kind != Kind::DaemonSet {
         let text = format!("{object} is required and scaled to zero");
         let verdict = || Verdict::waiting(Reason::ScaledToZero, text, format!("scale {object} up again, or stop requiring it"));
@@ -185,8 +185,15 @@ fn reason(pods: &[&PodState]) -> Reason {
     }
 }
 
-fn kubectl_kind(kind: Kind) -> String {
-    kind.to_string().to_lowercase()
+/// Where a person looks first.
+pub(crate) fn describe(object: &ObjectRef) -> String {
+    let ObjectRef { kind, namespace, name } = object;
+    let kind = kind.to_string().to_lowercase();
+    if namespace.is_empty() {
+        format!("look at `kubectl describe {kind} {name}`")
+    } else {
+        format!("look at `kubectl describe {kind} {name} -n {namespace}`")
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::engine::Permit;
 use crate::observation::{
-    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, NodeState, PodState,
-    StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, NodeState,
+    PodState, StorageState, WorkloadState,
 };
 use crate::order::ClusterOrder;
 
@@ -77,6 +77,11 @@ pub trait ClusterReads: Send + Sync {
 
     /// Admission webhooks that pods must pass, and the APIs that Services of the cluster serve.
     async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// Events of type Warning that are kept, of all namespaces; nothing rests on one that is missing.
+    async fn events(&self) -> Result<Arc<Vec<EventState>>, PortError> {
         Ok(Arc::default())
     }
 

@@ -1,0 +1,52 @@
+//! Makes pods anew that hold on to something from before the outage, where a trap says that this helps: each once, with its
+//! grace period, under a controller, on a node that is alive. A pod that is younger than this life of the cluster had its
+//! chance, so what fails again is a person's.
+
+use std::time::Duration;
+
+use super::{Action, Pace, Stage};
+use crate::engine::view::View;
+use crate::order::{ClusterOrder, Order};
+use crate::trap::{self, evidence::Evidence};
+use crate::verdict::{Blocker, BlockerKind, Trap, Verdict};
+
+/// Kubelets and controllers try again by themselves, at most every five minutes.
+const PACE: Pace = Pace { wait: Duration::from_secs(180), nudge: Duration::ZERO };
+
+pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
+    let held = view
+        .gates
+        .iter()
+        .flat_map(|(id, gate)| gate.judgement.subjects.iter().map(move |(subject, verdict)| (*id, subject, verdict)));
+    let named: Vec<_> = held.filter_map(|(gate, subject, verdict)| Some((gate, subject, named(verdict)?))).collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let evidence = Evidence::of(view);
+    let mut actions = Vec::new();
+    for (gate, subject, (blocker, trap)) in named {
+        if view.spec.remedies.get(&trap).and_then(|remedy| remedy.budget) == Some(0)
+            || PACE.stage(view, trap, subject) != Stage::Act
+        {
+            continue;
+        }
+        for pod in trap::remade(view, &evidence, gate, subject, blocker, trap) {
+            let order = Order::Cluster(ClusterOrder::Delete { pod: pod.object.clone(), uid: pod.uid.clone(), grace: None });
+            if view.history.allows_for(trap, &order, view.now, 1, Duration::ZERO) {
+                actions.push((trap, Action { order, why: format!("{trap}: {}", blocker.text) }));
+            }
+        }
+    }
+    actions
+}
+
+/// A blocker that a trap has named, of those that no other remedy is for.
+fn named(verdict: &Verdict) -> Option<(&Blocker, Trap)> {
+    match verdict {
+        Verdict::Hold(blocker) => match blocker.kind {
+            BlockerKind::Repairable(trap) => Some((blocker, trap)),
+            BlockerKind::Waiting | BlockerKind::Person | BlockerKind::Follows(_) => None,
+        },
+        Verdict::Pass(_) | Verdict::Unknown(_) => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! Traps: what is known to go wrong after a power loss, one file each, named after the trap's id.
+//!
+//! A gate says *that* something holds; a trap says *what it is*, from the words that kubelets, controllers and units leave:
+//! a blocker that waits is looked at by the traps of its gate, and the first that knows it names it, with what to do. A
+//! trap is looked for only where something required does not pass, so a cluster that is merely slow shows none.
+//!
+//! [`ALL`] is the catalogue; `docs/traps.md` is made from it.
+
+mod case;
+mod entry;
+pub mod evidence;
+#[cfg(test)]
+mod testing;
+
+mod apiservice_unavailable_ns_terminating;
+mod catalogue;
+mod cert_manager_webhook_not_serving;
+mod cilium_agent_taint_gap;
+mod clock_skew_no_rtc;
+mod cni_ip_pool_leaked;
+mod cni_not_ready;
+mod containerd_metadata_corrupt;
+mod control_plane_certs_expired;
+mod control_plane_waits_for_first_server;
+mod coredns_down;
+mod crashloop_backoff_lag;
+mod csi_driver_not_registered;
+mod data_disk_not_mounted;
+mod disk_pressure_taint;
+mod drain_blocked_by_pdb;
+mod etcd_member_corrupt;
+mod etcd_nospace_alarm;
+mod flux_artifact_ready_lie;
+mod flux_dependency_chain_slow;
+mod flux_immutable_field;
+mod flux_source_cannot_resolve;
+mod flux_source_denied;
+mod flux_source_is_in_cluster_git;
+mod flux_suspended_looks_ready;
+mod flux_wrong_branch;
+mod foreign_cordon;
+mod full_disruption_no_evictions;
+mod galera_no_safe_bootstrap;
+mod helm_operation_in_progress;
+mod helm_remediation_destructive;
+mod helm_retries_exhausted;
+mod host_dark_no_ac_recovery;
+mod host_service_not_enabled;
+mod image_layer_corrupt;
+mod k3s_node_password_rejected;
+mod kernel_changed_at_boot;
+mod kine_sqlite_malformed;
+mod kubelet_wedged;
+mod longhorn_multipathd_grabs_device;
+mod longhorn_volume_faulted;
+mod longhorn_webhook_loop;
+mod nas_up_after_cluster;
+mod nfs_stale_or_hung;
+mod node_ip_changed;
+mod node_left_cordoned;
+mod node_ready_but_off;
+mod pod_terminating_on_dead_node;
+mod pod_unknown_container_status;
+mod pvc_filesystem_damaged;
+mod registry_in_cluster_deadlock;
+mod registry_rate_limited;
+mod registry_rewrite_to_missing_proxy;
+mod root_filesystem_read_only;
+mod scaled_to_zero_not_restored;
+mod second_outage_mid_recovery;
+mod stale_volumeattachment_multi_attach;
+mod swap_re_enabled;
+mod ups_charge_too_low_to_start;
+mod ups_comms_lost_data_stale;
+mod ups_flap_or_selftest;
+mod ups_fsd_latched;
+mod ups_low_battery_flag_lies;
+mod ups_power_race_hosts_stay_off;
+mod ups_stale_on_battery_counter;
+mod vault_sealed;
+mod volumeattachment_being_deleted;
+mod webhook_fail_closed_deadlock;
+
+use case::own_old_pods;
+pub use case::{Case, Finding};
+pub use catalogue::ALL;
+pub use entry::{Class, Diagnosis, Ending, Entry, Often};
+
+use std::time::Duration;
+
+use evidence::Evidence;
+
+use crate::engine::view::View;
+use crate::name::Subject;
+use crate::observation::PodState;
+use crate::report::GateStatus;
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
+
+/// The entry of a trap.
+pub fn entry(trap: Trap) -> Option<&'static Entry> {
+    ALL.iter().copied().find(|entry| entry.trap == trap)
+}
+
+/// Names what a gate waits for, where a trap knows it.
+pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) {
+    let mut knowing = ALL.iter().filter_map(|entry| Some((entry, entry.diagnosis.as_ref()?)));
+    if !knowing.any(|(_, diagnosis)| diagnosis.gates.contains(&gate)) {
+        return;
+    }
+    if !judgement.subjects.values().any(|verdict| open(verdict, gate)) {
+        return;
+    }
+    let evidence = Evidence::of(view);
+    for (subject, verdict) in &mut judgement.subjects {
+        if !open(verdict, gate) {
+            continue;
+        }
+        match verdict {
+            Verdict::Hold(blocker) => drop(name(view, &evidence, gate, subject, blocker)),
+            Verdict::Unknown(unknown) => {
+                let (reason, text) = (Reason::ApiNotAnswering, unknown.gap.text.clone());
+                let mut blocker = Blocker { reason, text, kind: BlockerKind::Waiting, trap: None, if_it_lasts: String::new() };
+                if name(view, &evidence, gate, subject, &mut blocker).is_some() {
+                    *verdict = Verdict::Hold(blocker);
+                }
+            }
+            Verdict::Pass(_) => {}
+        }
+    }
+}
+
+/// Whether a verdict leaves open what is wrong. A unit that is started again, or an API that does not answer, has a reason
+/// that its log may tell.
+fn open(verdict: &Verdict, gate: GateId) -> bool {
+    match verdict {
+        Verdict::Pass(_) => false,
+        Verdict::Unknown(_) => gate == GateId::ControlPlane,
+        Verdict::Hold(blocker) => match blocker.kind {
+            BlockerKind::Waiting => true,
+            BlockerKind::Repairable(trap) => {
+                matches!(trap, Trap::KubeletWedged | Trap::HostServiceNotEnabled | Trap::ControlPlaneWaits)
+            }
+            BlockerKind::Person | BlockerKind::Follows(_) => false,
+        },
+    }
+}
+
+fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &mut Blocker) -> Option<()> {
+    let case = Case::new(view, evidence, gate, subject, blocker);
+    let found = ALL.iter().find_map(|entry| {
+        let diagnosis = entry.diagnosis.as_ref().filter(|diagnosis| diagnosis.gates.contains(&gate))?;
+        Some((*entry, diagnosis, (diagnosis.find)(&case)?))
+    });
+    let (entry, diagnosis, finding) = found?;
+    let repairs = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
+    let Finding { text, instruction } = finding;
+    if blocker.kind == BlockerKind::Waiting {
+        blocker.kind = match (repairs, entry.class) {
+            (true, _) => BlockerKind::Repairable(entry.trap),
+            // Other servers may make up the quorum, whatever is wrong with one.
+            (false, Class::Person) if gate != GateId::ControlPlane => BlockerKind::Person,
+            (false, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
+        };
+    }
+    blocker.trap = Some(entry.trap);
+    blocker.text = format!("{}; {text}", blocker.text);
+    blocker.if_it_lasts = instruction;
+    Some(())
+}
+
+/// The pods that the remedy of `trap` would make anew for `subject`.
+pub(crate) fn remade<'a>(
+    view: &'a View<'a>,
+    evidence: &'a Evidence<'a>,
+    gate: GateId,
+    subject: &'a Subject,
+    blocker: &'a Blocker,
+    trap: Trap,
+) -> Vec<&'a PodState> {
+    let remake = entry(trap).and_then(|entry| entry.diagnosis.as_ref()?.remake);
+    remake.map_or_else(Vec::new, |remake| remake(&Case::new(view, evidence, gate, subject, blocker)))
+}
+
+/// Something has been holding for long enough that it may be more than slow.
+const WORTH_ASKING: Duration = Duration::from_secs(60);
+
+/// Whether the Events of the cluster are worth reading: some gate that they can explain holds.
+pub(crate) fn wants_events(view: &View<'_>) -> bool {
+    let old_enough = |gate: &crate::engine::walk::GateRun| gate.opened.is_some_and(|at| view.now.since(at) >= WORTH_ASKING);
+    [GateId::Workloads, GateId::Foundation, GateId::Storage, GateId::DnsCni, GateId::NodesReady]
+        .iter()
+        .filter_map(|id| view.gates.get(id))
+        .any(|gate| gate.status == GateStatus::Holding && old_enough(gate))
+}

@@ -1,0 +1,177 @@
+//! One blocker, and all that was said about it.
+
+use std::sync::Arc;
+
+use super::evidence::{Evidence, quoted, says};
+use crate::engine::view::View;
+use crate::gate::workloads;
+use crate::name::{Kind, NodeName, ObjectRef, Subject};
+use crate::observation::{NodeState, PodState};
+use crate::verdict::{Blocker, GateId};
+
+/// What a trap looks at.
+#[derive(Debug)]
+pub struct Case<'a> {
+    pub view: &'a View<'a>,
+    pub gate: GateId,
+    pub subject: &'a Subject,
+    pub blocker: &'a Blocker,
+    evidence: &'a Evidence<'a>,
+}
+
+/// What a trap makes of a blocker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// One line that follows the blocker's own.
+    pub text: String,
+    /// What a person does, should it last.
+    pub instruction: String,
+}
+
+impl Finding {
+    pub fn new(text: impl Into<String>, instruction: impl Into<String>) -> Self {
+        Self { text: text.into(), instruction: instruction.into() }
+    }
+}
+
+/// Words that were found, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    pub text: &'a Arc<str>,
+    /// Where, if that is known.
+    pub node: Option<&'a NodeName>,
+}
+
+impl Said<'_> {
+    pub fn quoted(&self) -> String {
+        quoted(self.text)
+    }
+
+    /// The node on which it was said, as a person would look for it.
+    pub fn place(&self) -> String {
+        self.node.map_or_else(|| "the node of its pod".to_owned(), ToString::to_string)
+    }
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(
+        view: &'a View<'a>,
+        evidence: &'a Evidence<'a>,
+        gate: GateId,
+        subject: &'a Subject,
+        blocker: &'a Blocker,
+    ) -> Self {
+        Self { view, gate, subject, blocker, evidence }
+    }
+
+    /// The object that waits.
+    pub fn object(&self) -> Option<&'a ObjectRef> {
+        match self.subject {
+            Subject::Object(object) => Some(object),
+            Subject::Cluster | Subject::Ananke | Subject::Node(_) | Subject::Ups(_) | Subject::Url(_) | Subject::Peer(_) => None,
+        }
+    }
+
+    /// The workload that waits.
+    pub fn workload(&self) -> Option<&'a ObjectRef> {
+        self.object().filter(|object| matches!(object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet))
+    }
+
+    /// The node that waits, by its name.
+    pub fn node_name(&self) -> Option<&'a NodeName> {
+        crate::engine::walk::as_node(self.subject)
+    }
+
+    /// The node that waits, as the API has it.
+    pub fn node(&self) -> Option<&'a NodeState> {
+        self.view.node(self.node_name()?).ok().flatten()
+    }
+
+    /// Pods of the workload that waits, of those that are not ready.
+    pub fn pods(&self) -> &'a [&'a PodState] {
+        self.workload().map(|owner| self.evidence.pods(owner)).unwrap_or_default()
+    }
+
+    /// The first of these texts (lower case) that was said about the workload that waits: by its pods, or by Events about
+    /// them or about itself.
+    pub fn said(&self, any: &[&str]) -> Option<Said<'a>> {
+        let owner = self.workload()?;
+        for pod in self.pods().iter().copied() {
+            if says(&pod.message, any) {
+                return Some(Said { text: &pod.message, node: pod.node.as_ref() });
+            }
+            if let Some(event) = self.evidence.events(&pod.object).find(|event| says(&event.message, any)) {
+                return Some(Said { text: &event.message, node: pod.node.as_ref() });
+            }
+        }
+        let about = self.evidence.events(owner).find(|event| says(&event.message, any))?;
+        Some(Said { text: &about.message, node: None })
+    }
+
+    /// The first of these texts that a unit logged last before it ended: that of the node which waits, or of a server where
+    /// the whole cluster does.
+    pub fn logged(&self, any: &[&str]) -> Option<Said<'a>> {
+        let of = |node: &'a NodeName| {
+            let text = self.view.host(node).ok()?.words.iter().rev().find(|line| says(line, any))?;
+            Some(Said { text, node: Some(node) })
+        };
+        match self.subject {
+            Subject::Node(node) => of(node),
+            Subject::Cluster => self.view.spec.servers().find_map(|(node, _)| of(node)),
+            Subject::Ananke | Subject::Object(_) | Subject::Ups(_) | Subject::Url(_) | Subject::Peer(_) => None,
+        }
+    }
+
+    /// What the Flux object that waits says, if it is one of these texts.
+    pub fn flux_said(&self, any: &[&str]) -> Option<&'a Arc<str>> {
+        let (object, flux) = (self.object()?, self.view.flux().ok()?.as_ref()?);
+        let sources = flux.sources.iter().map(|it| (&it.object, &it.reconcile));
+        let kustomizations = flux.kustomizations.iter().map(|it| (&it.object, &it.reconcile));
+        let releases = flux.helm_releases.iter().map(|it| (&it.object, &it.reconcile));
+        let (_, own) = sources.chain(kustomizations).chain(releases).find(|(of, _)| *of == object)?;
+        Some(&own.message).filter(|message| says(message, any))
+    }
+
+    /// A host that these words name and that an Ingress of this cluster answers to.
+    pub fn inside_registry(&self, words: &str) -> Option<&'a str> {
+        let hosts = self.view.ingresses().unwrap_or_default().iter().flat_map(|ingress| &ingress.hosts);
+        hosts.map(AsRef::as_ref).find(|host: &&str| words.contains(&format!("{host}/")))
+    }
+
+    /// A node with this condition: the one that waits, or any for a workload.
+    pub fn sick_node(&self, trouble: &str) -> Option<&'a NodeState> {
+        let sick = |node: &&NodeState| node.troubles.iter().any(|found| found.kind.as_ref() == trouble);
+        match self.node() {
+            Some(node) => Some(node).filter(sick),
+            None => self.view.nodes().unwrap_or_default().iter().find(sick),
+        }
+    }
+
+    /// Pods of these workloads that a controller would make again, on nodes whose kubelet is alive, from before this life of
+    /// the cluster. `owner` decides by namespace and name.
+    pub fn old_pods(&self, owner: impl Fn(&ObjectRef) -> bool) -> Vec<&'a PodState> {
+        let pods = self.view.pods().unwrap_or_default().iter();
+        pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
+    }
+
+    /// A pod of a controller, on a node whose kubelet ends it and starts the next: nothing is forced. One from after the
+    /// cluster came up had its chance.
+    fn may_remake(&self, pod: &PodState) -> bool {
+        let old = pod.created.is_some_and(|created| created < self.view.floor);
+        let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
+        old && alive && !pod.mirror && !pod.deleting && pod.owner.is_some()
+    }
+
+    /// The command that shows a person what there is to see.
+    pub fn describe(&self) -> String {
+        match self.object() {
+            Some(object) => workloads::describe(object),
+            None => format!("look at {}", self.subject),
+        }
+    }
+}
+
+/// [`Case::old_pods`] of the workload that waits, of those that are not ready.
+pub(super) fn own_old_pods<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
+    case.pods().iter().copied().filter(|pod| case.may_remake(pod)).collect()
+}

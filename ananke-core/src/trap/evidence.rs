@@ -1,0 +1,56 @@
+//! What kubelets, controllers and units said, by what it is about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::view::View;
+use crate::name::{Moment, ObjectRef};
+use crate::observation::{EventState, PodState};
+
+/// Made once for a judgement, and only where something waits.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// Pods that are not ready, by the workload that owns them.
+    pods: BTreeMap<&'a ObjectRef, Vec<&'a PodState>>,
+    events: BTreeMap<&'a ObjectRef, Vec<&'a EventState>>,
+}
+
+/// An Event says something of now for this long after it was last seen: controllers repeat what lasts.
+const TELLS_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+impl<'a> Evidence<'a> {
+    pub(crate) fn of(view: &View<'a>) -> Self {
+        let mut pods: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
+        for pod in view.pods().unwrap_or_default().iter().filter(|pod| !pod.ready) {
+            if let Some(owner) = &pod.owner {
+                pods.entry(owner).or_default().push(pod);
+            }
+        }
+        let young = |last: Moment| last >= view.floor && view.now.since(last) <= TELLS_FOR;
+        let mut events: BTreeMap<&ObjectRef, Vec<&EventState>> = BTreeMap::new();
+        for event in view.events().iter().filter(|event| event.last.is_some_and(young)) {
+            events.entry(&event.about).or_default().push(event);
+        }
+        Self { pods, events }
+    }
+
+    /// Pods of a workload that are not ready.
+    pub(crate) fn pods(&self, owner: &ObjectRef) -> &[&'a PodState] {
+        self.pods.get(owner).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn events(&self, about: &ObjectRef) -> impl Iterator<Item = &'a EventState> + use<'a, '_> {
+        self.events.get(about).into_iter().flatten().copied()
+    }
+}
+
+/// Whether a text says one of these, whatever its case. Patterns are in lower case.
+pub(crate) fn says(text: &str, any: &[&str]) -> bool {
+    let text = text.to_lowercase();
+    any.iter().any(|pattern| text.contains(pattern))
+}
+
+/// The words of a report, shortened for a line.
+pub(crate) fn quoted(text: &Arc<str>) -> String {
+    format!("{:?}", crate::port::clean(text, 160))
+}

@@ -1,0 +1,86 @@
+//! A workload, a node or a Flux object that waits, and what traps make of it.
+
+use crate::gate::testing::{Bench, node};
+use crate::gate::{self, Row};
+use crate::name::{Kind, Subject};
+use crate::observation::{Tri, UnitState};
+use crate::verdict::{Blocker, GateId, Judgement, Trap, Verdict};
+
+/// All is well, but for Deployment `apps/web`, whose pod on n1 is not ready and has been there since before the outage.
+pub(crate) fn bench() -> Bench {
+    let mut bench = Bench::new(2);
+    bench.all_up();
+    bench.workload(Kind::Deployment, "web", &[(1, false)]);
+    bench
+}
+
+fn row(id: GateId) -> &'static Row {
+    gate::STARTUP.iter().find(|row| row.id == id).unwrap()
+}
+
+fn judged(bench: &Bench, id: GateId) -> Judgement {
+    let view = bench.view();
+    let mut judgement = (row(id).evaluate)(&view);
+    super::explain(&view, id, &mut judgement);
+    judgement
+}
+
+fn trap_of(judgement: &Judgement, is: impl Fn(&Subject) -> bool) -> Option<Trap> {
+    let (_, verdict) = judgement.subjects.iter().find(|(subject, _)| is(subject))?;
+    match verdict {
+        Verdict::Hold(Blocker { trap, .. }) => *trap,
+        Verdict::Pass(_) | Verdict::Unknown(_) => None,
+    }
+}
+
+/// What Deployment `apps/web` is recognised as, after a change.
+pub(crate) fn of_bench(change: impl FnOnce(&mut Bench)) -> Option<Trap> {
+    let mut bench = bench();
+    change(&mut bench);
+    trap_of(&judged(&bench, GateId::Workloads), |subject| subject.to_string() == "Deployment apps/web")
+}
+
+/// The same, where its pod says so.
+pub(crate) fn of_pod(message: &str) -> Option<Trap> {
+    of_bench(|bench| bench.pod("web-0", |pod| pod.message = message.into()))
+}
+
+/// What node n1 is recognised as, whose unit logged this and ended.
+pub(crate) fn of_log(line: &str) -> Option<Trap> {
+    let mut bench = bench();
+    bench.host(1, |host| (host.unit, host.words) = (UnitState::Failed, vec!["Starting k3s".into(), line.into()]));
+    bench.change_node(1, |node| node.ready = Tri::False);
+    trap_of(&judged(&bench, GateId::NodesReady), |subject| *subject == Subject::Node(node(1)))
+}
+
+/// What a source or a Kustomization is recognised as that is not ready and says so.
+pub(crate) fn of_flux(message: &str) -> Option<Trap> {
+    let mut bench = bench();
+    bench.change_source(|it| (it.reconcile.ready, it.reconcile.message) = (Tri::False, message.into()));
+    let of_source = trap_of(&judged(&bench, GateId::FluxSource), |_| true);
+    bench.all_up();
+    bench.change_kustomization("core", |it| (it.reconcile.ready, it.reconcile.message) = (Tri::False, message.into()));
+    of_source.or_else(|| trap_of(&judged(&bench, GateId::Kustomizations), |subject| subject.to_string().ends_with("/core")))
+}
+
+/// Pods that the remedy would make anew once `trap` has held the gate for five minutes.
+pub(crate) fn deleted(bench: &mut Bench, gate: GateId, trap: Trap) -> Vec<String> {
+    let judgement = judged(bench, gate);
+    for (subject, verdict) in &judgement.subjects {
+        if matches!(verdict, Verdict::Hold(blocker) if blocker.trap == Some(trap)) {
+            bench.seen_for(trap, subject, std::time::Duration::from_secs(300));
+        }
+    }
+    bench.stands(gate, crate::report::GateStatus::Holding, judgement);
+    let view = bench.view();
+    let planned = crate::remedy::STARTUP.iter().flat_map(|remedy| remedy.plan(&view)).filter(|(about, _)| *about == Some(trap));
+    planned.map(|(_, action)| action.order.subject().to_string()).collect()
+}
+
+/// The same for `apps/web`, whose pod says so.
+pub(crate) fn remade(message: &str) -> Vec<String> {
+    let mut bench = bench();
+    bench.pod("web-0", |pod| pod.message = message.into());
+    let trap = of_pod(message).unwrap();
+    deleted(&mut bench, GateId::Workloads, trap)
+}
