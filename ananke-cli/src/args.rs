@@ -194,6 +194,12 @@ pub struct Drill {
     /// Where the world begins.
     #[arg(long, default_value = "power-loss")]
     pub scenario: String,
+    /// Every trap that Ananke knows, with its class and how its drill ends.
+    #[arg(long, conflicts_with_all = ["scenario", "seed", "seeds", "nodes", "inject", "trap"])]
+    pub list: bool,
+    /// A power loss with that trap in it, as --list names it.
+    #[arg(long, value_name = "ID", conflicts_with = "scenario")]
+    pub trap: Option<String>,
     /// The one source of chance: the same seed is the same drill.
     #[arg(long, default_value_t = 1, conflicts_with = "seeds")]
     pub seed: u64,

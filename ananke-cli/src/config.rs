@@ -14,6 +14,7 @@ mod layers;
 mod notify;
 mod power;
 mod reader;
+mod remedies;
 mod schema;
 mod shutdown;
 mod ssh;

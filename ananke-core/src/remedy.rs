@@ -128,6 +128,7 @@ impl Pace {
 /// The brake on each trap's remedy: a rule that is wrong, or a cluster that is broken in a way that no rule foresaw, must
 /// not be repaired object by object as fast as the API takes it. `None` where a whole cluster is owed the order at once: what
 /// gives something back, calls for a person or starts what should run.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most traps have the usual brake")]
 pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
     match trap {
         Trap::HostDark

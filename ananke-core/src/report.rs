@@ -84,6 +84,9 @@ pub struct BlockerReport {
     pub subject: Subject,
     /// None where it is not known.
     pub reason: Option<Reason>,
+    /// What it was recognised as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trap: Option<Trap>,
     pub text: String,
 }
 
@@ -120,6 +123,9 @@ pub struct ManualAction {
     pub subject: Subject,
     pub gate: GateId,
     pub reason: Option<Reason>,
+    /// What it was recognised as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trap: Option<Trap>,
     pub found: String,
     pub instruction: String,
     /// Parts of the cluster that wait for it.

@@ -184,11 +184,12 @@ pub(crate) fn remade<'a>(
 /// Something has been holding for long enough that it may be more than slow.
 const WORTH_ASKING: Duration = Duration::from_secs(60);
 
-/// Whether the Events of the cluster are worth reading: some gate that they can explain holds.
+/// Whether the Events of the cluster are worth reading: some gate that they can explain holds, or is left to a person who is
+/// to be told what it is.
 pub(crate) fn wants_events(view: &View<'_>) -> bool {
     let old_enough = |gate: &crate::engine::walk::GateRun| gate.opened.is_some_and(|at| view.now.since(at) >= WORTH_ASKING);
     [GateId::Workloads, GateId::Foundation, GateId::Storage, GateId::DnsCni, GateId::NodesReady]
         .iter()
         .filter_map(|id| view.gates.get(id))
-        .any(|gate| gate.status == GateStatus::Holding && old_enough(gate))
+        .any(|gate| matches!(gate.status, GateStatus::Holding | GateStatus::Manual) && old_enough(gate))
 }

@@ -339,6 +339,14 @@ impl Verdict {
         }
     }
 
+    /// What a blocker was recognised as.
+    pub fn trap(&self) -> Option<Trap> {
+        match self {
+            Self::Hold(blocker) => blocker.trap,
+            Self::Pass(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// What machines call it; none for a pass, and where nobody can tell why something is not known.
     pub fn reason(&self) -> Option<Reason> {
         match self {

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ananke_core::name::{Kind, Moment, ObjectRef, Texts};
 use ananke_core::observation::{
-    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, HelmReleaseState, IngressState, JobState, KustomizationState,
-    LonghornNode, LonghornVolume, NodeState, PodState, SourceState, WebhookState, WorkloadState,
+    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EventState, HelmReleaseState, IngressState, JobState,
+    KustomizationState, LonghornNode, LonghornVolume, NodeState, PodState, SourceState, WebhookState, WorkloadState,
 };
 
 use crate::flux_api::FluxApi;
 use crate::translate::endpoints::{self, EndpointSlice, Service};
+use crate::translate::event::{self, Event};
 use crate::translate::extensions::{self, ApiService, WebhookConfiguration};
 use crate::translate::flux::{self, HelmRelease, Kustomization, Source};
 use crate::translate::ingress::{self, Ingress};
@@ -98,6 +99,13 @@ pub(crate) static ENDPOINT_SLICES: Collection<EndpointSlice, endpoints::Part> = 
     selector: "",
     take: endpoints::slice,
     share: endpoints::Part::share,
+};
+pub(crate) static EVENTS: Collection<Event, EventState> = Collection {
+    tried: "list events",
+    path: Cow::Borrowed("/api/v1/events"),
+    selector: event::SELECTOR,
+    take: event::event,
+    share: |_, _| (),
 };
 pub(crate) static JOBS: Collection<Job, JobState> = Collection::new("list jobs", "/apis/batch/v1/jobs", job::job);
 

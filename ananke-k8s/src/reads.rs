@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, LonghornState, NodeState,
-    PodState, StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, LonghornState,
+    NodeState, PodState, StorageState, WorkloadState,
 };
 use ananke_core::port::{ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{
-    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, FluxCollections,
+    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, FluxCollections,
     INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
 };
@@ -92,6 +92,10 @@ impl ClusterReads for KubeCluster {
         let (validating, mutating, api_services) =
             tokio::try_join!(self.list(&VALIDATING_WEBHOOKS), self.list(&MUTATING_WEBHOOKS), self.list(&API_SERVICES))?;
         Ok(Arc::new(ExtensionsState { webhooks: [validating, mutating].concat().concat(), api_services }))
+    }
+
+    async fn events(&self) -> Result<Arc<Vec<EventState>>, PortError> {
+        self.list(&EVENTS).await.map(Arc::new)
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

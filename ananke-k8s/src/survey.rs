@@ -44,6 +44,7 @@ const RIGHTS: &[Right] = &[
     right("", "namespaces", &["list", "watch"]),
     right("", "persistentvolumeclaims", &["list", "watch"]),
     right("", "services", &["list", "watch"]),
+    right("", "events", &["list"]),
     right("apps", "deployments", &["list", "watch", "patch"]),
     right("apps", "statefulsets", &["list", "watch", "patch"]),
     right("apps", "daemonsets", &["list", "watch"]),

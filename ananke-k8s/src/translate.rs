@@ -4,6 +4,7 @@
 
 pub(crate) mod coordination;
 pub(crate) mod endpoints;
+pub(crate) mod event;
 pub(crate) mod extensions;
 pub(crate) mod flux;
 pub(crate) mod ingress;

@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ananke_core::name::{Moment, ObjectRef};
 use ananke_core::observation::{
-    ApiHealth, ApiServiceState, AttachmentState, ClaimState, CoordinationState, CsiNodeState, EndpointsState, ExtensionsState,
-    FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, LonghornNode, LonghornState, LonghornVolume,
-    NodeState, PodState, SourceState, StorageState, WebhookState, WorkloadState,
+    ApiHealth, ApiServiceState, AttachmentState, ClaimState, CoordinationState, CsiNodeState, EndpointsState, EventState,
+    ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, LonghornNode, LonghornState,
+    LonghornVolume, NodeState, PodState, SourceState, StorageState, WebhookState, WorkloadState,
 };
 use ananke_core::port::{ClusterPart, ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
@@ -218,6 +218,10 @@ impl ClusterReads for WatchedCluster {
             webhooks: [validating.items.concat(), mutating.items.concat()].concat(),
             api_services: api_services.items.to_vec(),
         }))
+    }
+
+    async fn events(&self) -> Result<Arc<Vec<EventState>>, PortError> {
+        self.cluster.events().await
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

@@ -136,7 +136,7 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
 
 /// What no machine decides: another branch, a program that crashes, a volume without a good replica.
 fn choice_for_a_person(world: &World) -> bool {
-    let crashing = world.workloads().iter().any(|workload| workload.crashing);
+    let crashing = world.workloads().iter().any(|workload| workload.crashing || workload.is_lost());
     &*world.source().branch != "main" || crashing || world.volumes().iter().any(|volume| volume.faulted)
 }
 
@@ -220,6 +220,7 @@ pub fn spec(world: &World) -> Spec {
         vault: Some(VaultSpec { address: "http://vault.titan.example".into(), can_unseal: true }),
         foundation: Vec::new(),
         critical_services: Vec::new(),
+        remedies: BTreeMap::new(),
         shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
     }
 }

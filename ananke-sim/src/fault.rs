@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::world::ApiFault;
+use crate::world::{ApiFault, Cure, PodTrouble, UnitTrouble};
 
 /// One kind of trouble. Most are there from the moment they are injected until the world ends;
 /// those of the API are over after a minute, or when they are told.
@@ -48,6 +48,8 @@ pub enum Fault {
     ImmutableJob,
     ScaledToZero,
     VaultSealed,
+    Pod(PodTrouble),
+    Unit(UnitTrouble),
 }
 
 impl Fault {
@@ -92,6 +94,25 @@ impl Fault {
         Self::ImmutableJob,
         Self::ScaledToZero,
         Self::VaultSealed,
+        Self::Pod(PodTrouble::WedgedDns),
+        Self::Pod(PodTrouble::StaleMount),
+        Self::Pod(PodTrouble::LateNas),
+        Self::Pod(PodTrouble::LostContainer),
+        Self::Pod(PodTrouble::BackOff),
+        Self::Pod(PodTrouble::RateLimited),
+        Self::Pod(PodTrouble::TornImage),
+        Self::Pod(PodTrouble::TornVolume),
+        Self::Pod(PodTrouble::Multipath),
+        Self::Pod(PodTrouble::LeakedAddresses),
+        Self::Pod(PodTrouble::LostSandboxes),
+        Self::Pod(PodTrouble::MissingProject),
+        Self::Pod(PodTrouble::NoPrimary),
+        Self::Unit(UnitTrouble::Address),
+        Self::Unit(UnitTrouble::Swap),
+        Self::Unit(UnitTrouble::Kernel),
+        Self::Unit(UnitTrouble::Etcd),
+        Self::Unit(UnitTrouble::Certificates),
+        Self::Unit(UnitTrouble::Password),
     ];
 
     pub fn id(self) -> &'static str {
@@ -123,7 +144,9 @@ impl Fault {
             | Self::DiskFull
             | Self::MountMissing
             | Self::ClockSkew
-            | Self::WorkloadCrashloop => true,
+            | Self::WorkloadCrashloop
+            | Self::Unit(_) => true,
+            Self::Pod(trouble) => trouble.kind().cure == Cure::Person,
             Self::StaysOff
             | Self::SlowBoot
             | Self::SshNoisy
@@ -195,7 +218,9 @@ impl Fault {
             | Self::WorkloadCrashloop
             | Self::ImmutableJob
             | Self::ScaledToZero
-            | Self::VaultSealed => None,
+            | Self::VaultSealed
+            | Self::Pod(_)
+            | Self::Unit(_) => None,
         }
     }
 
@@ -274,6 +299,8 @@ impl Fault {
                 ("scaled-to-zero", "office/vaultwarden was scaled to zero before the outage, and forgotten", false)
             }
             Self::WorkloadCrashloop => ("workload-crashloop", "the pods of media/jellyfin crash on start", false),
+            Self::Pod(trouble) => (trouble.kind().id, trouble.kind().doc, false),
+            Self::Unit(trouble) => (trouble.entry().0, trouble.entry().1, true),
             Self::VaultSealed => ("vault-sealed", "Vault is sealed, and seals itself again whenever it stops", false),
         }
     }

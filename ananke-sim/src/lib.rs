@@ -13,6 +13,7 @@ pub mod scenario;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod table;
+pub mod trap;
 #[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
 mod truth;
 #[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]

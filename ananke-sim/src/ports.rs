@@ -27,6 +27,8 @@ use async_trait::async_trait;
 
 pub use ananke_core::port::memory::{Kept, MemoryState};
 pub use mortal::{Mortal, Side};
+#[cfg(feature = "serve")]
+pub(crate) use views::said;
 
 use crate::executor::{Sim, lock};
 use crate::rng::Rng;

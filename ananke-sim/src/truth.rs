@@ -55,7 +55,7 @@ impl World {
     pub fn person_needed(&self) -> Vec<NodeName> {
         let lost = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            let sick = host.disk_is_lost() || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
+            let sick = host.is_lost() || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
             let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
             host.never_boots || host.key_changed || host.sshd_broken || mute || node.never_ready || node.storage.broken || sick
         };
@@ -68,7 +68,7 @@ impl World {
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || host.disk_is_lost() || node.never_ready {
+            if host.never_boots || host.is_lost() || node.never_ready {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -111,7 +111,11 @@ impl World {
     /// Workloads that cannot be whole without a person.
     fn excused(&self) -> BTreeSet<usize> {
         let mut excused: BTreeSet<usize> = (0..self.workloads.len())
-            .filter(|row| self.workloads[*row].crashing || self.workloads[*row].pods.iter().any(|pod| self.stranded(*pod)))
+            .filter(|row| {
+                self.workloads[*row].crashing
+                    || self.workloads[*row].is_lost()
+                    || self.workloads[*row].pods.iter().any(|pod| self.stranded(*pod))
+            })
             .collect();
         loop {
             let more: Vec<usize> = (0..self.workloads.len())
@@ -140,7 +144,7 @@ impl World {
                 return true;
             }
             let host = &self.hosts[node];
-            host.never_boots || host.cannot_write() || self.nodes[node].never_ready
+            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready
         })
     }
 }

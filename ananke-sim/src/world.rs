@@ -28,6 +28,7 @@ mod scheduler;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vault;
 mod workloads;
 
@@ -49,6 +50,7 @@ pub use lab::{Lab, LabWorkload};
 pub use model::*;
 pub use power::LONGHORN_DISK;
 pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
+pub use trouble::{Cure, PodTrouble, Told, UnitTrouble, Warning};
 
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -105,6 +107,7 @@ pub(crate) enum Event {
     ReleaseRun(usize, u32),
     ReleaseDone(usize, u32),
     ApiFaultEnds(u32),
+    TroublePasses(usize),
 }
 
 /// Newest revision of each kind, so that a list is only built again when it changed.
@@ -437,6 +440,7 @@ impl World {
             Event::Schedule => self.schedule(),
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
+            Event::TroublePasses(workload) => self.trouble_passes(workload),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),
             Event::VolumeStep(volume, epoch) => self.volume_step(volume, epoch),
             Event::DriverUp(node, epoch) => self.driver_up(node, epoch),

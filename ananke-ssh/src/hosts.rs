@@ -83,10 +83,10 @@ impl HostReads for SshHosts {
         let asked = AtomicI64::new(self.clock.now().as_millis());
         let output = self.pool.run(node, &command, &|| asked.store(self.clock.now().as_millis(), Ordering::Relaxed)).await?;
         let answered = self.clock.now();
-        let Inspection { boot_id, machine_id, uptime, time, unit, health, leftovers } =
+        let Inspection { boot_id, machine_id, uptime, time, unit, health, leftovers, words } =
             parse_inspection(&output, needs).map_err(|refusal| self.refused(node, &command, refusal))?;
         let clock_skew_millis = skew_millis(Moment::from_millis(asked.into_inner()), answered, time);
-        Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit, health, leftovers })
+        Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit, health, leftovers, words })
     }
 
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {

@@ -66,7 +66,7 @@ fn answered(view: &View<'_>) -> Judgement {
     Judgement::of(Subject::Cluster, verdict)
 }
 
-const REMEDIES: &[Remedy] = &[Remedy { trap: None, plan }];
+const REMEDIES: &[Remedy] = &[Remedy::Duty(plan)];
 const ROW: Row = Row { id: GateId::ControlPlane, needs: &[], overdue: Overdue::Fatal, evaluate: answered };
 
 struct Site {

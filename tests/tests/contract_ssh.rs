@@ -226,6 +226,7 @@ impl HostModel for Facts<'_> {
             uptime: Duration::from_secs(90),
             time: WallClock.now(),
             leftovers: Leftovers::default(),
+            log: "Starting k3s\nreason".to_owned(),
         }
     }
     fn lacks(&self, needs: &HostNeeds) -> HostHealth {

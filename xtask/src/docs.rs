@@ -101,10 +101,8 @@ fn every_name_that_leaves_the_process_is_registered() {
     let text = read("docs/registry.md");
     let gates: BTreeSet<&str> = GateId::ALL.iter().map(|id| id.id()).collect();
     let reasons: BTreeSet<&str> = Reason::ALL.iter().map(|id| id.id()).collect();
-    let traps: BTreeSet<&str> = Trap::ALL.iter().map(|id| id.id()).collect();
     assert_eq!(first_cells(&text, "## Gates and phases"), gates);
     assert_eq!(first_cells(&text, "## Reasons"), reasons);
-    assert_eq!(first_cells(&text, "## Traps"), traps);
     let nodes = [TAINT_KEY, ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL];
     let flux = [SUSPENDED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, FORCED_ANNOTATION];
     let marks: BTreeSet<&str> = nodes.into_iter().chain(flux).collect();
@@ -116,4 +114,18 @@ fn a_path_is_told_from_other_words() {
     let found = |text| quoted(text).into_iter().filter(|word| is_path(word)).collect::<Vec<_>>();
     assert_eq!(found("`a-core/x`, `ananke-core/src`, `/etc/ananke/ananke.yaml`, `deny.toml`"), ["ananke-core/src", "deny.toml"]);
     assert_eq!(found("```\n`ananke-core/none.rs`\n```\n`cargo xtask`"), Vec::<&str>::new());
+}
+
+/// Each trap has its file, by its name, and its section on the page.
+#[test]
+fn every_trap_has_a_file_and_a_section() {
+    let page = read("docs/traps.md");
+    let sections: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let traps: BTreeSet<&str> = Trap::ALL.iter().map(|trap| trap.id()).collect();
+    assert_eq!(sections, traps, "run `cargo xtask traps`");
+    for entry in ananke_core::trap::ALL {
+        let path = format!("ananke-core/src/trap/{}.rs", entry.trap.id().replace('-', "_"));
+        assert!(read(&path).contains(entry.symptom), "{path}");
+        assert!(page.contains(entry.effect) && page.contains(entry.symptom), "{}: run `cargo xtask traps`", entry.trap);
+    }
 }

@@ -9,12 +9,13 @@ mod dist;
 mod docs;
 mod gate;
 mod install;
+mod traps;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask quality-gate [--quick] | bench [NAME] | install [--prefix DIR] [--destdir DIR] [--binary FILE]
-                          | dist [--check] [--target TRIPLE]
+                          | dist [--check] [--target TRIPLE] | traps
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
       --quick    without the wasm build, the docs, the drills and the doc tests
@@ -29,7 +30,8 @@ const USAGE: &str =
       --binary   built before, as for another machine
   dist           a release binary that needs glibc alone, and a Debian package of it by cargo-deb, in target/dist
       --check    lintian, and the package installed and removed in a new Debian: as root, with lintian and debootstrap
-      --target   for another machine, such as aarch64-unknown-linux-gnu";
+      --target   for another machine, such as aarch64-unknown-linux-gnu
+  traps          docs/traps.md, from the files in ananke-core/src/trap";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["bench", name] => bench::run(Some(name)),
         ["dist", args @ ..] => dist::run(args),
         ["install", args @ ..] => install::run(args),
+        ["traps"] => traps::run(),
         ["quality-gate"] => gate::run(gate::Extent::Full),
         ["quality-gate", "--quick"] => gate::run(gate::Extent::Quick),
         ["help" | "--help" | "-h"] => {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ananke_core::name::NodeName;
+use ananke_core::trap::{self, Entry};
+use ananke_core::verdict::Trap;
 use ananke_sim::drill::{self, Drill, Ending};
 use ananke_sim::{Fault, Scenario, World};
 use serde::Serialize;
@@ -43,7 +45,54 @@ struct Failed {
     violations: Vec<String>,
 }
 
+/// One line of `--list`.
+#[derive(Debug, Serialize)]
+struct Listed {
+    trap: Trap,
+    /// A: Ananke repairs it. B: a gentle first step, then a person. H: a person.
+    class: &'static str,
+    often: &'static str,
+    ending: &'static str,
+    /// Whether the simulated world has it.
+    drilled: bool,
+    symptom: &'static str,
+    precondition: &'static str,
+    budget: &'static str,
+    effect: &'static str,
+    evidence: &'static [&'static str],
+}
+
+impl Listed {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            trap: entry.trap,
+            class: entry.class.letter(),
+            often: entry.often.word(),
+            ending: entry.class.ending().id(),
+            drilled: ananke_sim::trap::scenario(entry.trap).is_some(),
+            symptom: entry.symptom,
+            precondition: entry.precondition,
+            budget: entry.budget,
+            effect: entry.effect,
+            evidence: entry.evidence,
+        }
+    }
+}
+
+fn list(args: &args::Drill) -> Result<Exit, Failure> {
+    let all: Vec<Listed> = trap::ALL.iter().map(|entry| Listed::of(entry)).collect();
+    print(args.output.output, &all, |all| {
+        let line =
+            |it: &Listed| format!("{} {:<38} {}\n", it.class, it.trap, if it.drilled { it.ending } else { "not drilled yet" });
+        all.iter().map(line).collect()
+    })?;
+    Ok(Exit::Done)
+}
+
 pub(super) fn run(args: &args::Drill) -> Result<Exit, Failure> {
+    if args.list {
+        return list(args);
+    }
     let scenario = scenario(args)?;
     match &args.seeds {
         Some(seeds) => many(args, &scenario, seeds.clone()),
@@ -124,7 +173,8 @@ fn spread(sorted: &[u64]) -> Spread {
 }
 
 fn reproduce(args: &args::Drill, seed: u64) -> String {
-    let mut command = format!("ananke drill --scenario {} --seed {seed}", args.scenario);
+    let world = args.trap.as_ref().map_or_else(|| format!("--scenario {}", args.scenario), |trap| format!("--trap {trap}"));
+    let mut command = format!("ananke drill {world} --seed {seed}");
     if let Some(nodes) = args.nodes {
         command.push_str(&format!(" --nodes {nodes}"));
     }
@@ -152,8 +202,11 @@ fn told(campaign: &Campaign) -> String {
 
 fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
     let known = || Scenario::all().map(|(id, _)| id).collect::<Vec<_>>().join(", ");
-    let mut scenario = Scenario::named(&args.scenario)
-        .ok_or_else(|| Failure::Usage(format!("there is no scenario {:?}; there are {}", args.scenario, known())))?;
+    let mut scenario = match &args.trap {
+        Some(id) => trapped(id)?,
+        None => Scenario::named(&args.scenario)
+            .ok_or_else(|| Failure::Usage(format!("there is no scenario {:?}; there are {}", args.scenario, known())))?,
+    };
     if let Some(nodes) = args.nodes {
         if !(1..=ananke_sim::scenario::MAX_NODES).contains(&nodes) {
             return Err(Failure::Usage(format!("--nodes {nodes} is not between 1 and {}", ananke_sim::scenario::MAX_NODES)));
@@ -174,6 +227,14 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
     Ok(scenario)
 }
 
+fn trapped(id: &str) -> Result<Scenario, Failure> {
+    let entry = trap::ALL.iter().find(|entry| entry.trap.id() == id).ok_or_else(|| {
+        let hint = crate::config::suggest(id, trap::ALL.iter().map(|entry| entry.trap.id()));
+        Failure::Usage(format!("there is no trap {id:?}{hint}; `ananke drill --list` has them all"))
+    })?;
+    ananke_sim::trap::scenario(entry.trap).ok_or_else(|| Failure::Usage(format!("the simulated world does not have {id} yet")))
+}
+
 /// A fault on a node that the world does not have would be a drill of nothing.
 fn is_there(scenario: &Scenario, node: &NodeName) -> Result<(), String> {
     let world = World::new(scenario, 0);
@@ -188,6 +249,16 @@ fn is_there(scenario: &Scenario, node: &NodeName) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_traps_says_how_each_drill_ends() {
+        let page = include_str!("../../../docs/traps.md");
+        for of in trap::ALL.iter().map(|entry| Listed::of(entry)) {
+            let drill = if of.drilled { of.ending } else { "not drilled yet" };
+            let row = format!("| [{0}](#{0}) | {1} | {2} | {drill} |", of.trap, of.class, of.often);
+            assert!(page.contains(&row), "{row}: run `cargo xtask traps`");
+        }
+    }
 
     #[test]
     fn a_fault_on_a_node_that_is_not_there_is_refused() {

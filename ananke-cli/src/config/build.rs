@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, shutdown, storage, text, update};
+use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, remedies, shutdown, storage, text, update};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -96,6 +96,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         vault: checks.vault,
         foundation: needs.foundation,
         critical_services: needs.critical_services,
+        remedies: remedies::read(reader),
         shutdown: shutdown.spec,
     };
     let kubeconfig = reader.require("kubeconfig", "path of a kubeconfig, such as /etc/rancher/k3s/k3s.yaml");

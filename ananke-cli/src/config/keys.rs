@@ -92,6 +92,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Paths that must be mounted read-write on single hosts, besides those of required_mounts.",
     ),
     maybe(
+        "remedies",
+        Map,
+        "{nfs-stale-or-hung: {mode: ask}, crashloop-backoff-lag: {budget: 0}, kubelet-wedged: {enabled: false}}",
+        "Repairs that are wanted otherwise, by the trap as `ananke drill --list` names it: mode is auto (the default), ask (it is told, and left to you) or off, enabled: false is mode: off, and budget is how often at most at one object, where that is less than docs/traps.md has.",
+    ),
+    maybe(
         "ups",
         List,
         "[{name: rack-a@titan-db, feeds: [titan-01]}, rack-b@titan-db]",

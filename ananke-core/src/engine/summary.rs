@@ -73,6 +73,7 @@ impl Walk {
                     subject: subject.clone(),
                     gate: id,
                     reason: verdict.reason(),
+                    trap: verdict.trap(),
                     found: found.clone(),
                     instruction: instruction.clone(),
                     holds_back: Vec::new(),
@@ -132,8 +133,12 @@ impl Walk {
         let (passed, all) = gate.judgement.counts();
         let end = gate.settled.unwrap_or(now);
         let blockers = gate.judgement.subjects.iter().filter_map(|(subject, verdict)| {
-            let blocker =
-                || BlockerReport { subject: subject.clone(), reason: verdict.reason(), text: named(subject, verdict.text()) };
+            let blocker = || BlockerReport {
+                subject: subject.clone(),
+                reason: verdict.reason(),
+                trap: verdict.trap(),
+                text: named(subject, verdict.text()),
+            };
             (!verdict.is_pass()).then(blocker)
         });
         GateReport {

@@ -5,7 +5,7 @@ use crate::verdict::Trap;
 
 pub(super) const ENTRY: Entry = Entry {
     trap: Trap::ClockSkewNoRtc,
-    class: Class::Auto,
+    class: Class::FirstStep,
     often: Often::High,
     symptom: "the clock differs from ours, or follows no source",
     precondition: "none",

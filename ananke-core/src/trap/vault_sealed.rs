@@ -5,7 +5,7 @@ use crate::verdict::Trap;
 
 pub(super) const ENTRY: Entry = Entry {
     trap: Trap::VaultSealed,
-    class: Class::Person,
+    class: Class::FirstStep,
     often: Often::Medium,
     symptom: "seal-status says sealed",
     precondition: "a key file or a break-glass command is configured",

@@ -49,6 +49,7 @@ pub(crate) struct Meta {
     pub(crate) uid: String,
     pub(crate) resource_version: String,
     pub(crate) generation: i64,
+    pub(crate) creation_timestamp: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) annotations: Annotations,

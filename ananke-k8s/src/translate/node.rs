@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ananke_core::name::{BootId, Moment, NodeName};
-use ananke_core::observation::{NodeState, Taint, Tri};
+use ananke_core::observation::{NodeState, NodeTrouble, Taint, Tri};
+use ananke_core::port::clean;
 use serde::Deserialize;
 
 use super::meta::{Condition, Meta, condition, named, null_is_default, set};
@@ -81,11 +82,18 @@ pub(crate) fn node(node: Node) -> Result<Option<NodeState>, String> {
         boot_id: boot_id(&status.node_info.boot_id)?,
         machine_id: Some(status.node_info.machine_id).filter(|id| !id.is_empty()).map(Into::into),
         renewed: None,
+        troubles: status.conditions.iter().filter_map(trouble).collect(),
         unschedulable: spec.unschedulable,
         taints: spec.taints.into_iter().map(|t| Taint { key: t.key, value: t.value, effect: t.effect }).collect(),
         lease_note: set(metadata.annotations.lease),
         manual_note: set(metadata.annotations.manual),
     }))
+}
+
+/// Of the kubelet's conditions only `Ready` is good to be true.
+fn trouble(condition: &Condition) -> Option<NodeTrouble> {
+    let bad = condition.tri() == Tri::True && condition.kind != "Ready";
+    bad.then(|| NodeTrouble { kind: condition.kind.as_str().into(), message: clean(&condition.message, 200).into() })
 }
 
 /// A node that no kubelet has ever reported on has an empty boot ID.

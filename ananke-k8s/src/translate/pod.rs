@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use ananke_core::name::{Kind, NodeName, ObjectRef, Texts};
+use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Texts};
 use ananke_core::observation::{PodPhase, PodState, Tri};
+use ananke_core::port::clean;
 use serde::Deserialize;
 
 use super::meta::{Condition, Meta, condition, named, null_is_default, set};
@@ -49,6 +50,7 @@ struct Claim {
 struct Status {
     phase: String,
     reason: String,
+    message: String,
     #[serde(deserialize_with = "null_is_default")]
     conditions: Vec<Condition>,
     #[serde(deserialize_with = "null_is_default")]
@@ -58,21 +60,26 @@ struct Status {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Container {
     state: ContainerState,
+    /// How it ended the last time.
+    #[serde(deserialize_with = "null_is_default")]
+    last_state: ContainerState,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ContainerState {
-    waiting: Option<Waiting>,
+    waiting: Option<Why>,
+    terminated: Option<Why>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Waiting {
+struct Why {
     reason: String,
+    message: String,
 }
 
 pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
@@ -95,6 +102,8 @@ pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
         phase,
         ready,
         reason: if ready { "".into() } else { reason(&status) },
+        message: if ready { "".into() } else { message(&status) },
+        created: metadata.creation_timestamp.as_deref().and_then(|text| Moment::parse(text).ok()),
         deleting: metadata.deletion_timestamp.is_some(),
         claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
@@ -105,6 +114,7 @@ pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
 pub(crate) fn share(pod: &mut PodState, texts: &mut Texts) {
     pod.object.share(texts);
     texts.share(&mut pod.reason);
+    texts.share(&mut pod.message);
     if let Some(owner) = &mut pod.owner {
         owner.share(texts);
     }
@@ -153,6 +163,23 @@ fn reason(status: &Status) -> Arc<str> {
         .or_else(|| waiting().next())
         .unwrap_or(&status.reason)
         .into()
+}
+
+/// Messages are kept to this many characters: what tells stands at their beginning, and remote text is bounded.
+const MESSAGE: usize = 400;
+
+/// What is said beside the reason: why containers wait, how they ended, why there is no node, and the pod's own word.
+fn message(status: &Status) -> Arc<str> {
+    let all = || status.init_container_statuses.iter().chain(&status.container_statuses);
+    let waiting = all().filter_map(|container| container.state.waiting.as_ref()).map(|why| why.message.clone());
+    let ended = all().filter_map(|container| container.state.terminated.as_ref().or(container.last_state.terminated.as_ref()));
+    // A clean end, and what merely ended with an error, say nothing.
+    let ended = ended.filter(|why| !["Completed", "Error", ""].contains(&why.reason.as_str()) || !why.message.is_empty());
+    let ended = ended.map(|why| format!("{}: {}", why.reason, why.message));
+    let unscheduled = condition(&status.conditions, "PodScheduled").filter(|scheduled| scheduled.tri() == Tri::False);
+    let own = unscheduled.map(|scheduled| scheduled.message.clone()).into_iter().chain([status.message.clone()]);
+    let said: Vec<String> = waiting.chain(ended).chain(own).filter(|text| !text.is_empty()).collect();
+    clean(&said.join("; "), MESSAGE).into()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ananke_core::engine::Permit;
 use ananke_core::name::{Kind, ResourceVersion};
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, ExtensionsState, FluxState, IngressState, JobState, NodeState, PodState,
-    StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, NodeState,
+    PodState, StorageState, WorkloadState,
 };
 use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
@@ -125,6 +125,11 @@ impl ClusterReads for SimPorts {
     async fn extensions(&self) -> Result<Arc<ExtensionsState>, PortError> {
         self.call("list webhooks and APIServices", Needs::Cache).await?;
         Ok(views(self).extensions(self.sim.world().cached()))
+    }
+
+    async fn events(&self) -> Result<Arc<Vec<EventState>>, PortError> {
+        self.call("list events", Needs::Cache).await?;
+        Ok(super::storage_views::events(self.sim.world().cached()))
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

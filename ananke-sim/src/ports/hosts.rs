@@ -1,5 +1,7 @@
 //! Hosts over what stands for SSH.
 
+use std::sync::Arc;
+
 use ananke_core::engine::Permit;
 use ananke_core::name::{NodeName, UnitName};
 use ananke_core::observation::{HostState, SnapshotState, UnitState};
@@ -85,6 +87,12 @@ impl SimPorts {
     }
 }
 
+/// The end of the log of a unit that does not run, as an inspection reads it.
+fn logged(host: &crate::world::Host) -> Vec<Arc<str>> {
+    let ended = host.unit_state != UnitState::Active;
+    host.words.filter(|_| ended).map_or_else(Vec::new, |words| words.lines().map(Into::into).collect())
+}
+
 #[async_trait]
 impl HostReads for SimPorts {
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
@@ -103,6 +111,7 @@ impl HostReads for SimPorts {
             unit: if same_unit(unit, &host.unit) { host.unit_state } else { UnitState::NotFound },
             health: host.lacks(needs),
             leftovers: world.leftovers(row),
+            words: logged(host),
         })
     }
 

@@ -1,9 +1,11 @@
 //! Volumes, endpoints and what extends the API, as the API lists them.
 
+use std::sync::Arc;
+
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{
-    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EndpointsState, ExtensionsState, LonghornNode, LonghornState,
-    LonghornVolume, StorageState, Tri,
+    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, ExtensionsState, LonghornNode,
+    LonghornState, LonghornVolume, StorageState, Tri,
 };
 
 use super::views::Words;
@@ -66,6 +68,14 @@ pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
         state.pods.push(pod.object.clone());
     }
     state
+}
+
+/// Kubelets repeat what lasts, so each was said just now.
+pub(super) fn events(world: &World) -> Arc<Vec<EventState>> {
+    let last = Some(world.wall(world.now()));
+    let state =
+        |it: crate::world::Warning| EventState { about: it.pod, reason: it.reason.into(), message: it.message.into(), last };
+    Arc::new(world.warnings().into_iter().map(state).collect())
 }
 
 /// The metrics API, which a Deployment of the cluster serves. No webhook is asked about pods here.

@@ -12,7 +12,7 @@ use ananke_core::observation::{
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
 
 use super::storage_views as storage;
-use crate::world::{FluxObject, Kustomization, Ms, Node, Release, World, parsed};
+use crate::world::{FluxObject, Kustomization, Ms, Node, Release, Told, World, parsed};
 
 /// Renewals show in the list of nodes at most this much later than they happen.
 const STEP: Ms = 2_000;
@@ -73,6 +73,8 @@ impl Views {
                 phase: pod.phase,
                 ready: pod.ready,
                 reason: words.get(pod.reason),
+                message: words.get(said(world, pod)),
+                created: Some(world.wall(pod.created)),
                 deleting: pod.deleting.is_some(),
                 claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
                 mirror: false,
@@ -168,6 +170,12 @@ impl Views {
     }
 }
 
+/// What the pod's status says beside its reason.
+pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> &'static str {
+    let trouble = world.trouble_of(pod).filter(|trouble| !pod.ready && trouble.told == Told::Status);
+    trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words)
+}
+
 fn kept<T>(slot: &mut Option<(u64, Arc<T>)>, revision: u64, build: impl FnOnce() -> T) -> Arc<T> {
     match slot {
         Some((at, list)) if *at == revision => list.clone(),
@@ -190,6 +198,7 @@ fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
         boot_id: node.boot_id.clone(),
         machine_id: world.node_row(&node.name).map(|row| world.hosts()[row].machine_id.clone()),
         renewed: Some(world.wall(world.renewed(node))),
+        troubles: Vec::new(),
         unschedulable: node.unschedulable,
         taints: node.taints.clone(),
         lease_note: node.annotations.get(ANNOTATION).cloned(),

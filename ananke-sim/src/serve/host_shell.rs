@@ -24,9 +24,13 @@ const INSPECT: [&str; 5] = [
         r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
         r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
         r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
-        r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
+        r#"u="#,
     ),
-    r#" 2>&1 | tr "\n" " ")"; w=""#,
+    concat!(
+        r#"; x=$(systemctl show -p LoadState -p ActiveState "$u" 2>&1 | tr "\n" " "); p unit "$x"; "#,
+        r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+        r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
+    ),
     concat!(
         r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
         r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
@@ -78,6 +82,8 @@ pub struct HostFacts {
     /// Its own wall clock, wrong or right.
     pub time: Moment,
     pub leftovers: Leftovers,
+    /// The end of the log of its unit of k3s.
+    pub log: String,
 }
 
 /// A host as far as its shell sees it.
@@ -237,6 +243,8 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         ("shims", facts.leftovers.shims.to_string()),
         ("csi", facts.leftovers.mounts.to_string()),
         ("unit", format!("LoadState={load} ActiveState={active} ")),
+        // One that runs is not asked for its log.
+        ("log", if unit == UnitState::Active { String::new() } else { facts.log.replace('\n', "\u{1e}") }),
         ("mounts", states(&needs.mounts, &lacks.missing_mounts, "rw", "")),
         ("space", lacks.space.iter().map(used).collect()),
         ("packages", states(&needs.packages, &lacks.missing_packages, "ii ", "")),
@@ -292,6 +300,7 @@ mod tests {
                 uptime: Duration::from_millis(61_230),
                 time: Moment::from_millis(1_773_453_971_050),
                 leftovers: Leftovers { shims: self.shims, mounts: 1 },
+                log: "Starting k3s\nended".to_owned(),
             }
         }
         fn unit(&self, unit: &UnitName) -> UnitState {
@@ -409,6 +418,7 @@ mod tests {
                 "shims=3",
                 "csi=1",
                 "unit=LoadState=loaded ActiveState=failed ",
+                "log=Starting k3s\u{1e}ended",
                 "mounts=/a: /b:rw ",
                 "space=/a:91%: /b:91%: ",
                 "packages=",

@@ -2,6 +2,7 @@
 //!
 //! Versions are not made here: the [`super::mirror`] stamps them.
 
+mod event;
 mod extensions;
 mod flux;
 mod jobs;
@@ -41,6 +42,7 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     flux::project(world, &mut out);
     jobs::project(world, &mut out);
     extensions::project(world, &mut out);
+    event::project(world, &mut out);
     out
 }
 

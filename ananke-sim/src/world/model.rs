@@ -66,6 +66,8 @@ pub struct Host {
     pub health: HostHealth,
     /// The boot during which its root is read-only, where the next one replays the journal.
     pub(crate) read_only_in: Option<u64>,
+    /// Why its unit ends whenever it is started, as its log has it.
+    pub words: Option<&'static str>,
     /// Snapshots of etcd on its disk.
     pub snapshots: Vec<SnapshotState>,
     /// It was told to power off: it stays so until its supply was away or somebody presses the button.
@@ -85,9 +87,9 @@ impl Host {
         self.health.root_read_only || self.health.space.iter().any(|space| space.free_percent == 0)
     }
 
-    /// The same, and no boot changes it.
-    pub(crate) fn disk_is_lost(&self) -> bool {
-        self.cannot_write() && self.read_only_in.is_none()
+    /// The same, or something else ends its unit, and no boot changes it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.cannot_write() && self.read_only_in.is_none() || self.words.is_some()
     }
 
     /// What an inspection finds, of all that it is asked for.
@@ -290,6 +292,8 @@ pub struct Workload {
     /// True: pods that are ready and serve.
     pub endpoints: u32,
     pub crashing: bool,
+    /// What its pods have, and since when.
+    pub(crate) trouble: Option<(super::trouble::Kind, Ms)>,
     pub(crate) counts: Counts,
     pub(crate) waiters: Vec<usize>,
     pub(crate) start: (Ms, Ms),
@@ -314,6 +318,11 @@ impl Workload {
         } else {
             WorkloadStatus { desired, current: live, updated: live, ready: live_ready, misscheduled }
         }
+    }
+
+    /// It has what only a person ends.
+    pub fn is_lost(&self) -> bool {
+        self.trouble.is_some_and(|(kind, _)| kind.cure == super::trouble::Cure::Person)
     }
 
     /// What the API says is what the spec asks for.

@@ -133,7 +133,7 @@ impl World {
             return;
         }
         let workload = &self.workloads[pod.workload];
-        if workload.crashing {
+        if workload.crashing || self.trouble_of(pod).is_some() {
             self.publish(row);
             return;
         }
@@ -159,10 +159,11 @@ impl World {
         if pod.node.is_none_or(|node| self.nodes[node].alive_since.is_none()) {
             return;
         }
-        let reason = match (pod.serving, self.workloads[pod.workload].crashing) {
-            (_, true) => "CrashLoopBackOff",
-            (true, false) => "",
-            (false, false) => "ContainersNotReady",
+        let reason = match (pod.serving, self.workloads[pod.workload].crashing, self.trouble_of(pod)) {
+            (_, true, _) => "CrashLoopBackOff",
+            (true, false, _) => "",
+            (false, false, Some(trouble)) => trouble.reason,
+            (false, false, None) => "ContainersNotReady",
         };
         self.change_pod(row, |pod| {
             pod.phase = PodPhase::Running;

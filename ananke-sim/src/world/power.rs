@@ -207,6 +207,11 @@ impl World {
             Fault::ImmutableJob => self.change_job_template(),
             Fault::ScaledToZero => self.forget(super::catalogue::FORGOTTEN),
             Fault::VaultSealed => self.seal_vault(),
+            Fault::Pod(trouble) => self.trouble(trouble)?,
+            Fault::Unit(trouble) => {
+                self.hosts[host].words = Some(trouble.entry().2);
+                self.fail_unit(host);
+            }
         }
         self.settle();
         Ok(())

@@ -5,6 +5,7 @@
 //! ended after three seconds, and its answer is left out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::name::{BootId, HostPath, Moment, UnitName};
@@ -33,9 +34,14 @@ const HEAD: &str = concat!(
 const SHIMS: &str = concat!(
     r#"; else echo hidden; fi)"; "#,
     r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
-    r#"p unit "$(systemctl show -p LoadState -p ActiveState "#,
+    r#"u="#,
 );
-const MOUNTS: &str = r#" 2>&1 | tr "\n" " ")"; w=""#;
+/// The log of a unit that does not run tells why; who may not read the journal has an empty one.
+const MOUNTS: &str = concat!(
+    r#"; x=$(systemctl show -p LoadState -p ActiveState "$u" 2>&1 | tr "\n" " "); p unit "$x"; "#,
+    r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+    r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
+);
 const MOUNTED: &str =
     concat!(r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#, r#"p space "$(for n in "#,);
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
@@ -48,6 +54,9 @@ const UNITS: &str = concat!(
 );
 const END: &str = r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#;
 
+/// Longer lines of a log are cut off.
+const LOG_LINE: usize = 400;
+
 /// What a look found; the skew needs our own clock, which is the caller's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
@@ -59,6 +68,8 @@ pub struct Inspection {
     pub unit: UnitState,
     pub health: HostHealth,
     pub leftovers: Leftovers,
+    /// The end of the unit's log, where it does not run.
+    pub words: Vec<Arc<str>>,
 }
 
 /// The text for the host's shell. Its holes are types that admit no character which a shell knows.
@@ -127,7 +138,14 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
             space: space(get("space")?, needs),
         },
         leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
+        words: marked.get("log").map(|text| words_of(text)).unwrap_or_default(),
     })
+}
+
+/// Its lines, which the host has put on one with record separators between them.
+fn words_of(log: &str) -> Vec<Arc<str>> {
+    let lines = log.split('\u{1e}').map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| clean(line, LOG_LINE).into()).collect()
 }
 
 fn marked(text: &str) -> Result<BTreeMap<&str, &str>, Refusal> {

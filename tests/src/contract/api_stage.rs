@@ -165,6 +165,8 @@ impl ApiStage {
             phase: PodPhase::Running,
             ready: true,
             reason: "".into(),
+            message: "".into(),
+            created: Moment::parse(&text(&made, "/metadata/creationTimestamp")).ok(),
             deleting: false,
             claims: vec!["data".into()],
             mirror: false,

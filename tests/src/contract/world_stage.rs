@@ -83,6 +83,8 @@ fn pod_state(world: &World, pod: &Pod) -> PodState {
         phase: PodPhase::Running,
         ready: true,
         reason: "".into(),
+        message: "".into(),
+        created: Some(world.wall(pod.created)),
         deleting: false,
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,

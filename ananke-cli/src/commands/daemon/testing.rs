@@ -32,7 +32,7 @@ pub(super) fn gate(id: GateId, status: GateStatus, took: u64, passed: Option<u64
         subjects_passed: 2,
         subjects: 3,
         text: format!("all {HARM}"),
-        blockers: vec![BlockerReport { subject: Subject::Ananke, reason: None, text: HARM.to_owned() }; 8],
+        blockers: vec![BlockerReport { subject: Subject::Ananke, reason: None, trap: None, text: HARM.to_owned() }; 8],
         regressions: 0,
     }
 }
@@ -156,6 +156,7 @@ pub(super) fn report(command: Command) -> Report {
         gates: vec![gate(GateId::Guards, GateStatus::Passed, 10, Some(10)), gate(GateId::Soak, GateStatus::Pending, 0, None)],
         actions: vec![],
         manual: vec![ManualAction {
+            trap: None,
             subject: Subject::Node(NodeName::parse("titan-09").unwrap()),
             gate: GateId::NodeSsh,
             reason: None,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::api::store::Key;
 use super::workload::{replica_set_key, replica_set_name};
 use super::{Projected, implied_uid, key, metadata, node_ip, object, owner, pod_ip, time};
+use crate::ports::said;
 use crate::world::{Pod, Workload, World};
 
 /// Kubernetes' default, which the world's pods have.
@@ -142,14 +143,25 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     }
     conditions.push(flag("PodScheduled", true, &created));
     conditions.extend(disrupted);
-    let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error");
+    let said = said(world, pod);
+    // How its container ended the last time, which is not what it waits for.
+    let ended = said.split_once(": ").filter(|(reason, _)| ["ContainerStatusUnknown", "StartError", "Error"].contains(reason));
+    let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error") || !said.is_empty();
     let state = if started && !crashing {
         json!({"running": {"startedAt": since}})
     } else {
-        json!({"waiting": {"reason": if pod.reason.is_empty() { "ContainerCreating" } else { pod.reason }}})
+        let reason = if pod.reason.is_empty() { "ContainerCreating" } else { pod.reason };
+        let mut waiting = json!({"reason": reason});
+        if let (Some(map), None, false) = (waiting.as_object_mut(), ended, said.is_empty()) {
+            map.insert("message".to_owned(), json!(said));
+        }
+        json!({"waiting": waiting})
     };
+    let last = ended.map_or_else(|| json!({}), |(reason, message)| {
+        json!({"terminated": {"exitCode": 137, "reason": reason, "message": message, "startedAt": null, "finishedAt": null}})
+    });
     let container = json!({"name": workload.object.name, "image": image(workload), "imageID": "", "ready": pod.ready,
-        "started": started, "restartCount": pod.restarts, "state": state, "lastState": {}});
+        "started": started, "restartCount": pod.restarts, "state": state, "lastState": last});
     let mut status = json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions, "startTime": created,
         "hostIP": node_ip(node), "containerStatuses": [container]});
     if let (Some(map), true) = (status.as_object_mut(), started) {

@@ -1,0 +1,101 @@
+//! Every trap that the world has, drilled: A recovers, B recovers or asks for one thing, H asks for one thing, and what a
+//! person is asked for names the trap.
+#![expect(
+
+use ananke_core::report::{ActionReport, Outcome};
+use ananke_core::trap::{self, Ending};
+use ananke_core::verdict::Trap;
+use ananke_sim::drill::{self, Drill};
+use ananke_sim::{Fault, Scenario};
+
+/// By default; `cargo test -p ananke-sim --test traps -- --ignored` drills twenty.
+const SEEDS: std::ops::Range<u64> = 1..2;
+
+fn drill(trap: Trap, seed: u64) -> Option<Drill> {
+    let scenario = ananke_sim::trap::scenario(trap)?.with_nodes(8);
+    Some(drill::run(&scenario, seed).unwrap())
+}
+
+/// What is wrong with how it ended.
+fn judge(trap: Trap, drill: &Drill) -> Vec<String> {
+    let mut wrong = drill.violations.clone();
+    let report = &drill.report;
+    let asked = report.manual.iter().any(|action| action.trap == Some(trap));
+    match (trap::entry(trap).unwrap().class.ending(), report.outcome) {
+        (Ending::Recovered | Ending::RecoveredOrInstruction, Outcome::Done) => {}
+        (Ending::RecoveredOrInstruction | Ending::Instruction, Outcome::Manual) => {
+            if known_by_words(trap) && !asked {
+                wrong.push(format!("nobody is asked about {trap}: {:?}", report.manual));
+            }
+        }
+        (ending, outcome) => wrong.push(format!("{} was expected, it ended as {outcome:?}: {:?}", ending.id(), report.manual)),
+    }
+    wrong
+}
+
+/// Others are told by their gates in its own words.
+fn known_by_words(trap: Trap) -> bool {
+    trap::entry(trap).unwrap().diagnosis.is_some()
+}
+
+fn all(seeds: std::ops::Range<u64>) {
+    let mut wrong = Vec::new();
+    let mut drilled = 0;
+    for entry in trap::ALL {
+        for seed in seeds.clone() {
+            let Some(drill) = drill(entry.trap, seed) else { continue };
+            drilled += 1;
+            wrong.extend(judge(entry.trap, &drill).into_iter().map(|why| format!("{} seed {seed}: {why}", entry.trap)));
+        }
+    }
+    println!("{drilled} drills");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_trap_ends_as_its_class_says() {
+    all(SEEDS);
+}
+
+#[test]
+#[ignore = "some minutes: twenty seeds of each"]
+fn each_trap_ends_as_its_class_says_in_twenty_worlds() {
+    all(0..20);
+}
+
+/// What is known by words is not seen in a world that merely boots slowly.
+fn false_alarms(seeds: std::ops::Range<u64>) -> Vec<String> {
+    let mut found = Vec::new();
+    for seed in seeds {
+        let mut scenario = Scenario::default().with_nodes(12);
+        for n in [2, 4, 7 + seed % 5] {
+            let node = ananke_core::name::NodeName::parse(&format!("titan-{n:02}")).unwrap();
+            scenario = scenario.with_fault(Fault::SlowBoot, Some(node));
+        }
+        let drill = drill::run(&scenario, seed).unwrap();
+        let by_words = |action: &&ActionReport| action.trap.is_some_and(known_by_words);
+        found.extend(drill.report.actions.iter().filter(by_words).map(|action| format!("seed {seed}: {}", action.text)));
+        found.extend(drill.violations.iter().map(|why| format!("seed {seed}: {why}")));
+    }
+    found
+}
+
+#[test]
+fn a_slow_boot_is_no_trap() {
+    assert_eq!(false_alarms(0..5), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "some minutes: a thousand worlds"]
+fn a_thousand_slow_boots_are_no_trap() {
+    assert_eq!(false_alarms(0..1000), Vec::<String>::new());
+}
+
+/// A remedy that is switched off or asks does nothing, and its world ends with the instruction.
+#[test]
+fn the_gentle_step_is_what_recovers() {
+    let drill = drill(Trap::NfsStaleOrHung, 1).unwrap();
+    let made_anew: Vec<&str> =
+        drill.report.actions.iter().filter(|it| it.trap == Some(Trap::NfsStaleOrHung)).map(|it| it.verb.as_str()).collect();
+    assert_eq!(made_anew, ["delete-pod"]);
+}
