@@ -1,6 +1,6 @@
 //! The upsd of the served simulator beside a real one: the same requests, answers of the same shape, and NUT's own client.
 
-#![expect(clippy::disallowed_methods, reason = "a test starts real programs")]
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test fails by panicking, and starts real programs")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

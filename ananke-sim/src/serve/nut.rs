@@ -127,7 +127,7 @@ fn once(slot: &mut Option<String>, word: &str, already: Refusal) -> Result<Strin
 }
 
 fn list(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
-    let (head, lines) = match (what, of) {
+    let (head, lines): (String, Vec<String>) = match (what, of) {
         ("UPS", _) => {
             let lines = world.upses().iter().map(|ups| format!("UPS {} \"{}\"", ups.name, described(ups)));
             (what.to_owned(), lines.collect())
@@ -140,7 +140,6 @@ fn list(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
         ("CMD" | "RW", [name]) => (format!("{what} {}", named(world, name)?.name), Vec::new()),
         _ => return Err("INVALID-ARGUMENT"),
     };
-    let lines: Vec<String> = lines;
     Ok(std::iter::once(format!("BEGIN LIST {head}"))
         .chain(lines)
         .chain([format!("END LIST {head}")])
