@@ -147,7 +147,7 @@ type Refused = (bool, String);
 
 async fn deliver(post: &Post, body: Value) -> Result<(), Refused> {
     let authorization = post.token_file.as_deref().map(bearer).transpose().map_err(|found| (false, found))?;
-    // Made anew for each notice: roots that are kept for one that may never come are memory.
+    // Made anew for each notice: roots that are kept for the next one, which may never come, are memory.
     let web = Web::new(post.ca_file.as_deref(), DEADLINE);
     let ask =
         Ask { method: Method::POST, url: &post.url, at: None, json: Some(body.to_string()), authorization, limit: MAX_ANSWER };

@@ -34,15 +34,11 @@ struct Way {
     at: Option<HostPort>,
 }
 
-impl Way {
-    fn new(reach: &Reach) -> Self {
-        Self { web: Web::new(reach.ca_file.as_deref(), DEADLINE), at: reach.at.clone() }
-    }
-}
-
 impl HttpProbes {
     pub(crate) fn new(usual: &Reach, own: &BTreeMap<Arc<str>, Reach>) -> Self {
-        Self { usual: Way::new(usual), own: own.iter().map(|(name, reach)| (name.clone(), Way::new(reach))).collect() }
+        let web = Web::new(usual.ca_file.as_deref(), DEADLINE);
+        let way = |reach: &Reach| Way { web: web.sharing(reach.ca_file.as_deref()), at: reach.at.clone() };
+        Self { usual: way(usual), own: own.iter().map(|(name, reach)| (name.clone(), way(reach))).collect() }
     }
 }
 

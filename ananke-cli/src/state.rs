@@ -21,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ananke_core::intent::Intent;
 use ananke_core::name::{Moment, NodeName, RunId};
+use ananke_core::notice::Told;
 use ananke_core::observation::Confirmation;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::power::Pause;
@@ -50,6 +51,7 @@ const BASELINE: &str = "baseline.json";
 const CONFIRMATIONS: &str = "confirmations.json";
 const PAUSE: &str = "pause.json";
 const OUTAGES: &str = "outages.json";
+const NOTICES: &str = "notices.json";
 const UPDATE: &str = "update.json";
 const RUNS: &str = "runs.jsonl";
 const RESERVE: &str = "reserve";
@@ -198,6 +200,15 @@ impl StateDir {
 
     pub fn save_outages(&self, outages: &[Moment]) -> Result<(), PortError> {
         self.save(OUTAGES, &Outages { schema: SCHEMA, outages: outages.to_vec() })
+    }
+
+    /// What people were told of late.
+    pub fn told(&self) -> Result<Told, PortError> {
+        Ok(self.read_or_set_aside::<Versioned<Told>>(NOTICES)?.map(|read| read.body).unwrap_or_default())
+    }
+
+    pub fn save_told(&self, body: &Told) -> Result<(), PortError> {
+        self.save(NOTICES, &Versioned { schema: SCHEMA, body })
     }
 
     /// Where updates of Ananke itself stand.

@@ -4,9 +4,9 @@
 use std::fmt::Display;
 use std::io::Read as _;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ananke_core::port::{ErrorKind, PortError};
@@ -36,12 +36,19 @@ const MAX_ROOTS: u64 = 1024 * 1024;
 /// How exchanges are made: whom TLS trusts, and how long an answer may take, its body included.
 #[derive(Debug, Clone)]
 pub(crate) struct Web {
-    /// Whoever cannot verify certificates can still ask for what is served in clear text.
-    tls: Result<Arc<ClientConfig>, NoTls>,
+    trust: Arc<Trust>,
     pub(crate) deadline: Duration,
 }
 
-#[derive(Debug, Clone)]
+/// Made when TLS is first spoken: a hundred roots are memory, and a daemon asks for nothing for hours. Whoever cannot verify
+/// certificates can still ask for what is served in clear text.
+#[derive(Debug)]
+struct Trust {
+    ca_file: Option<PathBuf>,
+    made: OnceLock<Arc<ClientConfig>>,
+}
+
+#[derive(Debug)]
 struct NoTls {
     found: String,
     remedy: String,
@@ -73,15 +80,13 @@ pub(crate) struct Got {
 impl Web {
     /// The certificates in `ca_file` are trusted besides those of the system.
     pub(crate) fn new(ca_file: Option<&Path>, deadline: Duration) -> Self {
-        let tls = match ca_file.map(|path| (path, roots(path))) {
-            Some((path, Err(found))) => {
-                let remedy = format!("put the certificate of the CA into {}, as PEM", path.display());
-                Err(NoTls { found: format!("{}: {found}", path.display()), remedy })
-            }
-            Some((_, Ok(roots))) => client_config(roots),
-            None => client_config(Vec::new()),
-        };
-        Self { tls, deadline }
+        let trust = Trust { ca_file: ca_file.map(Path::to_owned), made: OnceLock::new() };
+        Self { trust: Arc::new(trust), deadline }
+    }
+
+    /// The same trust for exchanges of another kind, if they trust the same.
+    pub(crate) fn sharing(&self, ca_file: Option<&Path>) -> Self {
+        if ca_file == self.trust.ca_file.as_deref() { self.clone() } else { Self::new(ca_file, self.deadline) }
     }
 
     pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Got, PortError> {
@@ -98,12 +103,27 @@ impl Web {
         }
         let name = ServerName::try_from(target.host.clone())
             .map_err(|_| target.error(ErrorKind::Invalid, "the host is not a name that TLS can verify"))?;
-        let tls = self.tls.as_ref().map_err(|NoTls { found, remedy }| {
+        let tls = self.trust.tls().map_err(|NoTls { found, remedy }| {
             target.error(ErrorKind::Untrusted, format!("cannot verify certificates: {found}")).with_remedy(remedy)
         })?;
-        let connector = TlsConnector::from(Arc::clone(tls));
+        let connector = TlsConnector::from(tls);
         let stream = connector.connect(name, stream).await.map_err(|error| refused_tls(target, &error))?;
         exchange(stream, target, ask).await
+    }
+}
+
+impl Trust {
+    /// A file that cannot be used is read again the next time.
+    fn tls(&self) -> Result<Arc<ClientConfig>, NoTls> {
+        if let Some(made) = self.made.get() {
+            return Ok(Arc::clone(made));
+        }
+        let extra = self.ca_file.as_deref().map_or_else(|| Ok(Vec::new()), |path| roots(path).map_err(|found| (path, found)));
+        let config = client_config(extra.map_err(|(path, found)| NoTls {
+            found: format!("{}: {found}", path.display()),
+            remedy: format!("put the certificate of the CA into {}, as PEM", path.display()),
+        })?)?;
+        Ok(Arc::clone(self.made.get_or_init(|| config)))
     }
 }
 

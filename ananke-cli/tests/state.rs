@@ -18,6 +18,7 @@ use ananke_core::engine::journal::{Entry, What};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, LeaseState, SCHEMA};
 use ananke_core::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, RunId};
+use ananke_core::notice::{Notice, Throttle, Told, Urgency};
 use ananke_core::observation::Confirmation;
 use ananke_core::port::{ErrorKind, PortError, StateReads, StateWrites};
 use ananke_core::power::Pause;
@@ -147,14 +148,21 @@ fn filled(root: &Path) -> StateDir {
     state.confirm(confirmation("titan-11")).unwrap();
     state.set_pause(Some(pause())).unwrap();
     state.save_outages(&[NOW]).unwrap();
+    state.save_told(&heard()).unwrap();
     for number in 1..=3 {
         now(state.save_run(&past(number))).unwrap();
     }
     state
 }
 
+fn heard() -> Told {
+    let mut throttle = Throttle::new(12, Told::default());
+    throttle.take(Notice::new("UPS rack", Urgency::Warning, "UPS rack is on battery"), NOW);
+    throttle.told().clone()
+}
+
 /// Files whose loss costs comfort only.
-const COMFORT: [&str; 8] = [
+const COMFORT: [&str; 9] = [
     "startup-progress.json",
     "shutdown-progress.json",
     "last-startup-report.json",
@@ -163,6 +171,7 @@ const COMFORT: [&str; 8] = [
     "confirmations.json",
     "pause.json",
     "outages.json",
+    "notices.json",
 ];
 
 /// Whether the file has something to say, read as what it is.
@@ -178,6 +187,7 @@ fn found(state: &StateDir, name: &str) -> Result<bool, PortError> {
         "confirmations.json" => !now(state.confirmations())?.is_empty(),
         "pause.json" => state.pause()?.is_some(),
         "outages.json" => !state.outages()?.is_empty(),
+        "notices.json" => state.told()?.last("UPS rack").is_some(),
         "runs.jsonl" => !now(state.runs())?.is_empty(),
         _ => panic!("no such file: {name}"),
     })
@@ -332,6 +342,7 @@ fn another_schema_or_a_directory_in_its_place_is_told_and_kept_for_every_file() 
             now(state.save_baseline(&baseline())).unwrap();
             state.set_pause(Some(pause())).unwrap();
             state.save_outages(&[NOW]).unwrap();
+            state.save_told(&heard()).unwrap();
             state.confirm(confirmation("titan-12")).unwrap();
             now(state.save_run(&past(4))).unwrap();
             let next = StateDir::open(&root).unwrap();

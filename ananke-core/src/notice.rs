@@ -59,71 +59,107 @@ impl Notice {
     }
 }
 
+/// What was told and sent of late, and what was held back. It is kept on disk: a daemon that starts anew is not heard twice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Told {
+    about: BTreeMap<String, Said>,
+    sent: Vec<Moment>,
+    /// The first sentences that were held back, and how many there were.
+    held: Vec<String>,
+    held_count: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    sentence: String,
+    at: Moment,
+}
+
+impl Told {
+    /// The last sentence about it, of the last day.
+    pub fn last(&self, about: &str) -> Option<&str> {
+        self.about.get(about).map(|said| said.sentence.as_str())
+    }
+
+    /// As a new daemon takes it over: `lasts` says how long a sentence about something stands. What lies ahead was written by
+    /// a clock that was wrong.
+    #[must_use]
+    pub fn taken_over(mut self, now: Moment, lasts: impl Fn(&str) -> Duration) -> Self {
+        self.about.retain(|about, said| said.at <= now && now.since(said.at) < lasts(about).min(AGAIN));
+        self.sent.retain(|at| *at <= now && now.since(*at) < HOUR);
+        self
+    }
+}
+
 /// Decides which notices are sent. Time is our own clock.
 #[derive(Debug)]
 pub struct Throttle {
     per_hour: usize,
-    told: BTreeMap<String, (String, Moment)>,
-    sent: Vec<Moment>,
-    /// The first sentences that were held back, and how many there were.
-    held: (Vec<String>, usize),
+    told: Told,
 }
 
 impl Throttle {
-    pub fn new(per_hour: usize) -> Self {
-        Self { per_hour: per_hour.max(1), told: BTreeMap::new(), sent: Vec::new(), held: (Vec::new(), 0) }
+    pub fn new(per_hour: usize, told: Told) -> Self {
+        Self { per_hour: per_hour.max(1), told }
+    }
+
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// The notice as it is to be sent, with what was held back before it; none: it was told, or there were too many.
     pub fn take(&mut self, notice: Notice, now: Moment) -> Option<Notice> {
-        self.told.retain(|_, (_, at)| now.since(*at) < AGAIN);
-        if self.told.get(&notice.about).is_some_and(|(sentence, _)| *sentence == notice.sentence) {
+        let told = &mut self.told;
+        told.about.retain(|_, said| now.since(said.at) < AGAIN);
+        if told.last(&notice.about) == Some(&notice.sentence) {
             return None;
         }
-        self.told.insert(notice.about.clone(), (notice.sentence.clone(), now));
-        self.sent.retain(|at| now.since(*at) < HOUR);
-        if self.sent.len() >= self.room(notice.urgency) {
-            let (named, count) = &mut self.held;
-            *count = count.saturating_add(1);
-            if named.len() < NAMED {
-                named.push(notice.sentence);
+        told.about.insert(notice.about.clone(), Said { sentence: notice.sentence.clone(), at: now });
+        told.sent.retain(|at| now.since(*at) < HOUR);
+        if told.sent.len() >= room(self.per_hour, notice.urgency) {
+            told.held_count = told.held_count.saturating_add(1);
+            if told.held.len() < NAMED {
+                told.held.push(notice.sentence);
             }
             return None;
         }
-        self.sent.push(now);
-        let held = self.take_held();
+        told.sent.push(now);
+        let held = told.take_held();
         Some(Notice { details: notice.details.into_iter().chain(held).collect(), ..notice })
     }
 
     /// When there is room for what was held back; none: nothing was.
     pub fn due(&self) -> Option<Moment> {
-        let room = self.room(Urgency::Warning);
-        let oldest = self.sent.len().checked_sub(room).and_then(|index| self.sent.get(index));
-        (self.held.1 > 0).then(|| oldest.map_or(Moment::from_millis(0), |at| at.plus(HOUR)))
+        let room = room(self.per_hour, Urgency::Warning);
+        let sent = &self.told.sent;
+        let oldest = sent.len().checked_sub(room).and_then(|index| sent.get(index));
+        (self.told.held_count > 0).then(|| oldest.map_or(Moment::from_millis(0), |at| at.plus(HOUR)))
     }
 
     /// What was held back, once there is room for it.
     pub fn rest(&mut self, now: Moment) -> Option<Notice> {
         self.due().filter(|due| now >= *due)?;
-        self.sent.retain(|at| now.since(*at) < HOUR);
-        self.sent.push(now);
-        let held = self.take_held();
+        self.told.sent.retain(|at| now.since(*at) < HOUR);
+        self.told.sent.push(now);
+        let held = self.told.take_held();
         Some(Notice::new("held-back", Urgency::Warning, "there was more to tell than is sent within an hour").with(held))
     }
+}
 
-    /// A flood of warnings leaves a quarter of the hour's notices to alarms.
-    fn room(&self, urgency: Urgency) -> usize {
-        match urgency {
-            Urgency::Alarm => self.per_hour,
-            Urgency::Information | Urgency::Warning => self.per_hour.saturating_sub(self.per_hour / 4),
-        }
-    }
-
+impl Told {
     fn take_held(&mut self) -> Option<String> {
-        let (named, count) = std::mem::take(&mut self.held);
+        let (named, count) = (std::mem::take(&mut self.held), std::mem::take(&mut self.held_count));
         let more = count.saturating_sub(named.len());
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         (count > 0).then(|| format!("held back before this: {}{more}", named.join("; ")))
+    }
+}
+
+/// A flood of warnings leaves a quarter of the hour's notices to alarms.
+fn room(per_hour: usize, urgency: Urgency) -> usize {
+    match urgency {
+        Urgency::Alarm => per_hour,
+        Urgency::Information | Urgency::Warning => per_hour.saturating_sub(per_hour / 4),
     }
 }
 
@@ -137,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_sentence_is_told_once_until_another_one_came_between_or_a_day_passed() {
-        let mut throttle = Throttle::new(100);
+        let mut throttle = Throttle::new(100, Told::default());
         let mut told = |about: &str, sentence: &str, seconds| {
             throttle.take(Notice::new(about, Urgency::Warning, sentence), at(seconds)).is_some()
         };
@@ -156,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_held_back_and_summed_in_the_next_one_and_alarms_have_room_left() {
-        let mut throttle = Throttle::new(4);
+        let mut throttle = Throttle::new(4, Told::default());
         let mut sent = 0;
         for node in 0..20 {
             let warning = Notice::new(format!("titan-{node}"), Urgency::Warning, &format!("titan-{node} waits"));
@@ -171,6 +207,30 @@ mod tests {
         let rest = throttle.rest(at(3601)).unwrap();
         assert_eq!(rest.details, ["held back before this: one too many"]);
         assert_eq!((throttle.due(), throttle.rest(at(9000))), (None, None));
+    }
+
+    #[test]
+    fn a_daemon_that_starts_anew_repeats_nothing_and_keeps_to_the_hour() {
+        let notice = |about: &str| Notice::new(about, Urgency::Warning, &format!("{about} waits"));
+        let mut throttle = Throttle::new(4, Told::default());
+        for (second, about) in ["run", "ups", "lease", "one too many"].into_iter().enumerate() {
+            throttle.take(notice(about), at(second as u64));
+        }
+        let kept = serde_json::to_string(throttle.told()).unwrap();
+        let taken_over = |now| {
+            let told: Told = serde_json::from_str(&kept).unwrap();
+            let lasts = |about: &str| if about == "run" { Duration::from_secs(600) } else { Duration::MAX };
+            Throttle::new(4, told.taken_over(now, lasts))
+        };
+        let mut soon = taken_over(at(10));
+        assert_eq!((soon.told().last("ups"), soon.due()), (Some("ups waits"), Some(at(3600))));
+        assert!(["run", "ups", "lease"].into_iter().all(|about| soon.take(notice(about), at(11)).is_none()));
+        assert_eq!(soon.rest(at(3600)).unwrap().details, ["held back before this: one too many waits"]);
+        let mut later = taken_over(at(4000));
+        assert!(later.take(notice("ups"), at(4000)).is_none());
+        assert!(later.take(notice("run"), at(4000)).is_some(), "that is another run");
+        assert_eq!(taken_over(at(100_000)).told().last("ups"), None);
+        assert_eq!(taken_over(at(1)).told().last("lease"), None, "its clock was ahead");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The simulated cluster on real sockets: TLS Kubernetes API, SSH, HTTP, and a control socket.
+//! The simulated cluster on real sockets: TLS Kubernetes API, SSH, HTTP, NUT, and a control socket.
 //!
 //! Nothing here decides how the cluster behaves: the world does, and this presents it in the protocols of the real thing.
 
@@ -9,6 +9,7 @@ pub mod host_shell;
 pub mod hosts;
 pub mod http;
 pub mod mirror;
+pub mod nut;
 pub mod own;
 pub mod project;
 pub mod site;

@@ -262,6 +262,13 @@ fn read_on(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
+/// The config of a served cluster without its batteries, for a test that brings its own.
+pub fn without_ups(config: &str) -> String {
+    let own = ["ups:", "nut:", "default_budget_seconds:", "  debounce:", "  hold_off:"];
+    let lines = config.lines().filter(|line| !own.iter().any(|key| line.starts_with(key)));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// A simulated cluster that `ananke sim up` serves in a directory of its own; ends when dropped.
 #[derive(Debug)]
 pub struct Cluster {

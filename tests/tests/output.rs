@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use ananke_tests::{Cluster, Run, ananke};
+use ananke_tests::{Cluster, Run, ananke, without_ups};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -138,9 +138,26 @@ fn what_the_config_names_and_cannot_be_had_is_told_in_a_line_each() {
     let cluster = Cluster::up(&["--scenario", "healthy", "--nodes", "4"]);
     let well = cluster.ananke(&["config", "check"]).exits(0);
     assert!(!well.stdout.contains("cannot work"), "{well}");
+    let without_port = |line: &str| match line.split_once("@127.0.0.1:") {
+        Some((ups, rest)) => format!("{ups}{}", rest.trim_start_matches(char::is_numeric)),
+        None => line.to_owned(),
+    };
+    let answers: Vec<String> = well.stdout.lines().filter_map(|line| line.strip_prefix("answered: ")).map(without_port).collect();
+    assert_eq!(
+        answers,
+        [
+            "API server: v1.36.2+k3s1, with a quorum read and a dry-run write",
+            "nodes: 4, as in the config",
+            "rights: all that deploy/rbac.yaml grants",
+            "hosts: 4 of 4 logged in to over SSH",
+            "UPS rack-a: OL, charge 100 %, runtime 12m00s",
+            "UPS rack-b: OL, charge 100 %, runtime 12m00s",
+            "Vault: unsealed",
+        ]
+    );
     cluster.inject("sshd-down", Some("titan-04"));
     cluster.edit_config(|text| {
-        let text = text.replace("titan-03", "titan-33");
+        let text = without_ups(text).replace("titan-03", "titan-33");
         format!("ups: [rack@127.0.0.1:1]\n{text}")
     });
     let run = cluster.ananke(&["config", "check"]).exits(3);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ananke_tests::sshd::{Desk, Sshd};
 use ananke_tests::upsd::Nut;
-use ananke_tests::{Cluster, Going, LIMIT, binary};
+use ananke_tests::{Cluster, Going, LIMIT, binary, without_ups};
 use serde_json::Value;
 
 /// An Ananke with a config, a state directory and an sshd of its own.
@@ -114,13 +114,11 @@ impl Site {
         let lines = [&coordinator, &peer].map(|host| host.sshd.as_ref().unwrap().line() + "\n").concat();
         let known = fs::read_to_string(cluster.path("known_hosts")).unwrap();
         fs::write(cluster.path("known_hosts"), known + &lines).unwrap();
-        fs::write(cluster.path("nut-password"), "secret\n").unwrap();
-        assert!(Command::new("chmod").arg("600").arg(cluster.path("nut-password")).status().unwrap().success());
 
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8(user).unwrap();
         let at = |host: &Host| format!("\"{}@127.0.0.1:{}\"", user.trim(), host.sshd.as_ref().unwrap().port);
-        let usual = fs::read_to_string(cluster.config()).unwrap();
+        let usual = without_ups(&fs::read_to_string(cluster.config()).unwrap());
         let (here, there) = (at(&coordinator), at(&peer));
         let text = |state: &str, coordination: String| {
             let text = usual.replace("state_dir: state", &format!("state_dir: {state}"));

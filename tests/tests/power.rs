@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ananke_tests::upsd::Nut;
-use ananke_tests::{Cluster, Going, LIMIT, until};
+use ananke_tests::{Cluster, Going, LIMIT, until, without_ups};
 use serde_json::Value;
 
 /// A UPS on line and the cluster that it feeds, where there is a upsd.
@@ -30,10 +30,6 @@ struct Site {
 impl Site {
     fn new(nut: &Nut) -> Self {
         let cluster = Cluster::up(&["--nodes", "4", "--speed", "40", "--scenario", "healthy"]);
-        let password = cluster.path("nut-password");
-        fs::write(&password, "secret\n").expect("the password");
-        let private = Command::new("chmod").arg("600").arg(&password).status().expect("chmod exists");
-        assert!(private.success());
         let port = nut.port;
         let (tell, notices) = (cluster.path("tell"), cluster.path("notices"));
         fs::write(&tell, format!("#!/bin/sh\n{{ echo \"$1\"; cat; echo; }} >> {}\n", notices.display())).expect("a program");
@@ -45,7 +41,7 @@ impl Site {
                  notify: [{{command: [{}]}}]",
                 tell.display()
             );
-            format!("{ups}\n{}", text.replacen("power:", power, 1))
+            format!("{ups}\n{}", without_ups(text).replacen("power:", power, 1))
         });
         let log = cluster.path("daemon.log");
         let daemon = start_daemon(&cluster, &log);

@@ -45,7 +45,7 @@ impl Site {
             site.config("root", "");
             site.git(&["init", "--quiet", "--initial-branch", "main"]);
             site.write("remote/.gitignore", "target\n");
-            site.write("remote/build.sh", "mkdir -p target/release && cp ananke.sh target/release/ananke\n");
+            site.write("remote/build.sh", "mkdir -p target/dist && cp ananke.sh target/dist/ananke\n");
             site.write("remote/gate.sh", "echo all is well\n");
             site.commit("first", WELL);
             site
@@ -343,10 +343,7 @@ fn an_update_that_was_cut_off_while_it_built_begins_anew() {
     assert_eq!(site.update(&[]).exits(5).stderr.matches("another run holds").count(), 1, "one update at a time");
     going.kill();
     assert_eq!(site.installed(), "the old one");
-    site.write(
-        "remote/build.sh",
-        "[ -e target/torn ] && exit 7; mkdir -p target/release && cp ananke.sh target/release/ananke\n",
-    );
+    site.write("remote/build.sh", "[ -e target/torn ] && exit 7; mkdir -p target/dist && cp ananke.sh target/dist/ananke\n");
     site.commit("second", WELL);
     site.update(&[]).exits(0);
     assert!(site.log().contains("recover: "), "{}", site.log());
@@ -423,7 +420,7 @@ fn root_lets_somebody_without_rights_build() {
     Going::spawn(Command::new("chown").arg("nobody").arg(site.path("cache"))).end(LIMIT).exits(0);
     site.config("nobody", "");
     let who = "{ id -un; id -Gn; echo \"${ANANKE_SECRET-none}\"; } > target/who";
-    site.write("remote/build.sh", &format!("mkdir -p target/release && cp ananke.sh target/release/ananke && {who}\n"));
+    site.write("remote/build.sh", &format!("mkdir -p target/dist && cp ananke.sh target/dist/ananke && {who}\n"));
     // Git trusts a repository on this machine only where its owner is known.
     site.commit("second", WELL);
     Going::spawn(Command::new("chown").args(["-R", "nobody"]).arg(site.path("remote"))).end(LIMIT).exits(0);
@@ -432,7 +429,7 @@ fn root_lets_somebody_without_rights_build() {
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(site.path("bin/ananke")).unwrap());
     assert_eq!((owner, site.installed().as_str()), (0, "second"));
     // A link to what only root can read is not followed.
-    site.write("remote/build.sh", "mkdir -p target/release && ln -sf /etc/shadow target/release/ananke\n");
+    site.write("remote/build.sh", "mkdir -p target/dist && ln -sf /etc/shadow target/dist/ananke\n");
     Going::spawn(
         Command::new("git")
             .args(["-c", "safe.directory=*", "-c", "user.name=t", "-c", "user.email=t@example.org"])

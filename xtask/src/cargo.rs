@@ -1,6 +1,6 @@
 //! Running commands at the root of the workspace.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// One command line, with what it needs of the environment.
@@ -69,6 +69,19 @@ impl<'a> Run<'a> {
         let env = self.env.iter().map(|(key, value)| format!("{key}='{value}'"));
         env.chain([self.program.to_owned()]).chain(self.args.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Builds the program as it is installed (`profile.dist`), with more words for cargo; where it is then.
+pub(crate) fn build_dist(more: &[&str]) -> Result<PathBuf, String> {
+    cargo(&[&["build", "--profile", "dist", "--locked", "-p", "ananke-cli"], more].concat()).status()?;
+    let target = more.iter().skip_while(|word| **word != "--target").nth(1).copied().unwrap_or_default();
+    Ok(root().join("target").join(target).join("dist/ananke"))
+}
+
+/// The same for an example that a bench measures.
+pub(crate) fn build_example(package: &str, name: &str) -> Result<PathBuf, String> {
+    cargo(&["build", "--profile", "dist", "-p", package, "--example", name]).status()?;
+    Ok(root().join("target/dist/examples").join(name))
 }
 
 pub(crate) fn root() -> &'static Path {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cargo::{cargo, program, root};
+use crate::cargo::{build_dist, cargo, program, root};
 use crate::install::{self, Place};
 
 /// What every system with glibc has.
@@ -40,8 +40,7 @@ fn package(target: &[&str]) -> Result<PathBuf, String> {
         fs::remove_dir_all(&old).map_err(|error| failed("empty", error))?;
     }
     fs::create_dir_all(&dist).map_err(|error| failed("create", error))?;
-    cargo(&[&["build", "--release", "--locked", "-p", "ananke-cli"], target].concat()).status()?;
-    let binary = root().join("target").join(target.last().copied().unwrap_or_default()).join("release/ananke");
+    let binary = build_dist(target)?;
     needs_only_glibc(&binary)?;
     install::put_all(&place, &binary)?;
     let version = env!("CARGO_PKG_VERSION");
@@ -55,7 +54,7 @@ fn package(target: &[&str]) -> Result<PathBuf, String> {
         return Err(format!("{} is built, and the package is not: cargo install cargo-deb --locked", binary.display()));
     }
     let out = dist.to_string_lossy().into_owned();
-    let words = ["deb", "--no-build", "--no-strip", "--package", "ananke-cli", "--output", &out];
+    let words = ["deb", "--profile", "dist", "--no-build", "--no-strip", "--package", "ananke-cli", "--output", &out];
     let said = cargo(&[&words, target].concat()).output()?;
     let deb = said.lines().rev().map(str::trim).find(|line| line.ends_with(".deb")).map(PathBuf::from);
     let deb = deb.ok_or_else(|| format!("cargo deb named no package: {said}"))?;

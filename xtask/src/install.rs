@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use files::{Put, put};
 
-use crate::cargo::{cargo, program, root};
+use crate::cargo::{build_dist, cargo, program, root};
 use crate::gate;
 
 const BYPASS: &str = "ANANKE_ENFORCE_QUALITY_GATE";
@@ -91,7 +91,7 @@ fn install(asked: &Asked) -> Result<(), String> {
         Some(gated) => gated,
         None => pass_the_gate()?,
     };
-    let binary = asked.binary.clone().map_or_else(build, Ok)?;
+    let binary = asked.binary.clone().map_or_else(|| build_dist(&[]), Ok)?;
     if place.destdir.is_none() && !am_root()? {
         return as_root(place, &binary, gated);
     }
@@ -124,11 +124,6 @@ fn pass_the_gate() -> Result<Gated, String> {
         true => Ok(Gated::Passed),
         false => Err(format!("the quality gate failed, and nothing was installed; in an emergency set {BYPASS}=0")),
     }
-}
-
-pub(crate) fn build() -> Result<PathBuf, String> {
-    cargo(&["build", "--release", "--locked", "-p", "ananke-cli"]).status()?;
-    Ok(root().join("target/release/ananke"))
 }
 
 /// Gate and build were a person's; only the files are root's.

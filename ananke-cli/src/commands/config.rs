@@ -14,6 +14,7 @@ use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_ssh::command::{of_peers, sudoers};
 use serde::Serialize;
 
+use self::live::Asked;
 use super::{print, trust};
 use crate::args::{Config, Format};
 use crate::config::{self, Loaded, Overrides};
@@ -29,7 +30,8 @@ struct Checked {
     flux_source: String,
     state_dir: String,
     warnings: Vec<String>,
-    /// What cannot work; nothing where nothing was asked.
+    /// What answered, and what cannot work; nothing where nothing was asked.
+    answers: Vec<String>,
     trouble: Vec<String>,
 }
 
@@ -40,10 +42,10 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
         Config::Init { kubeconfig, out } => return init(&kubeconfig, out.as_deref()).await,
         Config::Check { offline, config, output } => {
             let loaded = wire::load(&config.config, &Overrides::default())?;
-            let trouble = if offline {
-                Vec::new()
+            let asked = if offline {
+                Asked::default()
             } else {
-                live::trouble(&loaded, &Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?).await
+                live::asked(&loaded, &Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?).await
             };
             let checked = Checked {
                 file: config.config.display().to_string(),
@@ -52,7 +54,8 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
                 flux_source: loaded.spec.flux.source.to_string(),
                 state_dir: loaded.state_dir.display().to_string(),
                 warnings: loaded.warnings.clone(),
-                trouble,
+                answers: asked.answers,
+                trouble: asked.trouble,
             };
             print(output.output, &checked, told)?;
             if !checked.trouble.is_empty() {
@@ -97,6 +100,9 @@ fn told(checked: &Checked) -> String {
     );
     for warning in &checked.warnings {
         text.push_str(&format!("warning: {warning}\n"));
+    }
+    for line in &checked.answers {
+        text.push_str(&format!("answered: {line}\n"));
     }
     for line in &checked.trouble {
         text.push_str(&format!("cannot work: {line}\n"));

@@ -132,7 +132,8 @@ type Until<'a> = Shared<LocalBoxFuture<'a, ()>>;
 
 /// Both keepers and the watchdog, until the end and until no run is under way.
 async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, end: Ending<'_>) -> Duty {
-    let (board, notices) = Board::new(loaded);
+    let told = show::told_before(&adapters.state, adapters.clock.now());
+    let (board, notices) = Board::new(loaded, told);
     let (over, is_over) = oneshot::channel::<()>();
     let power = async {
         let duty = power::watch(loaded, adapters, duty, &board, end).await;
@@ -142,7 +143,8 @@ async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, en
     // Runs that are under way come before a new config, and leases are kept meanwhile.
     let until = select(stop.clone(), is_over).map(drop).boxed_local().shared();
     let keepers = join(keep_leases(loaded, adapters, &board, until.clone()), power).map(|((), duty)| duty);
-    let shown = std::pin::pin!(show::beside(keepers, loaded, &board, notices, until));
+    let sending = show::send(loaded, &adapters.state, &board, notices);
+    let shown = std::pin::pin!(show::beside(keepers, loaded, &board, sending, until));
     match select(shown, std::pin::pin!(service::beat(&board))).await {
         Either::Left((duty, _)) => duty,
         Either::Right((never, _)) => match never {},

@@ -404,11 +404,11 @@ pub(crate) const KEYS: &[Key] = &[
     with(
         "update.build",
         List,
-        "[cargo, build, --release, --locked, -p, ananke-cli]",
+        "[cargo, build, --profile, dist, --locked, -p, ananke-cli]",
         "Builds it: a program and its arguments, without a shell.",
     ),
     with("update.gate", List, "[cargo, xtask, quality-gate]", "What a new commit must pass before it is taken."),
-    with("update.binary", Text, "target/release/ananke", "What the build makes, in update.directory."),
+    with("update.binary", Text, "target/dist/ananke", "What the build makes, in update.directory."),
     with("update.program", Text, "/usr/local/bin/ananke", "What it replaces; the one before stays beside it as ananke.previous."),
     with(
         "update.settle",

@@ -13,7 +13,7 @@ const REMOTE: &str =
 const BRANCH: &str = "a branch name, such as main";
 const USER: &str = "a user of this machine, such as ananke";
 const COMMAND: &str = "a list of a program and its arguments";
-const BINARY: &str = "a path below update.directory, such as target/release/ananke";
+const BINARY: &str = "a path below update.directory, such as target/dist/ananke";
 const WHOLE: &str = "a whole path, such as /usr/local/bin/ananke";
 
 /// How Ananke is updated.

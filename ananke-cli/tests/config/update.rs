@@ -12,7 +12,7 @@ fn without_a_remote_nothing_is_updated_and_with_one_the_rest_has_defaults() {
     let text = format!("{GOOD}update: {{remote: \"git@git.example.org:atlas/ananke.git\"}}\n");
     let update = Desk::new().load(&text).unwrap().update.unwrap();
     assert_eq!((update.remote.as_str(), update.branch.as_str()), ("git@git.example.org:atlas/ananke.git", "main"));
-    assert_eq!(update.build.join(" "), "cargo build --release --locked -p ananke-cli");
+    assert_eq!(update.build.join(" "), "cargo build --profile dist --locked -p ananke-cli");
     assert_eq!(update.gate.join(" "), "cargo xtask quality-gate");
     assert_eq!(
         (update.program.as_path(), update.log.as_path()),
@@ -38,7 +38,7 @@ fn impossible_values_of_update_are_errors() {
     check(
         "update: {binary: ../x, build: [], gate: \"cargo test\", user: \"-x\"}\n",
         expect![[r#"
-        D/ananke.yaml:4:18: update.binary: found "../x"; allowed: a path below update.directory, such as target/release/ananke
+        D/ananke.yaml:4:18: update.binary: found "../x"; allowed: a path below update.directory, such as target/dist/ananke
         D/ananke.yaml:4:31: update.build: found an empty list; allowed: a list of a program and its arguments
         D/ananke.yaml:4:41: update.gate: found "cargo test"; allowed: a list of a program and its arguments
         D/ananke.yaml:4:61: update.user: found "-x"; allowed: a user of this machine, such as ananke"#]],

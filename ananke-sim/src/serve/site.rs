@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::api::tls::Identity;
+use super::nut;
 use crate::world::{LONGHORN_DISK, World};
 
 /// The addresses that the files name.
@@ -20,6 +21,8 @@ use crate::world::{LONGHORN_DISK, World};
 pub struct Addresses {
     pub api: SocketAddr,
     pub http: SocketAddr,
+    /// Where upsd listens.
+    pub nut: SocketAddr,
     /// Where magic packets go.
     pub wake: SocketAddr,
     /// By node.
@@ -85,6 +88,9 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
     for (node, port) in &addresses.ssh {
         line(format!("  {node}: \"127.0.0.1:{port}\""));
     }
+    line(format!("ups: [{}]", upses(world, addresses.nut)));
+    line(format!("nut: {{user: {}, password_file: {NUT_PASSWORD}}}", nut::USER));
+    line(format!("default_budget_seconds: {}", (BUDGET_SECS / u64::from(speed.max(1))).max(LEAST_BUDGET_SECS)));
     let source = &world.source().meta.object;
     line(format!("flux_source: {}/{}", source.namespace, source.name));
     line(format!("expected_flux_source_url: {}\nexpected_flux_branch: main", world.source().url));
@@ -101,7 +107,8 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
         }
     }
     line(format!("recovery:\n  cordon_window: {}\n  restart_after: {}", scaled(3_600_000, 5000), scaled(180_000, 1000)));
-    line(format!("power:\n  wake_after: {}\n  wol_address: \"{}\"\n  wol_mac:", scaled(120_000, 1000), addresses.wake));
+    line(format!("power:\n  debounce: {}\n  hold_off: {}", scaled(15_000, 1000), scaled(120_000, 1000)));
+    line(format!("  wake_after: {}\n  wol_address: \"{}\"\n  wol_mac:", scaled(120_000, 1000), addresses.wake));
     for host in world.hosts() {
         line(format!("    {}: \"{}\"", host.name, host.mac));
     }
@@ -116,11 +123,27 @@ pub fn config(world: &World, addresses: &Addresses, speed: u32) -> String {
     out
 }
 
+/// As entries of `ups`, each with the nodes that it feeds.
+fn upses(world: &World, at: SocketAddr) -> String {
+    let entry = |(row, name): (usize, &str)| {
+        let fed = world.hosts().iter().filter(|host| host.ups == row).map(|host| host.name.as_str());
+        format!("{{name: \"{name}@{at}\", feeds: [{}]}}", fed.collect::<Vec<_>>().join(", "))
+    };
+    world.upses().iter().map(|ups| &*ups.name).enumerate().map(entry).collect::<Vec<_>>().join(", ")
+}
+
+/// What a shutdown takes before any has shown it, in virtual seconds, and in real ones at any speed.
+const BUDGET_SECS: u64 = 300;
+const LEAST_BUDGET_SECS: u64 = 10;
+
 /// Connections take their real time, whatever the speed: a gate that waits for hosts needs a few attempts, in milliseconds.
 const LEAST_DEADLINE: u64 = 20_000;
 
 /// What unseals the served Vault, beside the config.
 pub const VAULT_KEYS: &str = "vault-keys";
+
+/// With which the config logs in to upsd, beside it.
+pub const NUT_PASSWORD: &str = "nut-password";
 
 /// Name, ingress host and path of the service checklist, and what the answer must be: a registry challenges strangers, and
 /// what has no login of its own sends them to one.

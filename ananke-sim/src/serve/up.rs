@@ -21,7 +21,7 @@ use super::cluster::Cluster;
 use super::hosts::Hosts;
 use super::site::{self, Addresses};
 use super::ssh::{self, SshServers};
-use super::{api, control, http, wake};
+use super::{api, control, http, nut, wake};
 use crate::scenario::Scenario;
 use crate::world::{WallClock, World};
 
@@ -125,6 +125,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let identity = tls::identity()?;
     let api = api::bind(0).map_err(io("take a port for", Path::new("the API")))?;
     let web = TcpListener::bind(("127.0.0.1", 0)).await.map_err(io("take a port for", Path::new("HTTP")))?;
+    let upsd = TcpListener::bind(("127.0.0.1", 0)).await.map_err(io("take a port for", Path::new("NUT")))?;
     let packets = UdpSocket::bind(("127.0.0.1", 0)).await.map_err(io("take a port for", Path::new("Wake-on-LAN")))?;
     let client_key = ssh::keys::generate().map_err(io("make a key for", Path::new("SSH")))?;
     let names: Vec<NodeName> = world.hosts().iter().map(|host| host.name.clone()).collect();
@@ -136,6 +137,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let addresses = Addresses {
         api: api.address,
         http: web.local_addr().map_err(io("take a port for", Path::new("HTTP")))?,
+        nut: upsd.local_addr().map_err(io("take a port for", Path::new("NUT")))?,
         wake: packets.local_addr().map_err(io("take a port for", Path::new("Wake-on-LAN")))?,
         ssh: ssh.ports.iter().map(|(node, port)| (node.to_string(), *port)).collect(),
     };
@@ -143,6 +145,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
     let store: Arc<dyn ObjectStore> = cluster.clone();
     tasks.spawn(ended(api::run(api, identity.server.clone(), access.clone(), store), "the API server", cluster.clone()));
     tasks.spawn(ended(http::run(web, cluster.clone()), "the HTTP server", cluster.clone()));
+    tasks.spawn(ended(nut::run(upsd, cluster.clone()), "upsd", cluster.clone()));
     tasks.spawn(ended(wake::run(packets, cluster.clone()), "Wake-on-LAN", cluster.clone()));
     tasks.spawn(ended(control::run(control, cluster.clone()), "the control socket", cluster.clone()));
     tasks.spawn(keep_time(cluster.clone()));
@@ -157,6 +160,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
         ("kubeconfig", site::kubeconfig(&identity, addresses.api)),
         (site::ANANKES, site::anankes_kubeconfig(&identity, access.token(), addresses.api)),
         (site::VAULT_KEYS, keys),
+        (site::NUT_PASSWORD, format!("{}\n", nut::PASSWORD)),
         ("ananke.yaml", config),
         ("ready", String::new()),
     ];

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::{TICKS, high_water};
-use crate::cargo::{cargo, root};
+use crate::cargo::build_dist;
 
 /// `BENCH_SECONDS` makes it shorter, for whoever changes this file.
 const LASTS: Duration = Duration::from_secs(600);
@@ -34,8 +34,7 @@ pub(super) fn run() -> Result<String, String> {
         }
     }
     let lasts = std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).map_or(LASTS, Duration::from_secs);
-    cargo(&["build", "--release", "-p", "ananke-cli"]).status()?;
-    let ananke = root().join("target/release/ananke");
+    let ananke = build_dist(&[])?;
     let dir = std::env::temp_dir().join(format!("ananke-bench-daemon-{}", std::process::id()));
     let measured = measure(&ananke, &dir, lasts);
     let _removed = fs::remove_dir_all(&dir);
@@ -85,7 +84,13 @@ fn measure(ananke: &Path, dir: &Path, lasts: Duration) -> Result<String, String>
     let config = lab.join("ananke.yaml");
     let text = fs::read_to_string(&config).map_err(failed)?;
     let nut_keys = format!("nut: {{user: ananke, password_file: {}}}\n", nut.join("password").display());
-    fs::write(&config, format!("ups: [rack@127.0.0.1:{port}]\n{nut_keys}{text}")).map_err(failed)?;
+    // The served cluster has batteries of its own, which no upsmon watches.
+    let rest: String = text
+        .lines()
+        .filter(|line| !line.starts_with("ups:") && !line.starts_with("nut:"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    fs::write(&config, format!("ups: [rack@127.0.0.1:{port}]\n{nut_keys}{rest}")).map_err(failed)?;
 
     let mut daemon = Command::new(ananke);
     let daemon = spawned(daemon.args(["daemon", "--config"]).arg(&config))?;
@@ -101,14 +106,15 @@ fn measure(ananke: &Path, dir: &Path, lasts: Duration) -> Result<String, String>
         format!("idle for {seconds:.0} s: one UPS; the daemon keeps the leases of 12 nodes and serves its page besides\n");
     for ((name, pids), before) in ["ananke daemon", "upsmon"].into_iter().zip(&watched).zip(before) {
         let cpu = used(pids) - before;
-        let resident: f64 = pids.iter().filter_map(|pid| resident(*pid)).sum();
+        let [resident, anonymous] = ["Rss:", "Anonymous:"].map(|of| pids.iter().filter_map(|pid| rollup(*pid, of)).sum::<f64>());
         let peak: f64 = pids.iter().filter_map(|pid| high_water(*pid)).sum();
         if resident <= 0.0 {
             return Err(format!("{name} did not live to the end"));
         }
         let percent = cpu * 100.0 / seconds;
         out.push_str(&format!(
-            "  {name:<16} {resident:>6.1} MiB resident, {peak:.1} at most; {cpu:.2} s CPU, {percent:.3} % of a core\n"
+            "  {name:<16} {resident:>6.1} MiB resident, {peak:.1} at most, {anonymous:.1} its own and the rest pages of files; \
+             {cpu:.2} s CPU, {percent:.3} % of a core\n"
         ));
     }
     Ok(out)
@@ -153,8 +159,9 @@ fn used(pids: &[u32]) -> f64 {
     pids.iter().map(of).sum::<f64>() / TICKS
 }
 
-fn resident(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// In MiB.
+fn rollup(pid: u32, of: &str) -> Option<f64> {
+    let all = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = all.lines().find_map(|line| line.strip_prefix(of))?;
     line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }

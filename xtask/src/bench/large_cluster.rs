@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::{cost, line, median};
-use crate::cargo::{cargo, root};
+use crate::cargo::{build_dist, build_example};
 
 const NODES: &str = "5000";
 const PODS: &str = "50000";
@@ -34,9 +34,8 @@ impl Drop for Served {
 }
 
 pub(super) fn run() -> Result<String, String> {
-    cargo(&["build", "--release", "-p", "ananke-cli"]).status()?;
-    cargo(&["build", "--release", "-p", "ananke-k8s", "--example", "watch"]).status()?;
-    let ananke = root().join("target/release/ananke");
+    let ananke = build_dist(&[])?;
+    let watch = build_example("ananke-k8s", "watch")?;
     println!("serving {NODES} nodes and {PODS} pods");
     let served = serve(&ananke)?;
     let config = fewer_hosts(&served.dir.join("ananke.yaml"))?;
@@ -57,7 +56,7 @@ pub(super) fn run() -> Result<String, String> {
         ours.push(cost(status(), &served.dir, &[0])?);
         theirs.push(cost(kubectl(), &served.dir, &[0])?);
     }
-    let mut watch = Command::new(root().join("target/release/examples/watch"));
+    let mut watch = Command::new(watch);
     watch.arg(&kubeconfig).arg(WATCHED);
     let watching = cost(watch, &served.dir, &[0])?;
     let mut startup = Command::new(&ananke);

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::{Cost, cost, line, median};
-use crate::cargo::{cargo, root};
+use crate::cargo::{build_dist, build_example};
 
 const HOSTS: usize = 64;
 const RUNS: usize = 5;
@@ -29,12 +29,12 @@ impl Drop for Server {
 }
 
 pub(super) fn run() -> Result<String, String> {
-    cargo(&["build", "--release", "-p", "ananke-cli"]).status()?;
-    cargo(&["build", "--release", "-p", "ananke-ssh", "--example", "warm"]).status()?;
+    let program = build_dist(&[])?;
+    let example = build_example("ananke-ssh", "warm")?;
     let server = serve()?;
     let config = config(&server)?;
     let ananke = || {
-        let mut command = Command::new(root().join("target/release/ananke"));
+        let mut command = Command::new(&program);
         command.args(["startup", "--until", "node-ssh", "--config"]).arg(&config);
         command
     };
@@ -71,13 +71,13 @@ pub(super) fn run() -> Result<String, String> {
     text.push_str(&ratio(clush));
     text.push_str(&line("parallel-ssh -p 64", parallel));
     text.push_str(&ratio(parallel));
-    text.push_str(&format!("  warm, a look at a host over its kept connection (aim 2 ms): {}\n", warm(&server)?));
+    text.push_str(&format!("  warm, a look at a host over its kept connection (aim 2 ms): {}\n", warm(&server, &example)?));
     Ok(text)
 }
 
 /// What a look costs once all are connected.
-fn warm(server: &Server) -> Result<String, String> {
-    let mut command = Command::new(root().join("target/release/examples/warm"));
+fn warm(server: &Server, example: &Path) -> Result<String, String> {
+    let mut command = Command::new(example);
     command.arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args(["20", &user()]);
     let output = command.args((1..=HOSTS).map(|nth| format!("{}:{}", address(nth), server.port))).output();
     let output = output.map_err(|error| format!("cannot run {command:?}: {error}"))?;

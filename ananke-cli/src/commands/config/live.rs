@@ -1,59 +1,82 @@
-//! What the config names and cannot be had: each UPS, host, node, right and peer is asked once.
+//! What the config names is asked once, each UPS, host, node, right and peer: what answered, and what cannot be had.
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use ananke_core::name::NodeName;
-use ananke_core::port::{HostReads, PeerReads, PortError, UpsReads};
+use ananke_core::name::{NodeName, human};
+use ananke_core::observation::{UpsReading, VaultState};
+use ananke_core::port::{ClusterReads, HostReads, PeerReads, PortError, UpsReads};
 use ananke_core::spec::{HostNeeds, Transport};
 use futures::future::join_all;
 use futures::join;
 
+use crate::commands::intent;
 use crate::config::{Loaded, suggest};
 use crate::wire::Adapters;
 
 /// All of them at once have this long each.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One line for each thing that cannot work.
-pub(super) async fn trouble(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    let (ups, hosts, cluster, peers, vault) = join!(
-        upses(loaded, adapters),
-        hosts(loaded, adapters),
-        cluster(loaded, adapters),
-        peers(loaded, adapters),
-        vault(loaded, adapters)
-    );
-    [ups, hosts, cluster, peers, vault].concat()
+/// One line each.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) answers: Vec<String>,
+    /// What cannot work.
+    pub(super) trouble: Vec<String>,
 }
 
-async fn upses(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    let each = loaded.spec.power.upses.iter().map(|ups| async { wrong(adapters.ups.read(&ups.name)).await });
-    join_all(each).await.into_iter().flatten().collect()
-}
-
-async fn hosts(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    let reached = loaded.spec.nodes.iter().filter(|(_, node)| node.transport == Transport::Ssh && node.target.is_some());
-    let needs = HostNeeds::default();
-    let each = reached.map(|(name, node)| wrong(adapters.hosts().inspect(name, &node.unit, &needs)));
-    join_all(each).await.into_iter().flatten().collect()
-}
-
-async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    let machines = match within(adapters.cluster().machines()).await {
-        Ok(machines) => machines,
-        Err(text) => return vec![format!("{text} (nodes and rights were not looked at)")],
-    };
-    let names: BTreeSet<NodeName> = machines.into_iter().map(|machine| machine.name).collect();
-    let mut lines = unknown_nodes(loaded.spec.nodes.keys(), &loaded.spec.ignored, &names);
-    match within(adapters.cluster().missing_rights()).await {
-        Ok(missing) => {
-            lines.extend(missing.iter().map(|right| format!("this kubeconfig may not {right}; deploy/rbac.yaml grants it")))
+impl Asked {
+    fn take(&mut self, line: Result<String, String>) {
+        match line {
+            Ok(answer) => self.answers.push(answer),
+            Err(trouble) => self.trouble.push(trouble),
         }
-        Err(text) => lines.push(text),
     }
-    lines
+}
+
+pub(super) async fn asked(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let (cluster, hosts, ups, vault, peers) = join!(
+        cluster(loaded, adapters),
+        hosts(loaded, adapters),
+        upses(loaded, adapters),
+        vault(loaded, adapters),
+        peers(loaded, adapters)
+    );
+    let (mut answers, mut trouble) = (Vec::new(), Vec::new());
+    for part in [cluster, hosts, ups, vault, peers] {
+        answers.extend(part.answers);
+        trouble.extend(part.trouble);
+    }
+    Asked { answers, trouble }
+}
+
+async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let (cluster, mut asked) = (adapters.cluster(), Asked::default());
+    let (health, machines) = join!(within(cluster.health()), within(cluster.machines()));
+    let machines = match machines {
+        Ok(machines) => machines,
+        Err(text) => {
+            asked.trouble.push(format!("{text} (nodes and rights were not looked at)"));
+            return asked;
+        }
+    };
+    asked.take(health.map(|health| format!("API server: {}, with a quorum read and a dry-run write", health.version)));
+    let names: BTreeSet<NodeName> = machines.into_iter().map(|machine| machine.name).collect();
+    let strangers = unknown_nodes(loaded.spec.nodes.keys(), &loaded.spec.ignored, &names);
+    if strangers.is_empty() {
+        asked.answers.push(format!("nodes: {}, as in the config", names.len()));
+    }
+    asked.trouble.extend(strangers);
+    match within(cluster.missing_rights()).await {
+        Ok(missing) if missing.is_empty() => asked.answers.push("rights: all that deploy/rbac.yaml grants".to_owned()),
+        Ok(missing) => {
+            let text = |right: &String| format!("this kubeconfig may not {right}; deploy/rbac.yaml grants it");
+            asked.trouble.extend(missing.iter().map(text));
+        }
+        Err(text) => asked.trouble.push(text),
+    }
+    asked
 }
 
 fn unknown_nodes<'a>(
@@ -75,21 +98,62 @@ fn unknown_nodes<'a>(
     missing.chain(strange).collect()
 }
 
-async fn peers(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    let each = loaded.spec.peers.iter().map(|peer| wrong(adapters.peers.intent(peer)));
-    join_all(each).await.into_iter().flatten().collect()
+async fn hosts(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let reached = loaded.spec.nodes.iter().filter(|(_, node)| node.transport == Transport::Ssh && node.target.is_some());
+    let needs = HostNeeds::default();
+    let each = reached.map(|(name, node)| within(adapters.hosts().inspect(name, &node.unit, &needs)));
+    let found = join_all(each).await;
+    let (all, trouble) = (found.len(), found.into_iter().filter_map(Result::err).collect::<Vec<_>>());
+    let well = all.saturating_sub(trouble.len());
+    let answers = (well > 0).then(|| format!("hosts: {well} of {all} logged in to over SSH")).into_iter().collect();
+    Asked { answers, trouble }
 }
 
-async fn vault(loaded: &Loaded, adapters: &Adapters) -> Vec<String> {
-    if loaded.http.vault.is_none() {
-        return Vec::new();
+async fn upses(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let mut asked = Asked::default();
+    let each = loaded.spec.power.upses.iter().map(|ups| async move {
+        let reading = within(adapters.ups.read(&ups.name)).await;
+        reading.map(|reading| format!("UPS {}: {}", ups.name, values(&reading)))
+    });
+    join_all(each).await.into_iter().for_each(|line| asked.take(line));
+    asked
+}
+
+/// `OL CHRG, charge 43 %, runtime 12m00s`.
+fn values(reading: &UpsReading) -> String {
+    let charge = reading.charge_percent.map(|charge| format!("charge {charge} %"));
+    let runtime = reading.runtime.map(|runtime| format!("runtime {}", human(runtime)));
+    std::iter::once(reading.status.join(" ")).chain(charge).chain(runtime).collect::<Vec<_>>().join(", ")
+}
+
+async fn vault(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let mut asked = Asked::default();
+    if loaded.http.vault.is_some() {
+        let state = within(adapters.reads().vault.seal_status()).await;
+        asked.take(state.map(|state| format!("Vault: {}", seal(state))));
     }
-    wrong(adapters.reads().vault.seal_status()).await.into_iter().collect()
+    asked
 }
 
-/// What came of asking, if it is not an answer.
-async fn wrong<T>(asked: impl Future<Output = Result<T, PortError>>) -> Option<String> {
-    within(asked).await.err()
+fn seal(state: VaultState) -> &'static str {
+    match state {
+        VaultState { initialised: false, .. } => "not initialised",
+        VaultState { sealed: true, .. } => "sealed",
+        VaultState { .. } => "unsealed",
+    }
+}
+
+async fn peers(loaded: &Loaded, adapters: &Adapters) -> Asked {
+    let mut asked = Asked::default();
+    let each = loaded.spec.peers.iter().map(|peer| async move {
+        let wanted = |found: Option<ananke_core::intent::Intent>| match found {
+            Some(intent) => format!("{} since {}", intent::word(intent.state), intent.at),
+            None => "nothing is recorded".to_owned(),
+        };
+        within(adapters.peers.intent(peer)).await.map(|intent| format!("peer {peer}: {}", wanted(intent)))
+    });
+    join_all(each).await.into_iter().for_each(|line| asked.take(line));
+    asked
 }
 
 async fn within<T>(asked: impl Future<Output = Result<T, PortError>>) -> Result<T, String> {
@@ -123,5 +187,12 @@ mod tests {
                 "the cluster has the node titan-02, and the config does not: add it to workers or control_planes, or to ignore_nodes",
             ]
         );
+    }
+
+    #[test]
+    fn a_ups_says_what_it_has() {
+        let reading = |charge_percent, runtime| UpsReading { status: vec!["OL".into(), "CHRG".into()], charge_percent, runtime };
+        assert_eq!(values(&reading(Some(43), Some(Duration::from_secs(720)))), "OL CHRG, charge 43 %, runtime 12m00s");
+        assert_eq!(values(&reading(None, None)), "OL CHRG");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ananke_core::engine::keeper::Tick;
 use ananke_core::name::{Moment, human};
-use ananke_core::notice::{Notice, Urgency};
+use ananke_core::notice::{Notice, Told, Urgency};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::Clock as _;
 use ananke_core::power::{Pause, PowerSpec, PowerWatch, UpsState};
@@ -32,6 +32,8 @@ const LOOKS: Duration = Duration::from_secs(30);
 pub(super) struct Board {
     pub(super) clock: SystemClock,
     pub(super) began: Moment,
+    /// What people heard from the daemon before this one.
+    pub(super) told_before: Told,
     watches_power: bool,
     known: Mutex<Known>,
     outbox: Mutex<Option<mpsc::Sender<Notice>>>,
@@ -99,12 +101,12 @@ pub(super) struct Look<'a> {
 
 impl Board {
     /// The other end is where notices come out, if anybody is to be told.
-    pub(super) fn new(loaded: &Loaded) -> (Self, mpsc::Receiver<Notice>) {
+    pub(super) fn new(loaded: &Loaded, told_before: Told) -> (Self, mpsc::Receiver<Notice>) {
         let clock = SystemClock::start();
         let (sender, receiver) = mpsc::channel(WAITING);
         let outbox = Mutex::new((!loaded.notify.channels.is_empty()).then_some(sender));
         let watches_power = !(loaded.spec.power.upses.is_empty() && loaded.spec.peers.is_empty());
-        (Self { clock, began: clock.now(), watches_power, known: Mutex::default(), outbox }, receiver)
+        (Self { clock, began: clock.now(), told_before, watches_power, known: Mutex::default(), outbox }, receiver)
     }
 
     pub(super) fn known(&self) -> Known {
@@ -122,7 +124,7 @@ impl Board {
         let now = self.clock.now();
         let mut known = self.lock();
         let before = known.power.take();
-        let (power, notices) = seen(look, before.as_ref(), now);
+        let (power, notices) = seen(look, before.as_ref(), &self.told_before, now);
         known.power = Some(power);
         drop(known);
         notices.into_iter().for_each(|notice| self.tell(notice));
@@ -201,7 +203,7 @@ impl Board {
     }
 }
 
-fn seen(look: Look<'_>, before: Option<&Power>, now: Moment) -> (Power, Vec<Notice>) {
+fn seen(look: Look<'_>, before: Option<&Power>, told_before: &Told, now: Moment) -> (Power, Vec<Notice>) {
     let mut notices = Vec::new();
     let mut upses = Vec::new();
     for (name, state) in look.watch.states(look.spec, look.reserve, now) {
@@ -210,7 +212,7 @@ fn seen(look: Look<'_>, before: Option<&Power>, now: Moment) -> (Power, Vec<Noti
         let is_lost = watch.is_none_or(|watch| watch.lost_since().is_some());
         let reading = watch.and_then(|watch| watch.newest()).cloned();
         let heard = if is_lost { was.and_then(|was| was.heard) } else { Some(now) };
-        let told = was.map(|was| was.told).unwrap_or_default();
+        let told = was.map_or_else(|| news::rank_told(&name, told_before), |was| was.told);
         let mut ups = Ups { name, state, reading, heard, is_lost, told };
         notices.extend(news::of_ups(&mut ups, now));
         upses.push(ups);

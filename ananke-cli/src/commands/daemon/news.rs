@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ananke_core::engine::keeper::Tick;
 use ananke_core::name::Moment;
-use ananke_core::notice::{Notice, Urgency};
+use ananke_core::notice::{Notice, Told, Urgency};
 use ananke_core::power::UpsState;
 use ananke_core::report::Command;
 
@@ -25,6 +25,33 @@ pub(super) enum Rank {
     Critical,
 }
 
+/// How long a sentence stands over a restart of the daemon: a run that begins later is another one.
+pub(super) fn lasts(about: &str) -> Duration {
+    let is_run = [Command::Shutdown, Command::Startup].into_iter().any(|command| run_name(command) == about);
+    if is_run { SAME } else { Duration::MAX }
+}
+
+/// How bad the news was that people heard of this UPS last.
+pub(super) fn rank_told(name: &str, told: &Told) -> Rank {
+    let last = told.last(&about_ups(name));
+    let ranks = [Rank::OnBattery, Rank::Unheard, Rank::Critical];
+    ranks.into_iter().find(|rank| last == Some(&sentence(name, *rank))).unwrap_or_default()
+}
+
+fn about_ups(name: &str) -> String {
+    format!("UPS {name}")
+}
+
+fn sentence(name: &str, rank: Rank) -> String {
+    let what = match rank {
+        Rank::Fine => "is on line again",
+        Rank::OnBattery => "is on battery",
+        Rank::Unheard => "is on battery and is not heard any more",
+        Rank::Critical => "asks for a shutdown",
+    };
+    format!("{} {what}", about_ups(name))
+}
+
 /// Notes in `ups` what is told.
 pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
     let (rank, why) = match &ups.state {
@@ -37,15 +64,13 @@ pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
     };
     let is_news = rank > ups.told || (rank == Rank::Fine && ups.told != Rank::Fine);
     ups.told = if is_news { rank } else { ups.told };
-    let (urgency, what) = match rank {
-        Rank::Fine => (Urgency::Information, "is on line again"),
-        Rank::OnBattery => (Urgency::Warning, "is on battery"),
-        Rank::Unheard => (Urgency::Alarm, "is on battery and is not heard any more"),
-        Rank::Critical => (Urgency::Alarm, "asks for a shutdown"),
+    let urgency = match rank {
+        Rank::Fine => Urgency::Information,
+        Rank::OnBattery => Urgency::Warning,
+        Rank::Unheard | Rank::Critical => Urgency::Alarm,
     };
-    let about = format!("UPS {}", ups.name);
-    let sentence = format!("{about} {what}");
-    is_news.then(|| Notice::new(about, urgency, &sentence).with(why.into_iter().chain([ups.values(now)])))
+    let notice = || Notice::new(about_ups(&ups.name), urgency, &sentence(&ups.name, rank));
+    is_news.then(|| notice().with(why.into_iter().chain([ups.values(now)])))
 }
 
 pub(super) fn of_holding(why: &str) -> Notice {

@@ -1,5 +1,6 @@
 //! What a story of readings and runs comes to, as notices.
 
+use ananke_core::notice::Throttle;
 use ananke_core::power::UpsSpec;
 
 use super::*;
@@ -19,6 +20,11 @@ fn reading(text: &str) -> Option<UpsReading> {
 
 /// Each reading counts until the next one. A notice is its second, its sentence and its details.
 fn told(story: &[(u64, &str)], end: u64) -> Vec<String> {
+    told_after(&Told::default(), story, end)
+}
+
+/// The same with what was told before the daemon began.
+fn told_after(told_before: &Told, story: &[(u64, &str)], end: u64) -> Vec<String> {
     let name: Arc<str> = "rack".into();
     let spec = PowerSpec { upses: vec![UpsSpec::feeding_all(name.clone())], ..PowerSpec::default() };
     let (mut watch, mut before, mut told) = (PowerWatch::default(), None, Vec::new());
@@ -28,7 +34,7 @@ fn told(story: &[(u64, &str)], end: u64) -> Vec<String> {
         watch.take(&name, reading(text), &spec, now);
         let reserve = Duration::from_secs(600);
         let look = Look { watch: &watch, spec: &spec, reserve, holding: None, paused: None };
-        let (power, notices) = seen(look, before.as_ref(), now);
+        let (power, notices) = seen(look, before.as_ref(), told_before, now);
         told.extend(notices.iter().map(|notice| format!("{second} {}: {}", notice.sentence, notice.details.join("; "))));
         before = Some(power);
     }
@@ -48,6 +54,21 @@ fn an_outage_is_told_when_it_begins_gets_worse_and_ends() {
             "135 UPS rack is on line again: charge 41 %, runtime 10m00s, 0 s ago",
         ]
     );
+}
+
+#[test]
+fn an_outage_of_which_the_daemon_before_told_goes_on_after_a_restart() {
+    let mut throttle = Throttle::new(12, Told::default());
+    let mut heard = |sentence: &str| {
+        throttle.take(Notice::new("UPS rack", Urgency::Warning, sentence), START);
+        throttle.told().clone()
+    };
+    let outage = heard("UPS rack is on battery");
+    let ended = "1 UPS rack is on line again: charge 41 %, runtime 10m00s, 0 s ago";
+    assert_eq!(told_after(&outage, &[(0, "-"), (1, "OL 41% 600s")], 60), [ended]);
+    assert!(told_after(&outage, &[(0, "OB 90% 2000s")], 60).is_empty());
+    let over = heard("UPS rack is on line again");
+    assert!(told_after(&over, &[(0, "OL 41% 600s")], 60).is_empty());
 }
 
 #[test]
@@ -101,7 +122,10 @@ fn with_outbox() -> (Board, mpsc::Receiver<Notice>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let clock = SystemClock::start();
     let outbox = Mutex::new(Some(sender));
-    (Board { clock, began: clock.now(), watches_power: false, known: Mutex::default(), outbox }, receiver)
+    (
+        Board { clock, began: clock.now(), told_before: Told::default(), watches_power: false, known: Mutex::default(), outbox },
+        receiver,
+    )
 }
 
 fn sentences(notices: &mut mpsc::Receiver<Notice>) -> Vec<String> {
