@@ -93,6 +93,8 @@ struct Confirmations {
 struct Outages {
     schema: u32,
     outages: Vec<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsettled: Option<Moment>,
 }
 
 impl StateDir {
@@ -193,13 +195,13 @@ impl StateDir {
         }
     }
 
-    /// When the outages of late began.
-    pub fn outages(&self) -> Result<Vec<Moment>, PortError> {
-        Ok(self.read_or_set_aside::<Outages>(OUTAGES)?.map(|read| read.outages).unwrap_or_default())
+    /// When the outages of late began, and since when hosts may have lost their power with them.
+    pub fn outages(&self) -> Result<(Vec<Moment>, Option<Moment>), PortError> {
+        Ok(self.read_or_set_aside::<Outages>(OUTAGES)?.map(|read| (read.outages, read.unsettled)).unwrap_or_default())
     }
 
-    pub fn save_outages(&self, outages: &[Moment]) -> Result<(), PortError> {
-        self.save(OUTAGES, &Outages { schema: SCHEMA, outages: outages.to_vec() })
+    pub fn save_outages(&self, outages: &[Moment], unsettled: Option<Moment>) -> Result<(), PortError> {
+        self.save(OUTAGES, &Outages { schema: SCHEMA, outages: outages.to_vec(), unsettled })
     }
 
     /// What people were told of late.

@@ -147,7 +147,7 @@ fn filled(root: &Path) -> StateDir {
     now(state.save_baseline(&baseline())).unwrap();
     state.confirm(confirmation("titan-11")).unwrap();
     state.set_pause(Some(pause())).unwrap();
-    state.save_outages(&[NOW]).unwrap();
+    state.save_outages(&[NOW], Some(NOW)).unwrap();
     state.save_told(&heard()).unwrap();
     for number in 1..=3 {
         now(state.save_run(&past(number))).unwrap();
@@ -186,7 +186,7 @@ fn found(state: &StateDir, name: &str) -> Result<bool, PortError> {
         "baseline.json" => now(state.baseline())?.is_some(),
         "confirmations.json" => !now(state.confirmations())?.is_empty(),
         "pause.json" => state.pause()?.is_some(),
-        "outages.json" => !state.outages()?.is_empty(),
+        "outages.json" => !state.outages()?.0.is_empty(),
         "notices.json" => state.told()?.last("UPS rack").is_some(),
         "runs.jsonl" => !now(state.runs())?.is_empty(),
         _ => panic!("no such file: {name}"),
@@ -238,7 +238,7 @@ fn what_was_saved_is_there_for_the_next_process() {
         assert_eq!(now(state.baseline()).unwrap(), Some(baseline()));
         assert_eq!(now(state.confirmations()).unwrap(), [confirmation("titan-11")]);
         assert_eq!(now(state.runs()).unwrap(), [past(1), past(2), past(3)]);
-        assert_eq!((state.pause().unwrap(), state.outages().unwrap()), (Some(pause()), vec![NOW]));
+        assert_eq!((state.pause().unwrap(), state.outages().unwrap()), (Some(pause()), (vec![NOW], Some(NOW))));
         assert_eq!(state.take_notices(), Vec::<String>::new());
     }
     for (name, bytes) in listing(&root) {
@@ -341,7 +341,7 @@ fn another_schema_or_a_directory_in_its_place_is_told_and_kept_for_every_file() 
             }
             now(state.save_baseline(&baseline())).unwrap();
             state.set_pause(Some(pause())).unwrap();
-            state.save_outages(&[NOW]).unwrap();
+            state.save_outages(&[NOW], Some(NOW)).unwrap();
             state.save_told(&heard()).unwrap();
             state.confirm(confirmation("titan-12")).unwrap();
             now(state.save_run(&past(4))).unwrap();

@@ -3,11 +3,13 @@
 //! Staleness is a state and not an error. Every time is our own: what a UPS says of how long it has been on battery may be of
 //! an outage before this one (trap 9).
 
+mod aftermath;
 mod duty;
 mod policy;
 mod status;
 mod watch;
 
+pub use aftermath::{HostsFound, hosts_found};
 pub use duty::{Duty, Known};
 pub use policy::{Demand, PowerWatch};
 pub use status::{Supply, Word};
@@ -20,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Moment, NodeName};
+use crate::spec::ShutdownMode;
 
 /// What the policy goes by; [`PowerSpec::default`] has the defaults of the config, and no UPS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,9 @@ pub struct PowerSpec {
     /// So many outages within the window, and a person decides when the cluster starts again.
     pub outages: usize,
     pub outage_window: Duration,
+    /// How far a shutdown for power goes.
+    #[serde(default)]
+    pub shutdown_mode: ShutdownMode,
 }
 
 /// One UPS, and the nodes that it feeds.
@@ -78,6 +84,7 @@ impl Default for PowerSpec {
             hold_off: Duration::from_secs(120),
             outages: 3,
             outage_window: Duration::from_secs(3600),
+            shutdown_mode: ShutdownMode::ClusterOnly,
         }
     }
 }

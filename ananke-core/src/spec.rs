@@ -127,9 +127,10 @@ pub struct ShutdownSpec {
     pub concurrency: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShutdownMode {
+    #[default]
     ClusterOnly,
     /// Hosts off too, workers first; Ananke's own host is last, and not the engine's business.
     Poweroff,
@@ -327,6 +328,13 @@ impl Spec {
             remedies: BTreeMap::new(),
             shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
         }
+    }
+
+    /// What a shutdown for power goes by, which may take `within`.
+    pub fn for_power(&self, within: Option<Duration>) -> Self {
+        let mut spec = self.clone();
+        (spec.shutdown.mode, spec.shutdown.within) = (self.power.shutdown_mode, within);
+        spec
     }
 
     /// Patience of a gate: the configured one, or [`default_deadline`]. The guards go on after `guard_wait`, so they have

@@ -1,6 +1,6 @@
 //! Every trap that the world has, drilled: A recovers, B recovers or asks for one thing, H asks for one thing, and what a
 //! person is asked for names the trap.
-#![expect(
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
 
 use ananke_core::report::{ActionReport, Outcome};
 use ananke_core::trap::{self, Ending};

@@ -64,7 +64,7 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let stop = interrupted()?.shared();
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(format!("listen for SIGHUP: {error}")))?;
     let (mut loaded, mut adapters) = configured(path).await?;
-    let mut duty = Duty::with_outages(adapters.state.outages().unwrap_or_default());
+    let mut duty = remembered(&adapters.state);
     let mut text = "keeps leases and watches power";
     loop {
         service::ready(text);
@@ -83,7 +83,7 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
         let Some((new, fresh)) = next.take() else { break };
         // What was seen of the batteries is still true, unless the clock that it was told by is not.
         if stepped(adapters.clock.now(), fresh.clock.now()).is_some() {
-            duty = Duty::with_outages(fresh.state.outages().unwrap_or_default());
+            duty = remembered(&fresh.state);
         }
         say(fresh.clock.now(), "reloaded", &format!("the config {} counts from now on", path.display()));
         (loaded, adapters, text) = (new, fresh, "keeps leases and watches power, with the config read anew");
@@ -91,6 +91,11 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let now = SystemClock::start().now();
     say(now, "stops", "leases that are outstanding are settled by the next daemon, or by the next run that acts");
     Ok(Exit::Done)
+}
+
+fn remembered(state: &StateDir) -> Duty {
+    let (outages, unsettled) = state.outages().unwrap_or_default();
+    Duty::with_outages(outages, unsettled)
 }
 
 async fn configured(path: &Path) -> Result<(Loaded, Adapters), Failure> {

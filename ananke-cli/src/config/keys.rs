@@ -335,6 +335,12 @@ pub(crate) const KEYS: &[Key] = &[
         "So many outages within power.outage_window, and a person decides when to start again.",
     ),
     with("power.outage_window", Duration, "1h", ""),
+    with(
+        "power.shutdown_mode",
+        Text,
+        "cluster-only",
+        "What the daemon does when batteries end: cluster-only, or poweroff, which switches the hosts off too, workers first. Ananke's own host stays on. Hosts that are off come back by power.wol_mac or by their firmware.",
+    ),
     maybe(
         "power.needs_all_supplies",
         List,

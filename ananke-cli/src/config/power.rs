@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ananke_core::name::{MacAddress, NodeName};
 use ananke_core::power::{PowerSpec, UpsSpec};
+use ananke_core::spec::ShutdownMode;
 use figment::value::Value;
 
 use super::build::Paths;
@@ -24,6 +25,7 @@ const MAC: &str = "a MAC address, such as 52:54:00:12:34:56";
 const ADDRESS: &str = "address:port to send UDP to, such as 192.168.1.255:9";
 const NODE: &str = "a node of control_planes or workers";
 const FACTOR: &str = "a number from 1 to 20, such as 1.5";
+const MODE: &str = "cluster-only or poweroff";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Power {
@@ -49,6 +51,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>, paths: &Paths<'_>
         hold_off: span(reader, "power.hold_off"),
         outages: reader.number("power.max_outages", 1..=1000).and_then(|n| usize::try_from(n).ok()).unwrap_or(usual.outages),
         outage_window: span(reader, "power.outage_window"),
+        shutdown_mode: reader.key("power.shutdown_mode", MODE, mode).unwrap_or_default(),
     };
     let nut = Nut {
         user: reader.key("nut.user", "a user of upsd.users", |text| is_word(text).then(|| text.to_owned())),
@@ -63,6 +66,14 @@ pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>, paths: &Paths<'_>
         nut,
         macs: macs(reader, known),
         wol_address: reader.key("power.wol_address", ADDRESS, |text| text.parse().ok()),
+    }
+}
+
+fn mode(text: &str) -> Option<ShutdownMode> {
+    match text {
+        "cluster-only" => Some(ShutdownMode::ClusterOnly),
+        "poweroff" => Some(ShutdownMode::Poweroff),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ananke_core::name::NodeName;
+use ananke_core::spec::ShutdownMode;
 use expect_test::expect;
 
 use crate::desk::{Desk, GOOD, check};
@@ -13,7 +14,7 @@ fn batteries_and_what_they_feed_are_read() {
     desk.write("secret", b"x", 0o600);
     let text = "ups:\n  - {name: rack-a@titan-db, feeds: [titan-01, titan-11]}\n  - rack-b@10.0.0.9:3494\n\
                 runtime_safety_factor: 1.25\ndefault_budget_seconds: 240\nnut: {user: ananke, password_file: secret}\n\
-                power:\n  debounce: 30s\n  charge_floor_percent: 35\n  needs_all_supplies: [titan-11]\n  \
+                power:\n  debounce: 30s\n  shutdown_mode: poweroff\n  charge_floor_percent: 35\n  needs_all_supplies: [titan-11]\n  \
                 wol_mac: {titan-01: \"52-54-00-AB-cd-01\"}\n  wol_address: 192.168.1.255:9\n";
     let loaded = desk.load(&format!("{GOOD}{text}")).unwrap();
     let power = &loaded.spec.power;
@@ -22,6 +23,8 @@ fn batteries_and_what_they_feed_are_read() {
     assert_eq!((power.safety_factor_thousandths, power.charge_floor), (1250, 35));
     assert_eq!(power.reserve(None), Duration::from_secs(300));
     assert_eq!((power.debounce, power.needs_all.len()), (Duration::from_secs(30), 1));
+    assert_eq!((power.shutdown_mode, loaded.spec.shutdown.mode), (ShutdownMode::Poweroff, ShutdownMode::ClusterOnly));
+    assert_eq!(loaded.spec.for_power(None).shutdown.mode, ShutdownMode::Poweroff);
     let wake = loaded.spec.nodes[&NodeName::parse("titan-01").unwrap()].wake.clone();
     assert_eq!(wake.unwrap().as_str(), "52:54:00:ab:cd:01");
     assert_eq!(loaded.wol_address.to_string(), "192.168.1.255:9");
@@ -51,6 +54,10 @@ fn impossible_values_of_power_are_errors() {
         (
             "runtime_safety_factor: 0.5\n",
             expect!["D/ananke.yaml:4:24: runtime_safety_factor: found 0.5; allowed: a number from 1 to 20, such as 1.5"],
+        ),
+        (
+            "power: {shutdown_mode: halt}\n",
+            expect![[r#"D/ananke.yaml:4:24: power.shutdown_mode: found "halt"; allowed: cluster-only or poweroff"#]],
         ),
         (
             "nut: {password_file: ananke.yaml}\n",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Demand, PowerSpec, PowerWatch, UpsState};
+use super::{Demand, HostsFound, PowerSpec, PowerWatch, UpsState};
 use crate::eta;
 use crate::intent::{Intent, IntentState};
 use crate::name::Moment;
@@ -41,9 +41,9 @@ pub struct Duty {
 }
 
 impl Duty {
-    /// Goes on with the outages that were counted before.
-    pub fn with_outages(outages: Vec<Moment>) -> Self {
-        Self { watch: PowerWatch::with_outages(outages), ..Self::default() }
+    /// Goes on with the outages that were counted before, and with what was not settled of them.
+    pub fn with_outages(outages: Vec<Moment>, unsettled: Option<Moment>) -> Self {
+        Self { watch: PowerWatch::with_outages(outages, unsettled), ..Self::default() }
     }
 
     /// Takes one look at one UPS; none: nothing was heard.
@@ -74,26 +74,53 @@ impl Duty {
 
     /// What is to be done now: a run is named once, when it is to begin. That a person is needed, is said even while paused.
     pub fn owed(&mut self, spec: &Spec, known: Known<'_>, now: Moment) -> Demand {
+        self.watch.heed(spec, known.intent, now);
         let demand = self.watch.demand(spec, self.reserve(&spec.power), known.intent, now);
         let begins = match &demand {
             Demand::Nothing | Demand::HoldDown { .. } => true,
+            Demand::Look { .. } => self.may_look(known, now),
             Demand::ShutDown { .. } => !known.paused && self.may_begin(Command::Shutdown, now),
             Demand::StartUp { .. } => {
                 let stopping = self.under_way.contains(&Command::Shutdown);
-                !known.paused && !stopping && is_start_owed(known) && self.may_begin(Command::Startup, now)
+                let owed = self.watch.has_losses() || is_start_owed(known);
+                !known.paused && !stopping && owed && self.may_begin(Command::Startup, now)
             }
         };
-        if begins { demand } else { Demand::Nothing }
+        if begins && demand != Demand::Nothing { demand } else { self.look_owed(&spec.power, known, now) }
+    }
+
+    /// A look at the hosts after an outage: not where a start-up is owed whatever it would find.
+    fn look_owed(&mut self, spec: &PowerSpec, known: Known<'_>, now: Moment) -> Demand {
+        let down = known.intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
+        match self.watch.look_due(spec, now).filter(|_| !(down && is_start_owed(known))) {
+            Some(since) if self.may_look(known, now) => Demand::Look { since },
+            Some(_) | None => Demand::Nothing,
+        }
+    }
+
+    fn may_look(&mut self, known: Known<'_>, now: Moment) -> bool {
+        !known.paused && self.under_way.is_empty() && self.may_begin(Command::Status, now)
+    }
+
+    /// The look is over that began at `began`: which hosts a start-up is owed to, in words.
+    pub fn looked(&mut self, spec: &PowerSpec, began: Moment, found: &HostsFound) -> Option<&str> {
+        self.under_way.remove(&Command::Status);
+        self.again.insert(Command::Status, began.plus(AGAIN));
+        self.watch.looked(spec, began, found)
     }
 
     /// Another Ananke asks for it: whether it is to begin, for it may be under way.
-    pub fn asked(&mut self, command: Command) -> bool {
-        self.under_way.insert(command)
+    pub fn asked(&mut self, command: Command, now: Moment) -> bool {
+        let begins = self.under_way.insert(command);
+        if begins && command == Command::Shutdown {
+            self.watch.stops(Some(now));
+        }
+        begins
     }
 
     fn may_begin(&mut self, command: Command, now: Moment) -> bool {
         let due = self.again.get(&command).is_none_or(|at| now >= *at);
-        due && self.under_way.insert(command)
+        due && self.asked(command, now)
     }
 
     /// A run is over, or could not begin.
@@ -102,8 +129,9 @@ impl Duty {
         // What got through is begun again at once if it is asked for anew: a second outage does not wait.
         if !got_through {
             self.again.insert(command, now.plus(AGAIN));
-        } else if command == Command::Shutdown {
-            self.watch.stopped();
+            if command == Command::Shutdown {
+                self.watch.stops(None);
+            }
         }
     }
 
@@ -162,12 +190,17 @@ mod tests {
             let mut owed = Vec::new();
             for second in 1..=seconds {
                 self.now = self.now.plus(Duration::from_secs(1));
-                let status = status.split(' ').map(Into::into).collect();
-                let reading = UpsReading { status, charge_percent: Some(charge), runtime: None };
+                let words = status.split(' ').map(Into::into).collect();
+                let reading = UpsReading { status: words, charge_percent: Some(charge), runtime: None };
                 self.duty.take(&UPS.into(), Some(reading), &self.spec.power, self.now);
                 self.duty.count(&self.spec.power, self.now);
                 match self.owed() {
                     Demand::Nothing => {}
+                    // Nothing booted behind the shutdown.
+                    Demand::Look { .. } if status != "OL" => {
+                        self.duty.looked(&self.spec.power, self.now, &HostsFound::default());
+                    }
+                    Demand::Look { .. } => owed.push(format!("{second} look")),
                     Demand::ShutDown { .. } => owed.push(format!("{second} shut down")),
                     Demand::StartUp { .. } => owed.push(format!("{second} start up")),
                     Demand::HoldDown { .. } => owed.push(format!("{second} hold down")),
@@ -239,6 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn mains_that_come_back_while_the_cluster_is_stopped_may_boot_hosts_after_it() {
+        let mut site = Site::new();
+        assert_eq!(site.lives("OB", 15, 20), "16 shut down");
+        site.wants(IntentState::ShuttingDown);
+        assert_eq!(site.lives("OL", 15, 20), "");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("OB", 15, 60), "16 shut down");
+    }
+
+    #[test]
+    fn hosts_that_boot_behind_a_shutdown_are_stopped_too() {
+        let mut site = Site::new();
+        assert_eq!(site.lives("OB", 15, 20), "16 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("OB", 15, 60), "");
+        site.duty.looked(&site.spec.power, site.now, &found(true, false));
+        assert_eq!(site.lives("OB", 15, 60), "1 shut down");
+    }
+
+    #[test]
     fn a_word_that_stands_stops_the_cluster_once() {
         let mut site = Site::new();
         site.lives("OL", 90, 30);
@@ -277,6 +332,81 @@ mod tests {
         assert!(matches!(site.owed(), Demand::HoldDown { .. }));
         (site.spec.power.outages, site.paused) = (3, false);
         assert_eq!(site.lives("OL", 90, 1), "1 start up");
+    }
+
+    /// After this outage the hosts are looked at; then it goes on for so long.
+    fn after_a_look(outage: u64, found: &HostsFound, seconds: u64) -> String {
+        let mut site = Site::new();
+        site.lives("OL", 100, 30);
+        site.lives("OB", 100, outage);
+        assert_eq!(site.lives("OL", 100, 130), "121 look");
+        site.duty.looked(&site.spec.power, site.now, found);
+        site.lives("OL", 100, seconds)
+    }
+
+    fn found(booted: bool, silent: bool) -> HostsFound {
+        let host = |there: bool| there.then(|| NodeName::parse("n1").unwrap()).into_iter().collect();
+        HostsFound { booted: host(booted), silent: host(silent) }
+    }
+
+    #[test]
+    fn a_start_up_is_owed_to_hosts_that_lost_their_power_though_nobody_stopped_the_cluster() {
+        assert_eq!(after_a_look(60, &found(false, false), 300), "");
+        assert_eq!(after_a_look(60, &found(true, false), 300), "1 start up");
+        assert_eq!(after_a_look(60, &found(false, true), 300), "1 start up");
+        assert_eq!(after_a_look(5, &found(true, false), 300), "1 start up", "the battery was dead");
+        assert_eq!(after_a_look(5, &found(false, true), 300), "", "it was silent before the blip");
+    }
+
+    #[test]
+    fn what_was_found_is_owed_after_a_pause_and_until_something_begins_for_it() {
+        let mut site = Site::new();
+        site.paused = true;
+        site.lives("OB", 15, 60);
+        assert_eq!(site.lives("OL", 100, 300), "", "a person holds it back");
+        site.paused = false;
+        assert_eq!(site.lives("OL", 100, 10), "1 look");
+        site.duty.looked(&site.spec.power, site.now, &found(true, false));
+        site.paused = true;
+        assert_eq!(site.lives("OL", 100, 10), "");
+        site.paused = false;
+        assert_eq!(site.lives("OL", 10, 10), "", "not charged");
+        assert_eq!(site.lives("OL", 100, 10), "1 start up");
+        site.duty.ended(Command::Startup, false, site.now);
+        assert_eq!(site.lives("OL", 100, 60), "30 start up", "it could not begin");
+        site.wants(IntentState::StartupInProgress);
+        site.outcome = Some(Outcome::Failed);
+        site.duty.ended(Command::Startup, false, site.now);
+        assert_eq!(site.lives("OL", 100, 300), "", "it has told a person");
+        assert_eq!(site.duty.watch().unsettled(), None);
+    }
+
+    #[test]
+    fn hosts_are_left_alone_where_a_person_stopped_the_cluster_or_a_start_up_has_begun_since() {
+        let mut site = Site::new();
+        site.wants(IntentState::Normal);
+        site.lives("OB", 100, 60);
+        site.lives("OL", 100, 10);
+        site.wants(IntentState::StartupInProgress);
+        site.outcome = Some(Outcome::Failed);
+        assert_eq!(site.lives("OL", 100, 300), "");
+        site.lives("OB", 100, 60);
+        site.wants(IntentState::ShutdownComplete);
+        site.intent.as_mut().unwrap().by_power = false;
+        assert_eq!(site.lives("OL", 100, 300), "");
+    }
+
+    #[test]
+    fn a_daemon_that_died_looks_when_it_is_back_and_what_mains_do_meanwhile_needs_another_look() {
+        let mut site = Site::new();
+        site.lives("OB", 100, 60);
+        site.duty = Duty::with_outages(site.duty.watch().outages().to_vec(), site.duty.watch().unsettled());
+        assert_eq!(site.lives("OL", 100, 150), "121 look");
+        let began = site.now;
+        site.lives("OB", 100, 5);
+        site.lives("OL", 100, 5);
+        site.duty.looked(&site.spec.power, began, &found(false, false));
+        assert_eq!(site.lives("OL", 100, 150), "116 look");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aftermath::Aftermath;
 use super::{PowerSpec, UpsState, UpsWatch};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, NodeName, human};
@@ -18,6 +19,11 @@ pub enum Demand {
     ShutDown {
         why: String,
         within: Option<Duration>,
+    },
+    /// Hosts may have lost their power since then, or boot behind a shutdown: whoever booted since, or is not there, is to be
+    /// found.
+    Look {
+        since: Moment,
     },
     /// Mains are back for good, and it was power that brought the cluster down.
     StartUp {
@@ -35,16 +41,18 @@ pub enum Demand {
 pub struct PowerWatch {
     upses: BTreeMap<Arc<str>, UpsWatch>,
     /// When outages began that were none of the blips.
-    outages: Vec<Moment>,
+    pub(super) outages: Vec<Moment>,
     in_outage: bool,
-    /// The cluster was stopped, and mains have not come back since: where they did, hosts may have booted, and k3s with them.
-    rests: bool,
+    /// When the shutdown began since which mains have not come back: where they did, hosts may boot, and k3s with them.
+    pub(super) rests: Option<Moment>,
+    pub(super) aftermath: Aftermath,
 }
 
 impl PowerWatch {
-    /// Goes on with the outages that were counted before; the last of them may not be over.
-    pub fn with_outages(outages: Vec<Moment>) -> Self {
-        Self { in_outage: !outages.is_empty(), outages, ..Self::default() }
+    /// Goes on with the outages that were counted before, and with what was not settled; the last of them may not be over.
+    pub fn with_outages(outages: Vec<Moment>, unsettled: Option<Moment>) -> Self {
+        let aftermath = Aftermath { since: unsettled, losses: None };
+        Self { in_outage: !outages.is_empty(), outages, aftermath, ..Self::default() }
     }
 
     /// Takes one look at one UPS; none: nothing was heard.
@@ -52,7 +60,7 @@ impl PowerWatch {
         let watch = self.upses.entry(ups.clone()).or_default();
         let was_fed = watch.has_mains();
         watch.take(reading, spec.debounce, now);
-        self.rests &= was_fed || !watch.has_mains();
+        self.rests = self.rests.filter(|_| was_fed || !watch.has_mains());
     }
 
     /// What each UPS comes to.
@@ -70,9 +78,9 @@ impl PowerWatch {
         &self.outages
     }
 
-    /// The cluster was stopped to the end.
-    pub fn stopped(&mut self) {
-        self.rests = true;
+    /// A shutdown begins, or came to nothing.
+    pub fn stops(&mut self, began: Option<Moment>) {
+        self.rests = began;
     }
 
     /// Counts the outage that has just become one; says whether it did.
@@ -81,6 +89,7 @@ impl PowerWatch {
         let states = self.states(spec, reserve, now);
         let any = states.values().any(out);
         let over = states.values().all(|state| matches!(state, UpsState::Line { .. } | UpsState::Latched));
+        self.aftermath.since = self.aftermath.since.or_else(|| states.values().filter_map(|state| unfed(state, spec, now)).min());
         let new = any && !self.in_outage;
         if new {
             self.outages.retain(|at| now.since(*at) <= spec.outage_window);
@@ -96,11 +105,14 @@ impl PowerWatch {
         let (charge, spec, nodes) = (spec.minimum_charge_percent, &spec.power, spec.nodes.keys());
         let states = self.states(spec, reserve, now);
         if let Some((why, within)) = shutdown(spec, &states, nodes) {
-            return if is_down && self.rests { Demand::Nothing } else { Demand::ShutDown { why, within } };
+            // It is down already, but for hosts that were booting when it was stopped, or that a UPS switched on again.
+            let rests = self.rests.filter(|_| is_down);
+            return rests.map_or(Demand::ShutDown { why, within }, |since| Demand::Look { since });
         }
         // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
         let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
-        if !owed || !self.mains_are_back(spec, &states, charge, now) {
+        let losses = self.aftermath.losses.as_ref();
+        if !owed && losses.is_none() || !self.mains_are_back(spec, &states, charge, now) {
             return Demand::Nothing;
         }
         if spec.upses.is_empty() {
@@ -115,7 +127,20 @@ impl PowerWatch {
                 instruction: "when mains are sound again: `ananke startup --execute`".to_owned(),
             };
         }
-        Demand::StartUp { why: format!("mains have been back for {}", human(spec.hold_off)) }
+        let losses = losses.map(|losses| format!("; {losses}")).unwrap_or_default();
+        Demand::StartUp { why: format!("mains have been back for {}{losses}", human(spec.hold_off)) }
+    }
+
+    /// Since when mains have been there everywhere, without a break.
+    pub(super) fn back(&self, spec: &PowerSpec) -> Option<Moment> {
+        let since = spec.upses.iter().map(|ups| self.upses.get(&ups.name)?.on_line());
+        since.collect::<Option<Vec<Moment>>>()?.into_iter().max()
+    }
+
+    /// Since when hosts may have lost their power, once mains have been back for long enough to ask them.
+    pub(super) fn look_due(&self, spec: &PowerSpec, now: Moment) -> Option<Moment> {
+        let settled = self.back(spec).is_some_and(|back| now.since(back) >= spec.hold_off);
+        self.aftermath.since.filter(|_| settled && self.aftermath.losses.is_none())
     }
 
     fn mains_are_back(&self, spec: &PowerSpec, states: &BTreeMap<Arc<str>, UpsState>, charge: u8, now: Moment) -> bool {
@@ -123,6 +148,17 @@ impl PowerWatch {
             let charged = self.upses.get(name).and_then(|ups| ups.newest()?.charge_percent).is_none_or(|found| found >= charge);
             matches!(state, UpsState::Line { since } if now.since(*since) >= spec.hold_off) && charged
         })
+    }
+}
+
+/// Since when a UPS may have left what it feeds without power: a blip is enough for a battery that is dead, and nobody knows
+/// what happens while nothing is heard.
+fn unfed(state: &UpsState, spec: &PowerSpec, now: Moment) -> Option<Moment> {
+    match state {
+        UpsState::Wavers { since } | UpsState::Battery { since, .. } => Some(*since),
+        UpsState::Lost { since } => (now.since(*since) >= spec.debounce).then_some(*since),
+        UpsState::Critical { .. } => Some(now),
+        UpsState::Line { .. } | UpsState::Calibrates { .. } | UpsState::Latched | UpsState::Unknown => None,
     }
 }
 
@@ -218,6 +254,7 @@ mod tests {
         fn demand(&self, nodes: &[usize]) -> &'static str {
             match self.demanded(nodes) {
                 Demand::Nothing => "nothing",
+                Demand::Look { .. } => "look",
                 Demand::ShutDown { .. } => "shut down",
                 Demand::StartUp { .. } => "start up",
                 Demand::HoldDown { .. } => "hold down",
@@ -228,7 +265,7 @@ mod tests {
             let run = RunId::parse("shutdown-1").unwrap();
             let (state, reason) = (IntentState::ShutdownComplete, "battery".to_owned());
             self.intent = Some(Intent { state, run, at: self.now, reason, by_power, of: None });
-            self.watch.stopped();
+            self.watch.stops(Some(self.now));
         }
     }
 
@@ -280,12 +317,12 @@ mod tests {
         site.say("OL CHRG", "OB", 5);
         assert_eq!(site.demand(&[1]), "nothing", "mains are not back everywhere");
         site.say("OB LB", "OB LB", 60);
-        assert_eq!(site.demand(&[1]), "nothing", "it is down already");
+        assert_eq!(site.demand(&[1]), "look", "it is down already, if nothing booted behind it");
         site.say("OL CHRG", "OL CHRG", 1);
         site.say("OB LB", "OB LB", 60);
         assert_eq!(site.demand(&[1]), "shut down", "when mains were back, hosts may have booted by themselves");
-        site.watch.stopped();
-        assert_eq!(site.demand(&[1]), "nothing", "it is down again");
+        site.watch.stops(Some(site.now));
+        assert_eq!(site.demand(&[1]), "look", "it is down again");
         site.intent.as_mut().unwrap().state = IntentState::StartupInProgress;
         assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
         site.say("OL CHRG", "OL CHRG", 150);
@@ -296,11 +333,11 @@ mod tests {
     fn a_daemon_that_is_started_again_on_battery_counts_the_outage_once() {
         let mut site = Site::new();
         site.say("OB", "OB", 30);
-        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec());
+        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec(), None);
         site.say("OB", "OB", 30);
         assert_eq!(site.watch.outages().len(), 1);
         site.say("OL", "OL", 30);
-        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec());
+        site.watch = PowerWatch::with_outages(site.watch.outages().to_vec(), None);
         site.say("OL", "OL", 30);
         site.say("OB", "OB", 30);
         assert_eq!(site.watch.outages().len(), 2);
@@ -367,14 +404,14 @@ mod tests {
                         let lasted = out_since.map(|since| now.since(since));
                         prop_assert!(!heard || lasted >= Some(spec.power.debounce), "a blip of {lasted:?} stopped it");
                         down = Some(intent(IntentState::ShutdownComplete, now));
-                        watch.stopped();
+                        watch.stops(Some(now));
                     }
                     Demand::StartUp { .. } => {
                         prop_assert!(*heard && *mains && charge >= 50, "started with {charge} %, mains {mains}");
                         prop_assert!(on_since.is_some_and(|since| now.since(since) >= spec.power.hold_off));
                         down = None;
                     }
-                    Demand::Nothing | Demand::HoldDown { .. } => {
+                    Demand::Nothing | Demand::Look { .. } | Demand::HoldDown { .. } => {
                         let over = out_since.is_some_and(|since| now.since(since) >= spec.power.debounce) && on_since.is_none();
                         // What began unheard, nobody can know of.
                         let known =

@@ -197,6 +197,11 @@ impl UpsWatch {
         self.on_line.is_some()
     }
 
+    /// Since when mains have been there, without a break.
+    pub(super) fn on_line(&self) -> Option<Moment> {
+        self.on_line
+    }
+
     /// The newest reading, and for how long nothing else has been heard.
     pub fn newest(&self) -> Option<&UpsReading> {
         self.newest.as_ref().map(|heard| &heard.reading)

@@ -1,7 +1,7 @@
 //! Pods: what their containers do, and what the kubelet tells the API of it.
 
 use ananke_core::name::{Kind, ObjectRef};
-use ananke_core::observation::PodPhase;
+use ananke_core::observation::{PodPhase, UnitState};
 
 use super::{Counts, DisruptionTarget, Event, Ms, Pod, What, World};
 
@@ -117,7 +117,9 @@ impl World {
 
     pub(super) fn pod_started(&mut self, row: usize, epoch: u32) {
         let pod = &self.pods[row];
-        if pod.epoch != epoch || pod.gone {
+        // A kubelet that was stopped meanwhile starts nothing any more; the next one begins anew.
+        let kubelet = pod.node.is_some_and(|node| self.hosts[node].unit_state == UnitState::Active);
+        if pod.epoch != epoch || pod.gone || !kubelet {
             return;
         }
         self.change_pod(row, |pod| pod.running = true);

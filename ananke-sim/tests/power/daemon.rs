@@ -17,7 +17,7 @@ use ananke_core::lease::LeaseRecord;
 use ananke_core::name::Moment;
 use ananke_core::observation::{Confirmation, UpsReading};
 use ananke_core::port::{Clock, PortError, StateReads, StateWrites, UpsReads};
-use ananke_core::power::{Demand, Duty, Known, Pause};
+use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, hosts_found};
 use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 use ananke_core::spec::Spec;
 use ananke_sim::{MemoryState, SimClock, SimPorts};
@@ -42,12 +42,18 @@ pub(crate) struct Disk {
 pub(crate) struct Notes {
     shutdown: Option<Progress>,
     outages: Vec<Moment>,
+    unsettled: Option<Moment>,
     pub(crate) pause: Option<Pause>,
 }
 
 impl Disk {
     pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap()
+    }
+
+    fn outages(&self) -> (Vec<Moment>, Option<Moment>) {
+        let notes = self.notes();
+        (notes.outages.clone(), notes.unsettled)
     }
 
     pub(crate) fn last_intent(&self) -> Option<Intent> {
@@ -157,11 +163,8 @@ impl Host {
     }
 
     async fn watch_power(self) {
-        let mut watcher = Watcher {
-            duty: Duty::with_outages(self.disk.notes().outages.clone()),
-            running: FuturesUnordered::new(),
-            host: &self,
-        };
+        let (outages, unsettled) = self.disk.outages();
+        let mut watcher = Watcher { duty: Duty::with_outages(outages, unsettled), running: FuturesUnordered::new(), host: &self };
         watcher.learn().await;
         loop {
             watcher.step().await;
@@ -169,8 +172,7 @@ impl Host {
     }
 
     async fn shut_down(&self, why: String, within: Option<Duration>) -> Report {
-        let mut spec = self.spec.clone();
-        spec.shutdown.within = within;
+        let spec = self.spec.for_power(within);
         let left = self.disk.notes().shutdown.clone();
         let mut walk = engine::shutdown(spec, self.clock.now(), &why, left, self.disk.last_intent().as_ref());
         walk.by_power = true;
@@ -185,6 +187,11 @@ impl Host {
         self.execute(walk).await
     }
 
+    async fn look(&self, since: Moment) -> Came {
+        let began = self.clock.now();
+        Came::Looked(began, hosts_found(&*self.ports, &self.clock, &self.spec, since).await)
+    }
+
     async fn execute(&self, walk: Walk) -> Report {
         let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
         let (reads, hands) = (self.ports.reads(&self.clock, &*self.disk), self.ports.hands(&*self.disk));
@@ -192,10 +199,16 @@ impl Host {
     }
 }
 
+/// What came of what was begun.
+enum Came {
+    Ran(Report),
+    Looked(Moment, HostsFound),
+}
+
 struct Watcher<'a> {
     host: &'a Host,
     duty: Duty,
-    running: FuturesUnordered<LocalBoxFuture<'a, Report>>,
+    running: FuturesUnordered<LocalBoxFuture<'a, Came>>,
 }
 
 impl Watcher<'_> {
@@ -208,10 +221,12 @@ impl Watcher<'_> {
         for (ups, reading) in looks {
             self.duty.take(&ups, reading, power, now);
         }
-        if self.duty.count(power, now) {
-            host.disk.notes().outages = self.duty.watch().outages().to_vec();
-        }
+        self.duty.count(power, now);
         self.act(now);
+        let watch = self.duty.watch();
+        let mut notes = host.disk.notes();
+        (notes.outages, notes.unsettled) = (watch.outages().to_vec(), watch.unsettled());
+        drop(notes);
         self.beside(host.clock.sleep_until(now.plus(LOOK))).await;
     }
 
@@ -226,8 +241,9 @@ impl Watcher<'_> {
         host.rules.borrow_mut().see(&demand);
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
-            Demand::ShutDown { why, within } => self.running.push(host.shut_down(why, within).boxed_local()),
-            Demand::StartUp { why } => self.running.push(host.start_up(why).boxed_local()),
+            Demand::Look { since } => self.running.push(host.look(since).boxed_local()),
+            Demand::ShutDown { why, within } => self.running.push(host.shut_down(why, within).map(Came::Ran).boxed_local()),
+            Demand::StartUp { why } => self.running.push(host.start_up(why).map(Came::Ran).boxed_local()),
         }
     }
 
@@ -239,10 +255,17 @@ impl Watcher<'_> {
                 Either::Left((done, _)) => return done,
                 Either::Right((ended, rest)) => {
                     work = rest;
-                    if let Some(report) = ended {
-                        self.duty.ended(report.command, report.got_through(), self.host.clock.now());
-                        self.host.rules.borrow_mut().ended(&report);
-                        self.learn().await;
+                    match ended {
+                        Some(Came::Ran(report)) => {
+                            self.duty.ended(report.command, report.got_through(), self.host.clock.now());
+                            self.host.rules.borrow_mut().ended(&report);
+                            self.learn().await;
+                        }
+                        Some(Came::Looked(began, found)) => {
+                            let losses = self.duty.looked(&self.host.spec.power, began, &found).is_some();
+                            self.host.rules.borrow_mut().looked(losses);
+                        }
+                        None => {}
                     }
                 }
             }

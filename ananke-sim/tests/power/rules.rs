@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ananke_core::power::Demand;
 use ananke_core::report::{Command, Report};
-use ananke_core::spec::Spec;
+use ananke_core::spec::{ShutdownMode, Spec};
 use ananke_sim::world::Quirk;
 use ananke_sim::{Ms, Sim, World};
 
@@ -164,9 +164,12 @@ impl Rules {
     /// Ananke decides.
     pub(crate) fn see(&mut self, demand: &Demand) {
         match demand {
-            Demand::Nothing => {}
+            Demand::Nothing | Demand::Look { .. } => {}
             Demand::ShutDown { .. } => {
                 self.tally.count("shutdowns");
+                if self.spec.power.shutdown_mode == ShutdownMode::Poweroff {
+                    self.tally.count("shutdowns of hosts too");
+                }
                 self.under_way.push(Command::Shutdown);
                 self.no_shutdown_for_a_blip();
             }
@@ -186,6 +189,10 @@ impl Rules {
         if !matches!(demand, Demand::HoldDown { .. }) {
             self.holding = false;
         }
+    }
+
+    pub(crate) fn looked(&mut self, losses: bool) {
+        self.tally.count(if losses { "looks that found hosts cut off" } else { "looks that found nothing" });
     }
 
     pub(crate) fn ended(&mut self, report: &Report) {
@@ -224,11 +231,13 @@ impl Rules {
         }
     }
 
-    /// What was asked for in time is done in time: the battery lasted for the debounce and for what a shutdown takes.
+    /// What was asked for in time is done in time: the battery lasted for the debounce and for what a shutdown takes, from when
+    /// the host ran.
     fn nothing_writes_when_batteries_end(&mut self, at: Ms, host: usize) {
         let Some(outage) = self.away.iter().rev().find(|span| span.meets(at, at)) else { return };
         let (from, debounce) = (outage.from, ms(self.spec.power.debounce));
-        let enough = at - from >= debounce + NEAR + SHUTDOWN_TAKES;
+        let ran = from.max(self.sim.world().hosts()[host].booted_at);
+        let enough = at - ran >= debounce + NEAR + SHUTDOWN_TAKES;
         // Who falls silent on battery after a word of its runtime is counted down by it.
         let liar = self.sim.world().upses().iter().any(|ups| ups.claims > 1000);
         let unheard = self.was(Hindrance::Silent, from - NEAR, from + NEAR) || liar && self.was(Hindrance::Silent, from, at);
@@ -273,16 +282,35 @@ impl Rules {
         }
     }
 
+    /// Outages, as many as there can have been: where mains were back for about the debounce, nobody knows whether one had
+    /// ended, and it counts as ended as soon as it is an outage.
+    fn most_outages(&self, now: Ms) -> Vec<Span> {
+        let debounce = ms(self.spec.power.debounce);
+        let long = |span: &Span| span.to.unwrap_or(now) - span.from >= debounce - NEAR;
+        let mut outages: Vec<Span> = Vec::new();
+        for span in &self.away {
+            let goes_on = |last: &Span| {
+                let rest = span.from - last.to.unwrap_or(now);
+                rest < debounce - NEAR || rest < debounce + NEAR && !long(last)
+            };
+            match outages.last_mut().filter(|last| goes_on(last)) {
+                Some(last) => last.to = span.to,
+                None => outages.push(*span),
+            }
+        }
+        outages.retain(long);
+        outages
+    }
+
     /// Outages of the last window, counted long.
     fn few_outages_do_not_hold_down(&mut self) {
         let (now, power) = (self.now(), self.spec.power.clone());
         let (debounce, window) = (ms(power.debounce), ms(power.outage_window));
         let recent = |at: Ms| at + debounce >= now - window - NEAR;
-        let long = |outage: &&Span| outage.to.unwrap_or(now) - outage.from >= debounce - NEAR && recent(outage.from);
-        let outages = self.outages(debounce - NEAR);
+        let outages = self.most_outages(now);
         let spans = [Hindrance::Forced, Hindrance::Silent].map(|by| self.hindrances.get(&by).cloned().unwrap_or_default());
         let told = spans.iter().flatten().filter(|span| recent(span.to.unwrap_or(now))).count();
-        let count = outages.iter().filter(long).count() + told;
+        let count = outages.iter().filter(|outage| recent(outage.from)).count() + told;
         if count < power.outages {
             self.breaks("few-outages-do-not-hold-down", format!("held down after {count} outages"));
         }

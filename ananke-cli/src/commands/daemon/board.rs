@@ -153,6 +153,8 @@ impl Board {
         }
         drop(known);
         self.tell(match ended {
+            // It is told when something follows from it.
+            Ok(Came::Looked(..)) => return,
             Ok(Came::Ran(report)) => notify::ended(report),
             Ok(Came::Elsewhere(text)) => news::of_other(command, Urgency::Information, text),
             Ok(Came::NotYet(text)) => news::of_other(command, Urgency::Warning, text),

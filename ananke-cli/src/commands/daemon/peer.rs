@@ -17,7 +17,7 @@ use crate::wire::{Adapters, Failure};
 
 /// The power of a peer ends: the coordinator is to shut the cluster down, and this host does it where that one cannot.
 pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duration>) -> Result<Came, Failure> {
-    let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
+    let (adapters, spec) = (fresh(loaded).await?, &loaded.spec);
     let asked = adapters.clock.now();
     if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
         say(asked, "failed", &format!("others cannot read that the cluster is to be down: {error}"));
@@ -37,7 +37,7 @@ pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duratio
     }
     let now = adapters.clock.now();
     say(now, "shuts down from here", &doubt);
-    spec.shutdown.within = within.map(|within| within.saturating_sub(now.since(asked)));
+    let spec = spec.for_power(within.map(|within| within.saturating_sub(now.since(asked))));
     walk::shut_down(spec, &adapters, why, true).await.map(|report| Came::Ran(Box::new(report)))
 }
 

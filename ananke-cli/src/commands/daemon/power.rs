@@ -10,7 +10,7 @@ use ananke_core::intent::IntentState;
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{Clock, PeerRequest, PortError, StateReads, UpsReads};
-use ananke_core::power::{Demand, Duty, Known, Pause, UpsState};
+use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, UpsState, hosts_found};
 use ananke_core::report::{Command, Outcome, Report};
 use ananke_core::spec::{Role, Spec};
 use futures::future::{Either, LocalBoxFuture, join_all, select};
@@ -38,6 +38,8 @@ pub(super) enum Came {
     Elsewhere(String),
     /// Not now; it stays owed.
     NotYet(String),
+    /// The hosts were looked at, from then on.
+    Looked(Moment, HostsFound),
 }
 
 /// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
@@ -79,6 +81,8 @@ struct Keeper<'a> {
     paused: Option<Pause>,
     /// Why the start-up or the shutdown that is owed does not begin, as last told.
     waiting: BTreeMap<Command, String>,
+    /// Since when hosts may have lost their power, as it is on disk.
+    unsettled: Option<Moment>,
 }
 
 impl<'a> Keeper<'a> {
@@ -87,6 +91,7 @@ impl<'a> Keeper<'a> {
             loaded,
             spec: &loaded.spec,
             adapters,
+            unsettled: duty.watch().unsettled(),
             duty,
             board,
             running: FuturesUnordered::new(),
@@ -112,19 +117,28 @@ impl<'a> Keeper<'a> {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
             self.duty.take(&ups, reading, &self.spec.power, now);
         }
-        if self.duty.count(&self.spec.power, now) {
-            let outages = self.duty.watch().outages();
-            if let Err(error) = self.adapters.state.save_outages(outages) {
-                say(now, "failed", &format!("the outage cannot be noted: {error}"));
-            }
-            say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
-        }
+        let counted = self.duty.count(&self.spec.power, now);
+        self.note_outages(counted, now);
         self.tell(&unheard, now);
         self.listen(now).await;
         self.act(now).await;
         self.board.looked(self.look());
         let clock = self.adapters.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
+    }
+
+    /// What the next daemon goes on with.
+    fn note_outages(&mut self, counted: bool, now: Moment) {
+        let (outages, unsettled) = (self.duty.watch().outages(), self.duty.watch().unsettled());
+        if counted {
+            say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
+        }
+        if counted || self.unsettled != unsettled {
+            self.unsettled = unsettled;
+            if let Err(error) = self.adapters.state.save_outages(outages, unsettled) {
+                say(now, "failed", &format!("the outage cannot be noted: {error}"));
+            }
+        }
     }
 
     fn look(&self) -> Look<'_> {
@@ -186,7 +200,7 @@ impl<'a> Keeper<'a> {
             Ok(None) => return,
             Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters).await,
             Ok(Some(PeerRequest::Shutdown { within })) => {
-                if self.duty.asked(Command::Shutdown) {
+                if self.duty.asked(Command::Shutdown, now) {
                     self.shut_down("another Ananke asks for it: its power ends".to_owned(), within, true, now);
                 }
                 Ok(())
@@ -207,7 +221,7 @@ impl<'a> Keeper<'a> {
         let demand = self.duty.owed(self.spec, known, now);
         let holding = match &demand {
             Demand::HoldDown { why, instruction } => Some(format!("{why}; {instruction}")),
-            Demand::Nothing | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
+            Demand::Nothing | Demand::Look { .. } | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
         };
         if holding.is_some() && self.holding != holding {
             say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
@@ -215,6 +229,7 @@ impl<'a> Keeper<'a> {
         self.holding = holding;
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
+            Demand::Look { since } => self.look_at_hosts(since),
             Demand::ShutDown { why, within } => self.shut_down(why, within, false, now),
             Demand::StartUp { why } => self.start_up(why, now),
         }
@@ -245,8 +260,7 @@ impl<'a> Keeper<'a> {
             say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
         }
-        let (loaded, mut spec) = (self.loaded, self.loaded.spec.clone());
-        spec.shutdown.within = within;
+        let (loaded, spec) = (self.loaded, self.spec.for_power(within));
         let run = async move {
             if hand_on {
                 return peer::shut_down(loaded, &why, within).await;
@@ -276,6 +290,16 @@ impl<'a> Keeper<'a> {
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
 
+    /// Whether they have lost their power.
+    fn look_at_hosts(&mut self, since: Moment) {
+        let (hosts, clock, spec) = (self.adapters.reads().hosts, self.adapters.clock, self.spec);
+        let look = async move {
+            let began = clock.now();
+            Ok(Came::Looked(began, hosts_found(hosts, &clock, spec, since).await))
+        };
+        self.running.push(look.map(|ended| (Command::Status, ended)).boxed_local());
+    }
+
     /// Another Ananke comes first.
     fn is_peer(&self) -> bool {
         matches!(self.spec.role, Role::Peer { .. }) && !self.spec.peers.is_empty()
@@ -283,6 +307,12 @@ impl<'a> Keeper<'a> {
 
     fn ended(&mut self, command: Command, ended: Result<Came, Failure>) {
         let now = self.now();
+        if let Ok(Came::Looked(began, found)) = &ended {
+            if let Some(losses) = self.duty.looked(&self.spec.power, *began, found) {
+                say(now, "power was lost", &format!("{losses}; a start-up is owed"));
+            }
+            return;
+        }
         let got_through = matches!(&ended, Ok(Came::Ran(report)) if report.got_through());
         self.duty.ended(command, got_through, now);
         let what = match command {
@@ -291,7 +321,7 @@ impl<'a> Keeper<'a> {
         };
         let waiting = match &ended {
             Ok(Came::Elsewhere(text) | Came::NotYet(text)) => Some(text.clone()),
-            Ok(Came::Ran(_)) | Err(_) => None,
+            Ok(Came::Ran(_) | Came::Looked(..)) | Err(_) => None,
         };
         let told = match &waiting {
             Some(text) => self.waiting.insert(command, text.clone()),
@@ -303,7 +333,7 @@ impl<'a> Keeper<'a> {
         match ended {
             Ok(Came::Elsewhere(text)) if told != waiting => say(now, what, &text),
             Ok(Came::NotYet(text)) if told != waiting => say(now, &format!("{what} waits"), &text),
-            Ok(Came::Elsewhere(_) | Came::NotYet(_)) => {}
+            Ok(Came::Elsewhere(_) | Came::NotYet(_) | Came::Looked(..)) => {}
             Ok(Came::Ran(report)) => {
                 say(now, &format!("{what} ended"), &format!("{}, after {}", outcome(report.outcome), human(report.took)));
                 for action in &report.manual {
