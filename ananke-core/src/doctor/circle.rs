@@ -25,8 +25,9 @@ pub struct Circle {
     pub needs: Vec<Need>,
     /// All that wait for each other, of whom this circle is the shortest.
     pub component: Vec<Part>,
-    /// What closes it, and what keeps it open until then.
+    /// What closes it, when all of it happens.
     pub breaks: Vec<String>,
+    /// What opens it for good: any of it.
     pub to_do: Vec<String>,
 }
 
@@ -56,6 +57,21 @@ impl Circle {
             parts
         };
         parts(self) == parts(other)
+    }
+
+    /// One sentence for each part that waits for something of its own, with the names that lead to the next one.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences: Vec<String> = Vec::new();
+        for need in &self.needs {
+            match sentences.last_mut() {
+                Some(sentence) if need.from.kind.only_leads_on() => {
+                    let separator = if sentence.contains("; by way of ") { ", " } else { "; by way of " };
+                    sentence.push_str(&format!("{separator}{}", need.to));
+                }
+                Some(_) | None => sentences.push(need.to_string()),
+            }
+        }
+        sentences
     }
 
     fn of(needs: Vec<Need>, mut component: Vec<Part>) -> Self {

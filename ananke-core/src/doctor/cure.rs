@@ -1,4 +1,4 @@
-//! What closes a circle, and what to do about it before.
+//! What closes a circle when all of it happens, and what opens it before.
 
 use std::collections::BTreeSet;
 
@@ -20,12 +20,12 @@ fn closes(need: &Need) -> Option<String> {
     let from = &need.from;
     Some(match &need.when {
         When::Start => return None,
-        When::Image { image, cached: Cached::Nowhere } => format!("no node where {from} may run has image {image}"),
+        When::Image { image, cached: Cached::Nowhere } => format!("{from} starts: no node where it may run has image {image}"),
         When::Image { image, cached: Cached::Untold } => {
-            format!("no node tells that it has image {image}: {from} starts only where it is")
+            format!("{from} starts where image {image} is not, and no node tells of it")
         }
         When::Image { image, cached: Cached::On(nodes) } => {
-            format!("image {image} is on {}: without it there, {from} starts no more", few(nodes))
+            format!("{from} starts where image {image} is not: it is on {} alone", few(nodes))
         }
         When::NewPods => format!("{from} is asked for new pods, on a new node or after a drain"),
         When::Apply => format!("{from} is missing from etcd, or must change: after a rebuild, or a restored snapshot"),

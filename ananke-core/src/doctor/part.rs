@@ -82,6 +82,11 @@ impl Part {
 }
 
 impl PartKind {
+    /// A name or an address, which needs nothing but what stands behind it.
+    pub(super) fn only_leads_on(self) -> bool {
+        [Self::Host, Self::Ingress, Self::Service, Self::PersistentVolumeClaim].contains(&self)
+    }
+
     /// Flux fetches from it.
     pub(super) fn is_source(self) -> bool {
         [Self::GitRepository, Self::OCIRepository, Self::HelmRepository, Self::Bucket].contains(&self)

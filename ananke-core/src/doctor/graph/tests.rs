@@ -82,6 +82,23 @@ fn harbor_gitea_and_flux_wait_for_each_other() {
 }
 
 #[test]
+fn a_circle_is_told_in_a_sentence_for_each_that_waits() {
+    let mut lab = lab();
+    lab.gitea("ghcr.io/go-gitea/gitea:1");
+    let circle = circles(&lab.map).remove(0);
+    expect![[r#"
+        GitRepository flux-system/flux-system needs scm.titan.example for what it fetches; by way of Ingress gitea/gitea, Service gitea/gitea, Deployment gitea/gitea
+        Deployment gitea/gitea needs Kustomization flux-system/git for its object (when it is made anew)
+        Kustomization flux-system/git needs GitRepository flux-system/flux-system for what it applies
+    "#]]
+    .assert_eq(&circle.sentences().iter().map(|line| format!("{line}\n")).collect::<String>());
+    assert_eq!(
+        circle.breaks,
+        ["Deployment gitea/gitea is missing from etcd, or must change: after a rebuild, or a restored snapshot"]
+    );
+}
+
+#[test]
 fn a_registry_that_serves_its_own_image_holds_while_a_node_has_it() {
     let mut lab = lab();
     lab.harbor();

@@ -33,10 +33,9 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
         metadata.insert("deletionTimestamp".to_owned(), json!(time(world, deleted + GRACE_SECS * 1000)));
         metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(GRACE_SECS));
     }
-    let container = json!({"name": app, "image": image(workload), "imagePullPolicy": "IfNotPresent", "resources": {},
-        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+    let container = container(workload);
     let mut spec = json!({"containers": [container], "restartPolicy": "Always", "terminationGracePeriodSeconds": GRACE_SECS,
-        "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
+        "dnsPolicy": dns_policy(workload), "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
         "securityContext": {}, "priority": 0, "tolerations": tolerations(workload)});
     let node = pod.node.and_then(|row| world.nodes().get(row));
     if let (Some(map), Some(node)) = (spec.as_object_mut(), node) {
@@ -47,6 +46,21 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
         map.insert("volumes".to_owned(), json!([claim]));
     }
     object(key, metadata, spec, Some(status(world, pod, workload)))
+}
+
+/// As the pod template has it, too.
+pub(super) fn container(workload: &Workload) -> Value {
+    let app = &workload.object.name;
+    let mut container = json!({"name": app, "image": workload.image(), "imagePullPolicy": "IfNotPresent", "resources": {},
+        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+    if let (Some(map), true) = (container.as_object_mut(), workload.secret) {
+        map.insert("envFrom".to_owned(), json!([{"secretRef": {"name": app}}]));
+    }
+    container
+}
+
+pub(super) fn dns_policy(workload: &Workload) -> &'static str {
+    if workload.asks_cluster_dns() { "ClusterFirst" } else { "Default" }
 }
 
 fn labels(pod: &Pod, workload: &Workload) -> Value {
@@ -102,10 +116,6 @@ fn tolerations(workload: &Workload) -> Value {
     }
 }
 
-pub(super) fn image(workload: &Workload) -> String {
-    format!("{}/{}/{}:1", workload.registry, workload.object.namespace, workload.object.name)
-}
-
 fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     let created = time(world, pod.created);
     let since = time(world, pod.ready_since);
@@ -148,7 +158,7 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     } else {
         json!({"waiting": {"reason": if pod.reason.is_empty() { "ContainerCreating" } else { pod.reason }}})
     };
-    let container = json!({"name": workload.object.name, "image": image(workload), "imageID": "", "ready": pod.ready,
+    let container = json!({"name": workload.object.name, "image": workload.image(), "imageID": "", "ready": pod.ready,
         "started": started, "restartCount": pod.restarts, "state": state, "lastState": {}});
     let mut status = json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions, "startTime": created,
         "hostIP": node_ip(node), "containerStatuses": [container]});
