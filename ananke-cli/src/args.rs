@@ -30,6 +30,12 @@ pub enum Command {
     Startup(Startup),
     /// Walk the shutdown phases. Without --execute nothing is changed: it says what it would do.
     Shutdown(Shutdown),
+    /// Find bootstrap circles and unsafe settings of a cluster that is well. Changes nothing.
+    ///
+    /// Exit codes: 0 nothing was found, 3 something was.
+    Doctor(Doctor),
+    /// Write what doctor looks at into a file, without Secrets. Changes nothing.
+    Snapshot(Snapshot),
     /// Recover a simulated cluster on virtual time; needs no cluster.
     Drill(Drill),
     /// Serve a simulated cluster on loopback sockets, and act on it.
@@ -188,6 +194,36 @@ pub enum Mode {
 }
 
 #[derive(Debug, Group)]
+pub struct Doctor {
+    /// Config file; /etc/ananke/ananke.yaml, or none with --snapshot.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look at what `ananke snapshot` wrote; no cluster is asked.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Output format; dot and svg draw the circles.
+    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Text)]
+    pub output: DoctorFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    Text,
+    Json,
+    Dot,
+    Svg,
+}
+
+#[derive(Debug, Group)]
+pub struct Snapshot {
+    #[command(flatten)]
+    pub config: WithConfig,
+    /// The file to write; what stands there is replaced in one step.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Group)]
 pub struct Drill {
     #[command(flatten)]
     pub output: Output,
@@ -206,6 +242,9 @@ pub struct Drill {
     /// Many drills: A..B, B left out.
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub seeds: Option<std::ops::Range<u64>>,
+    /// Drill the cluster of a file that `ananke snapshot` wrote, in the place of the simulator's own.
+    #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
+    pub from: Option<PathBuf>,
     /// Nodes of the cluster; three of them are servers.
     #[arg(long)]
     pub nodes: Option<usize>,

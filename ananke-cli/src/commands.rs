@@ -3,6 +3,7 @@
 mod config;
 mod confirm_off;
 mod daemon;
+mod doctor;
 mod drill;
 mod explain;
 mod intent;
@@ -38,6 +39,8 @@ pub fn run(args: Args) -> Exit {
     };
     let result = match args.command {
         Command::Drill(args) => drill::run(&args),
+        Command::Doctor(args) => runtime.block_on(doctor::run(args)),
+        Command::Snapshot(args) => runtime.block_on(doctor::keep(args)),
         Command::Config(args) => runtime.block_on(config::run(args)),
         Command::Status(args) => runtime.block_on(walk::status(args)),
         Command::Startup(args) => runtime.block_on(walk::startup(args)),
@@ -95,7 +98,7 @@ fn fail(exit: Exit, text: &str) -> Exit {
     exit
 }
 
-/// Prints `value` as JSON, or `text` of it. A closed pipe is not an error.
+/// Prints `value` as JSON, or `text` of it.
 fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let mut shown = match format {
         Format::Text => text(value),
@@ -104,7 +107,12 @@ fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> Strin
     if !shown.ends_with('\n') {
         shown.push('\n');
     }
-    let mut out = std::io::stdout().lock();
-    out.write_all(shown.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+    put(&shown);
     Ok(())
+}
+
+/// A closed pipe is not an error.
+fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
 }

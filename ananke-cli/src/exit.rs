@@ -12,7 +12,7 @@ pub enum Exit {
     Internal = 1,
     /// Flags or config.
     Usage = 2,
-    /// A gate did not pass in time.
+    /// A gate did not pass in time, or the doctor found something.
     NotInTime = 3,
     /// Everything that can be had is there; the rest needs a person.
     PersonNeeded = 4,

@@ -12,6 +12,7 @@ pub mod lock;
 mod ports;
 mod request;
 mod reserve;
+pub(crate) mod snapshot;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};

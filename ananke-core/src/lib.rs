@@ -18,6 +18,7 @@
 
 pub mod baseline;
 pub mod coordination;
+pub mod doctor;
 pub mod engine;
 pub mod eta;
 pub mod fact;

@@ -41,11 +41,11 @@ impl<I, T> Clone for Collection<I, T> {
 }
 
 impl<I, T> Collection<I, T> {
-    const fn new(tried: &'static str, path: &'static str, take: fn(I) -> Result<Option<T>, String>) -> Self {
+    pub(crate) const fn new(tried: &'static str, path: &'static str, take: fn(I) -> Result<Option<T>, String>) -> Self {
         Self { tried, path: Cow::Borrowed(path), selector: "", take, share: |_, _| () }
     }
 
-    fn at(tried: &'static str, path: String, take: fn(I) -> Result<Option<T>, String>) -> Self {
+    pub(crate) fn at(tried: &'static str, path: String, take: fn(I) -> Result<Option<T>, String>) -> Self {
         Self { tried, path: Cow::Owned(path), selector: "", take, share: |_, _| () }
     }
 

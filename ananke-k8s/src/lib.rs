@@ -11,6 +11,7 @@ mod connect;
 pub mod contract;
 mod error;
 mod flux_api;
+mod map;
 mod reads;
 mod survey;
 mod translate;

@@ -35,7 +35,7 @@ const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'s
     Right { group, resource, verbs, namespace: "" }
 }
 
-/// What `deploy/rbac.yaml` grants. Kinds that not every cluster serves (Flux's and Longhorn's) are left out: whether they are
+/// What `deploy/rbac.yaml` grants. Kinds that not every cluster serves (Flux's, Longhorn's and those of External Secrets) are left out: whether they are
 /// there, the gates say.
 const RIGHTS: &[Right] = &[
     right("", "nodes", &["get", "list", "watch", "patch"]),
@@ -45,6 +45,8 @@ const RIGHTS: &[Right] = &[
     right("", "persistentvolumeclaims", &["list", "watch"]),
     right("", "services", &["list", "watch"]),
     right("", "events", &["list"]),
+    right("", "persistentvolumes", &["list"]),
+    right("networking.k8s.io", "ingressclasses", &["list"]),
     right("apps", "deployments", &["list", "watch", "patch"]),
     right("apps", "statefulsets", &["list", "watch", "patch"]),
     right("apps", "daemonsets", &["list", "watch"]),

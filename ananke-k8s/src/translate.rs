@@ -9,6 +9,7 @@ pub(crate) mod extensions;
 pub(crate) mod flux;
 pub(crate) mod ingress;
 pub(crate) mod job;
+pub(crate) mod map;
 pub(crate) mod meta;
 pub(crate) mod namespace;
 pub(crate) mod node;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ananke_core::baseline::{Baseline, BaselineWorkload};
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
-use ananke_core::name::{HostPath, Kind, Moment, NodeName, ObjectRef, Subject};
+use ananke_core::name::{HostPath, Moment, NodeName, Subject};
 use ananke_core::port::Clock;
 use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
@@ -188,7 +188,7 @@ pub fn spec(world: &World) -> Spec {
         guard_wait: Duration::from_secs(600),
         intent_max_age: Duration::from_secs(6 * 3600),
         flux: FluxSpec {
-            source: ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system"),
+            source: world.source().meta.object.clone(),
             expected_url: Some(world.source().url.clone()),
             expected_branch: Some("main".into()),
             force_branch: None,
@@ -203,7 +203,7 @@ pub fn spec(world: &World) -> Spec {
             accepted_by_host: BTreeMap::new(),
             scheme: None,
         },
-        services: checklist(),
+        services: checklist().into_iter().filter(|check| is_served(world, &check.url)).collect(),
         unit_grace: Duration::from_secs(60),
         soak: Duration::from_secs(60),
         poll: Duration::from_secs(2),
@@ -217,12 +217,20 @@ pub fn spec(world: &World) -> Spec {
         peers: Vec::new(),
         time_sync: TimeSync::Strict,
         storage: StorageSpec { required: true, ..StorageSpec::default() },
-        vault: Some(VaultSpec { address: "http://vault.titan.example".into(), can_unseal: true }),
+        vault: is_served(world, VAULT).then(|| VaultSpec { address: VAULT.into(), can_unseal: true }),
         foundation: Vec::new(),
         critical_services: Vec::new(),
         remedies: BTreeMap::new(),
         shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
     }
+}
+
+const VAULT: &str = "http://vault.titan.example";
+
+/// A recorded cluster has other sites than the home lab.
+fn is_served(world: &World, url: &str) -> bool {
+    let host = url.split('/').nth(2).unwrap_or_default();
+    world.ingresses().iter().any(|ingress| &*ingress.host == host)
 }
 
 /// A registry that challenges strangers, a login's own document, and a site that sends strangers to the login: all healthy.

@@ -4,6 +4,7 @@ mod cluster;
 mod half_alive;
 mod hosts;
 mod leases;
+mod map;
 mod mortal;
 mod storage_views;
 #[cfg(test)]

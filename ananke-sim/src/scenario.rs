@@ -1,5 +1,9 @@
 //! Where a world begins.
 
+use std::sync::Arc;
+
+use ananke_core::doctor::ClusterMap;
+use ananke_core::doctor::PartKind;
 use ananke_core::name::NodeName;
 
 use crate::fault::Fault;
@@ -14,6 +18,10 @@ pub struct Scenario {
     pub nodes: usize,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
     pub pods: usize,
+    /// Git and the image registry are not served by the cluster itself.
+    pub outside: bool,
+    /// A recorded cluster, in the place of the home lab.
+    pub map: Option<Arc<ClusterMap>>,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
     pub faults: Vec<(Fault, Option<NodeName>)>,
 }
@@ -31,27 +39,31 @@ pub enum Start {
 /// The most nodes a world can have.
 pub const MAX_NODES: usize = 10_000;
 
-const SCENARIOS: &[(&str, &str, Start)] = &[
-    ("power-loss", "all hosts lost power, mains are just back", Start::PowerLoss),
-    ("healthy", "everything runs", Start::Healthy),
-    ("after-shutdown", "a cluster-only shutdown has finished, hosts are up", Start::AfterShutdown),
+/// Name, what has happened, where it begins, and whether Git and the registry are outside.
+const SCENARIOS: &[(&str, &str, Start, bool)] = &[
+    ("power-loss", "all hosts lost power, mains are just back", Start::PowerLoss, false),
+    ("healthy", "everything runs", Start::Healthy, false),
+    ("after-shutdown", "a cluster-only shutdown has finished, hosts are up", Start::AfterShutdown, false),
+    ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, true),
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<Self> {
-        SCENARIOS.iter().find(|(id, ..)| *id == name).map(|(id, doc, start)| Self {
+        SCENARIOS.iter().find(|(id, ..)| *id == name).map(|(id, doc, start, outside)| Self {
             name: (*id).to_owned(),
             doc,
             start: *start,
             nodes: 30,
             pods: 0,
+            outside: *outside,
+            map: None,
             faults: Vec::new(),
         })
     }
 
     /// Names and one line each.
     pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-        SCENARIOS.iter().map(|(id, doc, _)| (*id, *doc))
+        SCENARIOS.iter().map(|(id, doc, ..)| (*id, *doc))
     }
 
     /// Between 1 and [`MAX_NODES`].
@@ -63,6 +75,26 @@ impl Scenario {
     pub fn with_pods(mut self, pods: usize) -> Self {
         self.pods = pods;
         self
+    }
+
+    /// The recorded cluster is drilled in the place of the home lab.
+    ///
+    /// # Errors
+    /// If it lacks what a drill brings back: nodes, and Flux with a GitRepository.
+    pub fn with_map(mut self, map: ClusterMap) -> Result<Self, String> {
+        let has = |name: &str| map.workloads.iter().any(|of| &*of.object.name == name);
+        if map.nodes.is_empty() || map.nodes.len() > MAX_NODES {
+            return Err(format!("it has {} nodes, a drill takes 1 to {MAX_NODES}", map.nodes.len()));
+        }
+        if !map.sources.iter().any(|of| of.object.kind == PartKind::GitRepository) {
+            return Err("it has no GitRepository, and a drill ends with what Flux fetches".to_owned());
+        }
+        if !has("source-controller") || !has("kustomize-controller") {
+            return Err("Flux's controllers are not in it, and nothing else in a drill fetches or applies".to_owned());
+        }
+        self.nodes = map.nodes.len();
+        self.map = Some(Arc::new(map));
+        Ok(self)
     }
 
     pub fn with_fault(mut self, fault: Fault, node: Option<NodeName>) -> Self {
@@ -79,6 +111,8 @@ impl Default for Scenario {
             start: Start::PowerLoss,
             nodes: 30,
             pods: 0,
+            outside: false,
+            map: None,
             faults: Vec::new(),
         }
     }

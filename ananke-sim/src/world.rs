@@ -21,9 +21,11 @@ mod jobs;
 mod lab;
 mod lifecycle;
 pub mod model;
+mod network;
 mod nodes;
 mod pods;
 mod power;
+mod recorded;
 mod scheduler;
 mod storage;
 #[cfg(test)]
@@ -48,6 +50,9 @@ pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
 pub use lab::{Lab, LabWorkload};
 pub use model::*;
+pub use network::{
+    CHARTS, INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, MOUNTS, REPLICAS, RESOLVER, SECRET_STORE, SECRET_STORE_URL,
+};
 pub use power::LONGHORN_DISK;
 pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
 pub use trouble::{Cure, PodTrouble, Told, UnitTrouble, Warning};
@@ -175,6 +180,9 @@ pub struct World {
     made_pods: u64,
 }
 
+/// The row of what no workload of the cluster serves: it stands elsewhere, and is up.
+pub(crate) const ELSEWHERE: usize = usize::MAX;
+
 /// Rows of the workloads that others stand on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
@@ -190,24 +198,27 @@ pub(crate) struct Known {
 }
 
 impl Default for Known {
-    /// None of them is there: no workload has this row.
     fn default() -> Self {
-        const NOWHERE: usize = usize::MAX;
         Self {
-            dns: NOWHERE,
-            storage: NOWHERE,
-            ingress: NOWHERE,
-            git: NOWHERE,
-            source_controller: NOWHERE,
-            kustomize_controller: NOWHERE,
-            helm_controller: NOWHERE,
-            crasher: NOWHERE,
-            faulty: NOWHERE,
+            dns: ELSEWHERE,
+            storage: ELSEWHERE,
+            ingress: ELSEWHERE,
+            git: ELSEWHERE,
+            source_controller: ELSEWHERE,
+            kustomize_controller: ELSEWHERE,
+            helm_controller: ELSEWHERE,
+            crasher: ELSEWHERE,
+            faulty: ELSEWHERE,
         }
     }
 }
 
 impl World {
+    /// Whether what others stand on does its work.
+    pub(crate) fn serves(&self, row: usize) -> bool {
+        self.workloads.get(row).is_none_or(|workload| workload.endpoints > 0)
+    }
+
     /// Virtual time.
     pub fn now(&self) -> Ms {
         self.now

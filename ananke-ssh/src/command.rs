@@ -9,6 +9,7 @@ mod etcd;
 pub mod inspect;
 mod kill;
 mod peer;
+mod settings;
 pub mod sudoers;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use answer::{parse_answer, parse_intent, parse_snapshots};
 pub use etcd::parse_checked_snapshots;
 pub use inspect::{Inspection, parse_inspection};
 pub use peer::{of_peer, of_peers};
+pub use settings::parse_settings;
 
 /// Standard error is only shown, so its beginning is enough.
 pub const MAX_STDERR: usize = 4 * 1024;
@@ -47,6 +49,8 @@ pub enum Command {
         needs: HostNeeds,
         distribution: Distribution,
     },
+    /// Whom the host asks for names, and what it mounts. Needs no rights.
+    Settings,
     /// Starts the unit without waiting for it.
     Start(UnitName),
     /// Stops the unit and waits for it.
@@ -115,6 +119,7 @@ impl Command {
         let sudo = || self.as_root().iter().map(|command| format!("sudo -n {command}")).collect::<String>();
         match self {
             Self::Inspect { unit, needs, distribution } => inspect::line(unit, needs, *distribution),
+            Self::Settings => settings::LINE.to_owned(),
             Self::KillPods(unit, distribution) => kill::line(unit, *distribution),
             Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_line(name),
             Self::ListSnapshots(Distribution::Kubeadm) => etcd::list_line(),
@@ -133,7 +138,7 @@ impl Command {
     /// What of it runs as root; nothing where no right is needed. What sudo must allow is made of the same text.
     pub fn as_root(&self) -> Vec<String> {
         match self {
-            Self::Inspect { .. } => Vec::new(),
+            Self::Inspect { .. } | Self::Settings => Vec::new(),
             Self::Start(unit) => vec![format!("{SYSTEMCTL} start --no-block {unit}")],
             Self::Stop(unit) => vec![format!("{SYSTEMCTL} stop {unit}")],
             Self::Restart(unit) => vec![format!("{SYSTEMCTL} restart --no-block {unit}")],
@@ -153,6 +158,7 @@ impl Command {
     pub fn title(&self) -> String {
         match self {
             Self::Inspect { unit, .. } => format!("inspect host and unit {unit}"),
+            Self::Settings => "read the host's settings".to_owned(),
             Self::Start(unit) => format!("start unit {unit}"),
             Self::Stop(unit) => format!("stop unit {unit}"),
             Self::Restart(unit) => format!("restart unit {unit}"),
@@ -170,7 +176,7 @@ impl Command {
     /// Whether it may be sent again after its connection broke: only what changes nothing.
     pub fn only_reads(&self) -> bool {
         match self {
-            Self::Inspect { .. } | Self::ListSnapshots(_) | Self::PeerIntent => true,
+            Self::Inspect { .. } | Self::Settings | Self::ListSnapshots(_) | Self::PeerIntent => true,
             Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -185,7 +191,13 @@ impl Command {
     /// How long it may take, from request to end, where `usual` is enough for what answers at once.
     pub fn patience(&self, usual: Duration) -> Duration {
         match self {
-            Self::Inspect { .. } | Self::Start(_) | Self::Restart(_) | Self::Reboot | Self::PowerOff | Self::PeerIntent => usual,
+            Self::Inspect { .. }
+            | Self::Settings
+            | Self::Start(_)
+            | Self::Restart(_)
+            | Self::Reboot
+            | Self::PowerOff
+            | Self::PeerIntent => usual,
             Self::PeerAsk(_) => usual.max(peer::DECIDES),
             Self::ListSnapshots(_) => usual * 2,
             Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) => usual.max(WORK_LASTS),
@@ -197,6 +209,7 @@ impl Command {
         match self {
             Self::ListSnapshots(_) => MAX_LIST,
             Self::Inspect { .. }
+            | Self::Settings
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -215,6 +228,7 @@ impl Command {
             Self::KillPods(_, distribution) => kill::parse(output, *distribution),
             Self::SaveSnapshot(_, Distribution::Kubeadm) => etcd::parse_save(output),
             Self::Inspect { .. }
+            | Self::Settings
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)

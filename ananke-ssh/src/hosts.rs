@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use ananke_core::doctor::map::HostFacts;
 use ananke_core::engine::Permit;
 use ananke_core::intent::Intent;
 use ananke_core::name::{Moment, NodeName, UnitName};
@@ -14,7 +15,8 @@ use ananke_core::spec::{Distribution, HostNeeds};
 use async_trait::async_trait;
 
 use crate::command::{
-    Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_snapshots,
+    Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_settings,
+    parse_snapshots,
 };
 use crate::connection::{Access, Host};
 use crate::identity::Identity;
@@ -97,6 +99,12 @@ impl HostReads for SshHosts {
             Distribution::Kubeadm => parse_checked_snapshots(&output),
         };
         found.map_err(|refusal| self.refused(node, &command, refusal))
+    }
+
+    async fn settings(&self, node: &NodeName) -> Result<HostFacts, PortError> {
+        let command = Command::Settings;
+        let output = self.pool.run(node, &command, &|| {}).await?;
+        parse_settings(&output).map_err(|refusal| self.refused(node, &command, refusal))
     }
 }
 

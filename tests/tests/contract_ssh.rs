@@ -96,6 +96,8 @@ async fn holds_the_contract(site: &Site, lines: &dyn Fn() -> Vec<String>) {
     assert!(state.clock_skew_millis.abs() < 2_000, "same clock, but a skew of {} ms", state.clock_skew_millis);
     assert_eq!(hosts.inspect(&node(), &unit("nothing"), &HostNeeds::default()).await.unwrap().unit, UnitState::NotFound);
     tells_what_is_missing(&hosts).await;
+    let settings = hosts.settings(&node()).await.unwrap();
+    assert!(settings.mounts.iter().all(|mount| !mount.path.is_empty() && !mount.source.starts_with('#')), "{settings:?}");
     obeys(&hosts, site.killall, lines).await;
 
     let before = lines().len();
@@ -316,6 +318,7 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
         (Command::ListSnapshots(Distribution::K3s), HostCommand::ListSnapshots),
         (Command::Reboot, HostCommand::Reboot),
         (Command::PowerOff, HostCommand::PowerOff),
+        (Command::Settings, HostCommand::Settings),
         (look(HostNeeds::default()), HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() }),
         (look(needs()), HostCommand::Inspect { unit: one(&unit), needs: needs() }),
     ];

@@ -1,12 +1,13 @@
-//! One world, asked twice: what ananke-k8s reads of the served API is what the ports in memory say. Storage, endpoints and
-//! where images come from.
+//! One world, asked twice: what ananke-k8s reads of the served API is what the ports in memory say. Storage, endpoints,
+//! where images come from, and the doctor's map.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ananke_core::doctor::ClusterMap;
 use ananke_core::observation::{EndpointsState, StorageState};
-use ananke_core::port::ClusterReads;
+use ananke_core::port::{ClusterReads, MapReads};
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_sim::serve::{UpOptions, up};
 use ananke_sim::{Scenario, Sim, SimPorts, World};
@@ -29,6 +30,19 @@ fn sorted(storage: &StorageState) -> StorageState {
     storage
 }
 
+/// Both in the order of names.
+fn mapped(mut map: ClusterMap) -> ClusterMap {
+    map.workloads.sort_by(|a, b| a.object.cmp(&b.object));
+    map.services.sort_by(|a, b| a.object.cmp(&b.object));
+    map.ingresses.sort_by(|a, b| a.object.cmp(&b.object));
+    map.claims.sort_by(|a, b| a.object.cmp(&b.object));
+    map.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+    map.external_secrets.sort_by(|a, b| a.object.cmp(&b.object));
+    map.sources.sort_by(|a, b| a.object.cmp(&b.object));
+    map.appliers.sort_by(|a, b| a.object.cmp(&b.object));
+    map
+}
+
 fn by_service(all: &[EndpointsState]) -> BTreeMap<String, (u32, Vec<String>)> {
     let each = all.iter().map(|state| {
         let mut pods: Vec<String> = state.pods.iter().map(ToString::to_string).collect();
@@ -46,6 +60,7 @@ fn volumes_and_endpoints_read_over_the_wire_are_those_of_the_world() {
     let endpoints = sim.run(ports.endpoints(), 60_000).unwrap().unwrap();
     let workloads = sim.run(ports.workloads(), 60_000).unwrap().unwrap();
     let pods = sim.run(ports.pods(), 60_000).unwrap().unwrap();
+    let map = sim.run(ports.map(), 60_000).unwrap().unwrap();
 
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -71,6 +86,8 @@ fn volumes_and_endpoints_read_over_the_wire_are_those_of_the_world() {
             let read = workloads_read.iter().find(|read| read.object == workload.object).unwrap();
             assert_eq!(read.registries, workload.registries, "{}", workload.object);
         }
+        let map_read = tokio::time::timeout(PATIENCE, cluster.map()).await.unwrap().unwrap();
+        assert_eq!(mapped(map_read), mapped(map));
         for pod in pods.iter() {
             let read = pods_read.iter().find(|read| read.object == pod.object).unwrap();
             assert_eq!(read.claims, pod.claims, "{}", pod.object);

@@ -68,6 +68,7 @@ fn asked_by_the_binary() -> BTreeSet<Attributes> {
     cluster.ananke(&["startup", "--execute", "--force-flux-branch", "main"]).ok();
     cluster.ananke(&["status"]).ok();
     cluster.ananke(&["lease", "list"]).ok();
+    cluster.ananke(&["doctor"]).exits(3);
     cluster.ananke(&["shutdown", "--execute"]).ok();
     asked(cluster.dir())
 }

@@ -14,6 +14,7 @@ use super::print;
 use crate::args;
 use crate::exit::Exit;
 use crate::render;
+use crate::state::snapshot;
 use crate::wire::Failure;
 
 /// What many drills come to.
@@ -175,6 +176,9 @@ fn spread(sorted: &[u64]) -> Spread {
 fn reproduce(args: &args::Drill, seed: u64) -> String {
     let world = args.trap.as_ref().map_or_else(|| format!("--scenario {}", args.scenario), |trap| format!("--trap {trap}"));
     let mut command = format!("ananke drill {world} --seed {seed}");
+    if let Some(file) = &args.from {
+        command.push_str(&format!(" --from {}", file.display()));
+    }
     if let Some(nodes) = args.nodes {
         command.push_str(&format!(" --nodes {nodes}"));
     }
@@ -207,6 +211,11 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
         None => Scenario::named(&args.scenario)
             .ok_or_else(|| Failure::Usage(format!("there is no scenario {:?}; there are {}", args.scenario, known())))?,
     };
+    if let Some(file) = &args.from {
+        let map = snapshot::read(file)?.map;
+        let wrong = |why: String| Failure::Usage(format!("{} cannot be drilled: {why}", file.display()));
+        scenario = scenario.with_map(map).map_err(wrong)?;
+    }
     if let Some(nodes) = args.nodes {
         if !(1..=ananke_sim::scenario::MAX_NODES).contains(&nodes) {
             return Err(Failure::Usage(format!("--nodes {nodes} is not between 1 and {}", ananke_sim::scenario::MAX_NODES)));

@@ -181,7 +181,7 @@ fn hosts(view: &View<'_>, seen: &Seen<'_>) -> BTreeMap<String, String> {
 }
 
 /// The host of a URL, or of an image's registry, without user and port.
-fn host_of(text: &str) -> &str {
+pub(crate) fn host_of(text: &str) -> &str {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -189,7 +189,7 @@ fn host_of(text: &str) -> &str {
 }
 
 /// The Service that a name inside the cluster stands for: `name.namespace`, with `.svc` and the cluster's domain or without.
-fn in_cluster(host: &str) -> Option<ObjectRef> {
+pub(crate) fn in_cluster(host: &str) -> Option<ObjectRef> {
     let mut labels = host.trim_end_matches('.').split('.');
     let (name, namespace) = (labels.next()?, labels.next()?);
     labels.next().is_none_or(|label| label == "svc").then(|| endpoints::service(namespace, name))

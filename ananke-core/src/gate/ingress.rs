@@ -62,7 +62,7 @@ fn has_tls(ingress: &IngressState, host: &str) -> bool {
 }
 
 /// Whether the host of an Ingress rule covers `host`: a wildcard stands for one label.
-pub(super) fn serves(pattern: &str, host: &str) -> bool {
+pub(crate) fn serves(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(parent) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
         None => pattern == host,

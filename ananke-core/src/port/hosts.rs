@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{ErrorKind, PortError};
+use crate::doctor::map::HostFacts;
 use crate::engine::Permit;
 use crate::name::{NodeName, UnitName};
 use crate::observation::HostState;
@@ -21,6 +22,11 @@ pub trait HostReads: Send + Sync {
     /// [`super::ErrorKind::Missing`] where the datastore is not etcd.
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
         Err(PortError::new(ErrorKind::Missing, "list etcd snapshots", node, "there is no etcd that could be asked"))
+    }
+
+    /// Whom the host asks for names, and what it mounts; the clock is left to [`HostReads::inspect`].
+    async fn settings(&self, node: &NodeName) -> Result<HostFacts, PortError> {
+        Err(PortError::new(ErrorKind::Missing, "read the host's settings", node, "there is no host that could be asked"))
     }
 }
 

@@ -27,7 +27,7 @@ enum Reached {
 
 impl SimPorts {
     /// Comes back once a read has reached the API server, and with the error if it did not.
-    async fn call(&self, tried: &str, needs: Needs) -> Result<(), PortError> {
+    pub(super) async fn call(&self, tried: &str, needs: Needs) -> Result<(), PortError> {
         match self.reach(tried, needs).await? {
             Reached::Well => Ok(()),
             Reached::Unheard(after, error) => {

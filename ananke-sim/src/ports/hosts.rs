@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ananke_core::doctor::map::{HostFacts, Mount};
 use ananke_core::engine::Permit;
 use ananke_core::name::{NodeName, UnitName};
 use ananke_core::observation::{HostState, SnapshotState, UnitState};
@@ -12,7 +13,7 @@ use ananke_core::verdict::Reason;
 use async_trait::async_trait;
 
 use super::{NO_ANSWER, SimPorts};
-use crate::world::{Manner, Ms, Power, World};
+use crate::world::{MOUNTS, Manner, Ms, Power, RESOLVER, World};
 
 /// `systemctl stop` is looked at this often until the unit is down.
 const STOP_STEP: Ms = 500;
@@ -129,6 +130,14 @@ impl HostReads for SimPorts {
             return Err(PortError::new(ErrorKind::Transient, TRIED, node, "k3s does not answer: connection refused"));
         }
         Ok(host.snapshots.clone())
+    }
+
+    async fn settings(&self, node: &NodeName) -> Result<HostFacts, PortError> {
+        const TRIED: &str = "read the host's settings";
+        let row = self.connect(node, TRIED).await?;
+        self.answered(row, TRIED, node).await?;
+        let mounts = MOUNTS.iter().map(|(source, path)| Mount { source: (*source).into(), path: (*path).into() }).collect();
+        Ok(HostFacts { clock_synced: None, nameservers: RESOLVER.parse().into_iter().collect(), mounts })
     }
 }
 

@@ -55,6 +55,11 @@ const KILL: [&str; 2] = [
 ];
 const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
 const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
+const SETTINGS: &str = concat!(
+    r#"sh -c 'echo; echo ananke:answer; f=/etc/resolv.conf; grep -q "^nameserver 127\.0\.0\.53" $f 2>/dev/null "#,
+    r#"&& f=/run/systemd/resolve/resolv.conf; grep "^nameserver" $f 2>/dev/null; "#,
+    r#"[ -r /etc/fstab ] && while read -r d m r; do echo "mount $d $m"; done < /etc/fstab; echo ananke:end'"#,
+);
 const REBOOT: &str = "sudo -n systemctl reboot";
 const POWER_OFF: &str = "sudo -n systemctl poweroff";
 
@@ -68,6 +73,7 @@ pub enum HostCommand {
     KillPods(UnitName),
     SaveSnapshot(SnapshotName),
     ListSnapshots,
+    Settings,
     Reboot,
     PowerOff,
 }
@@ -128,6 +134,7 @@ pub fn parse(line: &str) -> Option<HostCommand> {
         .or_else(|| hole(KILL).map(HostCommand::KillPods))
         .or_else(|| Some(HostCommand::SaveSnapshot(SnapshotName::parse(line.strip_prefix(SAVE)?).ok()?)))
         .or_else(|| whole(LIST, HostCommand::ListSnapshots))
+        .or_else(|| whole(SETTINGS, HostCommand::Settings))
         .or_else(|| whole(REBOOT, HostCommand::Reboot))
         .or_else(|| whole(POWER_OFF, HostCommand::PowerOff))
 }
@@ -174,6 +181,7 @@ pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
             Ok(found) => list(&host.facts().name, &found),
             Err(said) => failure(1, format!("level=fatal msg=\"{said}\"")),
         },
+        Some(HostCommand::Settings) => settings(),
         Some(HostCommand::Reboot) => {
             host.reboot();
             ExecReply::default()
@@ -201,6 +209,13 @@ fn with_unit(
     }
     act(host);
     ExecReply::default()
+}
+
+/// The router answers for names, and disks are known by what stays with them.
+fn settings() -> ExecReply {
+    let mounts = crate::world::MOUNTS.iter().map(|(source, path)| format!("mount {source} {path}\n")).collect::<String>();
+    let stdout = format!("\nananke:answer\nnameserver {}\n{mounts}ananke:end\n", crate::world::RESOLVER);
+    ExecReply { stdout, ..ExecReply::default() }
 }
 
 /// As k3s prints it since 1.29.

@@ -9,6 +9,7 @@ mod jobs;
 mod network;
 mod node;
 mod pod;
+mod secrets;
 mod storage;
 mod workload;
 
@@ -43,6 +44,7 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     jobs::project(world, &mut out);
     extensions::project(world, &mut out);
     event::project(world, &mut out);
+    secrets::project(world, &mut out);
     out
 }
 
@@ -148,10 +150,6 @@ fn pod_ip(row: usize) -> String {
 
 fn node_ip(row: usize) -> String {
     format!("192.168.{}.{}", 22 + row / 240, 10 + row % 240)
-}
-
-fn service_ip(row: usize) -> String {
-    format!("10.43.{}.{}", row / 250, row % 250 + 2)
 }
 
 /// A UID for what a client creates: another one each time.

@@ -30,9 +30,17 @@ const PODS_PER_NODE: usize = 100;
 pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     let mut world = empty(Rng::new(seed));
     world.lifecycle.since = -world.draw("lifecycle", 0, 0, DAY, DAY + super::lifecycle::PERIOD);
-    add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
-    add_workloads(&mut world, scenario);
-    add_flux(&mut world);
+    match &scenario.map {
+        Some(map) => super::recorded::fill(&mut world, map),
+        None => {
+            add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
+            add_workloads(&mut world, scenario);
+            if scenario.outside {
+                move_outside(&mut world);
+            }
+            add_flux(&mut world);
+        }
+    }
     add_pods(&mut world);
     world.all_attached(-30 * DAY);
     match scenario.start {
@@ -224,10 +232,20 @@ fn node(world: &World, name: &NodeName, row: usize, server: bool, boot_id: BootI
         wedged: false,
         takes_daemons: true,
         storage: super::NodeStorage::default(),
+        images: BTreeSet::new(),
         epoch: 0,
         watch_epoch: 0,
         look_epoch: 0,
         evict_epoch: 0,
+    }
+}
+
+/// How long a pod takes to run.
+pub(super) fn pace(kind: Kind, volumes: bool) -> (Ms, Ms) {
+    match (kind, volumes) {
+        (Kind::DaemonSet, _) => (3_000, 12_000),
+        (_, true) => (6_000, 30_000),
+        (_, false) => (4_000, 20_000),
     }
 }
 
@@ -242,11 +260,7 @@ fn add_workloads(world: &mut World, scenario: &Scenario) {
         let budget = entry.budget.map(|min_available| budget(world, row, min_available));
         let workload = &mut world.workloads[row];
         (workload.replicas, workload.volumes, workload.budget, workload.needs) = (entry.replicas, entry.volumes, budget, needs);
-        workload.start = match (entry.kind, entry.volumes) {
-            (Kind::DaemonSet, _) => (3_000, 12_000),
-            (_, true) => (6_000, 30_000),
-            (_, false) => (4_000, 20_000),
-        };
+        workload.start = pace(entry.kind, entry.volumes);
         if workload.is_daemon() {
             world.daemons.push(row);
         }
@@ -277,10 +291,20 @@ fn add_workloads(world: &mut World, scenario: &Scenario) {
     add_namespaces(world, names);
 }
 
-fn add_namespaces(world: &mut World, names: impl IntoIterator<Item = Arc<str>>) {
+pub(super) fn add_namespaces(world: &mut World, names: impl IntoIterator<Item = Arc<str>>) {
     for (row, name) in names.into_iter().enumerate() {
         let uid = world.uid("namespace", row);
         world.namespaces.push(Namespace { name, uid, rv: world.revision, created: CREATED });
+    }
+}
+
+/// Neither what Flux fetches nor what Harbor would serve comes from the cluster.
+fn move_outside(world: &mut World) {
+    (world.source.url, world.known.git) = (catalogue::OUTSIDE_GIT.into(), super::ELSEWHERE);
+    for row in 0..world.workloads.len() {
+        if &*world.workloads[row].registry == catalogue::HARBOR {
+            world.workloads[row].registry = catalogue::OUTSIDE_REGISTRY.into();
+        }
     }
 }
 
@@ -309,6 +333,7 @@ pub(super) fn add_workload(world: &mut World, kind: Kind, namespace: &str, name:
         claims: Vec::new(),
         service: kind != Kind::DaemonSet,
         registry: catalogue::registry(namespace).into(),
+        secret: catalogue::SECRETS.contains(&(namespace, name)),
         budget: None,
         kustomization: None,
         hash: world.rng.hex("replica-set", row as u64, 0, 10).into(),
@@ -423,6 +448,7 @@ pub(super) fn add_running(world: &mut World, (workload, name): (usize, &str), or
     (pod.phase, pod.ready, pod.reason, pod.running, pod.serving) = (PodPhase::Running, true, "", true, true);
     (pod.node, pod.created, pod.ready_since) = (Some(node), -30 * DAY, -2 * DAY);
     world.nodes[node].pods.push(row);
+    world.nodes[node].images.insert(workload);
     let after = world.standing(row);
     let nodes = world.daemon_nodes;
     let of = &mut world.workloads[workload];

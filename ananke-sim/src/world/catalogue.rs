@@ -35,12 +35,22 @@ pub(super) const NO_DNS: &[&str] = &["kube-system", "longhorn-system", "traefik"
 /// Where a namespace's images come from: what Harbor itself stands on cannot come from Harbor.
 pub(super) fn registry(namespace: &str) -> &'static str {
     match namespace {
-        "kube-system" | "longhorn-system" | "traefik" | "databases" | "harbor" | "gitea" => "docker.io",
+        "kube-system" | "longhorn-system" | "traefik" | "databases" | "harbor" => "docker.io",
         "metallb-system" | "cert-manager" => "quay.io",
         "flux-system" => "ghcr.io",
-        _ => "harbor.titan.example",
+        _ => HARBOR,
     }
 }
+
+/// The registry that the cluster serves itself.
+pub(super) const HARBOR: &str = "harbor.titan.example";
+
+/// Where the source and the images come from, in a cluster that serves neither.
+pub(super) const OUTSIDE_GIT: &str = "ssh://git@github.com/titan/titan-iac.git";
+pub(super) const OUTSIDE_REGISTRY: &str = "ghcr.io";
+
+/// Namespace and name of the workloads that have a Secret from Vault, of the same name.
+pub(super) const SECRETS: &[(&str, &str)] = &[("keycloak", "keycloak"), ("office", "nextcloud")];
 
 /// Name and what it depends on.
 pub(super) const KUSTOMIZATIONS: &[(&str, &[&str])] = &[

@@ -63,7 +63,7 @@ impl World {
     }
 
     fn kick_source(&mut self, span: Ms) {
-        if self.workloads[self.known.source_controller].endpoints > 0 {
+        if self.serves(self.known.source_controller) {
             self.source.epoch += 1;
             self.after(span, Event::SourceRun(self.source.epoch));
         }
@@ -116,14 +116,14 @@ impl World {
     }
 
     fn fetch(&self) -> Result<Arc<str>, String> {
-        let up = |row: usize| self.workloads[row].endpoints > 0;
         let url = &self.source.url;
-        if !up(self.known.dns) {
+        if !self.serves(self.known.dns) {
             return Err(format!(
                 "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp: lookup scm.titan.example on 10.43.0.10:53: connect: connection refused"
             ));
         }
-        if !up(self.known.ingress) || !up(self.known.git) {
+        let inside = self.known.git != super::ELSEWHERE;
+        if inside && !(self.serves(self.known.ingress) && self.serves(self.known.git)) {
             return Err(format!(
                 "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp 192.168.22.9:22: connect: connection refused"
             ));
@@ -134,7 +134,7 @@ impl World {
     }
 
     fn kick_kust(&mut self, row: usize, span: Ms) {
-        if self.workloads[self.known.kustomize_controller].endpoints == 0 {
+        if !self.serves(self.known.kustomize_controller) {
             return;
         }
         let kust = &mut self.kustomizations[row];

@@ -22,7 +22,7 @@ pub(super) fn add(world: &mut World) {
         meta.reason = "UpgradeSucceeded";
         world.releases.add(super::Release {
             meta,
-            chart: name,
+            chart: (*name).into(),
             depends_on: depends_on.to_vec(),
             kustomization: catalogue::kustomization(owner),
             reconciled_at: Some(-DAY / 100),
@@ -61,8 +61,9 @@ impl World {
     }
 
     pub(super) fn kick_release(&mut self, row: usize, span: Ms) {
+        let serves = self.serves(self.known.helm_controller);
         let release = &mut self.releases[row];
-        if self.workloads[self.known.helm_controller].endpoints > 0 && !release.at_work {
+        if serves && !release.at_work {
             release.epoch += 1;
             let epoch = release.epoch;
             self.after(span, Event::ReleaseRun(row, epoch));

@@ -74,7 +74,7 @@ impl World {
         if !self.hosts.iter().any(|row| row.power == Power::Up) {
             return Err(HttpAnswer::NoAnswer);
         }
-        if self.workloads[self.known.ingress].endpoints == 0 {
+        if !self.serves(self.known.ingress) {
             return Err(HttpAnswer::Refused);
         }
         let found = self.ingresses.iter().find(|ingress| &*ingress.host == host);

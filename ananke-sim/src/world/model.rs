@@ -1,6 +1,6 @@
 //! The things of the world, as data. What the API shows and what is true are different fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ananke_core::name::{BootId, Kind, MacAddress, NodeName, ObjectRef, Uid, UnitName};
@@ -141,6 +141,8 @@ pub struct Node {
     /// No taint keeps DaemonSet pods away.
     pub(crate) takes_daemons: bool,
     pub storage: super::NodeStorage,
+    /// Workloads whose image was pulled there.
+    pub images: BTreeSet<usize>,
     pub(crate) epoch: u32,
     pub(crate) watch_epoch: u32,
     pub(crate) look_epoch: u32,
@@ -282,6 +284,8 @@ pub struct Workload {
     pub service: bool,
     /// Where its images come from.
     pub registry: Arc<str>,
+    /// Its pods have a Secret of its name.
+    pub secret: bool,
     pub budget: Option<Budget>,
     pub kustomization: Option<usize>,
     /// Hash in the names of the ReplicaSet and its pods.
@@ -303,6 +307,15 @@ pub struct Workload {
 impl Workload {
     pub fn is_daemon(&self) -> bool {
         self.object.kind == Kind::DaemonSet
+    }
+
+    /// All but cluster DNS itself, which asks its host.
+    pub fn asks_cluster_dns(&self) -> bool {
+        &*self.object.name != "coredns"
+    }
+
+    pub fn image(&self) -> String {
+        format!("{}/{}/{}:1", self.registry, self.object.namespace, self.object.name)
     }
 
     /// The status that its controller would write of its pods. A Deployment leaves out those that are being deleted, a
@@ -413,7 +426,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub struct Release {
     pub meta: FluxObject,
-    pub chart: &'static str,
+    pub chart: Arc<str>,
     pub depends_on: Vec<usize>,
     /// Which Kustomization applies it.
     pub kustomization: usize,

@@ -123,6 +123,10 @@ impl World {
             return;
         }
         self.change_pod(row, |pod| pod.running = true);
+        if let Some(node) = self.pods[row].node {
+            let workload = self.pods[row].workload;
+            self.nodes[node].images.insert(workload);
+        }
         self.pod_probe(row, epoch);
         self.publish(row);
     }

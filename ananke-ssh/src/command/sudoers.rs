@@ -46,6 +46,7 @@ impl Command {
             Self::ListSnapshots(Distribution::Kubeadm) => any_snapshot().map(|name| name.to_string()),
             Self::PeerAsk(request) => peer::hole(*request),
             Self::Inspect { .. }
+            | Self::Settings
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -110,7 +111,8 @@ mod tests {
         let snapshot = SnapshotName::parse("a-2026T0Z").unwrap();
         let first = Command::Inspect { unit: unit(), needs: HostNeeds::default(), distribution };
         let next = |command: &Command| match command {
-            Command::Inspect { .. } => Some(Command::Start(unit())),
+            Command::Inspect { .. } => Some(Command::Settings),
+            Command::Settings => Some(Command::Start(unit())),
             Command::Start(_) => Some(Command::Stop(unit())),
             Command::Stop(_) => Some(Command::Restart(unit())),
             Command::Restart(_) => Some(Command::KillPods(unit(), distribution)),
@@ -187,7 +189,7 @@ mod tests {
                 let kind = std::mem::discriminant(&command);
                 let sent = [&server, &worker].map(|commands| kinds(commands).contains(&kind));
                 let expected = match command {
-                    Command::Inspect { .. } | Command::PeerIntent | Command::PeerAsk(_) => [false, false],
+                    Command::Inspect { .. } | Command::Settings | Command::PeerIntent | Command::PeerAsk(_) => [false, false],
                     Command::SaveSnapshot(..) | Command::ListSnapshots(_) => [true, false],
                     Command::Reboot => [false, true],
                     Command::Start(_) | Command::Stop(_) | Command::Restart(_) | Command::KillPods(..) | Command::PowerOff => {

@@ -1,12 +1,12 @@
-//! Flux's GitRepository and Kustomizations, in the shape of their CRDs.
+//! Flux's sources, Kustomizations and HelmReleases, in the shape of their CRDs.
 
 use ananke_core::name::Kind;
 use ananke_core::observation::Tri;
 use serde_json::{Map, Value, json};
 
 use super::super::api::store::Key;
-use super::{Projected, key, metadata, object, time, words};
-use crate::world::{FluxObject, Kustomization, Release, Source, World};
+use super::{Projected, implied_uid, key, metadata, object, time, words};
+use crate::world::{CHARTS, FluxObject, Kustomization, Release, Source, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     let source = world.source();
@@ -28,6 +28,14 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             let at = key.clone();
             out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || helm_release(world, row, &at)) });
         }
+        if let Some(key) = key("HelmRepository", &row.meta.object.namespace, &row.chart) {
+            let at = key.clone();
+            let make = move || {
+                let metadata = metadata(world, &at, &implied_uid(&at), row.meta.created);
+                object(&at, metadata, json!({"interval": "1h0m0s", "url": CHARTS}), None)
+            };
+            out.push(Projected { key, stamp: 1, make: Box::new(make) });
+        }
     }
 }
 
@@ -44,7 +52,17 @@ fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
     let mut status = status(world, &row.meta);
     status.insert("storageNamespace".to_owned(), json!(key.namespace));
     status.insert("lastAttemptedReleaseAction".to_owned(), json!("upgrade"));
-    object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
+    let mut metadata = head(world, &row.meta, key);
+    applied_by(world, row.kustomization, &mut metadata);
+    object(key, metadata, spec, Some(Value::Object(status)))
+}
+
+/// The labels that Flux puts on all that it applies.
+fn applied_by(world: &World, row: usize, metadata: &mut Map<String, Value>) {
+    if let Some(by) = world.kustomizations().get(row).map(|by| &by.meta.object) {
+        let labels = json!({"kustomize.toolkit.fluxcd.io/name": by.name, "kustomize.toolkit.fluxcd.io/namespace": by.namespace});
+        metadata.insert("labels".to_owned(), labels);
+    }
 }
 
 fn head(world: &World, meta: &FluxObject, key: &Key) -> Map<String, Value> {
@@ -131,5 +149,7 @@ fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
         entries.push(json!({"id": id, "v": version}));
     }
     status.insert("inventory".to_owned(), json!({"entries": entries}));
-    object(key, head(world, &row.meta, key), spec, Some(Value::Object(status)))
+    let mut metadata = head(world, &row.meta, key);
+    applied_by(world, 0, &mut metadata);
+    object(key, metadata, spec, Some(Value::Object(status)))
 }

@@ -1,14 +1,15 @@
-//! Services, EndpointSlices and Ingresses.
+//! Services, EndpointSlices, Ingresses and their class.
 
 use serde_json::json;
 
-use super::{Projected, implied_uid, key, metadata, object, pod_ip, service_ip};
-use crate::world::World;
+use super::{Projected, implied_uid, key, metadata, object, pod_ip};
+use crate::world::{INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     services(world, out);
     slices(world, out);
     ingresses(world, out);
+    ingress_class(world, out);
 }
 
 fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
@@ -18,11 +19,17 @@ fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         let at = key.clone();
         let make = move || {
             let metadata = metadata(world, &at, &implied_uid(&at), workload.created);
-            let ip = service_ip(row);
-            let spec = json!({"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"],
+            let addresses = world.service_addresses(row);
+            let (ip, balanced) = (addresses.first(), addresses.get(1));
+            let kind = if balanced.is_some() { "LoadBalancer" } else { "ClusterIP" };
+            let status = match balanced {
+                Some(ip) => json!({"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}}),
+                None => json!({"loadBalancer": {}}),
+            };
+            let spec = json!({"type": kind, "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"],
                 "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None",
                 "selector": {"app": of.name}, "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]});
-            object(&at, metadata, spec, Some(json!({"loadBalancer": {}})))
+            object(&at, metadata, spec, Some(status))
         };
         out.push(Projected { key, stamp: 1, make: Box::new(make) });
     }
@@ -75,10 +82,22 @@ fn ingresses<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             let service = world.workloads().get(ingress.backend).map(|backend| backend.object.name.clone());
             let path =
                 json!({"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}});
-            let spec = json!({"ingressClassName": "traefik", "rules": [{"host": ingress.host, "http": {"paths": [path]}}],
+            let spec = json!({"ingressClassName": INGRESS_CLASS, "rules": [{"host": ingress.host, "http": {"paths": [path]}}],
                 "tls": [{"hosts": [ingress.host], "secretName": format!("{}-tls", at.name)}]});
-            object(&at, metadata, spec, Some(json!({"loadBalancer": {"ingress": [{"ip": "192.168.22.9"}]}})))
+            object(&at, metadata, spec, Some(json!({"loadBalancer": {"ingress": [{"ip": INGRESS_ADDRESS}]}})))
         };
         out.push(Projected { key, stamp: ingress.rv, make: Box::new(make) });
     }
+}
+
+fn ingress_class<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    let Some(key) = key("IngressClass", "", INGRESS_CLASS).filter(|_| !world.ingresses().is_empty()) else { return };
+    let created = world.namespaces().first().map_or(0, |namespace| namespace.created);
+    let at = key.clone();
+    let make = move || {
+        let mut metadata = metadata(world, &at, &implied_uid(&at), created);
+        metadata.insert("annotations".to_owned(), json!({"ingressclass.kubernetes.io/is-default-class": "true"}));
+        object(&at, metadata, json!({"controller": INGRESS_CONTROLLER}), None)
+    };
+    out.push(Projected { key, stamp: 1, make: Box::new(make) });
 }

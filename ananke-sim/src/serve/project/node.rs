@@ -61,9 +61,15 @@ fn make(world: &World, row: usize, node: &Node, key: &Key) -> Value {
         "nodeInfo": {"machineID": machine, "systemUUID": machine, "bootID": node.boot_id.as_ref().map_or("", |boot| boot.as_str()),
             "kernelVersion": "6.12.43+deb13-amd64", "osImage": "Debian GNU/Linux 13 (trixie)", "operatingSystem": "linux",
             "containerRuntimeVersion": "containerd://2.1.5-k3s1", "kubeletVersion": VERSION, "kubeProxyVersion": "", "architecture": arch},
-        "images": [],
+        "images": images(world, node),
     });
     object(key, metadata, spec, Some(status))
+}
+
+/// A kubelet tells of its fifty largest.
+fn images(world: &World, node: &Node) -> Value {
+    let images = node.images.iter().filter_map(|row| world.workloads().get(*row)).take(50);
+    images.map(|workload| json!({"names": [workload.image()], "sizeBytes": 48_213_504})).collect()
 }
 
 fn taint(taint: &ananke_core::observation::Taint) -> Value {

@@ -34,10 +34,9 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
         metadata.insert("deletionTimestamp".to_owned(), json!(time(world, deleted + GRACE_SECS * 1000)));
         metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(GRACE_SECS));
     }
-    let container = json!({"name": app, "image": image(workload), "imagePullPolicy": "IfNotPresent", "resources": {},
-        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+    let container = container(workload);
     let mut spec = json!({"containers": [container], "restartPolicy": "Always", "terminationGracePeriodSeconds": GRACE_SECS,
-        "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
+        "dnsPolicy": dns_policy(workload), "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
         "securityContext": {}, "priority": 0, "tolerations": tolerations(workload)});
     let node = pod.node.and_then(|row| world.nodes().get(row));
     if let (Some(map), Some(node)) = (spec.as_object_mut(), node) {
@@ -48,6 +47,21 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
         map.insert("volumes".to_owned(), json!([claim]));
     }
     object(key, metadata, spec, Some(status(world, pod, workload)))
+}
+
+/// As the pod template has it, too.
+pub(super) fn container(workload: &Workload) -> Value {
+    let app = &workload.object.name;
+    let mut container = json!({"name": app, "image": workload.image(), "imagePullPolicy": "IfNotPresent", "resources": {},
+        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+    if let (Some(map), true) = (container.as_object_mut(), workload.secret) {
+        map.insert("envFrom".to_owned(), json!([{"secretRef": {"name": app}}]));
+    }
+    container
+}
+
+pub(super) fn dns_policy(workload: &Workload) -> &'static str {
+    if workload.asks_cluster_dns() { "ClusterFirst" } else { "Default" }
 }
 
 fn labels(pod: &Pod, workload: &Workload) -> Value {
@@ -103,10 +117,6 @@ fn tolerations(workload: &Workload) -> Value {
     }
 }
 
-pub(super) fn image(workload: &Workload) -> String {
-    format!("{}/{}/{}:1", workload.registry, workload.object.namespace, workload.object.name)
-}
-
 fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     let created = time(world, pod.created);
     let since = time(world, pod.ready_since);
@@ -160,7 +170,7 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     let last = ended.map_or_else(|| json!({}), |(reason, message)| {
         json!({"terminated": {"exitCode": 137, "reason": reason, "message": message, "startedAt": null, "finishedAt": null}})
     });
-    let container = json!({"name": workload.object.name, "image": image(workload), "imageID": "", "ready": pod.ready,
+    let container = json!({"name": workload.object.name, "image": workload.image(), "imageID": "", "ready": pod.ready,
         "started": started, "restartCount": pod.restarts, "state": state, "lastState": last});
     let mut status = json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions, "startTime": created,
         "hostIP": node_ip(node), "containerStatuses": [container]});

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::api::kinds::find;
 use super::super::api::store::Key;
 use super::{Projected, implied_uid, key, metadata, object, owner, time};
-use crate::world::{Attachment, DRIVER, LONGHORN_NAMESPACE, Node, Volume, World};
+use crate::world::{Attachment, DRIVER, LONGHORN_NAMESPACE, Node, REPLICAS, Volume, World};
 
 const CLASS: &str = "longhorn";
 const SIZE: &str = "10Gi";
@@ -51,11 +51,19 @@ fn csi_node(world: &World, node: &Node, key: &Key) -> Value {
     object(key, metadata, json!({"drivers": drivers}), None)
 }
 
+/// As the template of a StatefulSet has it.
+pub(super) fn claim_spec() -> Value {
+    json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}, "storageClassName": CLASS,
+        "volumeMode": "Filesystem"})
+}
+
 fn make_claim(world: &World, volume: &Volume, key: &Key) -> Value {
     let mut metadata = metadata(world, key, volume.uid.as_str(), volume.created);
     metadata.insert("finalizers".to_owned(), json!(["kubernetes.io/pvc-protection"]));
-    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}, "storageClassName": CLASS,
-        "volumeMode": "Filesystem", "volumeName": volume.name});
+    let mut spec = claim_spec();
+    if let Some(map) = spec.as_object_mut() {
+        map.insert("volumeName".to_owned(), json!(volume.name));
+    }
     let status = json!({"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": SIZE}});
     object(key, metadata, spec, Some(status))
 }
@@ -103,7 +111,7 @@ fn longhorn_volume(world: &World, volume: &Volume, key: &Key) -> Value {
         "workloadsStatus": null, "lastPVCRefAt": "", "lastPodRefAt": ""});
     let status = json!({"state": state, "robustness": robustness, "currentNodeID": on.map_or("", |node| node.name.as_str()),
         "kubernetesStatus": kubernetes, "conditions": []});
-    let spec = json!({"size": BYTES, "numberOfReplicas": 3, "dataEngine": "v1", "frontend": "blockdev",
+    let spec = json!({"size": BYTES, "numberOfReplicas": REPLICAS, "dataEngine": "v1", "frontend": "blockdev",
         "nodeID": on.map_or("", |node| node.name.as_str())});
     object(key, metadata, spec, Some(status))
 }

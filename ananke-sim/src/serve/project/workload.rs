@@ -4,7 +4,8 @@ use ananke_core::name::Kind;
 use serde_json::{Value, json};
 
 use super::super::api::store::Key;
-use super::pod::image;
+use super::pod::{container, dns_policy};
+use super::storage::claim_spec;
 use super::{Projected, implied_uid, key, metadata, object, owner, time};
 use crate::world::{Budget, Workload, World};
 
@@ -45,9 +46,8 @@ fn selector(workload: &Workload) -> Value {
 
 fn template(workload: &Workload) -> Value {
     let app = &workload.object.name;
-    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": app, "image": image(workload), "resources": {},
-        "imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}],
-        "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
+    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [container(workload)],
+        "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": dns_policy(workload),
         "securityContext": {}, "schedulerName": "default-scheduler"}})
 }
 
@@ -89,9 +89,14 @@ fn deployment(world: &World, workload: &Workload) -> (Value, Value) {
 
 fn stateful_set(workload: &Workload) -> (Value, Value) {
     let app = &workload.object.name;
-    let spec = json!({"replicas": workload.replicas, "serviceName": app, "selector": selector(workload), "template": template(workload),
+    let mut spec = json!({"replicas": workload.replicas, "serviceName": app, "selector": selector(workload), "template": template(workload),
         "podManagementPolicy": "OrderedReady", "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
         "revisionHistoryLimit": 10});
+    if let (Some(map), true) = (spec.as_object_mut(), workload.volumes) {
+        let template = json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": "data"},
+            "spec": claim_spec(), "status": {"phase": "Pending"}});
+        map.insert("volumeClaimTemplates".to_owned(), json!([template]));
+    }
     let (now, revision) = (workload.status, format!("{app}-{}", workload.hash));
     let status = json!({"observedGeneration": workload.observed_generation, "replicas": now.current, "readyReplicas": now.ready,
         "availableReplicas": now.ready, "currentReplicas": now.updated, "updatedReplicas": now.updated,

@@ -1,0 +1,76 @@
+//! What the doctor's map is made of. No value of an environment variable and no Secret's content is ever read: the shapes
+//! have no field for them.
+
+pub(crate) mod cluster;
+pub(crate) mod flux;
+pub(crate) mod network;
+pub(crate) mod secrets;
+pub(crate) mod storage;
+pub(crate) mod webhooks;
+pub(crate) mod workload;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ananke_core::doctor::map::Words;
+use ananke_core::doctor::{Part, PartKind};
+use serde::Deserialize;
+
+/// Another object; without a namespace it is in the referring one's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reference {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+impl Reference {
+    fn part(&self, kind: PartKind, own: &str) -> Part {
+        Part::new(kind, if self.namespace.is_empty() { own } else { &self.namespace }, &self.name)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    name: Arc<str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct LoadBalanced {
+    load_balancer: LoadBalancer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancer {
+    ingress: Vec<Address>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Address {
+    ip: String,
+}
+
+impl LoadBalanced {
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.load_balancer.ingress.iter().filter_map(|address| address.ip.parse().ok())
+    }
+}
+
+fn words(labels: &BTreeMap<String, String>) -> Words {
+    labels.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect()
+}
+
+/// Flux labels all that it applies. What Helm made carries the release's labels, whatever else stands there.
+fn applied_by(labels: &BTreeMap<String, String>) -> Option<Part> {
+    let by = |group: &str, kind| {
+        let label = |word: &str| labels.get(&format!("{group}.toolkit.fluxcd.io/{word}"));
+        Some(Part::new(kind, label("namespace")?, label("name")?))
+    };
+    by("helm", PartKind::HelmRelease).or_else(|| by("kustomize", PartKind::Kustomization))
+}
