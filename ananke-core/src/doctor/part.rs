@@ -101,10 +101,11 @@ impl fmt::Display for PartKind {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            PartKind::Host => f.write_str(&self.name),
-            kind if self.namespace.is_empty() => write!(f, "{kind} {}", self.name),
-            kind => write!(f, "{kind} {}/{}", self.namespace, self.name),
+        let Self { kind, namespace, name } = self;
+        match (*kind == PartKind::Host, namespace.is_empty()) {
+            (true, _) => f.write_str(name),
+            (false, true) => write!(f, "{kind} {name}"),
+            (false, false) => write!(f, "{kind} {namespace}/{name}"),
         }
     }
 }
