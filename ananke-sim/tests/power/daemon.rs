@@ -17,7 +17,7 @@ use ananke_core::lease::LeaseRecord;
 use ananke_core::name::Moment;
 use ananke_core::observation::{Confirmation, UpsReading};
 use ananke_core::port::{Clock, PortError, StateReads, StateWrites, UpsReads};
-use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, hosts_found};
+use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, PowerWatch, hosts_found};
 use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 use ananke_core::spec::Spec;
 use ananke_sim::{MemoryState, SimClock, SimPorts};
@@ -54,6 +54,11 @@ impl Disk {
     fn outages(&self) -> (Vec<Moment>, Option<Moment>) {
         let notes = self.notes();
         (notes.outages.clone(), notes.unsettled)
+    }
+
+    fn note_outages(&self, watch: &PowerWatch) {
+        let mut notes = self.notes();
+        (notes.outages, notes.unsettled) = (watch.outages().to_vec(), watch.unsettled());
     }
 
     pub(crate) fn last_intent(&self) -> Option<Intent> {
@@ -201,7 +206,7 @@ impl Host {
 
 /// What came of what was begun.
 enum Came {
-    Ran(Report),
+    Ran(Box<Report>),
     Looked(Moment, HostsFound),
 }
 
@@ -223,10 +228,7 @@ impl Watcher<'_> {
         }
         self.duty.count(power, now);
         self.act(now);
-        let watch = self.duty.watch();
-        let mut notes = host.disk.notes();
-        (notes.outages, notes.unsettled) = (watch.outages().to_vec(), watch.unsettled());
-        drop(notes);
+        host.disk.note_outages(self.duty.watch());
         self.beside(host.clock.sleep_until(now.plus(LOOK))).await;
     }
 
@@ -242,8 +244,12 @@ impl Watcher<'_> {
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
             Demand::Look { since } => self.running.push(host.look(since).boxed_local()),
-            Demand::ShutDown { why, within } => self.running.push(host.shut_down(why, within).map(Came::Ran).boxed_local()),
-            Demand::StartUp { why } => self.running.push(host.start_up(why).map(Came::Ran).boxed_local()),
+            Demand::ShutDown { why, within } => {
+                self.running.push(host.shut_down(why, within).map(|report| Came::Ran(Box::new(report))).boxed_local())
+            }
+            Demand::StartUp { why } => {
+                self.running.push(host.start_up(why).map(|report| Came::Ran(Box::new(report))).boxed_local())
+            }
         }
     }
 
