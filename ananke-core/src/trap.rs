@@ -90,7 +90,7 @@ use std::time::Duration;
 
 use evidence::Evidence;
 
-use crate::engine::view::View;
+use crate::engine::view::{Trust, View};
 use crate::name::Subject;
 use crate::observation::PodState;
 use crate::report::GateStatus;
@@ -158,7 +158,7 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         blocker.kind = match (repairs, entry.class) {
             (true, _) => BlockerKind::Repairable(entry.trap),
             // Other servers may make up the quorum, whatever is wrong with one.
-            (false, Class::Person) if gate != GateId::ControlPlane => BlockerKind::Person,
+            (false, Class::Person) if gate != GateId::ControlPlane && lasts(view, gate) => BlockerKind::Person,
             (false, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
         };
     }
@@ -166,6 +166,14 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
     blocker.text = format!("{}; {text}", blocker.text);
     blocker.if_it_lasts = instruction;
     Some(())
+}
+
+/// Nobody is called before what was said had its time to pass by itself.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+fn lasts(view: &View<'_>, gate: GateId) -> bool {
+    let opened = view.gates.get(&gate).and_then(|gate| gate.opened);
+    view.trust == Trust::Stated || opened.is_some_and(|at| view.now.since(at) >= PATIENCE)
 }
 
 /// The pods that the remedy of `trap` would make anew for `subject`.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use ananke_core::doctor::Lint;
 use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_KEY};
 use ananke_core::order::{FORCED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, SUSPENDED_ANNOTATION};
 use ananke_core::spec::default_deadline;
@@ -103,6 +104,8 @@ fn every_name_that_leaves_the_process_is_registered() {
     let reasons: BTreeSet<&str> = Reason::ALL.iter().map(|id| id.id()).collect();
     assert_eq!(first_cells(&text, "## Gates and phases"), gates);
     assert_eq!(first_cells(&text, "## Reasons"), reasons);
+    let lints: BTreeSet<&str> = Lint::ALL.iter().map(|id| id.id()).collect();
+    assert_eq!(first_cells(&text, "## Findings of `doctor`"), lints);
     let nodes = [TAINT_KEY, ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL];
     let flux = [SUSPENDED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, FORCED_ANNOTATION];
     let marks: BTreeSet<&str> = nodes.into_iter().chain(flux).collect();
