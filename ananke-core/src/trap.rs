@@ -81,13 +81,12 @@ mod vault_sealed;
 mod volumeattachment_being_deleted;
 mod webhook_fail_closed_deadlock;
 
+use std::time::Duration;
+
 use case::own_old_pods;
 pub use case::{Case, Finding};
 pub use catalogue::ALL;
 pub use entry::{Class, Diagnosis, Ending, Entry, Often};
-
-use std::time::Duration;
-
 use evidence::Evidence;
 
 use crate::engine::view::{Trust, View};
