@@ -101,10 +101,13 @@ impl fmt::Display for PartKind {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            PartKind::Host => f.write_str(&self.name),
-            kind if self.namespace.is_empty() => write!(f, "{kind} {}", self.name),
-            kind => write!(f, "{kind} {}/{}", self.namespace, self.name),
+        let Self { kind, namespace, name } = self;
+        if *kind == PartKind::Host {
+            f.write_str(name)
+        } else if namespace.is_empty() {
+            write!(f, "{kind} {name}")
+        } else {
+            write!(f, "{kind} {namespace}/{name}")
         }
     }
 }
