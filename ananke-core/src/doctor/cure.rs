@@ -9,7 +9,7 @@ use super::part::PartKind;
 pub(super) fn breaks(needs: &[Need]) -> Vec<String> {
     let lines: Vec<String> = needs.iter().filter_map(closes).collect();
     if needs.iter().all(|need| need.when.severity() == Severity::High) {
-        let mut all = vec!["a power loss closes it: nothing of it starts before the rest".to_owned()];
+        let mut all = vec!["power is lost: nothing of it starts before the rest".to_owned()];
         all.extend(lines);
         return all;
     }

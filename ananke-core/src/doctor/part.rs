@@ -102,10 +102,12 @@ impl fmt::Display for PartKind {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, namespace, name } = self;
-        match (*kind == PartKind::Host, namespace.is_empty()) {
-            (true, _) => f.write_str(name),
-            (false, true) => write!(f, "{kind} {name}"),
-            (false, false) => write!(f, "{kind} {namespace}/{name}"),
+        if *kind == PartKind::Host {
+            f.write_str(name)
+        } else if namespace.is_empty() {
+            write!(f, "{kind} {name}")
+        } else {
+            write!(f, "{kind} {namespace}/{name}")
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn look(map: &ClusterMap, spec: &Spec) -> Vec<Finding> {
     let finding = |node: &super::super::map::MapNode| {
         let (role, list) = if node.server { ("server", "control_planes") } else { ("worker", "workers") };
         let what = format!("the config does not know this {role}: nothing starts it, waits for it or shuts it down");
-        Finding::new(Lint::UnknownNode, &node.name, what, format!("add it to {list}, or to ignored_nodes"))
+        Finding::new(Lint::UnknownNode, &node.name, what, format!("add it to {list}, or to ignore_nodes"))
     };
     unknown.map(finding).collect()
 }
