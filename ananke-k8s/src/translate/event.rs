@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn a_warning_is_about_an_object_that_is_known_and_has_a_time() {
         let mount = r#"{"metadata":{"name":"web-0.17","namespace":"apps","creationTimestamp":"2026-03-14T02:00:00Z"},"involvedObject":{"kind":"Pod","namespace":"apps","name":"web-0"},"reason":"FailedMount","message":"no\nsuch","lastTimestamp":"2026-03-14T02:06:00Z","type":"Warning"}"#;
-        assert_eq!(check(mount).unwrap(), "Pod apps/web-0 FailedMount \"no such\" 2026-03-14T02:06:00Z");
+        assert_eq!(check(mount).unwrap(), "Pod apps/web-0 FailedMount \"no such\" 2026-03-14T02:06:00.000Z");
         let series = r#"{"metadata":{"name":"a"},"involvedObject":{"kind":"ReplicaSet","namespace":"apps","name":"web-5d4f"},"reason":"FailedCreate","lastTimestamp":null,"eventTime":"2026-03-14T02:00:00.000000Z","series":{"count":3,"lastObservedTime":"2026-03-14T02:09:00.000000Z"}}"#;
-        assert_eq!(check(series).unwrap(), "Deployment apps/web FailedCreate \"\" 2026-03-14T02:09:00Z");
+        assert_eq!(check(series).unwrap(), "Deployment apps/web FailedCreate \"\" 2026-03-14T02:09:00.000Z");
         assert_eq!(check(r#"{"metadata":{"name":"a"},"involvedObject":{"kind":"Certificate","name":"web"}}"#), None);
     }
 }
