@@ -52,7 +52,9 @@ fn the_line_is_this_and_no_other() {
             r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
             r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
             r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
-            r#"p unit "$(systemctl show -p LoadState -p ActiveState k3s-agent.service 2>&1 | tr "\n" " ")"; "#,
+            r#"u=k3s-agent.service; x=$(systemctl show -p LoadState -p ActiveState "$u" 2>&1 | tr "\n" " "); p unit "$x"; "#,
+            r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+            r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; "#,
             r#"w="/var/lib/longhorn /srv /gone"; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
             r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
             r#"p packages "$(for n in open-iscsi nfs-common gone; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
@@ -62,6 +64,18 @@ fn the_line_is_this_and_no_other() {
     let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
     assert!(!line.bytes().any(csh_and_quotes), "every login shell reads it the same");
     assert_eq!(line.matches('\'').count(), 2, "nothing in it ends its quotes");
+}
+
+#[test]
+fn the_log_of_a_unit_that_does_not_run_is_read_line_by_line() {
+    let of = |answer: &str| inspect(answer).unwrap().words;
+    assert!(of(ANSWER).is_empty(), "one that runs is not asked for it");
+    let long = "x".repeat(500);
+    let told = ANSWER
+        .replace("ananke:unit=", &format!("ananke:log=Starting k3s\u{1e}\u{1e} swap\u{7} is on \u{1e}{long}\n\nananke:unit="));
+    let words = of(&told);
+    assert_eq!((words[0].as_ref(), words[1].as_ref(), words.len()), ("Starting k3s", "swap  is on", 3));
+    assert_eq!(words[2].chars().count(), 401, "cut off, and says so");
 }
 
 #[test]
