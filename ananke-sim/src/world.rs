@@ -252,6 +252,11 @@ impl World {
         Moment::from_millis(self.wall.epoch.as_millis().saturating_add(at.div_euclid(i64::from(self.wall.speed))))
     }
 
+    /// The same in whole seconds, as a `creationTimestamp` has it.
+    pub fn stamped(&self, at: Ms) -> Moment {
+        Moment::from_millis(self.wall(at).as_millis().div_euclid(1000) * 1000)
+    }
+
     /// The virtual time at which the outside reads `moment`.
     pub fn virtual_at(&self, moment: Moment) -> Ms {
         moment.as_millis().saturating_sub(self.wall.epoch.as_millis()).saturating_mul(i64::from(self.wall.speed))

@@ -74,7 +74,7 @@ impl Views {
                 ready: pod.ready,
                 reason: words.get(pod.reason),
                 message: words.get(said(world, pod)),
-                created: Some(world.wall(pod.created)),
+                created: Some(world.stamped(pod.created)),
                 deleting: pod.deleting.is_some(),
                 claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
                 mirror: false,

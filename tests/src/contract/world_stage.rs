@@ -84,7 +84,7 @@ fn pod_state(world: &World, pod: &Pod) -> PodState {
         ready: true,
         reason: "".into(),
         message: "".into(),
-        created: Some(world.wall(pod.created)),
+        created: Some(world.stamped(pod.created)),
         deleting: false,
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
