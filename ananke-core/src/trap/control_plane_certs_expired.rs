@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "the clocks agree",
     budget: "none",
     effect: "names the clock first, then how the distribution renews certificates",
-    evidence: &["https://github.com/k3s-io/k3s/issues/6368"],
+    evidence: &["https://github.com/k3s-io/k3s/issues/1621", "https://github.com/k3s-io/k3s/issues/8762"],
     diagnosis: Some(Diagnosis { gates: &[GateId::ControlPlane, GateId::NodesReady, GateId::HostHealth], find, remake: None }),
 };
 

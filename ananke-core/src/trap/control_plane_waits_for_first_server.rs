@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "enough hosts answer",
     budget: "three starts a host, 90 s apart",
     effect: "starts all servers at once, without waiting for any",
-    evidence: &["https://github.com/k3s-io/k3s/issues/4504"],
+    evidence: &["https://github.com/k3s-io/k3s/issues/13197", "https://github.com/k3s-io/k3s/issues/2249"],
     diagnosis: None,
 };

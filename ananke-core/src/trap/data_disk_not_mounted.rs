@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "the mount, the host and the command are named; nothing is mounted",
-    evidence: &["https://quirky-guy.com/on-premise-kubernetes-power-ubuntu"],
+    evidence: &["https://github.com/longhorn/longhorn/issues/14076", "https://github.com/harvester/harvester/issues/10453"],
     diagnosis: None,
 };

@@ -83,7 +83,7 @@ pub struct Entry {
     pub budget: &'static str,
     /// What is done, or what a person is asked for.
     pub effect: &'static str,
-    /// Reports of it.
+    /// Reports of it; empty for what was met otherwise.
     pub evidence: &'static [&'static str],
     /// None where its gate knows it without help.
     pub diagnosis: Option<Diagnosis>,

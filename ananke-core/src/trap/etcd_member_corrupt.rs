@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "names the server; its member is removed and joined anew by a person",
-    evidence: &["https://github.com/k3s-io/k3s/issues/9879", "https://github.com/etcd-io/etcd/issues/11949"],
+    evidence: &["https://github.com/etcd-io/etcd/issues/11949"],
     diagnosis: Some(Diagnosis { gates: &[GateId::ControlPlane, GateId::NodesReady, GateId::HostHealth], find, remake: None }),
 };
 

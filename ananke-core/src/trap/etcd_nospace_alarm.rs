@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "names the commands; compacting is a person's",
-    evidence: &["https://etcd.io/docs/v3.5/op-guide/maintenance/#space-quota"],
+    evidence: &["https://talos.dev/v1.10/advanced/etcd-maintenance", "https://gitlab.com/sylva-projects/sylva-core/-/issues/829"],
     diagnosis: Some(Diagnosis { gates: &[GateId::ControlPlane, GateId::NodesReady, GateId::HostHealth], find, remake: None }),
 };
 

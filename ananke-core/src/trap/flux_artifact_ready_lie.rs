@@ -11,6 +11,9 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "what it is fetched from serves",
     budget: "a request a minute",
     effect: "asks for a reconciliation, and believes nothing before it was handled",
-    evidence: &["https://github.com/fluxcd/flux2/issues/4200"],
+    evidence: &[
+        "https://github.com/fluxcd/source-controller/issues/936",
+        "https://github.com/fluxcd/kustomize-controller/pull/980",
+    ],
     diagnosis: None,
 };

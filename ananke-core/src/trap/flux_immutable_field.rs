@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "the Job has finished, is Flux's own and not marked to be kept",
     budget: "one deletion a Job",
     effect: "deletes the finished Job, which Flux makes anew",
-    evidence: &["https://github.com/fluxcd/flux2/issues/4411"],
+    evidence: &["https://github.com/fluxcd/flux2/issues/2386", "https://github.com/fluxcd/flux2/issues/2479"],
     diagnosis: None,
 };

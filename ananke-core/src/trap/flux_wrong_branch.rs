@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "--force-flux-branch says which is wanted",
     budget: "twice",
     effect: "sets the branch; who sets it back is named",
-    evidence: &["https://github.com/fluxcd/flux2/issues/4411"],
+    evidence: &[],
     diagnosis: None,
 };

@@ -11,6 +11,9 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "told to a person with the commands to look; nothing is forced",
-    evidence: &["https://github.com/fluxcd/helm-controller/issues/506"],
+    evidence: &[
+        "https://github.com/cozystack/cozystack/issues/3624",
+        "https://github.com/operator-framework/operator-sdk/pull/4297",
+    ],
     diagnosis: None,
 };

@@ -11,6 +11,9 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "the host has been up for startup.unit_grace_seconds, and its root can be written",
     budget: "three starts a host and recovery, 90 s apart",
     effect: "starts the unit, servers together",
-    evidence: &["https://blog.rommelporras.com/kubernetes-ups-monitoring/"],
+    evidence: &[
+        "https://github.com/kube-hetzner/terraform-hcloud-kube-hetzner/discussions/1172",
+        "https://github.com/longhorn/longhorn/issues/3866",
+    ],
     diagnosis: None,
 };

@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "names the Secret to delete",
-    evidence: &["https://github.com/k3s-io/k3s/issues/2366", "https://github.com/k3s-io/k3s/issues/802"],
+    evidence: &["https://github.com/k3s-io/k3s/issues/802"],
     diagnosis: Some(Diagnosis { gates: &[GateId::ControlPlane, GateId::NodesReady, GateId::HostHealth], find, remake: None }),
 };
 

@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "none",
     budget: "none",
     effect: "asks for the file to be kept and restored by a person",
-    evidence: &["https://github.com/k3s-io/k3s/issues/1264"],
+    evidence: &["https://github.com/k3s-io/k3s/issues/2623", "https://github.com/portainer/kubesolo/pull/148"],
     diagnosis: Some(Diagnosis { gates: &[GateId::ControlPlane, GateId::NodesReady, GateId::HostHealth], find, remake: None }),
 };
 

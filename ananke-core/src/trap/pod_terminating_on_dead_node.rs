@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "the machine was confirmed off by a person after its last sign of life",
     budget: "one forced deletion a pod",
     effect: "deletes the pod at once; else the node comes first",
-    evidence: &["https://github.com/kubernetes/kubernetes/issues/71584"],
+    evidence: &["https://github.com/k3s-io/k3s/issues/1264", "https://github.com/k3s-io/k3s/issues/6239"],
     diagnosis: None,
 };

@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "the pod is from before this start, and its node is alive",
     budget: "one deletion a pod",
     effect: "makes the pod anew",
-    evidence: &["https://github.com/kubernetes/kubernetes/issues/104107"],
+    evidence: &["https://github.com/kubernetes/kubernetes/issues/113204", "https://github.com/longhorn/longhorn/issues/8550"],
     diagnosis: Some(Diagnosis { gates: &[GateId::Workloads, GateId::Foundation], find, remake: Some(own_old_pods) }),
 };
 

@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "what it needs is there",
     budget: "one scaling a workload",
     effect: "scales it back to what it was",
-    evidence: &["https://github.com/adampetrovic/home-ops/pull/3316"],
+    evidence: &["https://github.com/everpeace/kube-throttler/issues/57", "https://github.com/replicatedhq/kURL/pull/4004"],
     diagnosis: None,
 };
