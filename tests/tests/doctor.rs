@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use ananke_tests::{Cluster, ananke, require};
+use ananke_tests::{Cluster, ananke, require, without_ups};
 use expect_test::{expect, expect_file};
 use serde_json::Value;
 
@@ -107,7 +107,10 @@ fn a_power_loss_of_the_recorded_cluster_is_drilled() {
 fn what_the_config_does_not_know_is_told() {
     let cluster = healthy();
     let of_it = |line: &&str| !line.trim_start().starts_with("titan-04:");
-    cluster.edit_config(|text| text.replace("[titan-04]", "[]").lines().filter(of_it).map(|line| format!("{line}\n")).collect());
+    cluster.edit_config(|text| {
+        let text = without_ups(text).replace("[titan-04]", "[]");
+        text.lines().filter(of_it).map(|line| format!("{line}\n")).collect()
+    });
     let told = cluster.ananke(&["doctor"]).exits(3).stdout;
     assert!(told.contains("unknown-node: titan-04\n  the config does not know this worker"), "{told}");
 }
