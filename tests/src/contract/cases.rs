@@ -26,6 +26,7 @@ macro_rules! k8s_contract {
             reads::endpoints_are_read_by_service,
             reads::jobs_that_flux_applied_are_read,
             reads::apis_that_a_service_serves_are_read,
+            reads::warnings_are_read,
             reads::objects_of_flux_are_read,
             reads::a_cluster_without_flux_is_a_normal_cluster,
             nodes::a_cordon_is_a_taint_and_a_note_beside_those_of_others,

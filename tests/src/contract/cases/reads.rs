@@ -125,6 +125,12 @@ pub async fn apis_that_a_service_serves_are_read(s: &Subject<'_>) -> Outcome {
     Ok(())
 }
 
+pub async fn warnings_are_read(s: &Subject<'_>) -> Outcome {
+    let events = s.port.events().await.unwrap();
+    assert!(events.iter().all(|event| !event.reason.is_empty() && !event.about.name.is_empty()), "{events:?}");
+    Ok(())
+}
+
 pub async fn objects_of_flux_are_read(s: &Subject<'_>) -> Outcome {
     for kind in [Kind::GitRepository, Kind::Kustomization, Kind::HelmRelease] {
         let object = s.stage.flux(kind).await?;
