@@ -26,6 +26,7 @@ use crate::engine::history::Brake;
 use crate::engine::view::{Trust, View};
 use crate::name::Subject;
 use crate::order::Order;
+use crate::spec::{RemedyMode, RemedySpec};
 use crate::verdict::Trap;
 
 /// One order with the reason why it is given.
@@ -84,9 +85,18 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn allows(&self, view: &View<'_>, order: &Order) -> bool {
-        let wanted = view.spec.remedies.get(&self.trap).and_then(|remedy| remedy.budget);
-        let times = wanted.map_or(self.times, |wanted| self.times.min(wanted));
-        view.history.allows_for(self.trap, order, view.now, times, self.pause)
+        view.history.allows_for(self.trap, order, view.now, self.times, self.pause)
+    }
+}
+
+/// What the operator wants of this action about `trap`. What ends a lease is owed, whatever is wanted of repairs.
+pub(crate) fn wanted(view: &View<'_>, trap: Trap, order: &Order) -> RemedyMode {
+    let RemedySpec { mode, budget } = view.spec.remedies.get(&trap).copied().unwrap_or_default();
+    let spent = budget.is_some_and(|times| !view.history.allows_for(trap, order, view.now, times, Duration::ZERO));
+    match (order.ends_a_lease(), spent) {
+        (true, _) => RemedyMode::Auto,
+        (false, true) => RemedyMode::Off,
+        (false, false) => mode,
     }
 }
 
@@ -188,6 +198,36 @@ mod tests {
         assert_eq!(of(&walk.plan_actions(bench.now), "scale"), 0);
         let later = walk.plan_actions(bench.now.plus(Duration::from_secs(60)));
         assert_eq!(of(&later, "scale"), 10, "a minute later the rest follows");
+    }
+
+    #[test]
+    fn the_operator_has_remedies_ask_do_less_or_nothing_and_leases_end_all_the_same() {
+        const TRAP: Trap = Trap::ScaledToZeroNotRestored;
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.cordon(2);
+        bench.workload(Kind::Deployment, "web", &[]);
+        bench.change_workload("web", |it| it.scaled_from = Some(1));
+        let run = crate::name::RunId::parse("startup-1").unwrap();
+        let walk = |mode: RemedyMode, budget: Option<u32>| {
+            let mut walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run.clone(), bench.now, Trust::Stated);
+            (walk.obs, walk.leases) = (bench.obs.clone(), bench.leases.clone());
+            for trap in [TRAP, Trap::NodeLeftCordoned] {
+                walk.spec.remedies.insert(trap, RemedySpec { mode, budget });
+            }
+            walk
+        };
+        let verbs = |walk: &mut Walk| -> Vec<&'static str> {
+            walk.plan_actions(bench.now).iter().map(|action| action.order.verb()).filter(|verb| *verb != "coordinate").collect()
+        };
+        assert_eq!(verbs(&mut walk(RemedyMode::Auto, None)), ["uncordon", "scale"]);
+        assert_eq!(verbs(&mut walk(RemedyMode::Auto, Some(1))), ["uncordon", "scale"]);
+        assert_eq!(verbs(&mut walk(RemedyMode::Auto, Some(0))), ["uncordon"]);
+        assert_eq!(verbs(&mut walk(RemedyMode::Off, None)), ["uncordon"]);
+        let mut asks = walk(RemedyMode::Ask, None);
+        assert_eq!(verbs(&mut asks), ["uncordon"]);
+        let told = "remedies.scaled-to-zero-not-restored.mode is ask, so this was left to you: scale Deployment apps/web to 1";
+        assert_eq!(asks.notes, [told]);
     }
 
     #[test]

@@ -335,7 +335,7 @@ impl Walk {
                     continue;
                 }
                 if let Some(trap) = trap {
-                    match self.spec.remedies.get(&trap).map(|remedy| remedy.mode).unwrap_or_default() {
+                    match remedy::wanted(&view, trap, &action.order) {
                         RemedyMode::Auto => {}
                         RemedyMode::Ask => {
                             asked.push(format!("remedies.{trap}.mode is ask, so this was left to you: {}", action.order));

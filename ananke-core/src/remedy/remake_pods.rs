@@ -14,23 +14,18 @@ use crate::verdict::{Blocker, BlockerKind, Trap, Verdict};
 const PACE: Pace = Pace { wait: Duration::from_secs(180), nudge: Duration::ZERO };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
-    let held = view
-        .gates
-        .iter()
-        .flat_map(|(id, gate)| gate.judgement.subjects.iter().map(move |(subject, verdict)| (*id, subject, verdict)));
-    let named: Vec<_> = held.filter_map(|(gate, subject, verdict)| Some((gate, subject, named(verdict)?))).collect();
+    let held = view.gates.values().flat_map(|gate| &gate.judgement.subjects);
+    let named: Vec<_> = held.filter_map(|(subject, verdict)| Some((subject, named(verdict)?))).collect();
     if named.is_empty() {
         return Vec::new();
     }
     let evidence = Evidence::of(view);
     let mut actions = Vec::new();
-    for (gate, subject, (blocker, trap)) in named {
-        if view.spec.remedies.get(&trap).and_then(|remedy| remedy.budget) == Some(0)
-            || PACE.stage(view, trap, subject) != Stage::Act
-        {
+    for (subject, (blocker, trap)) in named {
+        if PACE.stage(view, trap, subject) != Stage::Act {
             continue;
         }
-        for pod in trap::remade(view, &evidence, gate, subject, blocker, trap) {
+        for pod in trap::remade(view, &evidence, subject, blocker, trap) {
             let order = Order::Cluster(ClusterOrder::Delete { pod: pod.object.clone(), uid: pod.uid.clone(), grace: None });
             if view.history.allows_for(trap, &order, view.now, 1, Duration::ZERO) {
                 actions.push((trap, Action { order, why: format!("{trap}: {}", blocker.text) }));
