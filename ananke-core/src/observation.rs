@@ -350,6 +350,13 @@ pub struct PodState {
     pub mirror: bool,
 }
 
+impl PodState {
+    /// A container of it ended, and waits for its next start.
+    pub fn is_backing_off(&self) -> bool {
+        self.reason.as_ref() == "CrashLoopBackOff"
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PodPhase {
     Pending,

@@ -145,7 +145,7 @@ fn open(verdict: &Verdict, gate: GateId) -> bool {
 }
 
 fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &mut Blocker) -> Option<()> {
-    let case = Case::new(view, evidence, gate, subject, blocker);
+    let case = Case::new(view, evidence, subject, blocker);
     let found = ALL.iter().find_map(|entry| {
         let diagnosis = entry.diagnosis.as_ref().filter(|diagnosis| diagnosis.gates.contains(&gate))?;
         Some((*entry, diagnosis, (diagnosis.find)(&case)?))
@@ -162,7 +162,9 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         };
     }
     blocker.trap = Some(entry.trap);
-    blocker.text = format!("{}; {text}", blocker.text);
+    if let Some(text) = text {
+        blocker.text = format!("{}; {text}", blocker.text);
+    }
     blocker.if_it_lasts = instruction;
     Some(())
 }
@@ -179,13 +181,12 @@ fn lasts(view: &View<'_>, gate: GateId) -> bool {
 pub(crate) fn remade<'a>(
     view: &'a View<'a>,
     evidence: &'a Evidence<'a>,
-    gate: GateId,
     subject: &'a Subject,
     blocker: &'a Blocker,
     trap: Trap,
 ) -> Vec<&'a PodState> {
     let remake = entry(trap).and_then(|entry| entry.diagnosis.as_ref()?.remake);
-    remake.map_or_else(Vec::new, |remake| remake(&Case::new(view, evidence, gate, subject, blocker)))
+    remake.map_or_else(Vec::new, |remake| remake(&Case::new(view, evidence, subject, blocker)))
 }
 
 /// Something has been holding for long enough that it may be more than slow.

@@ -56,7 +56,8 @@ pub(super) fn to_do(needs: &[Need]) -> Vec<String> {
                         3,
                         format!("give {from} a source that is not served by this cluster, or a mirror to switch to"),
                     ));
-                } else if need.why.contains("always asks for") {
+                } else if from.kind.is_workload() && to.kind == PartKind::Host {
+                    // Any other image is asked for where it is not.
                     lines.insert((2, format!("let {from} pull IfNotPresent")));
                 }
             }

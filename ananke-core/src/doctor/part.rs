@@ -87,6 +87,11 @@ impl PartKind {
         [Self::Host, Self::Ingress, Self::Service, Self::PersistentVolumeClaim].contains(&self)
     }
 
+    /// It makes pods.
+    pub(super) fn is_workload(self) -> bool {
+        [Self::Deployment, Self::StatefulSet, Self::DaemonSet].contains(&self)
+    }
+
     /// Flux fetches from it.
     pub(super) fn is_source(self) -> bool {
         [Self::GitRepository, Self::OCIRepository, Self::HelmRepository, Self::Bucket].contains(&self)

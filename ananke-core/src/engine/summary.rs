@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// Each subject that needs a person, once, with what waits for it.
+    /// Each subject that needs a person, once, with what waits for it; first what was recognised, for the rest may follow from it.
     pub fn manual_actions(&self) -> Vec<ManualAction> {
         let mut actions: BTreeMap<Subject, ManualAction> = BTreeMap::new();
         // First what stands for itself, then what follows a cause that nobody was sent to.
@@ -93,7 +93,9 @@ impl Walk {
                 action.holds_back = subjects.into_iter().collect();
             }
         }
-        actions.into_values().collect()
+        let mut actions: Vec<ManualAction> = actions.into_values().collect();
+        actions.sort_by_key(|action| action.trap.is_none());
+        actions
     }
 
     /// Verdicts that will not become a pass without a person.

@@ -7,13 +7,12 @@ use crate::engine::view::View;
 use crate::gate::workloads;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{NodeState, PodState};
-use crate::verdict::{Blocker, GateId};
+use crate::verdict::Blocker;
 
 /// What a trap looks at.
 #[derive(Debug)]
 pub struct Case<'a> {
     pub view: &'a View<'a>,
-    pub gate: GateId,
     pub subject: &'a Subject,
     pub blocker: &'a Blocker,
     evidence: &'a Evidence<'a>,
@@ -22,15 +21,20 @@ pub struct Case<'a> {
 /// What a trap makes of a blocker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// One line that follows the blocker's own.
-    pub text: String,
+    /// What follows the blocker's own line; none where that says it all.
+    pub text: Option<String>,
     /// What a person does, should it last.
     pub instruction: String,
 }
 
 impl Finding {
     pub fn new(text: impl Into<String>, instruction: impl Into<String>) -> Self {
-        Self { text: text.into(), instruction: instruction.into() }
+        Self { text: Some(text.into()), instruction: instruction.into() }
+    }
+
+    /// The gate has said what it is and what to do.
+    pub(super) fn as_told(case: &Case<'_>) -> Self {
+        Self { text: None, instruction: case.blocker.if_it_lasts.clone() }
     }
 }
 
@@ -54,14 +58,8 @@ impl Said<'_> {
 }
 
 impl<'a> Case<'a> {
-    pub(crate) fn new(
-        view: &'a View<'a>,
-        evidence: &'a Evidence<'a>,
-        gate: GateId,
-        subject: &'a Subject,
-        blocker: &'a Blocker,
-    ) -> Self {
-        Self { view, gate, subject, blocker, evidence }
+    pub(crate) fn new(view: &'a View<'a>, evidence: &'a Evidence<'a>, subject: &'a Subject, blocker: &'a Blocker) -> Self {
+        Self { view, subject, blocker, evidence }
     }
 
     /// The object that waits.
@@ -87,7 +85,7 @@ impl<'a> Case<'a> {
         self.view.node(self.node_name()?).ok().flatten()
     }
 
-    /// Pods of the workload that waits, of those that are not ready.
+    /// Pods of the workload that waits that are not ready, of those of which something is said.
     pub fn pods(&self) -> &'a [&'a PodState] {
         self.workload().map(|owner| self.evidence.pods(owner)).unwrap_or_default()
     }
@@ -173,5 +171,7 @@ impl<'a> Case<'a> {
 
 /// [`Case::old_pods`] of the workload that waits, of those that are not ready.
 pub(super) fn own_old_pods<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    case.pods().iter().copied().filter(|pod| case.may_remake(pod)).collect()
+    let mut pods = case.old_pods(|owner| case.workload() == Some(owner));
+    pods.retain(|pod| !pod.ready);
+    pods
 }

@@ -30,9 +30,8 @@ fn plugins<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let node = case.node().filter(|node| says(&node.message, WORDS))?;
-    let text = format!("the network plugin on {} has not answered its kubelet", node.name);
-    Some(Finding::new(text, case.blocker.if_it_lasts.clone()))
+    case.node().filter(|node| says(&node.message, WORDS))?;
+    Some(Finding::as_told(case))
 }
 
 #[cfg(test)]

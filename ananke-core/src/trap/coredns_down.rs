@@ -24,8 +24,8 @@ fn servers<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let object = case.object().filter(|object| object.kind == Kind::Service || object.name.contains("coredns"))?;
-    Some(Finding::new(format!("no name is resolved before {object} is up"), case.blocker.if_it_lasts.clone()))
+    case.object().filter(|object| object.kind == Kind::Service || object.name.contains("coredns"))?;
+    Some(Finding::as_told(case))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let waits = case.pods().iter().find(|pod| pod.reason.as_ref() == "CrashLoopBackOff")?;
+    let waits = case.pods().iter().find(|pod| pod.is_backing_off())?;
     let well = [GateId::DnsCni, GateId::Storage, GateId::Secrets]
         .iter()
         .all(|id| case.view.gates.get(id).is_none_or(|gate| gate.settled.is_some()));

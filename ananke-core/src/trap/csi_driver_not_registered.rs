@@ -39,8 +39,8 @@ fn plugin<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let (node, driver) = (case.node_name()?, driver(case)?);
-    Some(Finding::new(format!("the node plugin of {driver} on {node} has not registered"), case.blocker.if_it_lasts.clone()))
+    driver(case)?;
+    Some(Finding::as_told(case))
 }
 
 #[cfg(test)]

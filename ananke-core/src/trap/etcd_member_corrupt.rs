@@ -30,7 +30,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     Some(Finding::new(
         format!("the data of etcd on it is damaged: {}", said.quoted()),
         format!(
-            "keep a copy of the etcd directory on {0}; if the other servers have quorum, remove its member there and let {0} join anew with an empty directory; if not, restore the newest snapshot (`ananke report --last`)",
+            "keep a copy of the etcd directory on {0}; if the other servers have quorum, remove its member there and let {0} join anew with an empty directory; if not, restore the newest snapshot of etcd (k3s: `k3s etcd-snapshot ls`)",
             said.place()
         ),
     ))

@@ -10,7 +10,7 @@ use crate::observation::{EventState, PodState};
 /// Made once for a judgement, and only where something waits.
 #[derive(Debug)]
 pub struct Evidence<'a> {
-    /// Pods that are not ready, by the workload that owns them.
+    /// Pods that are not ready and of which something is said, by the workload that owns them.
     pods: BTreeMap<&'a ObjectRef, Vec<&'a PodState>>,
     events: BTreeMap<&'a ObjectRef, Vec<&'a EventState>>,
 }
@@ -20,21 +20,22 @@ const TELLS_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 impl<'a> Evidence<'a> {
     pub(crate) fn of(view: &View<'a>) -> Self {
-        let mut pods: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
-        for pod in view.pods().unwrap_or_default().iter().filter(|pod| !pod.ready) {
-            if let Some(owner) = &pod.owner {
-                pods.entry(owner).or_default().push(pod);
-            }
-        }
         let young = |last: Moment| last >= view.floor && view.now.since(last) <= TELLS_FOR;
         let mut events: BTreeMap<&ObjectRef, Vec<&EventState>> = BTreeMap::new();
         for event in view.events().iter().filter(|event| event.last.is_some_and(young)) {
             events.entry(&event.about).or_default().push(event);
         }
+        let tells = |pod: &&PodState| !pod.message.is_empty() || pod.is_backing_off() || events.contains_key(&pod.object);
+        let mut pods: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
+        for pod in view.pods().unwrap_or_default().iter().filter(|pod| !pod.ready).filter(tells) {
+            if let Some(owner) = &pod.owner {
+                pods.entry(owner).or_default().push(pod);
+            }
+        }
         Self { pods, events }
     }
 
-    /// Pods of a workload that are not ready.
+    /// Pods of a workload that are not ready and of which something is said.
     pub(crate) fn pods(&self, owner: &ObjectRef) -> &[&'a PodState] {
         self.pods.get(owner).map(Vec::as_slice).unwrap_or_default()
     }

@@ -19,7 +19,7 @@ const WORDS: &[&str] = &["another operation (install/upgrade/rollback) is in pro
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     case.flux_said(WORDS)?;
-    Some(Finding::new("Helm believes that an action is still going on", case.blocker.if_it_lasts.clone()))
+    Some(Finding::as_told(case))
 }
 
 #[cfg(test)]
