@@ -28,9 +28,17 @@ struct Spec {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Rule {
-    host: Arc<str>,
+pub(crate) struct Rule {
+    pub(crate) host: Arc<str>,
+    #[serde(deserialize_with = "null_is_default")]
     http: Http,
+}
+
+impl Rule {
+    /// The Services that its paths lead to; a path may lead elsewhere.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.http.paths.iter().map(|path| &path.backend.service.name).filter(|name| !name.is_empty())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,6 +57,7 @@ struct Path {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Backend {
+    #[serde(deserialize_with = "null_is_default")]
     service: Service,
 }
 
@@ -66,7 +75,7 @@ struct Tls {
 }
 
 pub(crate) fn ingress(ingress: Ingress) -> Result<Option<IngressState>, String> {
-    let services = ingress.spec.rules.iter().flat_map(|rule| &rule.http.paths).map(|path| path.backend.service.name.clone());
+    let services = ingress.spec.rules.iter().flat_map(Rule::services).cloned();
     Ok(Some(IngressState {
         services: distinct(services),
         object: ingress.metadata.object(Kind::Ingress),

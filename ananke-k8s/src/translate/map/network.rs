@@ -8,8 +8,9 @@ use ananke_core::doctor::map::{self, Words};
 use ananke_core::name::Kind;
 use serde::Deserialize;
 
+use super::super::ingress::Rule;
 use super::super::meta::{Meta, null_is_default, set};
-use super::{LoadBalanced, Named};
+use super::LoadBalanced;
 use crate::collection::Collection;
 
 pub(crate) static SERVICES: Collection<Service, map::Service> = Collection::new("list services", "/api/v1/services", service);
@@ -57,34 +58,6 @@ struct IngressSpec {
     rules: Vec<Rule>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Rule {
-    host: Arc<str>,
-    #[serde(deserialize_with = "null_is_default")]
-    http: Http,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Http {
-    #[serde(deserialize_with = "null_is_default")]
-    paths: Vec<Path>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Path {
-    backend: Backend,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Backend {
-    #[serde(deserialize_with = "null_is_default")]
-    service: Named,
-}
-
 #[derive(Debug, Deserialize)]
 pub(crate) struct IngressClass {
     metadata: ClassMeta,
@@ -125,11 +98,11 @@ fn service(of: Service) -> Result<Option<map::Service>, String> {
 
 fn ingress(of: Ingress) -> Result<Option<map::Ingress>, String> {
     let mut hosts: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
-    for rule in of.spec.rules {
-        let services = hosts.entry(rule.host).or_default();
-        for name in rule.http.paths.into_iter().map(|path| path.backend.service.name).filter(|name| !name.is_empty()) {
-            if !services.contains(&name) {
-                services.push(name);
+    for rule in &of.spec.rules {
+        let services = hosts.entry(rule.host.clone()).or_default();
+        for name in rule.services() {
+            if !services.contains(name) {
+                services.push(name.clone());
             }
         }
     }
