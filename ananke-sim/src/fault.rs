@@ -128,6 +128,11 @@ impl Fault {
         self.entry().2
     }
 
+    /// It is a server's alone.
+    pub fn needs_server(self) -> bool {
+        matches!(self, Self::Unit(UnitTrouble::Address | UnitTrouble::Etcd))
+    }
+
     /// Only a person at the machine can help.
     pub fn needs_person(self) -> bool {
         match self {

@@ -91,7 +91,6 @@ fn a_thousand_slow_boots_are_no_trap() {
     assert_eq!(false_alarms(0..1000), Vec::<String>::new());
 }
 
-/// A remedy that is switched off or asks does nothing, and its world ends with the instruction.
 #[test]
 fn the_gentle_step_is_what_recovers() {
     let drill = drill(Trap::NfsStaleOrHung, 1).unwrap();

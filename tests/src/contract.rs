@@ -16,8 +16,8 @@ use std::time::Duration;
 use ananke_core::lease::{Lease, Purpose, SCHEMA};
 use ananke_core::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid};
 use ananke_core::observation::{
-    AttachmentState, ClaimState, CsiNodeState, EndpointsState, FluxState, IngressState, JobState, NodeState, PodState, Reconcile,
-    Taint,
+    AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, FluxState, IngressState, JobState, NodeState,
+    PodState, Reconcile, Taint,
 };
 use ananke_core::order::ClusterOrder;
 use ananke_core::port::{ClusterReads, ErrorKind, PortError};
@@ -100,6 +100,8 @@ pub trait Stage {
     async fn ingress(&self) -> Given<IngressState>;
     /// A Service with a ready endpoint.
     async fn endpoints(&self) -> Given<EndpointsState>;
+    /// A Warning that was written just now.
+    async fn warning(&self) -> Given<EventState>;
     /// Nobody holds the coordination Lease, and nobody needs it while the case runs.
     async fn coordination(&self) -> Given<()>;
 

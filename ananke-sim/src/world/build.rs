@@ -49,7 +49,8 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
         Start::AfterShutdown => shut_down(&mut world),
     }
     for (fault, node) in &scenario.faults {
-        let last = world.nodes.iter().last().map(|node| node.name.clone());
+        let fits = |host: &&Host| host.server || !fault.needs_server();
+        let last = world.hosts.iter().rev().find(fits).map(|host| host.name.clone());
         let node = fault.needs_node().then(|| node.clone().or(last)).flatten();
         if let Err(error) = world.inject(*fault, node.as_ref()) {
             world.note(|_| format!("fault {fault} not injected: {error}"));

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use ananke_core::name::{BootId, Kind, Moment, NodeName, ObjectRef, Uid};
 use ananke_core::observation::{
-    AttachmentState, ClaimState, CsiNodeState, EndpointsState, IngressState, JobState, PodPhase, PodState, Taint,
+    AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, IngressState, JobState, PodPhase, PodState, Taint,
 };
 use ananke_core::order::COORDINATION;
 use ananke_k8s::KubeCluster;
@@ -275,6 +275,16 @@ impl Stage for ApiStage {
             applied_by: Some(self.object(Kind::Kustomization, "contract")),
             keep: false,
         })
+    }
+
+    async fn warning(&self) -> Given<EventState> {
+        let (name, pod) = (self.fresh("warning"), self.object(Kind::Pod, "web-0"));
+        let (reason, message) = ("FailedMount", "no such device");
+        let about = json!({"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name});
+        let body = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "type": "Warning", "reason": reason,
+            "message": message, "involvedObject": about, "lastTimestamp": seconds(now())});
+        self.make(&self.inside("v1", "events"), body).await?;
+        Ok(EventState { about: pod, reason: reason.into(), message: message.into(), last: None })
     }
 
     async fn flux(&self, kind: Kind) -> Given<ObjectRef> {

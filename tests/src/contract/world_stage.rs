@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use ananke_core::name::{BootId, Kind, NodeName, ObjectRef};
 use ananke_core::observation::{
-    AttachmentState, ClaimState, CsiNodeState, EndpointsState, IngressState, JobState, PodPhase, PodState, Taint, Tri,
+    AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, IngressState, JobState, PodPhase, PodState, Taint, Tri,
 };
 use ananke_core::port::Clock as _;
 use ananke_sim::serve::Cluster;
 use ananke_sim::serve::api::kinds;
 use ananke_sim::serve::api::store::ObjectStore as _;
-use ananke_sim::world::{DRIVER, FluxObject, NodePatch, Pod, Refusal};
-use ananke_sim::{Sim, World};
+use ananke_sim::world::{DRIVER, FluxObject, NodePatch, Pod, PodTrouble, Refusal, Warning};
+use ananke_sim::{Fault, Sim, World};
 use async_trait::async_trait;
 
 use super::{Given, Look, Stage, absent};
@@ -188,6 +188,14 @@ impl<W: HasWorld> Stage for WorldStage<W> {
                 applied_by: world.kustomizations().get(job.kustomization).map(|by| by.meta.object.clone()),
                 keep: false,
             })
+        })
+    }
+
+    async fn warning(&self) -> Given<EventState> {
+        self.0.act(|world| {
+            world.inject(Fault::Pod(PodTrouble::LeakedAddresses), None).expect("a pod to have it");
+            let Warning { pod, reason, message } = world.warnings().pop().expect("its kubelet says so");
+            Ok(EventState { about: pod, reason: reason.into(), message: message.into(), last: None })
         })
     }
 

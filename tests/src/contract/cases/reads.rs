@@ -126,8 +126,11 @@ pub async fn apis_that_a_service_serves_are_read(s: &Subject<'_>) -> Outcome {
 }
 
 pub async fn warnings_are_read(s: &Subject<'_>) -> Outcome {
+    let expected = s.stage.warning().await?;
     let events = s.port.events().await.unwrap();
-    assert!(events.iter().all(|event| !event.reason.is_empty() && !event.about.name.is_empty()), "{events:?}");
+    let found = events.iter().find(|event| event.about == expected.about).expect("the Warning");
+    assert_eq!((&found.reason, &found.message), (&expected.reason, &expected.message));
+    assert!(found.last.is_some(), "{found:?}");
     Ok(())
 }
 
