@@ -17,6 +17,7 @@
 //! [`engine::replay`], and explained with [`engine::explain`].
 
 pub mod baseline;
+pub mod bootstrap;
 pub mod coordination;
 pub mod doctor;
 pub mod engine;

@@ -143,6 +143,12 @@ name!(
         && text.len() <= 128 && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
 );
 name!(
+    /// A file with images, in the directory of archives: `harbor-core.tar`.
+    ArchiveName, "archive name", "letters, digits, '-', '_' and '.', 1 to 128, not starting with '-' or '.'",
+    |text| !text.is_empty() && text.len() <= 128 && !text.starts_with(['-', '.'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+);
+name!(
     /// One cordon lease; it is also the value of the taint, so it is a valid label value.
     LeaseId, "lease ID", "letters, digits and '-', 1 to 63", |text| !text.is_empty() && text.len() <= 63
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -212,6 +218,8 @@ pub enum Kind {
     Service,
     PersistentVolumeClaim,
     VolumeAttachment,
+    ConfigMap,
+    ServiceAccount,
 }
 
 impl fmt::Display for Kind {

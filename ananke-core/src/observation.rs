@@ -168,6 +168,9 @@ pub struct NodeState {
     /// `status.nodeInfo.machineID`; none where no kubelet has told it.
     #[serde(default)]
     pub machine_id: Option<Arc<str>>,
+    /// `status.nodeInfo.architecture`: `amd64`, `arm64`; none where no kubelet has told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Arc<str>>,
     /// `spec.renewTime` of the node's Lease in `kube-node-lease`.
     pub renewed: Option<Moment>,
     /// Conditions other than `Ready` that are true, and say that something is wrong: `DiskPressure`, …
@@ -199,6 +202,7 @@ impl NodeState {
             message: "".into(),
             boot_id: None,
             machine_id: None,
+            architecture: None,
             renewed: None,
             troubles: Vec::new(),
             unschedulable: false,
@@ -272,6 +276,9 @@ pub struct SourceState {
     /// What outranks the branch (`name`, `tag`, `semver` or `commit`), as `field=value`.
     pub pinned: Option<Arc<str>>,
     pub reconcile: Reconcile,
+    /// The annotation [`crate::order::URL_ANNOTATION`]: Ananke has it fetched from its mirror, and says where from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_from: Option<Arc<str>>,
     /// `status.artifact.revision`, e.g. `main@sha1:…`.
     pub revision: Option<Arc<str>>,
     /// `status.artifact.lastUpdateTime`.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::Manifest;
 use crate::lease::Lease;
 use crate::name::{
-    LeaseId, MacAddress, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName,
+    ArchiveName, LeaseId, MacAddress, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName,
 };
 use crate::proof::DeathProof;
 
@@ -18,6 +19,8 @@ pub const COORDINATION: (&str, &str) = ("kube-system", "ananke");
 pub const COORDINATION_LASTS: Duration = Duration::from_secs(30);
 /// Who set `spec.suspend`, so that start-up resumes only what shutdown suspended. The value is `<run id> <RFC 3339 time>`.
 pub const SUSPENDED_ANNOTATION: &str = "ananke.dev/suspended";
+/// Where a source was fetched from before it was pointed at its mirror; whoever points it back takes the annotation away.
+pub const URL_ANNOTATION: &str = "ananke.dev/url-from";
 /// How many replicas a workload had before it was scaled to zero; whoever scales it back takes the annotation away.
 pub const SCALED_ANNOTATION: &str = "ananke.dev/scaled-from";
 /// Flux's own annotation that asks for a reconciliation.
@@ -117,6 +120,17 @@ pub enum ClusterOrder {
         seen: ResourceVersion,
         branch: Arc<str>,
     },
+    /// Sets `spec.url`.
+    SetUrl {
+        source: ObjectRef,
+        seen: ResourceVersion,
+        url: Arc<str>,
+        /// What [`URL_ANNOTATION`] becomes; none: it goes.
+        from: Option<Arc<str>>,
+    },
+    /// Makes an object that is absent, in Flux's name: it takes the fields over when it next applies. One that is there is
+    /// left as it is.
+    Create(Box<Manifest>),
     /// `reconcile.fluxcd.io/requestedAt`.
     Reconcile {
         object: ObjectRef,
@@ -187,6 +201,8 @@ pub enum HostOrder {
     KillPods(UnitName),
     /// Takes a snapshot of etcd under this name.
     SaveSnapshot(SnapshotName),
+    /// Loads the images of an archive of this machine into the container runtime.
+    LoadImages(ArchiveName),
     Reboot,
     PowerOff,
 }
@@ -209,9 +225,11 @@ impl Order {
                 ClusterOrder::DeleteJob { job: object, .. }
                 | ClusterOrder::Scale { workload: object, .. }
                 | ClusterOrder::SetBranch { source: object, .. }
+                | ClusterOrder::SetUrl { source: object, .. }
                 | ClusterOrder::Reconcile { object, .. }
                 | ClusterOrder::Suspend { object, .. }
                 | ClusterOrder::Resume { object, .. } => Subject::Object(object.clone()),
+                ClusterOrder::Create(manifest) => Subject::Object(manifest.object.clone()),
             },
         }
     }
@@ -234,6 +252,7 @@ impl Order {
             Self::Host { order: HostOrder::Restart(_), .. } => "restart-unit",
             Self::Host { order: HostOrder::KillPods(_), .. } => "kill-pods",
             Self::Host { order: HostOrder::SaveSnapshot(_), .. } => "save-snapshot",
+            Self::Host { order: HostOrder::LoadImages(_), .. } => "load-images",
             Self::Host { order: HostOrder::Reboot, .. } => "reboot",
             Self::Host { order: HostOrder::PowerOff, .. } => "power-off",
             Self::Unseal => "unseal",
@@ -251,6 +270,8 @@ impl Order {
                 ClusterOrder::Evict { .. } => "evict",
                 ClusterOrder::Delete { .. } => "delete-pod",
                 ClusterOrder::SetBranch { .. } => "set-branch",
+                ClusterOrder::SetUrl { .. } => "set-url",
+                ClusterOrder::Create(_) => "create",
                 ClusterOrder::Reconcile { push, .. } => push.verb(),
                 ClusterOrder::Suspend { .. } => "suspend",
                 ClusterOrder::Resume { .. } => "resume",
@@ -270,6 +291,7 @@ impl fmt::Display for Order {
                 write!(f, "end the containers that {unit} left running on {node}")
             }
             Self::Host { node, order: HostOrder::SaveSnapshot(name) } => write!(f, "save etcd snapshot {name} on {node}"),
+            Self::Host { node, order: HostOrder::LoadImages(archive) } => write!(f, "load the images of {archive} on {node}"),
             Self::Host { node, order: HostOrder::Reboot } => write!(f, "reboot {node}"),
             Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
             Self::Unseal => write!(f, "unseal Vault"),
@@ -289,6 +311,8 @@ impl fmt::Display for Order {
                 ClusterOrder::Evict { pod, .. } => write!(f, "evict {pod}"),
                 ClusterOrder::Delete { pod, .. } => write!(f, "delete {pod} with its grace period"),
                 ClusterOrder::SetBranch { source, branch, .. } => write!(f, "set branch {branch} on {source}"),
+                ClusterOrder::SetUrl { source, url, .. } => write!(f, "have {source} fetched from {url}"),
+                ClusterOrder::Create(manifest) => write!(f, "make {}, which is absent", manifest.object),
                 ClusterOrder::Reconcile { object, push: Push::None, .. } => write!(f, "ask Flux to reconcile {object}"),
                 ClusterOrder::Reconcile { object, push: Push::Reset, .. } => {
                     write!(f, "ask Flux to reconcile {object} and to forget its failures")

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod hosts;
+pub mod layers;
 pub mod machine;
 pub mod map;
 pub mod memory;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use clock::Clock;
 pub use cluster::{ClusterActions, ClusterPart, ClusterReads};
 pub use hosts::{HostActions, HostReads};
+pub use layers::LayerReads;
 pub use machine::MachineReads;
 pub use map::MapReads;
 pub use peers::{PeerActions, PeerAnswer, PeerReads, PeerRequest};

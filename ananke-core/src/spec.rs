@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::BootstrapSpec;
 use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
 use crate::power::PowerSpec;
 use crate::verdict::{GateId, Trap};
@@ -66,6 +67,9 @@ pub struct Spec {
     /// Services that must have ready endpoints; empty: those behind the ingress hosts that are checked.
     pub critical_services: Vec<ObjectRef>,
     pub shutdown: ShutdownSpec,
+    /// What is kept for a cluster that waits for itself.
+    #[serde(default)]
+    pub bootstrap: BootstrapSpec,
     /// Remedies that the operator wants otherwise than they are (`remedies`).
     #[serde(default)]
     pub remedies: BTreeMap<Trap, RemedySpec>,
@@ -324,6 +328,7 @@ impl Spec {
             storage: StorageSpec { required: true, ..StorageSpec::default() },
             vault: None,
             foundation: Vec::new(),
+            bootstrap: BootstrapSpec::default(),
             critical_services: Vec::new(),
             remedies: BTreeMap::new(),
             shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },

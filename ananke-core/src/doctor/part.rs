@@ -73,9 +73,13 @@ impl Part {
             name::Kind::Bucket => PartKind::Bucket,
             name::Kind::Kustomization => PartKind::Kustomization,
             name::Kind::HelmRelease => PartKind::HelmRelease,
-            name::Kind::Node | name::Kind::Namespace | name::Kind::Pod | name::Kind::Job | name::Kind::VolumeAttachment => {
-                return None;
-            }
+            name::Kind::Node
+            | name::Kind::Namespace
+            | name::Kind::Pod
+            | name::Kind::Job
+            | name::Kind::VolumeAttachment
+            | name::Kind::ConfigMap
+            | name::Kind::ServiceAccount => return None,
         };
         Some(Self { kind, namespace: object.namespace.clone(), name: object.name.clone() })
     }

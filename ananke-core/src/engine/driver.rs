@@ -633,8 +633,10 @@ pub(super) fn touched(order: &Order) -> Vec<Part> {
             ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => vec![Part::Coordination],
             ClusterOrder::Evict { .. } | ClusterOrder::Delete { .. } | ClusterOrder::ForceDelete { .. } => vec![Part::Pods],
             ClusterOrder::DeleteJob { .. } => vec![Part::Jobs],
-            ClusterOrder::Scale { .. } => vec![Part::Workloads],
+            // What else a layer has is not looked at.
+            ClusterOrder::Scale { .. } | ClusterOrder::Create(_) => vec![Part::Workloads],
             ClusterOrder::SetBranch { .. }
+            | ClusterOrder::SetUrl { .. }
             | ClusterOrder::Reconcile { .. }
             | ClusterOrder::Suspend { .. }
             | ClusterOrder::Resume { .. } => vec![Part::Flux],

@@ -127,6 +127,8 @@ fn lease_event(order: &Order, error: Option<&PortError>) -> Option<(LeaseId, Lea
             | ClusterOrder::DeleteJob { .. }
             | ClusterOrder::Scale { .. }
             | ClusterOrder::SetBranch { .. }
+            | ClusterOrder::SetUrl { .. }
+            | ClusterOrder::Create(_)
             | ClusterOrder::Reconcile { .. }
             | ClusterOrder::Suspend { .. }
             | ClusterOrder::Resume { .. },

@@ -254,7 +254,10 @@ impl Explainer<'_> {
             Kind::Node => Evidence::of("the list of nodes", &obs.nodes, at),
             Kind::Namespace => Evidence::of("the list of namespaces", &obs.namespaces, at),
             Kind::Pod => Evidence::of("the list of pods", &obs.pods, at),
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => Evidence::of("the list of workloads", &obs.workloads, at),
+            // Of the last two there is no list: they are made with a workload that is absent.
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ConfigMap | Kind::ServiceAccount => {
+                Evidence::of("the list of workloads", &obs.workloads, at)
+            }
             Kind::Ingress => Evidence::of("the list of ingresses", &obs.ingresses, at),
             Kind::GitRepository | Kind::Kustomization | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease => {
                 Evidence::of("the list of Flux objects", &obs.flux, at)

@@ -166,7 +166,9 @@ fn short(kind: Kind) -> &'static str {
         | Kind::Job
         | Kind::Service
         | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => "git",
+        | Kind::VolumeAttachment
+        | Kind::ConfigMap
+        | Kind::ServiceAccount => "git",
     }
 }
 

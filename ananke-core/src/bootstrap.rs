@@ -1,0 +1,92 @@
+//! What a cluster needs that waits for itself: when Flux is fetched from a Git server that Flux should bring up, and images
+//! come from a registry that needs images, something of it has to be kept outside.
+//!
+//! Layers are what single Kustomizations applied, as the cluster had it on the last healthy day, in the order in which the
+//! config names them. Of a layer only what is absent is ever made. Secrets are not kept.
+
+mod manifest;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use manifest::{KINDS, Manifest};
+
+use crate::name::{ArchiveName, Kind, Moment, ObjectRef};
+use crate::observation::WorkloadState;
+
+/// What the config has for a cluster that waits for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BootstrapSpec {
+    /// Kustomizations whose objects are kept, in the order in which they are brought back.
+    pub layers: Vec<ObjectRef>,
+    /// Where Flux fetches from while its own source cannot be had.
+    pub mirror: Option<Arc<str>>,
+    /// Images on this machine.
+    pub archives: Vec<Archive>,
+    /// What was kept; journals do not repeat it.
+    #[serde(skip)]
+    pub cache: Arc<Cache>,
+}
+
+/// The layers, as they were on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cache {
+    pub layers: Vec<Layer>,
+}
+
+/// What one Kustomization applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    pub kustomization: ObjectRef,
+    /// `status.lastAppliedRevision`.
+    pub revision: Arc<str>,
+    pub taken: Moment,
+    /// In the order in which they are made.
+    pub objects: Vec<Manifest>,
+    /// Objects that it applied and that are not kept, as `Kind namespace/name`.
+    pub left_out: BTreeSet<Arc<str>>,
+}
+
+impl Layer {
+    pub fn workloads(&self) -> impl Iterator<Item = &Manifest> {
+        let runs = |kind| matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
+        self.objects.iter().filter(move |manifest| runs(manifest.object.kind))
+    }
+
+    /// Its workloads that the cluster does not have.
+    pub fn absent<'a>(&'a self, workloads: &[WorkloadState]) -> Vec<&'a Manifest> {
+        let there = |object: &ObjectRef| workloads.iter().any(|workload| workload.object == *object);
+        self.workloads().filter(|manifest| !there(&manifest.object)).collect()
+    }
+}
+
+/// A file with images, as `docker save` or `ctr images export` write it, in the directory of archives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    pub name: ArchiveName,
+    pub images: Vec<ArchivedImage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedImage {
+    /// With its registry, as a pod's kubelet names it.
+    pub reference: Arc<str>,
+    /// As Go and Kubernetes call it: `amd64`, `arm64`.
+    pub architecture: Arc<str>,
+}
+
+impl BootstrapSpec {
+    /// The archive that has an image for machines of this kind.
+    pub fn archive(&self, image: &str, architecture: &str) -> Option<&Archive> {
+        let fits = |one: &ArchivedImage| *one.reference == *image && *one.architecture == *architecture;
+        self.archives.iter().find(|archive| archive.images.iter().any(fits))
+    }
+
+    /// Kinds of machines that an image is kept for.
+    pub fn architectures(&self, image: &str) -> BTreeSet<&str> {
+        let images = self.archives.iter().flat_map(|archive| &archive.images);
+        images.filter(|one| *one.reference == *image).map(|one| one.architecture.as_ref()).collect()
+    }
+}
