@@ -19,22 +19,24 @@ impl World {
         !self.has(&self.workloads[workload].object)
     }
 
-    /// What Kustomizations of these names applied is taken away; claims stay.
-    pub(super) fn prune(&mut self, kustomizations: &[&str]) {
+    /// Git and the registry are taken away, with an old revision that the source cannot get out of since; claims stay.
+    pub(super) fn prune_foundation(&mut self) {
         for row in 0..self.kustomizations.len() {
-            if !kustomizations.contains(&&*self.kustomizations[row].meta.object.name) {
-                continue;
+            if CIRCLE.contains(&&*self.kustomizations[row].meta.object.name) {
+                self.prune(row);
             }
-            for object in self.objects_of(row) {
-                self.pruned.insert(object);
+        }
+        self.lose_source();
+    }
+
+    fn prune(&mut self, kustomization: usize) {
+        self.pruned.extend(self.objects_of(kustomization));
+        for workload in self.kustomizations[kustomization].workloads.clone() {
+            for pod in self.workloads[workload].pods.clone() {
+                self.remove_pod(pod);
             }
-            for workload in self.kustomizations[row].workloads.clone() {
-                for pod in self.workloads[workload].pods.clone() {
-                    self.remove_pod(pod);
-                }
-                let object = self.workloads[workload].object.clone();
-                self.workloads[workload].rv = self.touched(What::Deleted, &object, workload);
-            }
+            let object = self.workloads[workload].object.clone();
+            self.workloads[workload].rv = self.touched(What::Deleted, &object, workload);
         }
     }
 
