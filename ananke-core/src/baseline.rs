@@ -58,7 +58,7 @@ impl Baseline {
 
     /// The day it was taken, as `2026-03-14`.
     pub fn day(&self) -> String {
-        self.at.to_string().chars().take(10).collect()
+        self.at.day()
     }
 }
 

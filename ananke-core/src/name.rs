@@ -296,6 +296,11 @@ impl fmt::Display for Subject {
 pub struct Moment(i64);
 
 impl Moment {
+    /// Its day in UTC, as `2026-03-14`.
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }

@@ -5,14 +5,17 @@
 //! place in the walk.
 
 pub mod dead_node_pods;
+pub mod fetch_from_mirror;
 pub mod flux_branch;
 pub mod immutable_job;
 pub mod leftover_cordon;
+pub mod load_images;
 pub mod reboot_host;
 pub mod reconcile;
 pub mod remake_pods;
 pub mod reset_release;
 pub mod restart_agent;
+pub mod restore_layers;
 pub mod restore_scale;
 pub mod resume;
 pub mod start_units;
@@ -65,6 +68,9 @@ pub const STARTUP: &[Remedy] = &[
     Remedy::Of(Trap::KubeletWedged, restart_agent::plan),
     Remedy::Of(Trap::RootReadOnly, reboot_host::plan),
     Remedy::Of(Trap::VaultSealed, unseal_vault::plan),
+    Remedy::Of(Trap::RegistryInClusterDeadlock, load_images::plan),
+    Remedy::Of(Trap::FluxSourceIsInClusterGit, restore_layers::plan),
+    Remedy::Of(Trap::FluxSourceIsInClusterGit, fetch_from_mirror::plan),
     Remedy::Of(Trap::FluxWrongBranch, flux_branch::plan),
     Remedy::Of(Trap::FluxSuspendedLooksReady, resume::plan),
     Remedy::Of(Trap::FluxImmutableField, immutable_job::plan),
@@ -150,6 +156,8 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::FluxArtifactReadyLie | Trap::FluxDependencyChainSlow => Some(Brake { a_minute: 600, a_run: 20_000 }),
         Trap::FluxWrongBranch | Trap::VaultSealed => Some(Brake { a_minute: 6, a_run: 60 }),
         Trap::FluxImmutableField | Trap::HelmRetriesExhausted => Some(Brake { a_minute: 10, a_run: 100 }),
+        // A layer is made at once.
+        Trap::FluxSourceIsInClusterGit => Some(Brake { a_minute: 200, a_run: 1_000 }),
         Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),

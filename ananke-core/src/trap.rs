@@ -88,6 +88,7 @@ pub use case::{Case, Finding};
 pub use catalogue::ALL;
 pub use entry::{Class, Diagnosis, Ending, Entry, Often};
 use evidence::Evidence;
+pub(crate) use registry_in_cluster_deadlock::Load;
 
 use crate::engine::view::{Trust, View};
 use crate::name::Subject;
@@ -151,7 +152,9 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         Some((*entry, diagnosis, (diagnosis.find)(&case)?))
     });
     let (entry, diagnosis, finding) = found?;
-    let repairs = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
+    let remakes = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
+    let repairs =
+        remakes || entry.trap == Trap::RegistryInClusterDeadlock && !registry_in_cluster_deadlock::loads(&case).is_empty();
     let Finding { text, instruction } = finding;
     if blocker.kind == BlockerKind::Waiting {
         blocker.kind = match (repairs, entry.class) {
@@ -187,6 +190,11 @@ pub(crate) fn remade<'a>(
 ) -> Vec<&'a PodState> {
     let remake = entry(trap).and_then(|entry| entry.diagnosis.as_ref()?.remake);
     remake.map_or_else(Vec::new, |remake| remake(&Case::new(view, evidence, subject, blocker)))
+}
+
+/// The images that could be loaded for `subject`.
+pub(crate) fn loads<'a>(view: &'a View<'a>, evidence: &'a Evidence<'a>, subject: &'a Subject, blocker: &'a Blocker) -> Vec<Load> {
+    registry_in_cluster_deadlock::loads(&Case::new(view, evidence, subject, blocker))
 }
 
 /// Something has been holding for long enough that it may be more than slow.

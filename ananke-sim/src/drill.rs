@@ -1,9 +1,11 @@
 //! A drill: the real engine recovers a simulated cluster on virtual time, and the world says whether that is true.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ananke_core::baseline::{Baseline, BaselineWorkload};
+use ananke_core::bootstrap::{BootstrapSpec, Cache, Layer};
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
 use ananke_core::name::{HostPath, Moment, NodeName, Subject};
@@ -57,8 +59,17 @@ pub enum Ending {
 /// # Errors
 /// If the engine stalls: a defect.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
+    run_with(scenario, seed, |_| {})
+}
+
+/// The same, with other expectations than the operator of that world would have.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) -> Result<Drill, Stalled> {
     let sim = Sim::new(World::new(scenario, seed));
-    let spec = spec(&sim.world());
+    let mut spec = spec(&sim.world());
+    change(&mut spec);
     let (soak, nodes) = (spec.soak, spec.nodes.len());
     let (ports, state, clock) = (SimPorts::new(&sim), MemoryState::default(), sim.clock());
     let started = clock.now();
@@ -219,9 +230,21 @@ pub fn spec(world: &World) -> Spec {
         storage: StorageSpec { required: true, ..StorageSpec::default() },
         vault: is_served(world, VAULT).then(|| VaultSpec { address: VAULT.into(), can_unseal: true }),
         foundation: Vec::new(),
+        bootstrap: bootstrap(world),
         critical_services: Vec::new(),
         remedies: BTreeMap::new(),
         shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },
+    }
+}
+
+/// Layers as they were kept while all was well, and a mirror of Git.
+fn bootstrap(world: &World) -> BootstrapSpec {
+    let layers: Vec<Layer> = world.layers(world.wall(world.now()).minus(Duration::from_secs(24 * 3600)));
+    BootstrapSpec {
+        layers: layers.iter().map(|layer| layer.kustomization.clone()).collect(),
+        mirror: None,
+        archives: world.archives().to_vec(),
+        cache: Arc::new(Cache { layers }),
     }
 }
 

@@ -18,12 +18,30 @@ pub struct Scenario {
     pub nodes: usize,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
     pub pods: usize,
-    /// Git and the image registry are not served by the cluster itself.
-    pub outside: bool,
+    pub foundation: Foundation,
     /// A recorded cluster, in the place of the home lab.
     pub map: Option<Arc<ClusterMap>>,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
     pub faults: Vec<(Fault, Option<NodeName>)>,
+}
+
+/// Where Git and the image registry are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Foundation {
+    /// The cluster serves them itself.
+    #[default]
+    Inside,
+    Outside,
+    /// The cluster did, until they were pruned: Flux cannot fetch what would bring them back.
+    Pruned(ImageCaches),
+}
+
+/// What the container runtimes of all nodes begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageCaches {
+    /// What ran there before, and Git's and the registry's images wherever these may run.
+    Warm,
+    Empty,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,23 +57,28 @@ pub enum Start {
 /// The most nodes a world can have.
 pub const MAX_NODES: usize = 10_000;
 
-/// Name, what has happened, where it begins, and whether Git and the registry are outside.
-const SCENARIOS: &[(&str, &str, Start, bool)] = &[
-    ("power-loss", "all hosts lost power, mains are just back", Start::PowerLoss, false),
-    ("healthy", "everything runs", Start::Healthy, false),
-    ("after-shutdown", "a cluster-only shutdown has finished, hosts are up", Start::AfterShutdown, false),
-    ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, true),
+const WARM: Foundation = Foundation::Pruned(ImageCaches::Warm);
+const COLD: Foundation = Foundation::Pruned(ImageCaches::Empty);
+
+/// Name, what has happened, where it begins, and where Git and the registry are.
+const SCENARIOS: &[(&str, &str, Start, Foundation)] = &[
+    ("power-loss", "all hosts lost power, mains are just back", Start::PowerLoss, Foundation::Inside),
+    ("healthy", "everything runs", Start::Healthy, Foundation::Inside),
+    ("after-shutdown", "a cluster-only shutdown has finished, hosts are up", Start::AfterShutdown, Foundation::Inside),
+    ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, Foundation::Outside),
+    ("circle", "Flux pruned the Git server and the registry that it needs, then the power failed", Start::PowerLoss, WARM),
+    ("circle-cold", "the same, and no node has an image any more", Start::PowerLoss, COLD),
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<Self> {
-        SCENARIOS.iter().find(|(id, ..)| *id == name).map(|(id, doc, start, outside)| Self {
+        SCENARIOS.iter().find(|(id, ..)| *id == name).map(|(id, doc, start, foundation)| Self {
             name: (*id).to_owned(),
             doc,
             start: *start,
             nodes: 30,
             pods: 0,
-            outside: *outside,
+            foundation: *foundation,
             map: None,
             faults: Vec::new(),
         })
@@ -111,7 +134,7 @@ impl Default for Scenario {
             start: Start::PowerLoss,
             nodes: 30,
             pods: 0,
-            outside: false,
+            foundation: Foundation::Inside,
             map: None,
             faults: Vec::new(),
         }

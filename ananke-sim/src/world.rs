@@ -17,8 +17,10 @@ mod flux;
 mod helm;
 mod history;
 mod http;
+mod images;
 mod jobs;
 mod lab;
+mod layers;
 mod lifecycle;
 pub mod model;
 mod network;
@@ -39,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use ananke_core::bootstrap::Archive;
 use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 
 pub use actions::NodePatch;
@@ -124,6 +127,7 @@ pub struct Revisions {
     pub flux: u64,
     pub storage: u64,
     pub jobs: u64,
+    pub network: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -156,6 +160,10 @@ pub struct World {
     pub(crate) source: Source,
     pub(crate) ingresses: Vec<Ingress>,
     pub(crate) namespaces: Vec<Namespace>,
+    /// What Git has and the cluster has not.
+    pruned: BTreeSet<ObjectRef>,
+    /// Files with images on the host of Ananke.
+    pub(crate) archives: Vec<Archive>,
     /// Branches of the Git repository and their newest commit.
     pub(crate) branches: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) known: Known,
@@ -190,6 +198,8 @@ pub(crate) struct Known {
     pub(crate) storage: usize,
     pub(crate) ingress: usize,
     pub(crate) git: usize,
+    /// Where Harbor keeps its images.
+    pub(crate) registry: usize,
     pub(crate) source_controller: usize,
     pub(crate) kustomize_controller: usize,
     pub(crate) helm_controller: usize,
@@ -204,6 +214,7 @@ impl Default for Known {
             storage: ELSEWHERE,
             ingress: ELSEWHERE,
             git: ELSEWHERE,
+            registry: ELSEWHERE,
             source_controller: ELSEWHERE,
             kustomize_controller: ELSEWHERE,
             helm_controller: ELSEWHERE,
@@ -421,7 +432,8 @@ impl World {
                 self.revisions.flux = self.revision
             }
             Kind::Job => self.revisions.jobs = self.revision,
-            Kind::Namespace | Kind::Ingress | Kind::Service => {}
+            Kind::Ingress | Kind::Service => self.revisions.network = self.revision,
+            Kind::Namespace | Kind::ConfigMap | Kind::ServiceAccount => {}
             Kind::PersistentVolumeClaim | Kind::VolumeAttachment => self.revisions.storage = self.revision,
         }
         if let Some((limit, log)) = &mut self.log {

@@ -10,6 +10,7 @@ use super::dns_cni;
 use crate::engine::view::{Trust, View};
 use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
+use crate::order::URL_ANNOTATION;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -58,16 +59,14 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
     }
     let state = &source.reconcile;
     if state.ready != Tri::True || state.observed_generation != state.generation || source.revision.is_none() {
-        return Verdict::waiting(
-            Reason::SourceNotReady,
-            format!("{object} is not ready: {}", said(state)),
-            format!(
-                "look at `kubectl describe {} {} -n {}`",
-                object.kind.to_string().to_lowercase(),
-                object.name,
-                object.namespace
-            ),
-        );
+        let text = format!("{object} is not ready: {}", said(state));
+        let kind = object.kind.to_string().to_lowercase();
+        let instruction = format!("look at `kubectl describe {kind} {} -n {}`", object.name, object.namespace);
+        let mirrored = *object == view.spec.flux.source && view.spec.bootstrap.mirror.is_some() && state.ready == Tri::False;
+        return match mirrored {
+            true => Verdict::repairable(Reason::SourceNotReady, Trap::FluxSourceIsInClusterGit, text, instruction),
+            false => Verdict::waiting(Reason::SourceNotReady, text, instruction),
+        };
     }
     if !proved(view, source) {
         return Verdict::repairable(
@@ -83,6 +82,16 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
 /// URL and branch: what is there, and what should be.
 fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     let object = &source.object;
+    if let Some(from) = &source.url_from
+        && view.spec.bootstrap.mirror.as_ref() == Some(&source.url)
+    {
+        return Some(Verdict::repairable(
+            Reason::SourceUrlDiffers,
+            Trap::FluxSourceIsInClusterGit,
+            format!("{object} is fetched from its mirror {} until {from} serves", source.url),
+            format!("set spec.url of {object} back to {from}, and take its annotation {URL_ANNOTATION} away"),
+        ));
+    }
     if let Some(expected) = &view.spec.flux.expected_url
         && *expected != source.url
     {

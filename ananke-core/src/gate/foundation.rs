@@ -4,6 +4,8 @@
 //! They are found by following names: a host of a URL or of an image, the Ingress or Service that has this name, the pods
 //! behind it, the workload that owns them. The chain stands in the evidence.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::name::{ObjectRef, Subject};
 use crate::observation::{EndpointsState, IngressState, PodState, WorkloadState};
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Verdict};
 
-pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
     let seen = match Seen::of(view) {
         Ok(seen) => seen,
         Err(gap) => {
@@ -30,7 +32,8 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     for (host, what) in hosts(view, &seen) {
         seen.follow(&host, &what, &mut found);
     }
-    if found.is_empty() {
+    let kept = kept::judge(view, seen.workloads);
+    if found.is_empty() && kept.is_empty() {
         return Judgement::not_applicable(found.why_empty());
     }
     let mut judgement = Judgement::default();
@@ -45,6 +48,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             format!("find the workload that {service} should lead to, and bring it up"),
         );
         judgement.set(Subject::Object(service), verdict);
+    }
+    for (object, verdict) in kept {
+        judgement.set(Subject::Object(object), verdict);
     }
     judgement
 }
@@ -89,7 +95,9 @@ impl<'a> Seen<'a> {
             services: view.endpoints()?,
             workloads: view.workloads()?,
             pods: view.pods()?,
-            source: source.map(|source| &source.url).or(flux.and(view.spec.flux.expected_url.as_ref())),
+            source: source
+                .map(|source| source.url_from.as_ref().unwrap_or(&source.url))
+                .or(flux.and(view.spec.flux.expected_url.as_ref())),
         })
     }
 

@@ -1,10 +1,11 @@
 //! A small cluster of facts for tests of gates and remedies: nodes `n1`, `n2`, …, of which the first is a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bootstrap::{Layer, Manifest};
 use crate::engine::history::History;
 use crate::engine::view::{Trust, View};
 use crate::fact::Fact;
@@ -166,6 +167,18 @@ impl Bench {
         self.history.answered(order, None);
     }
 
+    /// What a gate says.
+    pub(crate) fn gate(&self, id: crate::verdict::GateId) -> Judgement {
+        self.gates[&id].judgement.clone()
+    }
+
+    /// The gate has passed, since now.
+    pub(crate) fn passes(&mut self, id: crate::verdict::GateId) {
+        let mut gate = crate::engine::walk::GateRun::opened_at(self.now);
+        (gate.settled, gate.status) = (Some(self.now), crate::report::GateStatus::Passed);
+        self.gates.insert(id, gate);
+    }
+
     /// The gate has been settled since now.
     pub(crate) fn settles(&mut self, id: crate::verdict::GateId) {
         let mut gate = crate::engine::walk::GateRun::opened_at(self.now);
@@ -268,6 +281,7 @@ impl Bench {
             message: "".into(),
             boot_id: Some(BootId::parse(&format!("boot-{n}")).unwrap()),
             machine_id: Some(format!("machine-{n}").into()),
+            architecture: Some("arm64".into()),
             renewed: Some(self.now.minus(Duration::from_secs(300))),
             troubles: Vec::new(),
             unschedulable: false,
@@ -323,6 +337,7 @@ impl Bench {
             url: "ssh://git@git.example/iac.git".into(),
             branch: Some("main".into()),
             pinned: None,
+            url_from: None,
             reconcile: reconcile(),
             revision: Some("main@sha1:1".into()),
             artifact_updated: Some(self.now),
@@ -461,6 +476,25 @@ impl Bench {
         self.obs.storage = Fact::known(storage, self.now);
     }
 
+    /// A layer is kept: a Deployment of this name in `git`, with what goes with it, whose pods mount a claim that is there.
+    pub(crate) fn keep(&mut self, name: &str, claim: &str) {
+        let manifest = |kind| {
+            let volumes = serde_json::json!([{"persistentVolumeClaim": {"claimName": claim}}]);
+            let body = serde_json::json!({"metadata": {}, "spec": {"template": {"spec": {"volumes": volumes}}}});
+            Manifest::of(ObjectRef::new(kind, "git", name), body).unwrap()
+        };
+        let layer = Layer {
+            kustomization: flux_object(Kind::Kustomization, name),
+            revision: "main@sha1:1".into(),
+            taken: self.now,
+            objects: [Kind::ConfigMap, Kind::Service, Kind::Deployment].map(manifest).into(),
+            left_out: BTreeSet::new(),
+        };
+        Arc::make_mut(&mut self.spec.bootstrap.cache).layers.push(layer);
+        let object = ObjectRef::new(Kind::PersistentVolumeClaim, "git", claim);
+        self.storage(|storage| storage.claims.push(ClaimState { object, bound: true, lost: false, volume: None }));
+    }
+
     /// A Service with pods of `apps` behind it, in place of one of that name.
     pub(crate) fn endpoints(&mut self, namespace: &str, name: &str, ready: u32, pods: &[&str]) {
         let service = ObjectRef::new(Kind::Service, namespace, name);
@@ -548,6 +582,7 @@ pub(crate) fn test_spec(nodes: BTreeMap<NodeName, NodeSpec>) -> Spec {
         storage: StorageSpec { required: true, ..StorageSpec::default() },
         vault: None,
         foundation: Vec::new(),
+        bootstrap: crate::bootstrap::BootstrapSpec::default(),
         critical_services: Vec::new(),
         remedies: BTreeMap::new(),
         shutdown: ShutdownSpec { mode: ShutdownMode::ClusterOnly, etcd_snapshot: true, within: None, concurrency: 16 },

@@ -14,7 +14,7 @@ use crate::observation::{PodState, Tri, WorkloadState};
 use crate::remedy::{dead_node_pods, restore_scale};
 use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
-pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
     let look = "look at the API server: it does not list workloads";
     let workloads = match view.workloads() {
         Ok(workloads) => workloads,

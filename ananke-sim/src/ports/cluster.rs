@@ -8,7 +8,7 @@ use ananke_core::observation::{
     ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, NodeState,
     PodState, StorageState, WorkloadState,
 };
-use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
 use ananke_core::verdict::Reason;
 use async_trait::async_trait;
@@ -162,6 +162,8 @@ impl SimPorts {
             ClusterOrder::Scale { .. } => "scale the workload",
             ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => "write the coordination Lease",
             ClusterOrder::SetBranch { .. } => "set the branch",
+            ClusterOrder::SetUrl { .. } => "set the URL",
+            ClusterOrder::Create(_) => "create the object",
             ClusterOrder::Reconcile { .. } => "annotate the object",
             ClusterOrder::Suspend { .. } | ClusterOrder::Resume { .. } => "patch the object",
         };
@@ -200,6 +202,11 @@ fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
         ClusterOrder::Evict { pod, uid } => world.evict(&pod.namespace, &pod.name, Some(uid)),
         ClusterOrder::Delete { pod, uid, .. } => world.delete_pod(&pod.namespace, &pod.name, Some(uid)),
         ClusterOrder::SetBranch { source, seen, branch } => world.set_branch(source, version(seen)?, branch),
+        ClusterOrder::SetUrl { source, seen, url, from } => {
+            world.set_url(source, version(seen)?, url)?;
+            world.annotate_flux(source, None, vec![(URL_ANNOTATION.into(), from.clone())])
+        }
+        ClusterOrder::Create(manifest) => world.create(&manifest.object),
         ClusterOrder::Reconcile { object, token, push } => {
             if push.annotation().is_some() && object.kind != Kind::HelmRelease {
                 return Err(Refusal::Invalid(format!("{object} can be neither reset nor forced")));

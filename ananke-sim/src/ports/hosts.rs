@@ -150,6 +150,7 @@ impl HostActions for SimPorts {
             HostOrder::Restart(_) => "systemctl restart --no-block",
             HostOrder::KillPods(_) => "end leftover containers",
             HostOrder::SaveSnapshot(_) => "k3s etcd-snapshot save",
+            HostOrder::LoadImages(_) => "k3s ctr images import",
             HostOrder::Reboot => "systemctl reboot",
             HostOrder::PowerOff => "systemctl poweroff",
         };
@@ -157,7 +158,9 @@ impl HostActions for SimPorts {
         self.may(row, tried, node)?;
         let failed = |found: String| PortError::new(ErrorKind::Transient, tried, node, found);
         match order {
-            HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) => self.latency("host-work", WORK.0, WORK.1).await,
+            HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) | HostOrder::LoadImages(_) => {
+                self.latency("host-work", WORK.0, WORK.1).await
+            }
             HostOrder::Start(_) | HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff => {}
         }
         if let HostOrder::Start(unit) | HostOrder::Stop(unit) | HostOrder::Restart(unit) | HostOrder::KillPods(unit) = order
@@ -173,6 +176,7 @@ impl HostActions for SimPorts {
             | HostOrder::Restart(_)
             | HostOrder::KillPods(_)
             | HostOrder::SaveSnapshot(_)
+            | HostOrder::LoadImages(_)
             | HostOrder::Reboot
             | HostOrder::PowerOff => Ok(()),
         }
@@ -186,6 +190,7 @@ fn carry_out(world: &mut World, node: &NodeName, order: &HostOrder) -> Result<()
         HostOrder::Restart(_) => world.unit_restart(node),
         HostOrder::KillPods(_) => world.kill_pods(node),
         HostOrder::SaveSnapshot(name) => world.save_snapshot(node, name),
+        HostOrder::LoadImages(name) => world.load_archive(node, name),
         HostOrder::Reboot => world.reboot(node),
         HostOrder::PowerOff => world.power_off(node),
     }

@@ -1,5 +1,6 @@
 //! Lists as the API gives them, built again only when something in them changed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use ananke_core::observation::{
     EndpointsState, ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState,
     PodState, Reconcile, SourceState, StorageState, WorkloadState,
 };
-use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 
 use super::storage_views as storage;
 use crate::world::{FluxObject, Kustomization, Ms, Node, Release, Told, World, parsed};
@@ -29,7 +30,7 @@ pub(super) struct Views {
     workloads: Option<(u64, Arc<Vec<WorkloadState>>)>,
     flux: Option<(u64, Arc<Option<FluxState>>)>,
     jobs: Option<(u64, Arc<Vec<JobState>>)>,
-    ingresses: Option<Arc<Vec<IngressState>>>,
+    ingresses: Option<(u64, Arc<Vec<IngressState>>)>,
     storage: Option<(u64, Arc<StorageState>)>,
     endpoints: Option<(u64, Arc<Vec<EndpointsState>>)>,
     extensions: Option<(u64, Arc<ExtensionsState>)>,
@@ -73,7 +74,10 @@ impl Views {
                 phase: pod.phase,
                 ready: pod.ready,
                 reason: words.get(pod.reason),
-                message: words.get(said(world, pod)),
+                message: match said(world, pod) {
+                    Cow::Borrowed(word) => words.get(word),
+                    Cow::Owned(text) => text.into(),
+                },
                 created: Some(world.stamped(pod.created)),
                 deleting: pod.deleting.is_some(),
                 claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
@@ -96,7 +100,7 @@ impl Views {
                 generation: workload.generation,
                 observed_generation: workload.observed_generation,
             };
-            world.workloads().iter().map(state).collect()
+            world.workloads().iter().filter(|workload| world.has(&workload.object)).map(state).collect()
         })
     }
 
@@ -109,6 +113,7 @@ impl Views {
                     object: source.meta.object.clone(),
                     version: version(source.meta.rv),
                     url: source.url.clone(),
+                    url_from: source.meta.annotations.get(URL_ANNOTATION).cloned(),
                     branch: Some(source.branch.clone()),
                     pinned: None,
                     reconcile: reconcile(&source.meta, words),
@@ -135,16 +140,15 @@ impl Views {
     }
 
     pub(super) fn ingresses(&mut self, world: &World) -> Arc<Vec<IngressState>> {
-        let list = || {
+        kept(&mut self.ingresses, world.revisions().network, || {
             let state = |ingress: &crate::world::Ingress| IngressState {
                 object: ingress.object.clone(),
                 hosts: vec![ingress.host.clone()],
                 tls_hosts: vec![ingress.host.clone()],
                 services: world.workloads().get(ingress.backend).map(|of| of.object.name.clone()).into_iter().collect(),
             };
-            Arc::new(world.ingresses().iter().map(state).collect())
-        };
-        self.ingresses.get_or_insert_with(list).clone()
+            world.ingresses().iter().filter(|ingress| world.has(&ingress.object)).map(state).collect()
+        })
     }
 
     pub(super) fn storage(&mut self, world: &World) -> Arc<StorageState> {
@@ -153,8 +157,8 @@ impl Views {
     }
 
     pub(super) fn endpoints(&mut self, world: &World) -> Arc<Vec<EndpointsState>> {
-        kept(&mut self.endpoints, world.revisions().pods, || {
-            let workloads = world.workloads().iter().filter(|workload| workload.service);
+        kept(&mut self.endpoints, world.revisions().pods.max(world.revisions().network), || {
+            let workloads = world.workloads().iter().filter(|workload| workload.service && world.has(&workload.service_ref()));
             workloads.map(|workload| storage::endpoints(world, workload)).collect()
         })
     }
@@ -171,9 +175,12 @@ impl Views {
 }
 
 /// What the pod's status says beside its reason.
-pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> &'static str {
+pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> Cow<'static, str> {
+    if let Some(text) = world.pull_failure(pod) {
+        return text.into();
+    }
     let trouble = world.trouble_of(pod).filter(|trouble| !pod.ready && trouble.told == Told::Status);
-    trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words)
+    trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words).into()
 }
 
 fn kept<T>(slot: &mut Option<(u64, Arc<T>)>, revision: u64, build: impl FnOnce() -> T) -> Arc<T> {
@@ -197,6 +204,7 @@ fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
         message: words.get(node.message),
         boot_id: node.boot_id.clone(),
         machine_id: world.node_row(&node.name).map(|row| world.hosts()[row].machine_id.clone()),
+        architecture: node.labels.get("kubernetes.io/arch").cloned(),
         renewed: Some(world.wall(world.renewed(node))),
         troubles: Vec::new(),
         unschedulable: node.unschedulable,

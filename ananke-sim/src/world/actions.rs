@@ -75,6 +75,23 @@ impl World {
         Ok(())
     }
 
+    /// Sets `spec.url` of the source.
+    pub fn set_url(&mut self, source: &ObjectRef, seen: Option<u64>, url: &str) -> Result<(), Refusal> {
+        let row = self.flux_row(source)?;
+        if row != FluxRow::Source {
+            return Err(Refusal::Invalid(format!("{source} has no URL")));
+        }
+        check_version(self.source.meta.rv, seen)?;
+        if &*self.source.url != url {
+            self.source.url = url.into();
+            self.source.meta.generation += 1;
+            self.note(|_| format!("{source}: URL {url}"));
+            self.touch_flux(row);
+            self.flux_changed(row);
+        }
+        Ok(())
+    }
+
     /// Sets and removes annotations of a Flux object; a new `requestedAt` makes its controller look.
     pub fn annotate_flux(
         &mut self,

@@ -13,7 +13,7 @@ use super::{
     Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
 };
 use crate::rng::Rng;
-use crate::scenario::{Scenario, Start};
+use crate::scenario::{Foundation, ImageCaches, Scenario, Start};
 use crate::table::Table;
 
 pub(super) const DAY: Ms = 86_400_000;
@@ -35,7 +35,7 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
         None => {
             add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
             add_workloads(&mut world, scenario);
-            if scenario.outside {
+            if scenario.foundation == Foundation::Outside {
                 move_outside(&mut world);
             }
             add_flux(&mut world);
@@ -43,6 +43,9 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     }
     add_pods(&mut world);
     world.all_attached(-30 * DAY);
+    if let Foundation::Pruned(caches) = scenario.foundation {
+        close_circle(&mut world, caches);
+    }
     match scenario.start {
         Start::Healthy => {}
         Start::PowerLoss => lose_power(&mut world),
@@ -100,7 +103,7 @@ pub(super) fn empty(rng: Rng) -> World {
         releases: Table::default(),
         source: Source {
             meta: flux_object(rng, source, 0, "stored artifact"),
-            url: "ssh://git@scm.titan.example/ops/titan-iac.git".into(),
+            url: catalogue::GIT_URL.into(),
             branch: "main".into(),
             revision,
             artifact_updated: Some(-3 * DAY),
@@ -110,6 +113,8 @@ pub(super) fn empty(rng: Rng) -> World {
         },
         ingresses: Vec::new(),
         namespaces: Vec::new(),
+        pruned: BTreeSet::new(),
+        archives: Vec::new(),
         branches,
         known: Known::default(),
         vault: super::vault::Vault::default(),
@@ -273,6 +278,7 @@ fn add_workloads(world: &mut World, scenario: &Scenario) {
         storage: at(catalogue::STORAGE),
         ingress: at(catalogue::INGRESS),
         git: at(catalogue::GIT),
+        registry: at(catalogue::REGISTRY),
         source_controller: at(catalogue::SOURCE_CONTROLLER),
         kustomize_controller: at(catalogue::KUSTOMIZE_CONTROLLER),
         helm_controller: at(catalogue::HELM_CONTROLLER),
@@ -305,6 +311,25 @@ fn move_outside(world: &mut World) {
     for row in 0..world.workloads.len() {
         if &*world.workloads[row].registry == catalogue::HARBOR {
             world.workloads[row].registry = catalogue::OUTSIDE_REGISTRY.into();
+        }
+    }
+}
+
+/// Git and the registry were pruned with an old revision, which the source cannot get out of since. Harbor's own images
+/// come from Harbor.
+fn close_circle(world: &mut World, caches: ImageCaches) {
+    for row in 0..world.workloads.len() {
+        if &*world.workloads[row].object.namespace == "harbor" {
+            world.workloads[row].registry = catalogue::HARBOR.into();
+        }
+    }
+    world.prune(&catalogue::CIRCLE);
+    world.lose_source();
+    match caches {
+        ImageCaches::Warm => world.spread_images(&catalogue::CIRCLE),
+        ImageCaches::Empty => {
+            world.lose_images();
+            world.archives = super::images::archives(world);
         }
     }
 }

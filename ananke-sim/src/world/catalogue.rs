@@ -21,6 +21,9 @@ pub(super) const STORAGE: &str = "longhorn-system/longhorn-manager";
 pub(super) const INGRESS: &str = "traefik/traefik";
 pub(super) const VAULT: &str = "vault/vault";
 pub(super) const GIT: &str = "gitea/gitea";
+pub(super) const REGISTRY: &str = "harbor/harbor-registry";
+/// Kustomizations that Flux needs to have anything to apply.
+pub(super) const CIRCLE: [&str; 2] = ["registry", "git"];
 pub(super) const SOURCE_CONTROLLER: &str = "flux-system/source-controller";
 pub(super) const KUSTOMIZE_CONTROLLER: &str = "flux-system/kustomize-controller";
 pub(super) const HELM_CONTROLLER: &str = "flux-system/helm-controller";
@@ -48,6 +51,11 @@ pub(super) const HARBOR: &str = "harbor.titan.example";
 /// Where the source and the images come from, in a cluster that serves neither.
 pub(super) const OUTSIDE_GIT: &str = "ssh://git@github.com/titan/titan-iac.git";
 pub(super) const OUTSIDE_REGISTRY: &str = "ghcr.io";
+
+/// The repository that Flux fetches from.
+pub(super) const GIT_URL: &str = "ssh://git@scm.titan.example/ops/titan-iac.git";
+/// Another Git server that has what Gitea has.
+pub(super) const MIRROR: &str = "https://codeberg.org/titan/titan-iac.git";
 
 /// Namespace and name of the workloads that have a Secret from Vault, of the same name.
 pub(super) const SECRETS: &[(&str, &str)] = &[("keycloak", "keycloak"), ("office", "nextcloud")];

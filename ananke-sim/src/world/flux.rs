@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ananke_core::observation::Tri;
 use ananke_core::order::REQUESTED_ANNOTATION;
 
+use super::catalogue::{GIT_URL, MIRROR};
 use super::{Event, FluxObject, KustStage, Ms, What, World};
 
 const SOURCE_INTERVAL: Ms = 5 * 60_000;
@@ -122,7 +123,7 @@ impl World {
                 "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp: lookup scm.titan.example on 10.43.0.10:53: connect: connection refused"
             ));
         }
-        let inside = self.known.git != super::ELSEWHERE;
+        let inside = self.known.git != super::ELSEWHERE && **url != *MIRROR;
         if inside && !(self.serves(self.known.ingress) && self.serves(self.known.git)) {
             return Err(format!(
                 "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp 192.168.22.9:22: connect: connection refused"
@@ -131,6 +132,25 @@ impl World {
         self.branches.get(&self.source.branch).cloned().ok_or_else(|| {
             format!("failed to checkout and determine revision: couldn't find remote ref \"refs/heads/{}\"", self.source.branch)
         })
+    }
+
+    /// The first Kustomization applies the source itself, as Git has it.
+    fn apply_source(&mut self) {
+        if *self.source.url != *MIRROR {
+            return;
+        }
+        self.source.url = GIT_URL.into();
+        self.source.meta.generation += 1;
+        self.touch_flux(FluxRow::Source);
+        self.flux_changed(FluxRow::Source);
+    }
+
+    /// Nothing was fetched since Git is gone.
+    pub(super) fn lose_source(&mut self) {
+        self.source.stored = false;
+        let message = format!("failed to checkout and determine revision: unable to list remote for '{GIT_URL}'");
+        (self.source.meta.ready, self.source.meta.reason) = (Tri::False, "GitOperationFailed");
+        self.source.meta.message = message.into();
     }
 
     fn kick_kust(&mut self, row: usize, span: Ms) {
@@ -159,7 +179,8 @@ impl World {
         let token = kust.meta.annotations.get(REQUESTED_ANNOTATION).cloned();
         let missing = kust.depends_on.iter().copied().find(|parent| !self.kust_ready(*parent));
         self.kustomizations[row].token = token;
-        if !self.source.stored || self.source.meta.ready != Tri::True {
+        // What is stored is applied, whether or not it can be fetched anew.
+        if !self.source.stored {
             self.flux_status(
                 FluxRow::Kustomization(row),
                 Tri::False,
@@ -192,6 +213,10 @@ impl World {
     pub(super) fn kust_applied(&mut self, row: usize, epoch: u32) {
         if self.kustomizations[row].epoch != epoch || self.kustomizations[row].stage != KustStage::Applying {
             return;
+        }
+        self.apply_missing(row);
+        if row == 0 {
+            self.apply_source();
         }
         if let Err(message) = self.apply_jobs(row) {
             self.flux_status(FluxRow::Kustomization(row), Tri::False, "ReconciliationFailed", &message);

@@ -77,7 +77,7 @@ impl World {
         if !self.serves(self.known.ingress) {
             return Err(HttpAnswer::Refused);
         }
-        let found = self.ingresses.iter().find(|ingress| &*ingress.host == host);
+        let found = self.ingresses.iter().find(|ingress| &*ingress.host == host && self.has(&ingress.object));
         found.map(|ingress| ingress.backend).ok_or_else(|| HttpAnswer::Page(Page::plain(404)))
     }
 }

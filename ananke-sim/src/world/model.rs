@@ -174,6 +174,8 @@ pub struct Pod {
     pub running: bool,
     /// True: it does its work.
     pub serving: bool,
+    /// Pulls of its image that failed in a row.
+    pub pulls: u32,
     /// The object is gone.
     pub gone: bool,
     pub(crate) epoch: u32,
@@ -312,6 +314,11 @@ impl Workload {
     /// All but cluster DNS itself, which asks its host.
     pub fn asks_cluster_dns(&self) -> bool {
         &*self.object.name != "coredns"
+    }
+
+    /// The Service of its name, where it has one.
+    pub fn service_ref(&self) -> ObjectRef {
+        ObjectRef { kind: Kind::Service, ..self.object.clone() }
     }
 
     pub fn image(&self) -> String {

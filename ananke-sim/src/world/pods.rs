@@ -122,11 +122,10 @@ impl World {
         if pod.epoch != epoch || pod.gone || !kubelet {
             return;
         }
-        self.change_pod(row, |pod| pod.running = true);
-        if let Some(node) = self.pods[row].node {
-            let workload = self.pods[row].workload;
-            self.nodes[node].images.insert(workload);
+        if !self.image_is_there(row) {
+            return;
         }
+        self.change_pod(row, |pod| pod.running = true);
         self.pod_probe(row, epoch);
         self.publish(row);
     }
@@ -275,6 +274,7 @@ impl World {
             restarts: 0,
             running: false,
             serving: false,
+            pulls: 0,
             gone: false,
             epoch: 0,
         });

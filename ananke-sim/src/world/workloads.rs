@@ -9,7 +9,7 @@ use super::{What, World};
 impl World {
     /// Makes and ends pods as the spec asks, and writes the status. Without a leader nothing happens.
     pub(super) fn sync_workload(&mut self, row: usize) {
-        if !self.control.controllers {
+        if !self.control.controllers || self.is_pruned(row) {
             return;
         }
         let kind = self.workloads[row].object.kind;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Projected, implied_uid, key, metadata, object, pod_ip};
-use crate::world::{INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, World};
+use crate::world::{INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, Workload, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     services(world, out);
@@ -12,8 +12,12 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     ingress_class(world, out);
 }
 
+fn has_service(world: &World, workload: &Workload) -> bool {
+    workload.service && world.has(&workload.service_ref())
+}
+
 fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for (row, workload) in world.workloads().iter().enumerate().filter(|(_, workload)| workload.service) {
+    for (row, workload) in world.workloads().iter().enumerate().filter(|(_, workload)| has_service(world, workload)) {
         let of = &workload.object;
         let Some(key) = key("Service", &of.namespace, &of.name) else { continue };
         let at = key.clone();
@@ -36,7 +40,7 @@ fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 }
 
 fn slices<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for workload in world.workloads().iter().filter(|workload| workload.service) {
+    for workload in world.workloads().iter().filter(|workload| has_service(world, workload)) {
         let of = &workload.object;
         let Some(key) = key("EndpointSlice", &of.namespace, &format!("{}-{}", of.name, workload.hash)) else { continue };
         let pods = workload.pods.iter().filter_map(|row| Some((*row, world.pod_row(*row)?)));

@@ -83,7 +83,9 @@ fn labels(pod: &Pod, workload: &Workload) -> Value {
         | Kind::Job
         | Kind::Service
         | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => {
+        | Kind::VolumeAttachment
+        | Kind::ConfigMap
+        | Kind::ServiceAccount => {
             json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"})
         }
     }

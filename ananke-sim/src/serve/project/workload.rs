@@ -10,7 +10,7 @@ use super::{Projected, implied_uid, key, metadata, object, owner, time};
 use crate::world::{Budget, Workload, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for workload in world.workloads().iter() {
+    for workload in world.workloads().iter().filter(|workload| world.has(&workload.object)) {
         let of = &workload.object;
         if let Some(key) = key(&of.kind.to_string(), &of.namespace, &of.name) {
             let at = key.clone();

@@ -1,0 +1,144 @@
+//! Objects that Git has and the cluster does not: taken away by a prune, made again by whoever applies or creates them.
+
+use std::collections::BTreeSet;
+
+use ananke_core::bootstrap::{Archive, Layer, Manifest};
+use ananke_core::name::{Kind, Moment, ObjectRef};
+use serde_json::{Value, json};
+
+use super::catalogue::CIRCLE;
+use super::{Refusal, What, World};
+
+impl World {
+    /// Whether the API has a Deployment, StatefulSet, DaemonSet, Service or Ingress of the world.
+    pub fn has(&self, object: &ObjectRef) -> bool {
+        self.pruned.is_empty() || !self.pruned.contains(object)
+    }
+
+    pub(super) fn is_pruned(&self, workload: usize) -> bool {
+        !self.has(&self.workloads[workload].object)
+    }
+
+    /// What Kustomizations of these names applied is taken away; claims stay.
+    pub(super) fn prune(&mut self, kustomizations: &[&str]) {
+        for row in 0..self.kustomizations.len() {
+            if !kustomizations.contains(&&*self.kustomizations[row].meta.object.name) {
+                continue;
+            }
+            for object in self.objects_of(row) {
+                self.pruned.insert(object);
+            }
+            for workload in self.kustomizations[row].workloads.clone() {
+                for pod in self.workloads[workload].pods.clone() {
+                    self.remove_pod(pod);
+                }
+                let object = self.workloads[workload].object.clone();
+                self.workloads[workload].rv = self.touched(What::Deleted, &object, workload);
+            }
+        }
+    }
+
+    /// Workloads, Services and Ingresses that a Kustomization applies.
+    pub fn objects_of(&self, kustomization: usize) -> Vec<ObjectRef> {
+        let Some(kust) = self.kustomizations.get(kustomization) else { return Vec::new() };
+        let mut objects = Vec::new();
+        for row in kust.workloads.iter().copied() {
+            let Some(workload) = self.workloads.get(row) else { continue };
+            objects.push(workload.object.clone());
+            if workload.service {
+                objects.push(workload.service_ref());
+            }
+            let ingresses = self.ingresses.iter().filter(|ingress| ingress.backend == row);
+            objects.extend(ingresses.map(|ingress| ingress.object.clone()));
+        }
+        objects
+    }
+
+    /// What Git and the registry are made of, whether or not it is there; none where the cluster has neither.
+    pub fn layers(&self, taken: Moment) -> Vec<Layer> {
+        let row = |name: &&str| self.kustomizations.iter().position(|kust| *kust.meta.object.name == **name);
+        let layer = |row: usize| {
+            let kust = self.kustomizations.get(row)?;
+            let mut objects: Vec<Manifest> =
+                self.objects_of(row).into_iter().filter_map(|object| Manifest::of(object.clone(), self.body(&object))).collect();
+            objects.sort_by_key(Manifest::rank);
+            Some(Layer {
+                kustomization: kust.meta.object.clone(),
+                revision: kust.applied_revision.clone().unwrap_or_default(),
+                taken,
+                objects,
+                left_out: BTreeSet::new(),
+            })
+        };
+        CIRCLE.iter().filter_map(row).filter_map(layer).collect()
+    }
+
+    /// As much of it as decisions rest on.
+    fn body(&self, object: &ObjectRef) -> Value {
+        let rows = self.find_workload(object).map(|row| self.workloads[row].claims.clone()).unwrap_or_default();
+        let claims = rows.iter().filter_map(|row| self.volumes.get(*row)).map(|volume| &volume.claim.name);
+        let volumes: Vec<Value> = claims.map(|claim| json!({"persistentVolumeClaim": {"claimName": claim}})).collect();
+        json!({
+            "kind": object.kind.to_string(),
+            "metadata": {"namespace": object.namespace, "name": object.name},
+            "spec": {"template": {"spec": {"volumes": volumes}}},
+        })
+    }
+
+    pub fn archives(&self) -> &[Archive] {
+        &self.archives
+    }
+
+    /// Makes an object of which the world knows what it is; one that is there stays as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for what nothing in the world stands for.
+    pub fn create(&mut self, object: &ObjectRef) -> Result<(), Refusal> {
+        if self.pruned.remove(object) {
+            self.note(|_| format!("{object} made again"));
+            self.made(object);
+            self.settle();
+            return Ok(());
+        }
+        let known = match object.kind {
+            Kind::ConfigMap | Kind::ServiceAccount | Kind::Namespace => true,
+            Kind::Ingress => self.ingresses.iter().any(|ingress| ingress.object == *object),
+            Kind::Service => self.workloads.iter().any(|of| of.service && of.service_ref() == *object),
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => self.find_workload(object).is_some(),
+            Kind::Node
+            | Kind::Pod
+            | Kind::GitRepository
+            | Kind::Kustomization
+            | Kind::OCIRepository
+            | Kind::Bucket
+            | Kind::HelmRelease
+            | Kind::Job
+            | Kind::PersistentVolumeClaim
+            | Kind::VolumeAttachment => false,
+        };
+        if known { Ok(()) } else { Err(Refusal::Invalid(format!("nothing in the world stands for {object}"))) }
+    }
+
+    /// kustomize-controller makes what is missing of what it applies.
+    pub(super) fn apply_missing(&mut self, kustomization: usize) {
+        if self.pruned.is_empty() {
+            return;
+        }
+        for object in self.objects_of(kustomization) {
+            if self.pruned.remove(&object) {
+                self.note(|_| format!("{object} applied"));
+                self.made(&object);
+            }
+        }
+    }
+
+    fn made(&mut self, object: &ObjectRef) {
+        match self.find_workload(object) {
+            Some(row) => {
+                self.workloads[row].rv = self.touched(What::Added, object, row);
+                self.mark_dirty(row);
+            }
+            None => drop(self.touched(What::Added, object, 0)),
+        }
+    }
+}

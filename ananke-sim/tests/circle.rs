@@ -1,0 +1,59 @@
+//! Harbor, Gitea and Flux waiting for each other, from a cold start: what is kept outside gets the cluster out of it, and
+//! without it a person is told what to do.
+
+use std::sync::Arc;
+
+use ananke_core::spec::Spec;
+use ananke_sim::drill::{self, Drill, Ending};
+use ananke_sim::scenario::Scenario;
+
+fn drilled(scenario: &str, seed: u64, change: impl FnOnce(&mut Spec)) -> Drill {
+    let drill = drill::run_with(&Scenario::named(scenario).unwrap(), seed, change).unwrap();
+    println!("{scenario}, seed {seed}: {}", drill.summary);
+    drill.report.actions.iter().for_each(|action| println!("  {} {}: {}", action.at, action.verb, action.why));
+    drill
+}
+
+/// How often something of this kind was done.
+fn times(drill: &Drill, verb: &str) -> usize {
+    drill.report.actions.iter().filter(|action| action.verb == verb).count()
+}
+
+#[test]
+fn with_images_on_the_nodes_the_layers_are_made_again() {
+    for seed in 0..3 {
+        let drill = drilled("circle", seed, |_| {});
+        assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
+        assert_eq!((times(&drill, "create"), times(&drill, "load-images")), (14, 0));
+    }
+}
+
+#[test]
+fn without_images_they_are_loaded_from_archives() {
+    for seed in 0..3 {
+        let drill = drilled("circle-cold", seed, |_| {});
+        assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
+        assert_eq!(times(&drill, "create"), 14);
+        assert!(times(&drill, "load-images") > 0);
+    }
+}
+
+#[test]
+fn a_mirror_is_enough_and_the_source_is_its_own_again() {
+    for seed in 0..3 {
+        let drill = drilled("circle", seed, |spec| {
+            spec.bootstrap.cache = Arc::default();
+            spec.bootstrap.mirror = Some("https://codeberg.org/titan/titan-iac.git".into());
+        });
+        assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
+        assert_eq!((times(&drill, "create"), times(&drill, "set-url")), (0, 2));
+    }
+}
+
+#[test]
+fn a_person_is_told_where_nothing_was_kept() {
+    let drill = drilled("circle", 0, |spec| spec.bootstrap.cache = Arc::default());
+    assert_eq!(drill.outcome, Ending::Manual, "{:?}", drill.violations);
+    let told: Vec<&str> = drill.report.manual.iter().map(|action| action.instruction.as_str()).collect();
+    assert!(told.iter().any(|text| text.contains("GitRepository") || text.contains("gitrepository")), "{told:#?}");
+}
