@@ -49,7 +49,32 @@ pub struct Layer {
     pub left_out: BTreeSet<Arc<str>>,
 }
 
+/// Bytes of JSON that the ConfigMaps of one layer may have, as many as one object of the cluster may: what has more is data.
+const MAX_CONFIG: usize = 1 << 20;
+
 impl Layer {
+    /// Sorts the objects, and leaves out the ConfigMaps that are too much.
+    pub fn of(
+        kustomization: ObjectRef,
+        (revision, taken): (Arc<str>, Moment),
+        mut objects: Vec<Manifest>,
+        mut left_out: BTreeSet<Arc<str>>,
+    ) -> Self {
+        objects.sort_by(|one, other| (one.rank(), &one.object).cmp(&(other.rank(), &other.object)));
+        let mut config = 0_usize;
+        objects.retain(|manifest| {
+            let size = if manifest.object.kind == Kind::ConfigMap { manifest.body.to_string().len() } else { 0 };
+            let fits = config.saturating_add(size) <= MAX_CONFIG;
+            if fits {
+                config = config.saturating_add(size);
+            } else {
+                left_out.insert(manifest.object.to_string().into());
+            }
+            fits
+        });
+        Self { kustomization, revision, taken, objects, left_out }
+    }
+
     pub fn workloads(&self) -> impl Iterator<Item = &Manifest> {
         let runs = |kind| matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
         self.objects.iter().filter(move |manifest| runs(manifest.object.kind))
@@ -88,5 +113,33 @@ impl BootstrapSpec {
     pub fn architectures(&self, image: &str) -> BTreeSet<&str> {
         let images = self.archives.iter().flat_map(|archive| &archive.images);
         images.filter(|one| *one.reference == *image).map(|one| one.architecture.as_ref()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_layer_is_sorted_and_leaves_out_config_that_is_data() {
+        let manifest = |kind, name: &str, size: usize| {
+            let body = json!({"metadata": {"name": name}, "data": {"config": "x".repeat(size)}});
+            Manifest::of(ObjectRef::new(kind, "git", name), body).unwrap()
+        };
+        let objects = vec![
+            manifest(Kind::Ingress, "web", 0),
+            manifest(Kind::ConfigMap, "b", 700_000),
+            manifest(Kind::ConfigMap, "a", 700_000),
+            manifest(Kind::ConfigMap, "c", 9),
+            manifest(Kind::Namespace, "git", 0),
+        ];
+        let kustomization = ObjectRef::new(Kind::Kustomization, "flux-system", "git");
+        let secret = BTreeSet::from([Arc::from("Secret git/key")]);
+        let layer = Layer::of(kustomization, ("main@sha1:0".into(), Moment::from_millis(0)), objects, secret);
+        let names: Vec<String> = layer.objects.iter().map(|manifest| manifest.object.to_string()).collect();
+        assert_eq!(names, ["Namespace git/git", "ConfigMap git/a", "ConfigMap git/c", "Ingress git/web"]);
+        assert_eq!(layer.left_out.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["ConfigMap git/b", "Secret git/key"]);
     }
 }

@@ -1,14 +1,16 @@
 //! The port [`ClusterActions`] on a real API server: each order is one write, sent once.
 
+use ananke_core::bootstrap::Manifest;
 use ananke_core::engine::Permit;
 use ananke_core::name::{LeaseId, Moment, NodeName, ObjectRef, ResourceVersion};
 use ananke_core::order::ClusterOrder;
 use ananke_core::port::{ClusterActions, ErrorKind, PortError};
 use async_trait::async_trait;
+use serde::de::IgnoredAny;
 
 use crate::connect::KubeCluster;
-use crate::translate::coordination;
 use crate::translate::order::{self, TaintedNode, Write};
+use crate::translate::{coordination, layer};
 
 #[async_trait]
 impl ClusterActions for KubeCluster {
@@ -22,6 +24,9 @@ impl KubeCluster {
     pub(crate) async fn carry_out(&self, order: &ClusterOrder) -> Result<(), PortError> {
         if let ClusterOrder::MarkManual { node, seen, lease, sentence, at } = order {
             return self.mark_manual(node, seen, lease, sentence, *at).await;
+        }
+        if let ClusterOrder::Create(manifest) = order {
+            return self.create(manifest).await;
         }
         match self.write_for(order).await? {
             Some(write) => self.send(&write).await,
@@ -49,6 +54,11 @@ impl KubeCluster {
                 let path = self.flux_path("set branch", source).await?;
                 Ok(Some(order::set_branch(&path, source, seen, branch)))
             }
+            ClusterOrder::SetUrl { source, seen, url, from } => {
+                let path = self.flux_path("set URL", source).await?;
+                Ok(Some(order::set_url(&path, source, seen, url, from.as_deref())))
+            }
+            ClusterOrder::Create(manifest) => layer::create(manifest).map(Some),
             ClusterOrder::Reconcile { object, token, push } => {
                 let path = self.flux_path("request reconciliation", object).await?;
                 order::reconcile(&path, object, *token, *push).map(Some)
@@ -82,12 +92,24 @@ impl KubeCluster {
         }
     }
 
+    /// A conflict is looked into: a quota that changes meanwhile is one too, and then there is no object.
+    async fn create(&self, manifest: &Manifest) -> Result<(), PortError> {
+        const TRIED: &str = "look whether it is there";
+        match self.send(&layer::create(manifest)?).await {
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                let found = self.get::<IgnoredAny>(TRIED, &layer::path(TRIED, &manifest.object)?).await;
+                found.map(drop).map_err(|why| if why.kind == ErrorKind::Missing { error } else { why })
+            }
+            other => other,
+        }
+    }
+
     async fn tainted_node(&self, node: &NodeName) -> Result<TaintedNode, PortError> {
         let read = self.get("read node", &order::node_path(node)).await;
         read.map_err(|error| PortError { on: node.to_string(), ..error })
     }
 
-    async fn flux_path(&self, tried: &'static str, object: &ObjectRef) -> Result<String, PortError> {
+    pub(crate) async fn flux_path(&self, tried: &'static str, object: &ObjectRef) -> Result<String, PortError> {
         let Some(api) = self.flux_api().await? else {
             return Err(PortError::new(ErrorKind::Missing, tried, object, "the cluster serves no Flux APIs"));
         };
@@ -183,5 +205,49 @@ mod tests {
         };
         assert_eq!(server.cluster().carry_out(&order).await.unwrap_err().kind, ErrorKind::Invalid);
         assert!(server.requests().iter().all(|request| request.starts_with("GET ")));
+    }
+    const THERE: &str = r#"{"reason":"AlreadyExists","message":"services \"gitea\" already exists"}"#;
+
+    /// What comes of making a Service where the POST and then a GET are answered so.
+    async fn make(post: (u16, &'static str), get: u16) -> (Result<(), PortError>, Vec<String>) {
+        let server = Server::start(move |request| match request.split(' ').next() {
+            Some("GET") => Answer::Json(get, "{}".to_owned()),
+            _ => Answer::Json(post.0, post.1.to_owned()),
+        })
+        .await;
+        let manifest = Manifest { object: ObjectRef::new(Kind::Service, "git", "gitea"), body: serde_json::json!({}) };
+        let done = server.cluster().carry_out(&ClusterOrder::Create(Box::new(manifest))).await;
+        (done, server.requests())
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_left_as_it_is() {
+        let post = "POST /api/v1/namespaces/git/services?fieldManager=kustomize-controller&fieldValidation=Ignore";
+        assert_eq!(make((201, "{}"), 500).await, (Ok(()), vec![post.to_owned()]));
+        let (done, requests) = make((409, THERE), 200).await;
+        assert_eq!((done, requests), (Ok(()), vec![post.to_owned(), "GET /api/v1/namespaces/git/services/gitea".to_owned()]));
+        let (done, _) = make((409, r#"{"reason":"Conflict","message":"the quota has been modified"}"#), 404).await;
+        assert_eq!(done.unwrap_err().to_string(), "make on Service git/gitea: 409 the quota has been modified");
+    }
+
+    #[tokio::test]
+    async fn what_keeps_an_object_from_being_made_is_told() {
+        let told = async |code, message| {
+            let error = make((code, message), 500).await.0.unwrap_err();
+            (error.kind, error.remedy.unwrap_or(error.found))
+        };
+        assert_eq!(
+            told(404, r#"{"message":"namespaces \"git\" not found"}"#).await,
+            (ErrorKind::Missing, "404 namespaces \"git\" not found".to_owned())
+        );
+        assert_eq!(
+            told(422, r#"{"message":"Service \"gitea\" is invalid: spec.ports: Required value"}"#).await,
+            (ErrorKind::Invalid, "422 Service \"gitea\" is invalid: spec.ports: Required value".to_owned())
+        );
+        let forbidden = r#"{"message":"services is forbidden: User \"ananke\" cannot create resource \"services\" in API group \"\" in the namespace \"git\""}"#;
+        assert_eq!(
+            told(403, forbidden).await,
+            (ErrorKind::Denied, "grant create on services in namespace git to user ananke".to_owned())
+        );
     }
 }

@@ -69,7 +69,9 @@ impl FluxApi {
             | Kind::Job
             | Kind::Service
             | Kind::PersistentVolumeClaim
-            | Kind::VolumeAttachment => None,
+            | Kind::VolumeAttachment
+            | Kind::ConfigMap
+            | Kind::ServiceAccount => None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod connect;
 pub mod contract;
 mod error;
 mod flux_api;
+mod layers;
 mod map;
 mod reads;
 mod survey;

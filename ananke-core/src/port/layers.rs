@@ -11,6 +11,6 @@ pub trait LayerReads: Send + Sync {
     /// The objects in the inventory of one Kustomization, of the kinds that are kept.
     ///
     /// # Errors
-    /// [`super::ErrorKind::Missing`] where there is no such Kustomization, or it has applied nothing.
+    /// [`super::ErrorKind::Missing`] where there is no such Kustomization, or it is not Ready with what it applies now.
     async fn layer(&self, kustomization: &ObjectRef, at: Moment) -> Result<Layer, PortError>;
 }

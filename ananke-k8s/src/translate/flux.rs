@@ -7,6 +7,7 @@ use ananke_core::observation::{HelmReleaseState, KustomizationState, Reconcile, 
 use ananke_core::port::clean;
 use serde::Deserialize;
 
+use super::inventory::{Applied, Inventory};
 use super::meta::{Condition, Meta, condition, named, null_is_default, set};
 
 named!(Source, Kustomization, HelmRelease);
@@ -116,19 +117,6 @@ struct Status {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Inventory {
-    #[serde(deserialize_with = "null_is_default")]
-    entries: Vec<Entry>,
-}
-
-/// `id` is `<namespace>_<name>_<group>_<kind>`; no part but the name can have an underscore in it, and names have none.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    id: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Artifact {
     revision: Option<Arc<str>>,
@@ -148,7 +136,7 @@ pub(crate) fn bucket(of: Source) -> Result<Option<SourceState>, String> {
 }
 
 fn source(kind: Kind, source: Source) -> Result<Option<SourceState>, String> {
-    let Source { metadata, spec, mut status } = source;
+    let Source { mut metadata, spec, mut status } = source;
     let version = metadata.version()?;
     let reference = spec.reference.unwrap_or_default();
     let artifact = status.artifact.take().unwrap_or_default();
@@ -160,6 +148,7 @@ fn source(kind: Kind, source: Source) -> Result<Option<SourceState>, String> {
         url,
         pinned: reference.pinned(),
         branch: set(reference.branch),
+        url_from: set(metadata.annotations.url_from.take()),
         artifact_updated: updated.map_err(|error| format!("{}: {error}", metadata.name))?,
         revision: set(artifact.revision),
         reconcile: reconcile(metadata, spec.suspend, status),
@@ -169,10 +158,13 @@ fn source(kind: Kind, source: Source) -> Result<Option<SourceState>, String> {
 pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<KustomizationState>, String> {
     let Kustomization { mut metadata, spec, mut status } = kustomization;
     let namespace = metadata.namespace.clone();
-    let inventory: Vec<ObjectRef> =
-        status.inventory.take().unwrap_or_default().entries.iter().filter_map(Entry::object).collect();
-    let is_workload = |object: &ObjectRef| matches!(object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
-    let (workloads, applies) = inventory.into_iter().partition(is_workload);
+    let inventory = status.inventory.take().unwrap_or_default();
+    // The rest is nobody's business here.
+    let (workloads, applies) = inventory
+        .applied()
+        .filter_map(Applied::object)
+        .filter(|object| is_workload(object) || is_flux(object))
+        .partition(is_workload);
     Ok(Some(KustomizationState {
         object: metadata.object(Kind::Kustomization),
         version: metadata.version()?,
@@ -184,6 +176,14 @@ pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<Kusto
         applies,
         reconcile: reconcile(metadata, spec.suspend, status),
     }))
+}
+
+fn is_workload(object: &ObjectRef) -> bool {
+    matches!(object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet)
+}
+
+fn is_flux(object: &ObjectRef) -> bool {
+    matches!(object.kind, Kind::GitRepository | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease)
 }
 
 pub(crate) fn helm_release(release: HelmRelease) -> Result<Option<HelmReleaseState>, String> {
@@ -261,25 +261,6 @@ impl Reference {
     }
 }
 
-impl Entry {
-    /// Workloads and Flux's own objects; the rest is nobody's business here.
-    fn object(&self) -> Option<ObjectRef> {
-        let mut parts = self.id.split('_');
-        let (namespace, name, group, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let kind = match (group, kind) {
-            ("apps", "Deployment") => Kind::Deployment,
-            ("apps", "StatefulSet") => Kind::StatefulSet,
-            ("apps", "DaemonSet") => Kind::DaemonSet,
-            ("source.toolkit.fluxcd.io", "GitRepository") => Kind::GitRepository,
-            ("source.toolkit.fluxcd.io", "OCIRepository") => Kind::OCIRepository,
-            ("source.toolkit.fluxcd.io", "Bucket") => Kind::Bucket,
-            ("helm.toolkit.fluxcd.io", "HelmRelease") => Kind::HelmRelease,
-            _ => return None,
-        };
-        Some(ObjectRef::new(kind, namespace, name))
-    }
-}
-
 impl ObjectReference {
     fn object(&self, kind: Kind, namespace: &str) -> ObjectRef {
         ObjectRef::new(kind, if self.namespace.is_empty() { namespace } else { &self.namespace }, &self.name)
@@ -301,11 +282,12 @@ mod tests {
     #[test]
     fn a_ready_source_has_branch_revision_and_the_time_of_its_artifact() {
         let state = check_source(
-            r#"{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"creationTimestamp":"2026-11-22T17:15:43Z","generation":2,"name":"titan-iac","namespace":"apps","resourceVersion":"267","uid":"c3eccd1e"},"spec":{"interval":"1m","ref":{"branch":"main"},"timeout":"60s","url":"ssh://git@scm.example.dev/ops/titan-iac.git"},"status":{"artifact":{"digest":"sha256:0","lastUpdateTime":"2026-01-01T00:00:00Z","path":"gitrepository/apps/titan-iac/0.tar.gz","revision":"main@sha1:0000","url":"http://x/0.tar.gz"},"conditions":[{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"stored artifact","observedGeneration":2,"reason":"Succeeded","status":"True","type":"Ready"}],"observedGeneration":2}}"#,
+            r#"{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"annotations":{"ananke.dev/url-from":"ssh://git@scm"},"creationTimestamp":"2026-11-22T17:15:43Z","generation":2,"name":"titan-iac","namespace":"apps","resourceVersion":"267","uid":"c3eccd1e"},"spec":{"interval":"1m","ref":{"branch":"main"},"timeout":"60s","url":"ssh://git@scm.example.dev/ops/titan-iac.git"},"status":{"artifact":{"digest":"sha256:0","lastUpdateTime":"2026-01-01T00:00:00Z","path":"gitrepository/apps/titan-iac/0.tar.gz","revision":"main@sha1:0000","url":"http://x/0.tar.gz"},"conditions":[{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"stored artifact","observedGeneration":2,"reason":"Succeeded","status":"True","type":"Ready"}],"observedGeneration":2}}"#,
         );
         assert_eq!(state.object.to_string(), "GitRepository apps/titan-iac");
         assert_eq!((state.branch.as_deref(), state.pinned), (Some("main"), None));
         assert_eq!(state.revision.as_deref(), Some("main@sha1:0000"));
+        assert_eq!(state.url_from.as_deref(), Some("ssh://git@scm"));
         assert_eq!(state.artifact_updated.unwrap().to_string(), "2026-01-01T00:00:00.000Z");
         assert_eq!((state.reconcile.ready, state.reconcile.observed_generation), (Tri::True, 2));
     }

@@ -73,6 +73,8 @@ pub(crate) struct Annotations {
     pub(crate) requested: Option<Arc<str>>,
     #[serde(rename = "ananke.dev/scaled-from")]
     pub(crate) scaled_from: Option<Arc<str>>,
+    #[serde(rename = "ananke.dev/url-from")]
+    pub(crate) url_from: Option<Arc<str>>,
     #[serde(rename = "kustomize.toolkit.fluxcd.io/prune")]
     pub(crate) prune: Option<Arc<str>>,
     #[serde(rename = "helm.sh/resource-policy")]
@@ -146,16 +148,16 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 mod tests {
     use super::*;
     use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
-    use ananke_core::order::{REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION};
+    use ananke_core::order::{REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 
     /// serde attributes take literals only, so this holds them to the names that the core uses.
     #[test]
     fn annotations_are_read_under_the_names_they_are_written_under() {
         let text = serde_json::json!({ANNOTATION: "a", MANUAL_ANNOTATION: "b", SUSPENDED_ANNOTATION: "c",
-            REQUESTED_ANNOTATION: "d", SCALED_ANNOTATION: "e"});
+            REQUESTED_ANNOTATION: "d", SCALED_ANNOTATION: "e", URL_ANNOTATION: "f"});
         let read: Annotations = serde_json::from_value(text).unwrap();
-        let all = [read.lease, read.manual, read.suspended, read.requested, read.scaled_from].map(Option::unwrap_or_default);
-        assert_eq!(all.concat(), "abcde");
+        let all = [read.lease, read.manual, read.suspended, read.requested, read.scaled_from, read.url_from];
+        assert_eq!(all.map(Option::unwrap_or_default).concat(), "abcdef");
     }
 
     #[test]

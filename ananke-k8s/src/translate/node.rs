@@ -52,6 +52,7 @@ struct NodeInfo {
     boot_id: String,
     #[serde(rename = "machineID")]
     machine_id: String,
+    architecture: String,
 }
 
 /// A Lease of `kube-node-lease`; its name is the node's.
@@ -81,6 +82,7 @@ pub(crate) fn node(node: Node) -> Result<Option<NodeState>, String> {
         message: ready.map_or("", |condition| &condition.message).into(),
         boot_id: boot_id(&status.node_info.boot_id)?,
         machine_id: Some(status.node_info.machine_id).filter(|id| !id.is_empty()).map(Into::into),
+        architecture: Some(status.node_info.architecture).filter(|name| !name.is_empty()).map(Into::into),
         renewed: None,
         troubles: status.conditions.iter().filter_map(trouble).collect(),
         unschedulable: spec.unschedulable,
@@ -128,7 +130,7 @@ mod tests {
         let state = check(
             r#"{"apiVersion":"v1","kind":"Node","metadata":{"creationTimestamp":"2026-11-22T17:15:37Z","labels":{"kubernetes.io/hostname":"titan-00"},"managedFields":[],"name":"titan-00","resourceVersion":"235","uid":"bc4cdbab-0f94-463f-b344-e20455b2ac20"},"spec":{"taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/not-ready"}]},"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":0}},"nodeInfo":{"architecture":"","bootID":"","machineID":""}}}"#,
         );
-        assert_eq!((state.ready, state.boot_id, state.machine_id), (Tri::Unknown, None, None));
+        assert_eq!((state.ready, state.boot_id, state.machine_id, state.architecture), (Tri::Unknown, None, None, None));
         assert!(!state.unschedulable);
         assert_eq!(state.taints[0].key.as_ref(), "node.kubernetes.io/not-ready");
         assert_eq!((state.version.as_str(), state.taints[0].value.as_ref()), ("235", ""));
@@ -139,7 +141,7 @@ mod tests {
         let state = check(
             r#"{"metadata":{"name":"titan-01","resourceVersion":"9","uid":"u","annotations":{"ananke.dev/cordon-lease":"{}","ananke.dev/manual-action":"look at it","other":"x"}},
                 "spec":{"unschedulable":true},
-                "status":{"conditions":[{"type":"MemoryPressure","status":"False"},{"type":"Ready","status":"False","reason":"KubeletNotReady","message":"m"}],"nodeInfo":{"bootID":"b-1"}}}"#,
+                "status":{"conditions":[{"type":"MemoryPressure","status":"False"},{"type":"Ready","status":"False","reason":"KubeletNotReady","message":"m"}],"nodeInfo":{"architecture":"arm64","bootID":"b-1"}}}"#,
         );
         let renewal = lease(
             serde_json::from_str(r#"{"metadata":{"name":"titan-01"},"spec":{"renewTime":"2026-03-14T02:06:11.250000Z"}}"#)
@@ -148,6 +150,7 @@ mod tests {
         let joined = join(vec![state], renewal.unwrap().into_iter().collect());
         assert_eq!((joined[0].ready, joined[0].reason.as_ref(), joined[0].unschedulable), (Tri::False, "KubeletNotReady", true));
         assert_eq!(joined[0].boot_id.as_ref().unwrap().as_str(), "b-1");
+        assert_eq!(joined[0].architecture.as_deref(), Some("arm64"));
         assert_eq!(joined[0].renewed.unwrap().to_string(), "2026-03-14T02:06:11.250Z");
         assert_eq!((joined[0].lease_note.as_deref(), joined[0].manual_note.as_deref()), (Some("{}"), Some("look at it")));
     }

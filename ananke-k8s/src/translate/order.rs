@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ananke_core::lease::{ANNOTATION, Lease, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_EFFECT, TAINT_KEY};
 use ananke_core::name::{Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Uid};
-use ananke_core::order::{Push, REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{Push, REQUESTED_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 use ananke_core::port::{ErrorKind, PortError};
 use http::Method;
 use serde::Deserialize;
@@ -187,6 +187,11 @@ pub(crate) fn set_branch(path: &str, source: &ObjectRef, seen: &ResourceVersion,
     patch("set branch", source, path, body)
 }
 
+pub(crate) fn set_url(path: &str, source: &ObjectRef, seen: &ResourceVersion, url: &str, from: Option<&str>) -> Write {
+    let metadata = json!({"resourceVersion": seen.as_str(), "annotations": {URL_ANNOTATION: from}});
+    patch("set URL", source, path, json!({"metadata": metadata, "spec": {"url": url}}))
+}
+
 /// Both annotations carry one token: helm-controller does what is more than a request only where they are equal.
 pub(crate) fn reconcile(path: &str, object: &ObjectRef, token: Moment, push: Push) -> Result<Write, PortError> {
     const TRIED: &str = "request reconciliation";
@@ -242,15 +247,16 @@ fn pod_path(tried: &'static str, pod: &ObjectRef) -> Result<String, PortError> {
 
 /// Names become parts of a path: one that is no name must not lead to another object.
 fn check_segments(tried: &'static str, object: &ObjectRef) -> Result<(), PortError> {
-    let is_name = |text: &str| {
-        text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-    };
     if is_name(&object.namespace) && is_name(&object.name) {
         Ok(())
     } else {
         Err(PortError::new(ErrorKind::Invalid, tried, object, "this is not the namespace and name of an object"))
     }
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn patch(tried: &'static str, on: impl Display, path: &str, body: Value) -> Write {

@@ -174,6 +174,21 @@ fn flux_objects_are_patched_under_the_version_that_is_served() {
 }
 
 #[test]
+fn a_url_and_where_it_was_from_are_set_in_one_patch_on_the_version_that_was_seen() {
+    let source = ObjectRef::new(Kind::GitRepository, "flux-system", "titan-iac");
+    let path = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/titan-iac";
+    let body = |url, from| set_url(path, &source, &seen(), url, from).body.to_string();
+    assert_eq!(
+        body("https://mirror", Some("ssh://git@scm")),
+        r#"{"metadata":{"annotations":{"ananke.dev/url-from":"ssh://git@scm"},"resourceVersion":"7"},"spec":{"url":"https://mirror"}}"#
+    );
+    assert_eq!(
+        body("ssh://git@scm", None),
+        r#"{"metadata":{"annotations":{"ananke.dev/url-from":null},"resourceVersion":"7"},"spec":{"url":"ssh://git@scm"}}"#
+    );
+}
+
+#[test]
 fn a_forced_deletion_and_a_finished_job_go_by_uid() {
     let uid = Uid::parse("p-1").unwrap();
     check(
