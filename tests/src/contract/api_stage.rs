@@ -189,6 +189,8 @@ impl ApiStage {
             Kind::Namespace => ("/api/v1".to_owned(), "namespaces"),
             Kind::Pod => ("/api/v1".to_owned(), "pods"),
             Kind::Service => ("/api/v1".to_owned(), "services"),
+            Kind::ConfigMap => ("/api/v1".to_owned(), "configmaps"),
+            Kind::ServiceAccount => ("/api/v1".to_owned(), "serviceaccounts"),
             Kind::PersistentVolumeClaim => ("/api/v1".to_owned(), "persistentvolumeclaims"),
             Kind::Deployment => ("/apis/apps/v1".to_owned(), "deployments"),
             Kind::StatefulSet => ("/apis/apps/v1".to_owned(), "statefulsets"),

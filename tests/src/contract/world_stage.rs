@@ -125,12 +125,10 @@ fn look(world: &World, object: &ObjectRef) -> Option<Look> {
             branch: (object.kind == Kind::GitRepository).then(|| world.source().branch.to_string()),
             ..bare(meta.uid.as_str())
         }),
-        Kind::Ingress
-        | Kind::OCIRepository
-        | Kind::Bucket
-        | Kind::Service
-        | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => panic!("no case looks at {object}"),
+        Kind::Ingress | Kind::Service | Kind::ConfigMap | Kind::ServiceAccount => Some(Look::default()),
+        Kind::OCIRepository | Kind::Bucket | Kind::PersistentVolumeClaim | Kind::VolumeAttachment => {
+            panic!("no case looks at {object}")
+        }
     }
 }
 
