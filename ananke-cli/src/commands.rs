@@ -7,6 +7,7 @@ mod doctor;
 mod drill;
 mod explain;
 mod intent;
+mod layers;
 mod lease;
 mod man;
 mod pause;

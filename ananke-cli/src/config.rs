@@ -3,6 +3,7 @@
 //! It reads nothing but the files it is told of: host name and environment are given. It connects to nothing; whether a
 //! host answers is a gate's question.
 
+mod bootstrap;
 mod build;
 mod error;
 mod example;
@@ -34,7 +35,7 @@ pub use crate::nut::Nut;
 pub(crate) use error::suggest;
 pub use error::{ConfigError, Place, Problem};
 pub(crate) use example::{Found, example};
-pub(crate) use files::private;
+pub(crate) use files::{private, trusted};
 pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;
@@ -83,6 +84,8 @@ pub struct Loaded {
     pub kubeconfig: PathBuf,
     pub state_dir: PathBuf,
     pub ssh: Ssh,
+    /// Directory of the archives of images.
+    pub image_archives: Option<PathBuf>,
     pub http: Http,
     pub nut: Nut,
     /// Where magic packets go.

@@ -1,5 +1,6 @@
 //! The `ananke` command, as a library: config, state directory, host adapters, commands and what they print.
 
+mod archives;
 pub mod args;
 mod clock;
 pub mod commands;

@@ -7,6 +7,7 @@
 mod file;
 mod history;
 mod journal;
+mod layers;
 mod leases;
 pub mod lock;
 mod ports;
@@ -109,6 +110,7 @@ impl StateDir {
         state.refuse_open_doors()?;
         file::sync_directory(root)?;
         file::sweep_temporaries(root);
+        file::sweep_temporaries(&root.join(layers::DIRECTORY));
         state.keep_reserve();
         Ok(state)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ananke_core::engine::{Hands, Reads};
 use ananke_core::name::NodeName;
-use ananke_core::port::PortError;
+use ananke_core::port::{LayerReads, PortError};
 use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
 use ananke_ssh::{Route, SshHosts, SshSettings};
 
@@ -57,7 +57,8 @@ impl Adapters {
         let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
         let clock = SystemClock::start();
         let peers = SshPeers::new(&loaded.ssh, Arc::new(clock))?;
-        let settings = ssh(&loaded.ssh, loaded.ssh.routes.clone());
+        let mut settings = ssh(&loaded.ssh, loaded.ssh.routes.clone());
+        settings.archives.clone_from(&loaded.image_archives);
         let hosts = SshHosts::new(settings, Arc::new(clock))?.with_distribution(loaded.spec.distribution);
         let probes = HttpProbes::new(&loaded.http.usual, &loaded.http.own);
         let vault = HttpVault::new(loaded.http.vault.clone());
@@ -91,6 +92,10 @@ impl Adapters {
     }
 
     pub(crate) fn cluster(&self) -> &KubeCluster {
+        &self.cluster
+    }
+
+    pub(crate) fn layers(&self) -> &dyn LayerReads {
         &self.cluster
     }
 

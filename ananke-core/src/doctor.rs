@@ -8,7 +8,7 @@ mod circle;
 mod cure;
 pub mod dot;
 mod graph;
-mod image;
+pub mod image;
 mod lint;
 pub mod map;
 mod need;

@@ -8,6 +8,7 @@ pub mod control;
 pub mod host_shell;
 pub mod hosts;
 pub mod http;
+mod images;
 pub mod mirror;
 pub mod nut;
 pub mod own;

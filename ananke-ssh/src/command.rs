@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod etcd;
+mod images;
 pub mod inspect;
 mod kill;
 mod peer;
@@ -14,7 +15,7 @@ pub mod sudoers;
 
 use std::time::Duration;
 
-use ananke_core::name::{SnapshotName, UnitName};
+use ananke_core::name::{ArchiveName, SnapshotName, UnitName};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, PeerRequest, clean};
 use ananke_core::spec::{Distribution, HostNeeds};
@@ -62,6 +63,8 @@ pub enum Command {
     /// Takes a snapshot of etcd; k3s appends node and time to the name.
     SaveSnapshot(SnapshotName, Distribution),
     ListSnapshots(Distribution),
+    /// Loads the images of an archive of ours, which it reads on standard input.
+    LoadImages(ArchiveName, Distribution),
     Reboot,
     PowerOff,
     /// Asks another Ananke what its operator last wanted.
@@ -99,6 +102,11 @@ pub enum Remedy {
     Crictl,
     /// etcdctl or etcdutl.
     EtcdTools,
+    Ctr,
+    /// There is no room for the images.
+    Space,
+    /// The archive is not one that can be loaded there.
+    Archive,
 }
 
 impl Command {
@@ -109,6 +117,7 @@ impl Command {
             HostOrder::Restart(unit) => Self::Restart(unit.clone()),
             HostOrder::KillPods(unit) => Self::KillPods(unit.clone(), distribution),
             HostOrder::SaveSnapshot(name) => Self::SaveSnapshot(name.clone(), distribution),
+            HostOrder::LoadImages(archive) => Self::LoadImages(archive.clone(), distribution),
             HostOrder::Reboot => Self::Reboot,
             HostOrder::PowerOff => Self::PowerOff,
         }
@@ -123,6 +132,7 @@ impl Command {
             Self::KillPods(unit, distribution) => kill::line(unit, *distribution),
             Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_line(name),
             Self::ListSnapshots(Distribution::Kubeadm) => etcd::list_line(),
+            Self::LoadImages(_, distribution) => images::line(*distribution),
             Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -147,6 +157,7 @@ impl Command {
             Self::SaveSnapshot(name, Distribution::Kubeadm) => etcd::save_as_root(name).into(),
             Self::ListSnapshots(Distribution::K3s) => vec![format!("{K3S} etcd-snapshot ls -o json")],
             Self::ListSnapshots(Distribution::Kubeadm) => sudoers::any_snapshot().iter().map(etcd::list_as_root).collect(),
+            Self::LoadImages(_, distribution) => vec![images::as_root(*distribution)],
             Self::Reboot => vec![format!("{SYSTEMCTL} reboot")],
             Self::PowerOff => vec![format!("{SYSTEMCTL} poweroff")],
             Self::PeerIntent => vec![format!("{ANANKE} intent show -o json")],
@@ -165,6 +176,7 @@ impl Command {
             Self::KillPods(unit, _) => format!("end the containers that {unit} left"),
             Self::SaveSnapshot(name, _) => format!("save etcd snapshot {name}"),
             Self::ListSnapshots(_) => "list etcd snapshots".to_owned(),
+            Self::LoadImages(archive, _) => format!("load the images of {archive}"),
             Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::PeerIntent => "ask the peer for its intent".to_owned(),
@@ -182,6 +194,7 @@ impl Command {
             | Self::Restart(_)
             | Self::KillPods(..)
             | Self::SaveSnapshot(..)
+            | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
             | Self::PeerAsk(_) => false,
@@ -200,7 +213,8 @@ impl Command {
             | Self::PeerIntent => usual,
             Self::PeerAsk(_) => usual.max(peer::DECIDES),
             Self::ListSnapshots(_) => usual * 2,
-            Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) => usual.max(WORK_LASTS),
+            // Beside what its archive is given.
+            Self::Stop(_) | Self::KillPods(..) | Self::SaveSnapshot(..) | Self::LoadImages(..) => usual.max(WORK_LASTS),
         }
     }
 
@@ -215,6 +229,7 @@ impl Command {
             | Self::Restart(_)
             | Self::KillPods(..)
             | Self::SaveSnapshot(..)
+            | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
             | Self::PeerIntent
@@ -227,6 +242,7 @@ impl Command {
         match self {
             Self::KillPods(_, distribution) => kill::parse(output, *distribution),
             Self::SaveSnapshot(_, Distribution::Kubeadm) => etcd::parse_save(output),
+            Self::LoadImages(_, distribution) => images::parse(output, *distribution),
             Self::Inspect { .. }
             | Self::Settings
             | Self::Start(_)
@@ -253,6 +269,9 @@ impl Remedy {
             Self::EtcdTools => {
                 format!("on {node}: put etcdctl and etcdutl into /usr/local/bin, of the release of etcd that runs in its pod")
             }
+            Self::Ctr => format!("on {node}: install containerd, which brings /usr/bin/ctr"),
+            Self::Space => format!("free some space on {node} where its images are (`df -h /var/lib`)"),
+            Self::Archive => format!("make the archive anew, with the images whole and for the architecture of {node}"),
         }
     }
 }
@@ -317,6 +336,10 @@ mod tests {
         SnapshotName::parse("ananke-shutdown-20260314T020611000Z").unwrap()
     }
 
+    fn archive() -> ArchiveName {
+        ArchiveName::parse("gitea.tar").unwrap()
+    }
+
     fn output(exit: u32, stderr: &str) -> Output {
         Output { stdout: Vec::new(), stderr: stderr.as_bytes().to_vec(), exit: Some(exit) }
     }
@@ -341,6 +364,8 @@ mod tests {
                 Command::ListSnapshots(Distribution::K3s),
                 "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'",
             ),
+            (Command::LoadImages(archive(), Distribution::K3s), "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null"),
+            (Command::LoadImages(archive(), Distribution::Kubeadm), "sudo -n /usr/bin/ctr -n k8s.io images import - >/dev/null"),
             (Command::PeerIntent, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'"),
             (
                 Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_millis(540_900)) }),
@@ -391,6 +416,7 @@ mod tests {
             HostOrder::PowerOff,
             HostOrder::SaveSnapshot(snapshot()),
             HostOrder::KillPods(unit()),
+            HostOrder::LoadImages(archive()),
             HostOrder::Restart(unit()),
         ] {
             assert!(!Command::of(&order, Distribution::Kubeadm).only_reads(), "{order:?}");

@@ -12,12 +12,13 @@ use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
 use ananke_core::verdict::Reason;
 use russh::client::{self, Handle};
-use russh::{ChannelMsg, ChannelStream};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
+use crate::feed::Feed;
 use crate::identity::Identities;
 use crate::login::log_in;
 use crate::settings::{Login, SshSettings};
@@ -63,6 +64,24 @@ impl Host<'_> {
             .map_err(|_| self.error(ErrorKind::Transient, tried, format!("{late} within {:.1} s", limit.as_secs_f64())))
     }
 }
+
+/// A command, and what goes with it.
+pub(crate) struct Request<'a> {
+    pub(crate) command: &'a Command,
+    /// What it reads on its standard input.
+    pub(crate) feed: Option<&'a Feed>,
+    /// Called right before it is sent, so that a clock can be read there; a second time if it is sent again.
+    pub(crate) started: &'a (dyn Fn() + Sync),
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn of(command: &'a Command) -> Self {
+        Self { command, feed: None, started: &|| {} }
+    }
+}
+
+/// Why a command that was sent gave no output.
+pub(crate) type Unanswered = (ErrorKind, String);
 
 /// Why a command gave no output, and how far it can have come.
 #[derive(Debug)]
@@ -167,19 +186,14 @@ impl Connection {
         }
     }
 
-    /// Runs one command. `started` is called right before the request is sent, so that a clock can be read there.
-    pub(crate) async fn run(
-        &self,
-        host: Host<'_>,
-        settings: &SshSettings,
-        command: &Command,
-        started: impl FnOnce() + Send,
-    ) -> Result<Output, Broken> {
+    /// Runs one command.
+    pub(crate) async fn run(&self, host: Host<'_>, settings: &SshSettings, request: &Request<'_>) -> Result<Output, Broken> {
+        let Request { command, feed, started } = request;
         let tried = command.title();
         let unsent = |error| Broken { error, stage: Stage::Unsent };
         let sent = |error| Broken { error, stage: Stage::Sent };
         let late = "the connection gave no channel";
-        let mut channel = host
+        let channel = host
             .within(settings.connect_timeout, &tried, late, self.handle.channel_open_session())
             .await
             .map_err(unsent)?
@@ -189,10 +203,16 @@ impl Connection {
             })?;
         started();
         let exchange = async {
-            channel.exec(true, command.line()).await.map_err(|error| (ErrorKind::Transient, explain(&error)))?;
-            collect(&mut channel, command.max_stdout()).await
+            let (mut answer, input) = channel.split();
+            input.exec(true, command.line()).await.map_err(|error| (ErrorKind::Transient, explain(&error)))?;
+            let answer = collect(&mut answer, command.max_stdout());
+            match feed {
+                Some(feed) => feed.beside(answer, input).await,
+                None => answer.await,
+            }
         };
-        host.within(command.patience(settings.run_timeout), &tried, "the command did not end", exchange)
+        let patience = command.patience(settings.run_timeout).saturating_add(feed.map_or(Duration::ZERO, Feed::lasts));
+        host.within(patience, &tried, "the command did not end", exchange)
             .await
             .map_err(sent)?
             .map_err(|(kind, found)| sent(host.error(kind, &tried, found)))
@@ -223,7 +243,7 @@ pub(crate) async fn shake_hands<T>(host: Host<'_>, limit: Duration, exchange: im
     clippy::wildcard_enum_match_arm,
     reason = "russh's messages are many and may grow; only these say something of a command"
 )]
-async fn collect(channel: &mut russh::Channel<client::Msg>, most: usize) -> Result<Output, (ErrorKind, String)> {
+async fn collect(channel: &mut ChannelReadHalf, most: usize) -> Result<Output, Unanswered> {
     let mut output = Output { stdout: Vec::new(), stderr: Vec::new(), exit: None };
     let mut ended = false;
     while let Some(message) = channel.wait().await {

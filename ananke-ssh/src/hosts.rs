@@ -18,7 +18,8 @@ use crate::command::{
     Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_settings,
     parse_snapshots,
 };
-use crate::connection::{Access, Host};
+use crate::connection::{Access, Host, Request};
+use crate::feed::Feed;
 use crate::identity::Identity;
 use crate::pool::Pool;
 use crate::settings::SshSettings;
@@ -47,21 +48,25 @@ impl SshHosts {
 
     async fn order(&self, node: &NodeName, order: &HostOrder) -> Result<(), PortError> {
         let command = Command::of(order, self.distribution);
-        let output = self.pool.run(node, &command, &|| {}).await?;
+        let mut feed = None;
+        if let HostOrder::LoadImages(archive) = order {
+            feed = Some(Feed::open(self.pool.archives(), archive).await?);
+        }
+        let output = self.pool.run(node, &Request { feed: feed.as_ref(), ..Request::of(&command) }).await?;
         command.parse(&output).map_err(|refusal| self.refused(node, &command, refusal))
     }
 
     /// What the operator last wanted of the cluster, as the Ananke on that machine has it: a peer is one of the targets.
     pub async fn intent(&self, peer: &NodeName) -> Result<Option<Intent>, PortError> {
         let command = Command::PeerIntent;
-        let output = self.pool.run(peer, &command, &|| {}).await?;
+        let output = self.pool.run(peer, &Request::of(&command)).await?;
         parse_intent(&output).map_err(|refusal| self.refused(peer, &command, refusal))
     }
 
     /// Asks the Ananke on that machine for something.
     pub async fn ask(&self, peer: &NodeName, request: PeerRequest) -> Result<PeerAnswer, PortError> {
         let command = Command::PeerAsk(request);
-        let output = self.pool.run(peer, &command, &|| {}).await?;
+        let output = self.pool.run(peer, &Request::of(&command)).await?;
         parse_answer(&output).map_err(|refusal| self.refused(peer, &command, refusal))
     }
 
@@ -83,7 +88,8 @@ impl HostReads for SshHosts {
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError> {
         let command = Command::Inspect { unit: unit.clone(), needs: needs.clone(), distribution: self.distribution };
         let asked = AtomicI64::new(self.clock.now().as_millis());
-        let output = self.pool.run(node, &command, &|| asked.store(self.clock.now().as_millis(), Ordering::Relaxed)).await?;
+        let started = || asked.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        let output = self.pool.run(node, &Request { started: &started, ..Request::of(&command) }).await?;
         let answered = self.clock.now();
         let Inspection { boot_id, machine_id, uptime, time, unit, health, leftovers, words } =
             parse_inspection(&output, needs).map_err(|refusal| self.refused(node, &command, refusal))?;
@@ -93,7 +99,7 @@ impl HostReads for SshHosts {
 
     async fn snapshots(&self, node: &NodeName) -> Result<Vec<SnapshotState>, PortError> {
         let command = Command::ListSnapshots(self.distribution);
-        let output = self.pool.run(node, &command, &|| {}).await?;
+        let output = self.pool.run(node, &Request::of(&command)).await?;
         let found = match self.distribution {
             Distribution::K3s => parse_snapshots(&output, node),
             Distribution::Kubeadm => parse_checked_snapshots(&output),
@@ -103,7 +109,7 @@ impl HostReads for SshHosts {
 
     async fn settings(&self, node: &NodeName) -> Result<HostFacts, PortError> {
         let command = Command::Settings;
-        let output = self.pool.run(node, &command, &|| {}).await?;
+        let output = self.pool.run(node, &Request::of(&command)).await?;
         parse_settings(&output).map_err(|refusal| self.refused(node, &command, refusal))
     }
 }

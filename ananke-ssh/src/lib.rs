@@ -5,6 +5,7 @@
 
 pub mod command;
 mod connection;
+mod feed;
 mod hosts;
 mod identity;
 mod jump;

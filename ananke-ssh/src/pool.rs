@@ -3,6 +3,7 @@
 //! A connection that fails in any way is dropped, and the next command opens another.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::command::{Command, Output};
-use crate::connection::{Access, Broken, Connection, Host, Stage};
+use crate::connection::{Access, Broken, Connection, Host, Request, Stage};
 use crate::jump::{self, Jump};
 use crate::settings::{Login, Route};
 
@@ -48,13 +49,18 @@ impl Pool {
         Self { access, places, turns }
     }
 
+    pub(crate) fn archives(&self) -> Option<&Path> {
+        self.access.settings.archives.as_deref()
+    }
+
     /// How a node's host is reached, with the command for the message.
     pub(crate) fn route(&self, node: &NodeName, command: &Command) -> Result<&Route, PortError> {
         self.access.settings.routes.get(node).ok_or_else(|| unknown(node, command))
     }
 
-    /// Runs a command on a node. `started` is called right before the request is sent; a second time if it is sent again.
-    pub(crate) async fn run(&self, node: &NodeName, command: &Command, started: &(dyn Fn() + Sync)) -> Result<Output, PortError> {
+    /// Runs a command on a node.
+    pub(crate) async fn run(&self, node: &NodeName, request: &Request<'_>) -> Result<Output, PortError> {
+        let command = request.command;
         let host = Host { node: node.as_str(), login: &self.route(node, command)?.login };
         let place = self.places.get(node).ok_or_else(|| unknown(node, command))?;
         // Every holder's steps have deadlines, so a turn comes.
@@ -62,7 +68,7 @@ impl Pool {
             return Err(host.error(ErrorKind::Transient, &command.title(), "ananke is ending"));
         };
         let (connection, fresh) = self.connection(place, host).await?;
-        let broken = match self.run_on(&connection, place, host, command, started).await {
+        let broken = match self.run_on(&connection, place, host, request).await {
             Ok(output) => return Ok(output),
             Err(broken) => broken,
         };
@@ -73,7 +79,7 @@ impl Pool {
         }
         tracing::debug!(%node, error = %broken.error, "connection was stale, opening another");
         let (connection, _) = self.connection(place, host).await?;
-        match self.run_on(&connection, place, host, command, started).await {
+        match self.run_on(&connection, place, host, request).await {
             Ok(output) => Ok(output),
             Err(broken) => {
                 place.slot.forget(&connection).await;
@@ -89,14 +95,13 @@ impl Pool {
         connection: &Connection,
         place: &Place,
         host: Host<'_>,
-        command: &Command,
-        started: &(dyn Fn() + Sync),
+        request: &Request<'_>,
     ) -> Result<Output, Broken> {
         let settings = &self.access.settings;
-        match connection.run(host, settings, command, started).await {
+        match connection.run(host, settings, request).await {
             Err(Broken { stage: Stage::Full, .. }) => {
                 let own = self.open(place, host).await.map_err(|error| Broken { error, stage: Stage::Unsent })?;
-                own.run(host, settings, command, started).await
+                own.run(host, settings, request).await
             }
             other => other,
         }

@@ -35,6 +35,8 @@ pub struct SshSettings {
     pub agent: Option<PathBuf>,
     /// Nodes whose key is known by its fingerprint: `known_hosts` is not asked about them.
     pub pins: BTreeMap<NodeName, Pin>,
+    /// Directory of the archives of images that hosts may be sent.
+    pub archives: Option<PathBuf>,
     /// From the first packet to the end of the key exchange; a host that accepts and never speaks ends here.
     pub connect_timeout: Duration,
     pub auth_timeout: Duration,
@@ -53,12 +55,13 @@ impl SshSettings {
     /// A rack is asked every few seconds during a run; what a daemon asked once need not be held for ever.
     pub const IDLE: Duration = Duration::from_secs(600);
 
-    /// Settings with the usual limits, without an agent or pins.
+    /// Settings with the usual limits, without an agent, pins or archives.
     pub fn new(routes: BTreeMap<NodeName, Route>) -> Self {
         Self {
             routes,
             agent: None,
             pins: BTreeMap::new(),
+            archives: None,
             connect_timeout: Duration::from_secs(5),
             auth_timeout: Duration::from_secs(5),
             run_timeout: Duration::from_secs(20),

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ananke_core::intent::IntentState;
-use ananke_core::name::{BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
+use ananke_core::name::{ArchiveName, BootId, HostPath, Moment, NodeName, PackageName, SnapshotName, UnitName};
 use ananke_core::observation::{HostHealth, Leftovers, SnapshotCheck, SnapshotState, UnitState};
 use ananke_core::order::HostOrder;
 use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
@@ -36,6 +36,9 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_millis(700);
+
+/// Any bytes are an archive here.
+const ARCHIVE: &[u8] = b"manifest.json\0\xff\r\n\x1a and more";
 
 /// One host, and how to reach it.
 struct Site {
@@ -71,6 +74,7 @@ fn hosts_at(port: u16, user: &str, identity: &Path, known: &Path) -> SshHosts {
     let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: user.to_owned() };
     let mut settings = SshSettings::direct(BTreeMap::from([(node(), target)]), identity.to_owned(), known.to_owned());
     settings.connect_timeout = Duration::from_secs(10);
+    settings.archives = identity.parent().map(Path::to_owned);
     SshHosts::new(settings, Arc::new(WallClock)).unwrap()
 }
 
@@ -82,6 +86,10 @@ fn unit(name: &str) -> UnitName {
     UnitName::parse(name).unwrap()
 }
 
+fn archive() -> ArchiveName {
+    ArchiveName::parse("gitea.tar").unwrap()
+}
+
 fn remedy(error: &PortError) -> &str {
     error.remedy.as_deref().unwrap_or("none")
 }
@@ -89,6 +97,7 @@ fn remedy(error: &PortError) -> &str {
 /// The contract. `lines` tells what reached the host so far.
 async fn holds_the_contract(site: &Site, lines: &dyn Fn() -> Vec<String>) {
     let hosts = site.hosts();
+    std::fs::write(site.path(archive().as_str()), ARCHIVE).unwrap();
     let state = hosts.inspect(&node(), &unit("k3s"), &HostNeeds::default()).await.unwrap();
     assert_eq!(state.boot_id.as_str(), site.boot_id);
     assert_eq!(state.unit, UnitState::Active);
@@ -135,6 +144,7 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
     perform(HostOrder::SaveSnapshot(name.clone())).await.unwrap();
     let found = hosts.snapshots(&node).await.unwrap();
     assert!(found.iter().any(|one| one.name.starts_with(name.as_str()) && one.bytes > 0), "{found:?}");
+    perform(HostOrder::LoadImages(archive())).await.unwrap();
     let error = perform(HostOrder::KillPods(unit("k3s"))).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Conflict, "its unit runs: {error}");
     perform(HostOrder::Stop(unit("k3s"))).await.unwrap();
@@ -206,6 +216,7 @@ async fn accepts_no_other_user_key(site: &Site) {
 struct OneHost {
     unit: Mutex<UnitState>,
     saved: Mutex<Vec<SnapshotState>>,
+    loaded: Mutex<Vec<u8>>,
     reach: Mutex<Reach>,
     key: AtomicU32,
 }
@@ -213,7 +224,7 @@ struct OneHost {
 impl OneHost {
     fn new() -> Arc<Self> {
         let (reach, key, saved) = (Mutex::new(Reach::Answer), AtomicU32::new(0), Mutex::default());
-        Arc::new(Self { unit: Mutex::new(UnitState::Active), saved, reach, key })
+        Arc::new(Self { unit: Mutex::new(UnitState::Active), saved, loaded: Mutex::default(), reach, key })
     }
 }
 
@@ -263,6 +274,10 @@ impl HostModel for Facts<'_> {
     fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
         Ok(self.0.saved.lock().unwrap().clone())
     }
+    fn load_images(&mut self, archive: &[u8]) -> Result<(), String> {
+        self.0.loaded.lock().unwrap().extend_from_slice(archive);
+        Ok(())
+    }
     fn reboot(&mut self) {}
     fn power_off(&mut self) {}
 }
@@ -275,8 +290,8 @@ impl HostBackend for OneHost {
     fn host_key_generation(&self, _: &NodeName) -> u32 {
         self.key.load(Ordering::SeqCst)
     }
-    async fn exec(&self, _: &NodeName, line: &str) -> ExecReply {
-        host_shell::run(line, &mut Facts(self))
+    async fn exec(&self, _: &NodeName, line: &str, input: &[u8]) -> ExecReply {
+        host_shell::run(line, input, &mut Facts(self))
     }
 }
 
@@ -298,9 +313,11 @@ async fn served(host: Arc<OneHost>) -> (Site, Running) {
 
 #[tokio::test]
 async fn the_served_simulator_holds_the_contract() {
-    let (site, running) = served(OneHost::new()).await;
+    let host = OneHost::new();
+    let (site, running) = served(Arc::clone(&host)).await;
     let lines = || running.requests().into_iter().map(|(_, line)| line).collect();
     holds_the_contract(&site, &lines).await;
+    assert_eq!(*host.loaded.lock().unwrap(), ARCHIVE);
 }
 
 #[test]
@@ -316,6 +333,7 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
         (Command::KillPods(one(&unit), Distribution::K3s), HostCommand::KillPods(one(&unit))),
         (Command::SaveSnapshot(name.clone(), Distribution::K3s), HostCommand::SaveSnapshot(name)),
         (Command::ListSnapshots(Distribution::K3s), HostCommand::ListSnapshots),
+        (Command::LoadImages(archive(), Distribution::K3s), HostCommand::LoadImages),
         (Command::Reboot, HostCommand::Reboot),
         (Command::PowerOff, HostCommand::PowerOff),
         (Command::Settings, HostCommand::Settings),
@@ -338,6 +356,7 @@ async fn a_served_world_does_what_its_hosts_are_told() {
     let targets = served.ssh_ports().map(|(node, port)| (node.clone(), target(port))).collect();
     let mut settings = SshSettings::direct(targets, dir.path().join("id_ed25519"), dir.path().join("known_hosts"));
     settings.connect_timeout = DEADLINE;
+    settings.archives = Some(dir.path().to_owned());
     let hosts = SshHosts::new(settings, Arc::new(WallClock)).unwrap();
     let (server, worker, agent) = (node(), NodeName::parse("titan-04").unwrap(), unit("k3s-agent"));
     let disk = HostNeeds { mounts: vec![HostPath::parse(LONGHORN_DISK).unwrap()], ..HostNeeds::default() };
@@ -359,12 +378,30 @@ async fn a_served_world_does_what_its_hosts_are_told() {
     let after = hosts.inspect(&worker, &agent, &disk).await.unwrap();
     assert_eq!((after.leftovers, after.unit), (Leftovers::default(), UnitState::Inactive));
 
+    std::fs::write(dir.path().join(archive().as_str()), saved_for_arm64()).unwrap();
+    let load = HostOrder::LoadImages(archive());
+    hosts.perform_without_permit(&worker, &load).await.unwrap();
+    let error = hosts.perform_without_permit(&server, &load).await.unwrap_err();
+    assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Invalid, "ctr: no match for platform in manifest: not found"));
+
     hosts.perform_without_permit(&worker, &HostOrder::PowerOff).await.unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while hosts.inspect(&worker, &agent, &disk).await.is_ok() {
         assert!(Instant::now() < until, "it was told to power off");
     }
     assert_eq!(hosts.inspect(&worker, &agent, &disk).await.unwrap_err().kind, ErrorKind::Transient);
+}
+
+/// As `docker save` writes it.
+fn saved_for_arm64() -> Vec<u8> {
+    let manifest = r#"[{"Config":"c.json","RepoTags":["harbor.titan.example/git/gitea:1"],"Layers":[]}]"#;
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in [("c.json", r#"{"architecture":"arm64"}"#), ("manifest.json", manifest)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
 }
 
 #[tokio::test]
@@ -476,6 +513,7 @@ exec "$program" "$@"
 
 const K3S: &str = r#"#!/bin/sh
 case "$2" in
+    images) cat > PLACE/loaded ;;
     save) printf '%s' "$4" > PLACE/snapshot; echo 'level=info msg="Snapshot saved."' >&2 ;;
     ls) printf '{"kind":"ETCDSnapshotFileList","items":[{"spec":{"snapshotName":"%s-titan-01-1773453971","nodeName":"titan-01"},"status":{"size":"5042208","readyToUse":true}}]}\n' "$(cat PLACE/snapshot)" ;;
 esac
@@ -572,6 +610,7 @@ async fn openssh_holds_the_contract() {
         "[-n][systemctl][restart][--no-block][k3s]",
         "[-n][/usr/local/bin/k3s][etcd-snapshot][save][--name][ananke-shutdown-20260314T020611000Z]",
         "[-n][/usr/local/bin/k3s][etcd-snapshot][ls][-o][json]",
+        "[-n][/usr/local/bin/k3s][ctr][images][import][-]",
         "[-n][systemctl][stop][k3s]",
         "[-n][/usr/local/bin/k3s-killall.sh]",
         "[-n][systemctl][reboot]",
@@ -579,6 +618,7 @@ async fn openssh_holds_the_contract() {
         "[-n][systemctl][start][--no-block][nothing]",
         "[-n][systemctl][restart][--no-block][nothing]",
     ];
+    assert_eq!(std::fs::read(site.path("loaded")).unwrap(), ARCHIVE);
     expected.retain(|line| site.killall || !line.contains("killall"));
     assert_eq!(read("argv"), expected);
 }

@@ -29,7 +29,7 @@ mount -t tmpfs -o mode=0755 none /usr/local/bin
 for name in k3s k3s-killall.sh ananke etcdctl etcdutl; do cp "$1/program" "/usr/local/bin/$name"; done
 mount -t tmpfs -o mode=0755 none /var/lib
 mkdir /var/lib/etcd-snapshots && touch "/var/lib/etcd-snapshots/$3.db"
-mkdir "$1/bin" && for name in systemctl crictl rm install mv; do cp "$1/program" "$1/bin/$name"; done
+mkdir "$1/bin" && for name in systemctl crictl ctr rm install mv; do cp "$1/program" "$1/bin/$name"; done
 mount -t overlay -o "lowerdir=$1/bin:/usr/bin" none /usr/bin
 exec setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c "$2"
 "#;
@@ -85,6 +85,7 @@ fn unit() -> UnitName {
 /// All that a server and a peer are sent: no server is rebooted.
 fn commands(distribution: Distribution) -> Vec<Command> {
     let mut commands = sudoers::of_node(NodeRole::Server, &unit(), distribution);
+    commands.extend(sudoers::of_archives(distribution));
     commands.extend(of_peers());
     commands
 }
@@ -156,6 +157,9 @@ fn sudo_refuses_what_is_near_a_command() {
         "/usr/local/bin/k3s etcd-snapshot ls",
         "/usr/local/bin/k3s etcd-snapshot delete ananke-shutdown-20260314T020611000",
         "/usr/local/bin/k3s kubectl get secrets -A",
+        "/usr/local/bin/k3s ctr images import --all-platforms -",
+        "/usr/local/bin/k3s ctr images import /etc/shadow",
+        "/usr/local/bin/k3s ctr run a b",
         "/usr/local/bin/ananke intent clear",
         "sh -c id",
         &format!("{save} ananke-shutdown-20260314T02061100"),
@@ -180,6 +184,8 @@ fn sudo_refuses_what_is_near_a_command_of_kubeadm() {
         "/usr/bin/rm -rf /var/lib/etcd-snapshots",
         "/usr/bin/install -d -m 4755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked",
         "/usr/local/bin/etcdctl get / --prefix",
+        "/usr/bin/ctr images import -",
+        "/usr/bin/ctr -n k8s.io run a b",
         "/usr/local/bin/etcdutl snapshot status /etc/shadow -w json",
         &format!("{publish} /etc/shadow"),
         &format!("{publish} {SNAPSHOTS}/ananke-shutdown-20260314T02061100x.db"),

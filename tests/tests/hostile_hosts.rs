@@ -36,7 +36,7 @@ impl HostBackend for Liar {
         0
     }
 
-    async fn exec(&self, _: &NodeName, _: &str) -> ExecReply {
+    async fn exec(&self, _: &NodeName, _: &str, _: &[u8]) -> ExecReply {
         self.0.lock().unwrap().clone()
     }
 }

@@ -8,15 +8,17 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ananke_core::port::ClusterReads;
+use ananke_core::port::{Clock, ClusterReads};
 use ananke_core::spec::NodeRole;
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_ssh::command::{of_peers, sudoers};
 use serde::Serialize;
 
 use self::live::Asked;
-use super::{print, trust};
+use super::{layers, print, trust};
+use crate::archives;
 use crate::args::{Config, Format};
+use crate::clock::SystemClock;
 use crate::config::{self, Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
@@ -29,6 +31,12 @@ struct Checked {
     workers: usize,
     flux_source: String,
     state_dir: String,
+    /// What could be loaded; none where no archives are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<String>,
+    /// How old what is kept is; none where no layers are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<String>,
     warnings: Vec<String>,
     /// What answered, and what cannot work; nothing where nothing was asked.
     answers: Vec<String>,
@@ -53,6 +61,8 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
                 workers: loaded.spec.workers().count(),
                 flux_source: loaded.spec.flux.source.to_string(),
                 state_dir: loaded.state_dir.display().to_string(),
+                images: loaded.image_archives.as_ref().map(|_| archives::told(&loaded.spec.bootstrap.archives)),
+                layers: kept(&loaded)?,
                 warnings: loaded.warnings.clone(),
                 answers: asked.answers,
                 trouble: asked.trouble,
@@ -69,6 +79,15 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+fn kept(loaded: &Loaded) -> Result<Option<String>, Failure> {
+    let wanted = &loaded.spec.bootstrap.layers;
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let kept = StateDir::open_read_only(&loaded.state_dir)?.layers(wanted);
+    Ok(Some(layers::ages(wanted, &kept, SystemClock::start().now())))
 }
 
 /// Asks the cluster; a file that is there already is a person's.
@@ -98,6 +117,9 @@ fn told(checked: &Checked) -> String {
         "{} is valid: {} servers, {} workers, source {}, state in {}\n",
         checked.file, checked.servers, checked.workers, checked.flux_source, checked.state_dir
     );
+    for (what, line) in [("images", &checked.images), ("layers", &checked.layers)] {
+        text.push_str(&line.as_ref().map(|line| format!("{what}: {line}\n")).unwrap_or_default());
+    }
     for warning in &checked.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
@@ -122,7 +144,10 @@ fn allow_list(loaded: &Loaded) -> String {
             NodeRole::Server => "servers",
             NodeRole::Worker => "workers",
         };
-        let commands = sudoers::of_node(node.role, &node.unit, loaded.spec.distribution);
+        let mut commands = sudoers::of_node(node.role, &node.unit, loaded.spec.distribution);
+        if loaded.image_archives.is_some() {
+            commands.extend(sudoers::of_archives(loaded.spec.distribution));
+        }
         let lines = commands.iter().flat_map(|command| command.sudoers(&target.user));
         blocks.entry((place, &target.user)).or_default().extend(lines);
     }

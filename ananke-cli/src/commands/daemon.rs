@@ -37,6 +37,7 @@ use futures::future::{BoxFuture, Either, LocalBoxFuture, Shared, join, select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::board::Board;
+use super::layers;
 use super::walk::interrupted;
 use crate::args;
 use crate::clock::SystemClock;
@@ -52,6 +53,8 @@ const MOST: Duration = Duration::from_secs(60);
 const LAST_SWEEP: Duration = Duration::from_secs(10);
 /// A look at a cluster that is well takes some seconds; one that takes longer is not.
 const HEALTH_LOOK: Duration = Duration::from_secs(25);
+/// The layers are read object by object; they wait for tomorrow where the API server is that slow.
+const LAYERS: Duration = Duration::from_secs(20);
 /// Between two healthy days, between the two looks of one, and after a look at a cluster that is not well.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(600);
@@ -187,11 +190,12 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
         }
         let next = due(clock.now(), tick.map(|tick| tick.next));
         // A lease that ends soon comes first.
-        if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK {
+        if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK + LAYERS {
             let look = healthy(&loaded.spec, reads);
             let taken = tokio::time::timeout(HEALTH_LOOK, look).await.unwrap_or_default();
             if let Some(baseline) = health.take(taken, clock.now()) {
                 keep(&adapters.state, &baseline, clock.now()).await;
+                keep_layers(&loaded.spec, adapters, clock.now()).await;
             }
         }
         let pause = std::pin::pin!(clock.sleep_until(next));
@@ -214,6 +218,19 @@ async fn keep(state: &StateDir, baseline: &Baseline, now: Moment) {
     match state.save_baseline(baseline).await {
         Ok(()) => say(now, "baseline", &format!("the cluster is healthy: {} workloads are noted", baseline.workloads.len())),
         Err(error) => say(now, "failed", &format!("the baseline cannot be kept: {error}")),
+    }
+}
+
+async fn keep_layers(spec: &Spec, adapters: &Adapters, now: Moment) {
+    let kept = layers::keep(&spec.bootstrap.layers, adapters.layers(), &adapters.state, now);
+    match tokio::time::timeout(LAYERS, kept).await {
+        Ok(told) => told.into_iter().for_each(|told| match told {
+            Ok(kept) => say(now, "layer", &kept),
+            Err(error) => say(now, "failed", &format!("a layer stays as it was kept: {error}")),
+        }),
+        Err(_) => {
+            say(now, "failed", &format!("layers were not all read within {} s; the rest stays as it was", LAYERS.as_secs()))
+        }
     }
 }
 

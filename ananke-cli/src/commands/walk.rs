@@ -1,5 +1,7 @@
 //! `status`, `startup` and `shutdown`: the same engine, with or without hands.
 
+use std::sync::Arc;
+
 use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
 use ananke_core::intent::{Intent, IntentState};
@@ -14,7 +16,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::print;
+use super::{layers, print};
 use crate::args::{self, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
@@ -31,7 +33,8 @@ pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
     let adapters = Adapters::new(&loaded, StateDir::open_read_only(&loaded.state_dir)?).await?;
     let intent = adapters.state.intent().await.unwrap_or_default();
     let now = adapters.clock.now();
-    let mut walk = engine::status(loaded.spec, now, intent.as_ref());
+    let spec = with_layers(loaded.spec, &adapters.state);
+    let mut walk = engine::status(spec, now, intent.as_ref());
     let paused = adapters.state.pause()?.filter(|pause| pause.holds(now));
     walk.notes.extend(paused.map(|pause| format!("the daemon is held back until {}: {}", pause.until, pause.reason)));
     let runs = [adapters.state.progress().await, adapters.state.shutdown_progress()];
@@ -116,6 +119,7 @@ fn wanted_down(intent: &Intent, has_ups: bool) -> Option<String> {
 async fn startup_walk(plan: Plan, spec: Spec, adapters: &Adapters) -> Walk {
     let (left, left_note) = readable(adapters.state.progress().await, "the progress of the run before it");
     let (intent, intent_note) = readable(adapters.state.intent().await, "the intent");
+    let spec = with_layers(spec, &adapters.state);
     let mut walk = engine::startup(plan, spec, adapters.clock.now(), left, intent.as_ref());
     walk.notes.extend(left_note.into_iter().chain(intent_note));
     walk
@@ -128,7 +132,20 @@ pub(super) async fn start_up(plan: Plan, spec: Spec, adapters: &Adapters, power:
     if let Some(why) = power {
         (walk.reason, walk.by_power) = (why.to_owned(), true);
     }
-    run(walk, adapters).await
+    let (wanted, whole) = (walk.spec.bootstrap.layers.clone(), !walk.plan.partial);
+    let report = run(walk, adapters).await?;
+    if report.outcome == Outcome::Done && whole {
+        for kept in layers::keep(&wanted, adapters.layers(), &adapters.state, adapters.clock.now()).await {
+            kept.map_or_else(|error| tracing::warn!("the layer stays as it was kept: {error}"), drop);
+        }
+    }
+    Ok(report)
+}
+
+/// With what was kept of its layers.
+fn with_layers(mut spec: Spec, state: &StateDir) -> Spec {
+    spec.bootstrap.cache = Arc::new(state.layers(&spec.bootstrap.layers));
+    spec
 }
 
 async fn shutdown_walk(spec: Spec, adapters: &Adapters, reason: &str) -> Walk {

@@ -15,7 +15,7 @@ use super::hosts::Needs;
 use super::layers::child;
 use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
-use super::{Alone, Host, Loaded, Overrides, hosts, http, notify, power, remedies, shutdown, storage, text, update};
+use super::{Alone, Host, Loaded, Overrides, bootstrap, hosts, http, notify, power, remedies, shutdown, storage, text, update};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +50,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     };
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
+    let (bootstrap, image_archives) = bootstrap::read(reader, &paths);
     let listen = notify::listen(reader, &mut warnings);
     let notify = notify::read(reader, &paths, &mut warnings);
     let spec = Spec {
@@ -96,6 +97,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         vault: checks.vault,
         foundation: needs.foundation,
         critical_services: needs.critical_services,
+        bootstrap,
         remedies: remedies::read(reader),
         shutdown: shutdown.spec,
     };
@@ -116,6 +118,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         kubeconfig,
         state_dir,
         ssh,
+        image_archives,
         http: checks.http,
         nut: power.nut,
         wol_address,

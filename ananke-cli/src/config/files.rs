@@ -9,6 +9,7 @@ use std::path::Path;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::{HOW_TO_CREATE, Loaded};
+use crate::archives;
 
 /// A config for ten thousand nodes has well under this.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -67,6 +68,11 @@ pub(crate) fn check(reader: &mut Reader<'_>, loaded: &mut Loaded) {
             let path = path.display();
             reader.problem_at(identity_key, format!("other users can use {path} (mode {mode:04o}); run `chmod 600 {path}`"));
         }
+    }
+    if let Some(directory) = &loaded.image_archives {
+        let (found, warnings) = archives::read(directory);
+        loaded.spec.bootstrap.archives = found;
+        loaded.warnings.extend(warnings);
     }
     let known_hosts: BTreeSet<&Path> = loaded.ssh.logins().map(|login| login.known_hosts.as_path()).collect();
     for path in known_hosts {

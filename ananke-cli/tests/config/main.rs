@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod bootstrap;
 mod desk;
 mod notify;
 mod power;
@@ -92,6 +93,7 @@ fn the_reference_loads_with_its_defaults_and_with_every_comment_taken_in() {
         .env("ANANKE_CONFIG__SSH_IDENTITY_FILE", "~/.ssh/id")
         .env("ANANKE_CONFIG__SSH_CONFIG_FILE", "ssh.conf")
         .env("ANANKE_CONFIG__INGRESS__CA_FILE", "ca.pem")
+        .env("ANANKE_CONFIG__BOOTSTRAP__IMAGE_ARCHIVES", "home")
         .env("ANANKE_CONFIG__NUT__USER", "ananke")
         .env("ANANKE_CONFIG__NUT__PASSWORD_FILE", "nut-password")
         .env("ANANKE_CONFIG__NUT__CA_FILE", "ca.pem")

@@ -9,7 +9,7 @@ pub(super) fn registry(image: &str) -> &str {
 }
 
 /// With everything that goes without saying.
-pub(super) fn full(image: &str) -> String {
+pub fn full(image: &str) -> String {
     let registry = registry(image);
     let rest = image.strip_prefix(registry).and_then(|rest| rest.strip_prefix('/')).unwrap_or(image);
     let library = if registry == "docker.io" && !rest.contains('/') { "library/" } else { "" };

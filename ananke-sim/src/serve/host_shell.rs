@@ -60,19 +60,25 @@ const SETTINGS: &str = concat!(
     r#"&& f=/run/systemd/resolve/resolv.conf; grep "^nameserver" $f 2>/dev/null; "#,
     r#"[ -r /etc/fstab ] && while read -r d m r; do echo "mount $d $m"; done < /etc/fstab; echo ananke:end'"#,
 );
+const LOAD: &str = "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null";
 const REBOOT: &str = "sudo -n systemctl reboot";
 const POWER_OFF: &str = "sudo -n systemctl poweroff";
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostCommand {
-    Inspect { unit: UnitName, needs: HostNeeds },
+    Inspect {
+        unit: UnitName,
+        needs: HostNeeds,
+    },
     Start(UnitName),
     Stop(UnitName),
     Restart(UnitName),
     KillPods(UnitName),
     SaveSnapshot(SnapshotName),
     ListSnapshots,
+    /// The images of the archive that comes in.
+    LoadImages,
     Settings,
     Reboot,
     PowerOff,
@@ -111,6 +117,8 @@ pub trait HostModel {
     fn save_snapshot(&mut self, name: &SnapshotName) -> Result<(), String>;
     /// `Err` is what k3s says.
     fn snapshots(&self) -> Result<Vec<SnapshotState>, String>;
+    /// `Err` is what ctr says.
+    fn load_images(&mut self, archive: &[u8]) -> Result<(), String>;
     fn reboot(&mut self);
     fn power_off(&mut self);
 }
@@ -134,6 +142,7 @@ pub fn parse(line: &str) -> Option<HostCommand> {
         .or_else(|| hole(KILL).map(HostCommand::KillPods))
         .or_else(|| Some(HostCommand::SaveSnapshot(SnapshotName::parse(line.strip_prefix(SAVE)?).ok()?)))
         .or_else(|| whole(LIST, HostCommand::ListSnapshots))
+        .or_else(|| whole(LOAD, HostCommand::LoadImages))
         .or_else(|| whole(SETTINGS, HostCommand::Settings))
         .or_else(|| whole(REBOOT, HostCommand::Reboot))
         .or_else(|| whole(POWER_OFF, HostCommand::PowerOff))
@@ -156,8 +165,13 @@ fn names<T: TryFrom<String>>(text: &str) -> Option<Vec<T>> {
     text.split(' ').map(|name| T::try_from(name.to_owned()).ok()).collect()
 }
 
-/// Runs a line on a host.
-pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
+/// Whether a line waits for what comes in.
+pub fn reads_input(line: &str) -> bool {
+    parse(line) == Some(HostCommand::LoadImages)
+}
+
+/// Runs a line on a host, with what came in.
+pub fn run(line: &str, input: &[u8], host: &mut dyn HostModel) -> ExecReply {
     match parse(line) {
         Some(HostCommand::Inspect { unit, needs }) => inspect(&host.facts(), host.unit(&unit), &needs, &host.lacks(&needs)),
         Some(HostCommand::Start(unit)) => with_unit(host, &unit, "start", "not found.", |host| host.start(&unit)),
@@ -180,6 +194,10 @@ pub fn run(line: &str, host: &mut dyn HostModel) -> ExecReply {
         Some(HostCommand::ListSnapshots) => match host.snapshots() {
             Ok(found) => list(&host.facts().name, &found),
             Err(said) => failure(1, format!("level=fatal msg=\"{said}\"")),
+        },
+        Some(HostCommand::LoadImages) => match host.load_images(input) {
+            Ok(()) => ExecReply::default(),
+            Err(said) => failure(1, said),
         },
         Some(HostCommand::Settings) => settings(),
         Some(HostCommand::Reboot) => {
@@ -291,11 +309,16 @@ mod tests {
 
     use super::*;
 
+    fn run(line: &str, host: &mut OneUnit) -> ExecReply {
+        super::run(line, b"some", host)
+    }
+
     #[derive(Default)]
     struct OneUnit {
         state: Option<UnitState>,
         shims: u32,
         saved: Vec<SnapshotState>,
+        loaded: usize,
         off: bool,
         reboots: u32,
     }
@@ -346,6 +369,10 @@ mod tests {
         fn snapshots(&self) -> Result<Vec<SnapshotState>, String> {
             Ok(self.saved.clone())
         }
+        fn load_images(&mut self, archive: &[u8]) -> Result<(), String> {
+            self.loaded += archive.len();
+            Ok(())
+        }
         fn reboot(&mut self) {
             self.reboots += 1;
         }
@@ -388,6 +415,13 @@ mod tests {
         assert_eq!(run(&format!("{SAVE}ananke-1"), &mut host).exit, 0);
         let stdout = run(LIST, &mut host).stdout;
         assert!(stdout.contains("\"snapshotName\": \"ananke-1\"") && stdout.starts_with("\nananke:answer\n"), "{stdout}");
+    }
+
+    #[test]
+    fn an_archive_is_what_comes_in() {
+        let mut host = OneUnit::new(UnitState::Active);
+        assert!(reads_input(LOAD) && !reads_input(LIST));
+        assert_eq!((run(LOAD, &mut host).exit, host.loaded), (0, 4));
     }
 
     #[test]

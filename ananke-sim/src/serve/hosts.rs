@@ -10,8 +10,9 @@ use async_trait::async_trait;
 
 use super::cluster::Cluster;
 use super::host_shell::{self, ExecReply, HostFacts, HostModel};
+use super::images;
 use super::ssh::{HostBackend, Reach};
-use crate::world::{Host, Manner, Power, World};
+use crate::world::{Host, Manner, Node, Power, World};
 
 /// How often a command looks whether the unit that it stops has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
@@ -48,14 +49,14 @@ impl HostBackend for Hosts {
         self.with(node, |host| host.manner).unwrap_or_default()
     }
 
-    async fn exec(&self, node: &NodeName, line: &str) -> ExecReply {
+    async fn exec(&self, node: &NodeName, line: &str, input: &[u8]) -> ExecReply {
         let (reply, stopping) = self.0.act(|world| {
             let found = world.node_row(node).and_then(|row| Some((row, world.hosts().get(row)?.clone())));
             let Some((row, host)) = found else {
                 return (ExecReply { exit: 255, ..ExecReply::default() }, false);
             };
             let mut shell = Shell { world, row, host, stopping: false };
-            (host_shell::run(line, &mut shell), shell.stopping)
+            (host_shell::run(line, input, &mut shell), shell.stopping)
         });
         self.0.note(&format!("SSH {node} {} {}", line.chars().take(200).collect::<String>(), reply.exit));
         if stopping {
@@ -139,6 +140,13 @@ impl HostModel for Shell<'_> {
             return Err("dial tcp 127.0.0.1:6443: connect: connection refused".to_owned());
         }
         Ok(self.host.snapshots.clone())
+    }
+
+    fn load_images(&mut self, archive: &[u8]) -> Result<(), String> {
+        let label = |node: &Node| node.labels.get("kubernetes.io/arch").cloned();
+        let architecture = self.world.nodes().get(self.row).and_then(label).unwrap_or_default();
+        let references = images::fitting(archive, &architecture)?;
+        self.world.load_images(self.row, &references)
     }
 
     fn reboot(&mut self) {

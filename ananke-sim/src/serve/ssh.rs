@@ -50,7 +50,8 @@ pub trait HostBackend: Send + Sync {
     fn manner(&self, _node: &NodeName) -> Manner {
         Manner::Usual
     }
-    async fn exec(&self, node: &NodeName, line: &str) -> ExecReply;
+    /// `input`: all that came in, where the line waits for it.
+    async fn exec(&self, node: &NodeName, line: &str, input: &[u8]) -> ExecReply;
 }
 
 /// The servers of all hosts.

@@ -1,6 +1,6 @@
 //! What sudo must allow on a host: exactly what the commands run as root there.
 
-use ananke_core::name::{SnapshotName, UnitName};
+use ananke_core::name::{ArchiveName, SnapshotName, UnitName};
 use ananke_core::spec::{Distribution, NodeRole};
 
 use super::{Command, SYSTEMCTL, peer};
@@ -30,6 +30,12 @@ pub fn of_node(role: NodeRole, unit: &UnitName, distribution: Distribution) -> V
     commands
 }
 
+/// What a node is sent beyond that where archives of images are configured.
+pub fn of_archives(distribution: Distribution) -> Option<Command> {
+    // No archive's name is part of the line.
+    ArchiveName::parse("images.tar").ok().map(|any| Command::LoadImages(any, distribution))
+}
+
 /// One such name, for all.
 pub(super) fn any_snapshot() -> Option<SnapshotName> {
     SnapshotName::parse(SNAPSHOT).ok()
@@ -52,6 +58,7 @@ impl Command {
             | Self::Restart(_)
             | Self::KillPods(..)
             | Self::ListSnapshots(Distribution::K3s)
+            | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
             | Self::PeerIntent => None,
@@ -118,7 +125,8 @@ mod tests {
             Command::Restart(_) => Some(Command::KillPods(unit(), distribution)),
             Command::KillPods(..) => Some(Command::SaveSnapshot(snapshot.clone(), distribution)),
             Command::SaveSnapshot(..) => Some(Command::ListSnapshots(distribution)),
-            Command::ListSnapshots(_) => Some(Command::Reboot),
+            Command::ListSnapshots(_) => of_archives(distribution),
+            Command::LoadImages(..) => Some(Command::Reboot),
             Command::Reboot => Some(Command::PowerOff),
             Command::PowerOff => Some(Command::PeerIntent),
             Command::PeerIntent => Some(Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_secs(540)) })),
@@ -140,6 +148,7 @@ mod tests {
             "/usr/local/bin/k3s-killall.sh \"\"",
             "/usr/local/bin/k3s etcd-snapshot save --name a-[0-9][0-9][0-9][0-9]T[0-9]Z",
             "/usr/local/bin/k3s etcd-snapshot ls -o json",
+            "/usr/local/bin/k3s ctr images import -",
             "/usr/bin/systemctl reboot",
             "/usr/bin/systemctl poweroff",
             "/usr/local/bin/ananke intent show -o json",
@@ -163,6 +172,7 @@ mod tests {
             format!("/usr/local/bin/etcdutl snapshot restore {place}/unchecked/db --data-dir {place}/unchecked/restored"),
             format!("/usr/bin/mv {place}/unchecked/db {place}/a-{}T{}Z.db", digits(4), digits(1)),
             format!("/usr/local/bin/etcdutl snapshot status {place}/ananke-shutdown-{}T{}.db -w json", digits(8), digits(9)),
+            "/usr/bin/ctr -n k8s.io images import -".to_owned(),
         ];
         assert_eq!(own, expected.map(|command| format!("ops ALL=(root) NOPASSWD: {command}")));
     }
@@ -189,7 +199,11 @@ mod tests {
                 let kind = std::mem::discriminant(&command);
                 let sent = [&server, &worker].map(|commands| kinds(commands).contains(&kind));
                 let expected = match command {
-                    Command::Inspect { .. } | Command::Settings | Command::PeerIntent | Command::PeerAsk(_) => [false, false],
+                    Command::Inspect { .. }
+                    | Command::Settings
+                    | Command::LoadImages(..)
+                    | Command::PeerIntent
+                    | Command::PeerAsk(_) => [false, false],
                     Command::SaveSnapshot(..) | Command::ListSnapshots(_) => [true, false],
                     Command::Reboot => [false, true],
                     Command::Start(_) | Command::Stop(_) | Command::Restart(_) | Command::KillPods(..) | Command::PowerOff => {
