@@ -42,12 +42,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let mut nodes = nodes(reader, &members, &known, &routes, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);
-    let allow_startup = overrides.allow_peer_startup;
-    let role = |text: &str| match text {
-        "coordinator" => Some(Role::Coordinator),
-        "peer" => Some(Role::Peer { allow_startup }),
-        _ => None,
-    };
+    let role = |text: &str| role(text, overrides.allow_peer_startup);
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
     let (bootstrap, image_archives) = bootstrap::read(reader, &paths);
@@ -129,6 +124,14 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         update,
         warnings,
     })
+}
+
+fn role(text: &str, allow_startup: bool) -> Option<Role> {
+    match text {
+        "coordinator" => Some(Role::Coordinator),
+        "peer" => Some(Role::Peer { allow_startup }),
+        _ => None,
+    }
 }
 
 /// The nodes by role, before anything is known of them.
