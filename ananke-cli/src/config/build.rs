@@ -107,10 +107,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
     let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
     let poweroff_this_host = shutdown.poweroff_this_host;
-    let alone = Alone {
-        shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
-        startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
-    };
+    let alone = alone(reader);
     let update = update::read(reader, &paths);
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
@@ -129,6 +126,13 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         update,
         warnings,
     })
+}
+
+fn alone(reader: &mut Reader<'_>) -> Alone {
+    Alone {
+        shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
+        startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
+    }
 }
 
 /// The nodes by role, before anything is known of them.
