@@ -149,8 +149,14 @@ async fn deliver(post: &Post, body: Value) -> Result<(), Refused> {
     let authorization = post.token_file.as_deref().map(bearer).transpose().map_err(|found| (false, found))?;
     // Made anew for each notice: roots that are kept for the next one, which may never come, are memory.
     let web = Web::new(post.ca_file.as_deref(), DEADLINE);
-    let ask =
-        Ask { method: Method::POST, url: &post.url, at: None, json: Some(body.to_string()), authorization, limit: MAX_ANSWER };
+    let ask = Ask {
+        method: Method::POST,
+        url: &post.url,
+        at: None,
+        json: Some(body.to_string().into()),
+        authorization,
+        limit: MAX_ANSWER,
+    };
     let found = |PortError { kind, found, remedy, .. }: PortError| {
         let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
         (kind == ErrorKind::Transient, format!("{found}{remedy}"))

@@ -252,6 +252,7 @@ mod tests {
             why: "shutdown".to_owned(),
             outcome,
             trap: None,
+            effect: None,
         };
         let done = || ActionOutcome::Done;
         let all = [

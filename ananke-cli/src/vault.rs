@@ -1,5 +1,6 @@
 //! Vault's seal over its API. Key shares come from the key file or from the break-glass command, and go into request bodies
-//! only: never into a URL, an argument, a log or an error.
+//! only: never into a URL, an argument, a log or an error. What held one is overwritten before its memory is given back; what
+//! TLS made of it is encrypted, in buffers that are TLS' own.
 
 use std::fmt;
 use std::io::{ErrorKind as IoError, Read};
@@ -14,7 +15,9 @@ use ananke_core::observation::VaultState;
 use ananke_core::port::{ErrorKind, PortError, VaultActions, VaultReads, clean};
 use async_trait::async_trait;
 use http::Method;
-use serde::Deserialize;
+use hyper::body::Bytes;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::config::VaultSettings;
 use crate::web::{Ask, Got, Web};
@@ -27,7 +30,7 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 /// Looks, 10 ms apart, at whether a command that has closed its output has ended too.
 const LAST_BREATH: u32 = 200;
 /// Shares are some ninety characters each, and few.
-const MAX_KEYS: u64 = 16 * 1024;
+const MAX_KEYS: usize = 16 * 1024;
 /// A seal status has some hundred bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 const ANY_RIGHT_OF_OTHERS: u32 = 0o077;
@@ -77,8 +80,7 @@ impl HttpVault {
         let url = format!("{}/v1/sys/unseal", settings.address);
         let mut wanted = 0;
         for share in &shares.0 {
-            let body = serde_json::json!({ "key": share }).to_string();
-            let got = self.web.ask(&ask(Method::PUT, &url, settings, Some(body))).await?;
+            let got = self.web.ask(&ask(Method::PUT, &url, settings, Some(request(share)))).await?;
             let status = understood(TRIED, &url, &got, shares)?;
             if !status.sealed {
                 return Ok(());
@@ -145,7 +147,20 @@ impl VaultActions for HttpVault {
     }
 }
 
-fn ask<'a>(method: Method, url: &'a str, settings: &'a VaultSettings, json: Option<String>) -> Ask<'a> {
+/// The body that gives Vault one share.
+fn request(key: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Unseal<'a> {
+        key: &'a str,
+    }
+    // Room for the whole of it, so that nothing is left behind by growing.
+    let mut body = Zeroizing::new(Vec::with_capacity(key.len().saturating_mul(2).saturating_add(32)));
+    // Nothing can refuse to be written into memory.
+    serde_json::to_writer(&mut *body, &Unseal { key }).ok();
+    Bytes::from_owner(body)
+}
+
+fn ask<'a>(method: Method, url: &'a str, settings: &'a VaultSettings, json: Option<Bytes>) -> Ask<'a> {
     Ask { method, url, at: settings.at.as_ref(), json, authorization: None, limit: MAX_ANSWER }
 }
 
@@ -166,7 +181,7 @@ fn understood(tried: &str, url: &str, got: &Got, shares: &Shares) -> Result<Seal
 
 /// Key shares; never printed.
 #[derive(Default, PartialEq, Eq)]
-struct Shares(Vec<String>);
+struct Shares(Vec<Zeroizing<String>>);
 
 impl fmt::Debug for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,8 +193,9 @@ impl Shares {
     /// One share on each line; empty lines do not count.
     fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
-        let shares: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        let plausible = |share: &String| share.bytes().all(|b| b.is_ascii_graphic());
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let shares: Vec<Zeroizing<String>> = lines.map(|line| Zeroizing::new(line.to_owned())).collect();
+        let plausible = |share: &Zeroizing<String>| share.bytes().all(|b| b.is_ascii_graphic());
         match shares.iter().all(plausible) {
             true => Ok(Self(shares)),
             false => Err("it holds something else than key shares, one on each line"),
@@ -208,13 +224,20 @@ fn key_file(path: &Path) -> Result<Shares, PortError> {
         return Err(refuse(ErrorKind::Denied, format!("other users can use it (mode {mode:04o})"))
             .with_remedy(format!("run `chmod 600 {path}`, and take the key shares in it for known")));
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_KEYS).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = read_all(file).map_err(unreadable)?;
     match Shares::parse(&bytes) {
         Ok(shares) if shares.0.is_empty() => Err(refuse(ErrorKind::Invalid, "it is empty".to_owned())),
         Ok(shares) => Ok(shares),
         Err(found) => Err(refuse(ErrorKind::Invalid, found.to_owned())),
     }
+}
+
+/// At most [`MAX_KEYS`], into memory that is overwritten when it is not needed any more. It has room for all of it from the
+/// beginning, so that nothing is left behind by growing.
+fn read_all(from: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEYS.saturating_add(1)));
+    from.take(MAX_KEYS as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Runs the break-glass command and reads the shares that it prints. What it says on stderr is dropped: it may hold secrets.
@@ -246,12 +269,11 @@ fn run(command: &[String], deadline: Duration) -> Result<Shares, PortError> {
 }
 
 /// All that is printed until the end; none if the end does not come in time.
-fn read_within(stdout: ChildStdout, deadline: Duration) -> Option<Vec<u8>> {
+fn read_within(stdout: ChildStdout, deadline: Duration) -> Option<Zeroizing<Vec<u8>>> {
     let (sender, printed) = mpsc::channel();
     // The thread ends with the pipe; nobody waits for it after the deadline.
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if stdout.take(MAX_KEYS).read_to_end(&mut bytes).is_ok() {
+        if let Ok(bytes) = read_all(stdout) {
             sender.send(bytes).ok();
         }
     });

@@ -62,7 +62,7 @@ pub(crate) struct Ask<'a> {
     /// Stands in for name resolution, port included, where the URL has a name: the `Host` header and the name that TLS
     /// verifies stay what the URL says.
     pub(crate) at: Option<&'a HostPort>,
-    pub(crate) json: Option<String>,
+    pub(crate) json: Option<Bytes>,
     /// What `Authorization` says; marked as sensitive, so that it is never printed.
     pub(crate) authorization: Option<HeaderValue>,
     /// Bytes of the answer's body that are read; the connection is closed after them.
@@ -257,7 +257,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     if let Some(value) = &ask.authorization {
         request = request.header(AUTHORIZATION, value);
     }
-    let body = ask.json.clone().map_or_else(Bytes::new, Bytes::from);
+    let body = ask.json.clone().unwrap_or_default();
     let request = request.body(Full::new(body)).map_err(|error| target.error(ErrorKind::Invalid, error))?;
     let mut answer = pin!(async move {
         let (head, body) = sender.send_request(request).await?.into_parts();

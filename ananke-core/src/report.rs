@@ -104,6 +104,20 @@ pub struct ActionReport {
     /// What it is about; none for what is no trap's remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trap: Option<Trap>,
+    /// What it came to, for a trap's remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// What a gate said of a subject when something was done about it, and what it says at the end of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    pub gate: GateId,
+    pub subject: Subject,
+    pub before: String,
+    /// Empty as long as the run goes on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,8 +35,8 @@ const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'s
     Right { group, resource, verbs, namespace: "" }
 }
 
-/// What `deploy/rbac.yaml` grants. Kinds that not every cluster serves (Flux's, Longhorn's and those of External Secrets) are left out: whether they are
-/// there, the gates say.
+/// What `deploy/rbac.yaml` grants. Kinds that not every cluster serves (Flux's, Longhorn's and those of External Secrets) are
+/// left out: whether they are there, the gates say.
 const RIGHTS: &[Right] = &[
     right("", "nodes", &["get", "list", "watch", "patch"]),
     right("", "pods", &["list", "watch", "delete"]),
@@ -61,6 +61,18 @@ const RIGHTS: &[Right] = &[
     Right { namespace: "kube-system", ..right("coordination.k8s.io", "leases", &["create"]) },
     Right { namespace: "kube-node-lease", ..right("coordination.k8s.io", "leases", &["list", "watch"]) },
     Right { namespace: "default", ..right("", "events", &["create"]) },
+];
+
+/// What `deploy/rbac-bootstrap.yaml` grants besides.
+const RIGHTS_FOR_LAYERS: &[Right] = &[
+    right("", "namespaces", &["get", "create"]),
+    right("", "serviceaccounts", &["get", "create"]),
+    right("", "configmaps", &["get", "create"]),
+    right("", "services", &["get", "create"]),
+    right("apps", "deployments", &["get", "create"]),
+    right("apps", "statefulsets", &["get", "create"]),
+    right("apps", "daemonsets", &["get", "create"]),
+    right("networking.k8s.io", "ingresses", &["get", "create"]),
 ];
 
 #[derive(Deserialize)]
@@ -112,8 +124,17 @@ impl KubeCluster {
 
     /// Rights that this kubeconfig does not have, as `VERB RESOURCE`.
     pub async fn missing_rights(&self) -> Result<Vec<String>, PortError> {
+        self.missing_of(RIGHTS).await
+    }
+
+    /// The same of the rights that only layers need.
+    pub async fn missing_rights_for_layers(&self) -> Result<Vec<String>, PortError> {
+        self.missing_of(RIGHTS_FOR_LAYERS).await
+    }
+
+    async fn missing_of(&self, rights: &[Right]) -> Result<Vec<String>, PortError> {
         let mut missing = Vec::new();
-        for (right, verb) in RIGHTS.iter().flat_map(|right| right.verbs.iter().map(move |verb| (right, verb))) {
+        for (right, verb) in rights.iter().flat_map(|right| right.verbs.iter().map(move |verb| (right, verb))) {
             missing.extend(self.review(right, verb).await?);
         }
         Ok(missing)
@@ -147,9 +168,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rights_are_those_that_the_manifest_grants() {
-        let manifest = include_str!("../../deploy/rbac.yaml");
-        for Right { group, resource, verbs, .. } in RIGHTS {
+    fn the_rights_are_those_that_the_manifests_grant() {
+        check(RIGHTS, include_str!("../../deploy/rbac.yaml"));
+        check(RIGHTS_FOR_LAYERS, include_str!("../../deploy/rbac-bootstrap.yaml"));
+    }
+
+    fn check(rights: &[Right], manifest: &str) {
+        for Right { group, resource, verbs, .. } in rights {
             let rule = manifest.split("- apiGroups: ").find(|rule| {
                 let lists = |key: &str, word: &str| {
                     let line = rule.lines().find_map(|line| line.trim().strip_prefix(&format!("{key}: [")));

@@ -48,6 +48,8 @@ pub enum Fault {
     ImmutableJob,
     ScaledToZero,
     VaultSealed,
+    GitPruned,
+    ImagesLost,
     Pod(PodTrouble),
     Unit(UnitTrouble),
 }
@@ -94,6 +96,8 @@ impl Fault {
         Self::ImmutableJob,
         Self::ScaledToZero,
         Self::VaultSealed,
+        Self::GitPruned,
+        Self::ImagesLost,
         Self::Pod(PodTrouble::WedgedDns),
         Self::Pod(PodTrouble::StaleMount),
         Self::Pod(PodTrouble::LateNas),
@@ -175,6 +179,8 @@ impl Fault {
             | Self::ApiCloses
             | Self::StaleCache
             | Self::VaultSealed
+            | Self::GitPruned
+            | Self::ImagesLost
             | Self::ImmutableJob
             | Self::ScaledToZero
             | Self::WrongBranch => false,
@@ -224,6 +230,8 @@ impl Fault {
             | Self::ImmutableJob
             | Self::ScaledToZero
             | Self::VaultSealed
+            | Self::GitPruned
+            | Self::ImagesLost
             | Self::Pod(_)
             | Self::Unit(_) => None,
         }
@@ -307,6 +315,12 @@ impl Fault {
             Self::Pod(trouble) => (trouble.kind().id, trouble.kind().doc, false),
             Self::Unit(trouble) => (trouble.entry().0, trouble.entry().1, true),
             Self::VaultSealed => ("vault-sealed", "Vault is sealed, and seals itself again whenever it stops", false),
+            Self::GitPruned => {
+                ("git-pruned", "Flux pruned the Git server and the registry that it needs, and cannot fetch them back", false)
+            }
+            Self::ImagesLost => {
+                ("images-lost", "no node has an image any more, and those of the registry come from the registry", false)
+            }
         }
     }
 }

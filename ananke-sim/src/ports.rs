@@ -3,6 +3,8 @@
 mod cluster;
 mod half_alive;
 mod hosts;
+#[cfg(feature = "serve")]
+mod layers;
 mod leases;
 mod map;
 mod mortal;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ananke_core::report::Outcome;
 use ananke_core::spec::Spec;
 use ananke_sim::drill::{self, Drill, Ending};
 use ananke_sim::scenario::Scenario;
@@ -53,7 +54,20 @@ fn a_mirror_is_enough_and_the_source_is_its_own_again() {
 #[test]
 fn a_person_is_told_where_nothing_was_kept() {
     let drill = drilled("circle", 0, |spec| spec.bootstrap.cache = Arc::default());
-    assert_eq!(drill.outcome, Ending::Manual, "{:?}", drill.violations);
+    assert_eq!(drill.report.outcome, Outcome::Manual);
     let told: Vec<&str> = drill.report.manual.iter().map(|action| action.instruction.as_str()).collect();
-    assert!(told.iter().any(|text| text.contains("GitRepository") || text.contains("gitrepository")), "{told:#?}");
+    assert!(told[0].contains("make sure that cluster DNS answers and that the host of the source serves"), "{told:#?}");
+}
+
+#[test]
+fn the_report_says_what_each_repair_came_to() {
+    let drill = drilled("circle", 1, |_| {});
+    let of = |name: &str| {
+        let made = drill.report.actions.iter().find(|action| action.subject.to_string() == name).unwrap();
+        made.effect.clone().map(|effect| (effect.before, effect.after)).unwrap()
+    };
+    let (before, after) = of("Deployment gitea/gitea");
+    let missed = "Deployment gitea/gitea does not exist, and Flux cannot fetch Kustomization flux-system/git, which makes it";
+    assert_eq!(before, missed);
+    assert!(after.starts_with("1 of 1 pods ready"), "{after}");
 }

@@ -89,6 +89,8 @@ fn state(world: &World, order: &ClusterOrder) -> String {
             format!("{:?}", world.find_workload(workload).map(|row| world.workloads()[row].replicas))
         }
         ClusterOrder::SetBranch { .. } => world.source().branch.to_string(),
+        ClusterOrder::SetUrl { .. } => format!("{} {:?}", world.source().url, world.source().meta.annotations),
+        ClusterOrder::Create(manifest) => format!("{}", world.has(&manifest.object)),
         ClusterOrder::Suspend { object, .. } | ClusterOrder::Resume { object, .. } => {
             let found = world.kustomizations().iter().find(|kust| kust.meta.object == *object);
             format!("{:?}", found.map(|kust| (kust.meta.suspended, kust.meta.annotations.clone())))
@@ -114,6 +116,7 @@ fn meddle(world: &mut World, order: &ClusterOrder, nth: usize) {
         | ClusterOrder::ClearMark { node, .. } => meddle_with_node(world, node, nth),
         ClusterOrder::Scale { workload, .. } => world.annotate_workload(workload).unwrap(),
         ClusterOrder::SetBranch { source: object, .. }
+        | ClusterOrder::SetUrl { source: object, .. }
         | ClusterOrder::Suspend { object, .. }
         | ClusterOrder::Resume { object, .. }
         | ClusterOrder::Reconcile { object, .. } => flux(world, object),
@@ -124,8 +127,9 @@ fn meddle(world: &mut World, order: &ClusterOrder, nth: usize) {
             };
             world.coordinate(seen, holder.as_deref(), at, Duration::from_secs(30)).unwrap();
         }
-        // Nothing that is written on a pod or a Job makes it another one.
-        ClusterOrder::Evict { .. }
+        // Nothing that is written on a pod or a Job makes it another one, and on what is absent nothing is.
+        ClusterOrder::Create(_)
+        | ClusterOrder::Evict { .. }
         | ClusterOrder::Delete { .. }
         | ClusterOrder::ForceDelete { .. }
         | ClusterOrder::DeleteJob { .. } => {}

@@ -146,9 +146,10 @@ fn shown_in(order: &ClusterOrder) -> &'static str {
         | ClusterOrder::ClearMark { .. } => "nodes",
         ClusterOrder::Evict { .. } | ClusterOrder::Delete { .. } | ClusterOrder::ForceDelete { .. } => "pods",
         ClusterOrder::DeleteJob { .. } => "jobs",
-        ClusterOrder::Scale { .. } => "workloads",
+        ClusterOrder::Scale { .. } | ClusterOrder::Create(_) => "workloads",
         ClusterOrder::Coordinate { .. } | ClusterOrder::Uncoordinate { .. } => "coordination",
         ClusterOrder::SetBranch { .. }
+        | ClusterOrder::SetUrl { .. }
         | ClusterOrder::Reconcile { .. }
         | ClusterOrder::Suspend { .. }
         | ClusterOrder::Resume { .. } => "flux",

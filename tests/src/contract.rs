@@ -20,7 +20,7 @@ use ananke_core::observation::{
     PodState, Reconcile, Taint,
 };
 use ananke_core::order::ClusterOrder;
-use ananke_core::port::{ClusterReads, ErrorKind, PortError};
+use ananke_core::port::{ClusterReads, ErrorKind, LayerReads, PortError};
 use ananke_k8s::KubeCluster;
 use ananke_sim::SimPorts;
 use async_trait::async_trait;
@@ -38,9 +38,9 @@ pub fn absent<T>(why: &str) -> Given<T> {
     Err(Absent(why.to_owned()))
 }
 
-/// Both halves of the port. Orders come without the engine's permit, which nobody else can make.
+/// The whole port. Orders come without the engine's permit, which nobody else can make.
 #[async_trait]
-pub trait Port: ClusterReads {
+pub trait Port: ClusterReads + LayerReads {
     async fn order(&self, order: &ClusterOrder) -> Result<(), PortError>;
 }
 
@@ -68,10 +68,20 @@ pub struct Look {
     pub unschedulable: bool,
     pub suspended: bool,
     pub branch: Option<String>,
+    pub url: Option<String>,
     pub replicas: Option<u64>,
     pub deleting: bool,
     /// Who is booked for fields of it; none where the implementation keeps no such books.
     pub managers: Option<Vec<String>>,
+}
+
+/// Kustomizations that are Ready and applied objects of every kind that is kept, all together.
+#[derive(Debug, Clone)]
+pub struct Layers {
+    /// What the first one applied can be deleted.
+    pub kustomizations: Vec<ObjectRef>,
+    /// Kinds that they applied besides.
+    pub others: &'static [&'static str],
 }
 
 /// Arranges, and looks past the port. What is arranged is returned as the port must read it.
@@ -91,6 +101,7 @@ pub trait Stage {
     async fn job(&self) -> Given<JobState>;
     /// An object of Flux that is not suspended.
     async fn flux(&self, kind: Kind) -> Given<ObjectRef>;
+    async fn layers(&self) -> Given<Layers>;
     /// Flux's controllers run and answer requests.
     async fn controllers(&self) -> Given<()>;
     async fn namespace(&self) -> Given<Arc<str>>;
@@ -113,6 +124,8 @@ pub trait Stage {
     async fn taint(&self, node: &NodeName, taint: &Taint) -> Given<()>;
     /// `kubectl cordon`.
     async fn cordon_as_person(&self, node: &NodeName) -> Given<()>;
+    /// Somebody deletes what a Kustomization applied.
+    async fn delete(&self, object: &ObjectRef) -> Given<()>;
     /// `kubectl delete node`, and its kubelet registers it again.
     async fn recreate(&self, node: &NodeName) -> Given<()>;
 

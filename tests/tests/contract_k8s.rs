@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use ananke_sim::serve::site::ANANKES;
 use ananke_sim::{Scenario, Sim, SimPorts, World};
 use ananke_tests::contract::api_stage::ApiStage;
-use ananke_tests::contract::cases::{coordination, flux, nodes, pods, reads, workloads};
+use ananke_tests::contract::cases::{coordination, flux, layers, nodes, pods, reads, workloads};
 use ananke_tests::contract::served::{self, NODES, SEED, client, on_runtime};
 use ananke_tests::contract::world_stage::WorldStage;
 use ananke_tests::contract::{Outcome, Subject};

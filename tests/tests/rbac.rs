@@ -1,4 +1,5 @@
-//! `deploy/rbac.yaml` against what Ananke asks of a cluster: every request is granted, and every right is used.
+//! The manifests of `deploy/` against what Ananke asks of a cluster: every request is granted, and every right is used. What
+//! only layers need is granted apart.
 //!
 //! The served simulator enforces the manifest in every end-to-end test, so a call without a right fails where it is made.
 //! Here the requests are collected as well, from the audit logs of the contract's cases and of the built binary.
@@ -8,10 +9,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ananke_sim::serve::api::authorize::{ACCOUNT, MANIFEST};
+use ananke_sim::serve::api::authorize::{ACCOUNT, BOOTSTRAP_MANIFEST, MANIFEST};
 use ananke_sim::serve::api::rbac::{Attributes, Right, rights};
 use ananke_sim::serve::site::ANANKES;
-use ananke_tests::contract::cases::{coordination, flux, nodes, pods, reads, workloads};
+use ananke_tests::contract::cases::{coordination, flux, layers, nodes, pods, reads, workloads};
 use ananke_tests::contract::served::on_the_served_world;
 use ananke_tests::{Cluster, require};
 use serde_json::Value;
@@ -41,21 +42,21 @@ fn asked(dir: &Path) -> BTreeSet<Attributes> {
     asked.collect()
 }
 
-/// All cases of the contract, each on a cluster of its own.
-fn asked_by_the_contract() -> BTreeSet<Attributes> {
-    let mut all = BTreeSet::new();
+/// All cases of the contract, each on a cluster of its own, and apart from them those of layers.
+fn asked_by_the_contract() -> (BTreeSet<Attributes>, BTreeSet<Attributes>) {
+    let (mut all, mut layers) = (BTreeSet::new(), BTreeSet::new());
     macro_rules! collect {
         ($($group:ident::$case:ident),+ $(,)?) => {
             $(
                 let dir = tempfile::tempdir().unwrap();
                 // What a case lacks, the contract's own suite says.
                 on_the_served_world(dir.path(), $group::$case).ok();
-                all.extend(asked(dir.path()));
+                if stringify!($group) == "layers" { &mut layers } else { &mut all }.extend(asked(dir.path()));
             )+
         };
     }
     ananke_tests::k8s_contract!(collect);
-    all
+    (all, layers)
 }
 
 /// A start-up with repairs, looks, and a shutdown.
@@ -75,26 +76,36 @@ fn asked_by_the_binary() -> BTreeSet<Attributes> {
 
 #[test]
 fn every_request_is_granted_and_every_right_is_used() {
-    let granted: BTreeSet<Right> = rights(MANIFEST, ACCOUNT).unwrap().into_iter().collect();
     let binary = asked_by_the_binary();
-    let (mut unused, mut all) = (granted.clone(), asked_by_the_contract());
+    let (mut all, mut layers) = asked_by_the_contract();
     assert!(binary.len() > 20 && all.len() > 30, "{} and {} kinds of requests are too few", binary.len(), all.len());
     all.extend(binary);
-    for asked in &all {
-        assert!(granted.iter().any(|right| right.covers(asked)), "deploy/rbac.yaml does not grant {asked:?}");
+    check("deploy/rbac.yaml", &rights(MANIFEST, ACCOUNT).unwrap(), &all);
+    let plain = rights(MANIFEST, ACCOUNT).unwrap();
+    layers.retain(|asked| !plain.iter().any(|right| right.covers(asked)));
+    check("deploy/rbac-bootstrap.yaml", &rights(BOOTSTRAP_MANIFEST, ACCOUNT).unwrap(), &layers);
+}
+
+fn check(manifest: &str, granted: &[Right], all: &BTreeSet<Attributes>) {
+    let mut unused: BTreeSet<&Right> = granted.iter().collect();
+    for asked in all {
+        assert!(granted.iter().any(|right| right.covers(asked)), "{manifest} does not grant {asked:?}");
         unused.retain(|right| !right.covers(asked));
     }
     let unused: Vec<String> = unused.iter().map(ToString::to_string).collect();
-    assert!(unused.is_empty(), "deploy/rbac.yaml grants what nobody asks for: {unused:#?}");
+    assert!(unused.is_empty(), "{manifest} grants what nobody asks for: {unused:#?}");
 }
 
 #[test]
 fn the_manifest_has_no_wildcard_and_no_right_twice() {
-    let granted = rights(MANIFEST, ACCOUNT).unwrap();
-    assert_eq!(granted.iter().collect::<BTreeSet<_>>().len(), granted.len());
-    let words = granted.iter().flat_map(|right| [&right.verb, &right.group, &right.resource]);
+    let (granted, bootstrap) = (rights(MANIFEST, ACCOUNT).unwrap(), rights(BOOTSTRAP_MANIFEST, ACCOUNT).unwrap());
+    let all: Vec<&Right> = granted.iter().chain(&bootstrap).collect();
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    let words = all.iter().flat_map(|right| [&right.verb, &right.group, &right.resource]);
     assert!(words.into_iter().all(|word| word != "*"));
-    assert!(granted.iter().all(|right| !["secrets", "configmaps", "pods/exec"].contains(&right.resource.as_str())));
+    assert!(all.iter().all(|right| !["secrets", "pods/exec"].contains(&right.resource.as_str())));
+    assert!(granted.iter().all(|right| right.resource != "configmaps"));
+    assert!(bootstrap.iter().all(|right| ["get", "create"].contains(&right.verb.as_str())), "what is there stays as it is");
 }
 
 #[test]

@@ -207,6 +207,7 @@ fn last_act(at: Moment, holder: &str) -> ActionReport {
         why: "shutdown.poweroff_this_host".to_owned(),
         outcome: ActionOutcome::Planned,
         trap: None,
+        effect: None,
     }
 }
 

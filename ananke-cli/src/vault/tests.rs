@@ -187,6 +187,11 @@ async fn what_is_no_vault_is_not_believed_and_what_repeats_a_share_is_not_quoted
 }
 
 #[test]
+fn a_share_is_sent_as_json() {
+    assert_eq!(&request("a\"b")[..], br#"{"key":"a\"b"}"#);
+}
+
+#[test]
 fn shares_do_not_show_themselves() {
     let shares = Shares::parse(format!("\n {SECRET} \r\nabc\n").as_bytes()).unwrap();
     assert_eq!((shares.0.len(), format!("{shares:?}")), (2, "2 key shares".to_owned()));

@@ -249,6 +249,7 @@ mod tests {
             why: String::new(),
             outcome,
             trap: Some(trap),
+            effect: None,
         };
         let actions = [action(ActionOutcome::Done), action(ActionOutcome::Sent)];
         let history = History::from_actions(actions.iter());

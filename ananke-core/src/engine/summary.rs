@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::walk::{GateRun, Walk, named};
 use crate::lease::taint_lease;
-use crate::name::{Moment, Subject, human};
+use crate::name::{Kind, Moment, Subject, human};
 use crate::report::{
-    BlockerReport, Command, EarlierRun, GateReport, GateStatus, ManualAction, Outcome, Progress, Report, SCHEMA,
+    ActionReport, BlockerReport, Command, EarlierRun, Effect, GateReport, GateStatus, ManualAction, Outcome, Progress, Report,
+    SCHEMA,
 };
-use crate::verdict::{BlockerKind, GateId, Verdict};
+use crate::verdict::{BlockerKind, GateId, Trap, Verdict};
 
 /// Blockers of one gate that a report spells out; the counts say how many there are.
 const BLOCKERS_SHOWN: usize = 50;
@@ -46,12 +47,45 @@ impl Walk {
             outcome,
             summary: self.summary(outcome, &manual, now),
             gates: self.gate_reports(now),
-            actions: self.actions.clone(),
+            actions: self.actions.iter().map(|action| self.ended(action)).collect(),
             manual,
             notes: self.all_notes(),
             earlier: self.earlier.clone(),
             cordons: self.cordons(),
         }
+    }
+
+    /// What a gate holds for this trap: the subject itself, or the workload whose pod it is.
+    pub(super) fn held_by(&self, trap: Trap, subject: &Subject) -> Option<Effect> {
+        let owner = match subject {
+            Subject::Object(object) if object.kind == Kind::Pod => {
+                let pods = self.obs.pods.last()?;
+                pods.iter().find(|pod| pod.object == *object)?.owner.clone().map(Subject::Object)
+            }
+            Subject::Object(_)
+            | Subject::Cluster
+            | Subject::Ananke
+            | Subject::Node(_)
+            | Subject::Ups(_)
+            | Subject::Url(_)
+            | Subject::Peer(_) => None,
+        };
+        let about = owner.unwrap_or_else(|| subject.clone());
+        let (gate, verdict) = self.gates.iter().find_map(|(id, gate)| {
+            let verdict = gate.judgement.subjects.get(&about)?;
+            (verdict.trap() == Some(trap)).then_some((*id, verdict))
+        })?;
+        Some(Effect { gate, subject: about, before: verdict.text().to_owned(), after: String::new() })
+    }
+
+    /// An action with what it came to.
+    fn ended(&self, action: &ActionReport) -> ActionReport {
+        let mut action = action.clone();
+        if let Some(effect) = &mut action.effect {
+            let now = self.gates.get(&effect.gate).and_then(|gate| gate.judgement.subjects.get(&effect.subject));
+            effect.after = now.map_or("it is not judged any more", Verdict::text).to_owned();
+        }
+        action
     }
 
     /// Each subject that needs a person, once, with what waits for it; first what was recognised, for the rest may follow from it.

@@ -385,6 +385,7 @@ impl Walk {
 
     pub(crate) fn record_sent(&mut self, order: &Order, why: &str, at: Moment) -> usize {
         let trap = self.about.get(&(order.verb(), order.subject())).copied();
+        let effect = trap.and_then(|trap| self.held_by(trap, &order.subject()));
         self.history.sent_for(trap, order, at);
         self.actions.push(ActionReport {
             at,
@@ -394,6 +395,7 @@ impl Walk {
             why: why.to_owned(),
             outcome: crate::report::ActionOutcome::Sent,
             trap,
+            effect,
         });
         self.actions.len().saturating_sub(1)
     }

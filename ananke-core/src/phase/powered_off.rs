@@ -259,6 +259,7 @@ mod tests {
             text: String::new(),
             why: String::new(),
             trap: None,
+            effect: None,
             outcome: if n == 2 { ActionOutcome::Sent } else { ActionOutcome::Failed("sudo asks for a password".to_owned()) },
         };
         let (run, gates_passed) = (RunId::parse("shutdown-1").unwrap(), Vec::new());

@@ -19,6 +19,8 @@ const PACE: Pace = Pace { wait: Duration::from_secs(600), nudge: Duration::ZERO 
 const BUDGET: Budget = Budget { trap: TRAP, times: 4, pause: Duration::from_secs(30) };
 /// What serves the source must have been up for this long before it is relied on again.
 const STEADY: Duration = Duration::from_secs(60);
+/// Flux fetches from the mirror and makes what serves the source: as long as that does not exist, nothing says that it is away.
+const MADE_BY: Duration = Duration::from_secs(300);
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
@@ -47,10 +49,15 @@ fn away(view: &View<'_>, source: &SourceState) -> Option<Step> {
 
 fn back(view: &View<'_>, source: &SourceState) -> Option<Step> {
     let from = source.url_from.as_ref()?;
-    let ours = source.url == *from || view.spec.bootstrap.mirror.as_ref() == Some(&source.url);
+    if source.url == *from {
+        return Some((from.clone(), None, "Flux has put the URL back itself".to_owned()));
+    }
+    let ours = view.spec.bootstrap.mirror.as_ref() == Some(&source.url);
     let gate = view.gates.get(&GateId::Foundation).filter(|gate| gate.status == GateStatus::Passed)?;
     let steady = view.trust == Trust::Stated || gate.settled.is_some_and(|at| view.now.since(at) >= STEADY);
-    (ours && steady).then(|| (from.clone(), None, "what serves it is up again".to_owned()))
+    let away_since = view.history.last_landed("set-url", |subject| *subject == Subject::Object(source.object.clone()));
+    let made = away_since.is_none_or(|at| view.now.since(at) >= MADE_BY);
+    (ours && steady && made).then(|| (from.clone(), None, "what serves it is up again".to_owned()))
 }
 
 #[cfg(test)]
@@ -106,5 +113,8 @@ mod tests {
         assert_eq!(told(&bench), [format!("have GitRepository flux-system/flux-system fetched from {OWN}")]);
         bench.change_source(|source| source.url = "ssh://a-persons-own".into());
         assert!(told(&bench).is_empty());
+        bench.change_source(|source| source.url = OWN.into());
+        bench.open(GateId::Foundation);
+        assert_eq!(told(&bench).len(), 1, "only the annotation is left to take away");
     }
 }

@@ -11,7 +11,8 @@ use crate::gate::kustomizations::{self, helm};
 use crate::name::ObjectRef;
 use crate::observation::{FluxState, KustomizationState, Reconcile};
 use crate::order::{ClusterOrder, Order, Push};
-use crate::verdict::{Reason, Trap, Verdict};
+use crate::report::GateStatus;
+use crate::verdict::{GateId, Reason, Trap, Verdict};
 
 /// A request is kept by the object and handled when its controller gets to it; more than a few say nothing new.
 const BUDGET: Budget = Budget { trap: Trap::FluxArtifactReadyLie, times: 6, pause: Duration::from_secs(60) };
@@ -21,8 +22,9 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     let used: BTreeSet<&ObjectRef> = flux.kustomizations.iter().map(|found| &found.source).collect();
     for source in &flux.sources {
-        let wanted = source.object == view.spec.flux.source || used.contains(&source.object);
-        if wanted && !source.reconcile.suspended && wants_proof(&flux_source::judge(view, source)) {
+        let main = source.object == view.spec.flux.source;
+        let wanted = (main || used.contains(&source.object)) && !source.reconcile.suspended;
+        if wanted && wants_proof(&flux_source::judge(view, source), main && foundation_is_away(view)) {
             actions.extend(request(
                 view,
                 &source.object,
@@ -42,8 +44,19 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     actions
 }
 
-fn wants_proof(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Hold(blocker) if matches!(blocker.reason, Reason::NotProvedThisBoot | Reason::SourceNotReady))
+/// A source that could not be fetched is not asked before what serves it is up.
+fn wants_proof(verdict: &Verdict, away: bool) -> bool {
+    match verdict {
+        Verdict::Hold(blocker) => {
+            blocker.reason == Reason::NotProvedThisBoot || blocker.reason == Reason::SourceNotReady && !away
+        }
+        Verdict::Pass(_) | Verdict::Unknown(_) => false,
+    }
+}
+
+fn foundation_is_away(view: &View<'_>) -> bool {
+    let foundation = view.gates.get(&GateId::Foundation).map(|gate| gate.status);
+    matches!(foundation, Some(GateStatus::Holding | GateStatus::Unknown))
 }
 
 fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bool {
@@ -90,6 +103,19 @@ mod tests {
             source.artifact_updated = None;
         });
         assert_eq!(texts(&bench), ["ask Flux to reconcile GitRepository flux-system/flux-system"]);
+    }
+
+    #[test]
+    fn a_source_that_failed_is_asked_again_when_what_serves_it_is_up() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_source(|source| source.reconcile.ready = crate::observation::Tri::False);
+        let asked = ["ask Flux to reconcile GitRepository flux-system/flux-system"];
+        assert_eq!(texts(&bench), asked);
+        bench.stands(GateId::Foundation, GateStatus::Holding, crate::verdict::Judgement::default());
+        assert!(texts(&bench).is_empty());
+        bench.passes(GateId::Foundation);
+        assert_eq!(texts(&bench), asked);
     }
 
     #[test]

@@ -34,7 +34,9 @@ fn is_due(view: &View<'_>, object: &ObjectRef) -> bool {
         Some(Verdict::Hold(blocker)) => blocker.kind == BlockerKind::Repairable(TRAP),
         Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => false,
     };
-    missed && PACE.stage(view, TRAP, &subject) == Stage::Act
+    // The circle is waited for once, not layer by layer.
+    let found = view.history.last_landed("create", |_| true).is_some();
+    missed && (found || PACE.stage(view, TRAP, &subject) == Stage::Act)
 }
 
 /// Of what no list tells, one answer is enough.

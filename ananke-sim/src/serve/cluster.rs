@@ -15,6 +15,7 @@ use super::api::store::{Change, DeleteOptions, Face, Key, ObjectStore, State, St
 use super::api::trouble::Trouble;
 use super::mirror::Mirror;
 use super::own;
+use super::project::kept;
 use super::write_back;
 use crate::world::{ApiFault, Ms, World};
 
@@ -186,6 +187,13 @@ impl ObjectStore for Cluster {
         if dry_run {
             return Ok(Arc::new(object));
         }
+        // What the world knows of is the world's again.
+        if let Some(absent) = kept(key).filter(|of| !inner.world.has(of)) {
+            inner.world.create(&absent).map_err(write_back::refused)?;
+            self.publish(&mut inner);
+            inner.mirror.overlay(key, &object, &["labels", "annotations", "managedFields"]);
+            return inner.mirror.get(key).ok_or(StoreError::NotFound);
+        }
         let made = inner.mirror.put_own(key.clone(), object);
         self.publish(&mut inner);
         Ok(made)
@@ -243,7 +251,9 @@ impl ObjectStore for Cluster {
             let job = ObjectRef::new(ananke_core::name::Kind::Job, &key.namespace, &key.name);
             inner.world.delete_job(&job, None).map_err(write_back::refused)?;
         } else {
-            return Err(StoreError::MethodNotAllowed("delete"));
+            let refused = StoreError::MethodNotAllowed("delete");
+            let applied = kept(key).ok_or(refused.clone())?;
+            inner.world.delete(&applied).map_err(|_| refused)?;
         }
         self.publish(&mut inner);
         Ok(inner.mirror.get(key).unwrap_or(current))

@@ -5,6 +5,7 @@
 mod event;
 mod extensions;
 mod flux;
+mod inventory;
 mod jobs;
 mod network;
 mod node;
@@ -13,6 +14,7 @@ mod secrets;
 mod storage;
 mod workload;
 
+pub(crate) use inventory::{inventory, kept};
 use serde_json::{Map, Value, json};
 
 use super::api::kinds::{Kind, named};
@@ -45,6 +47,7 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     extensions::project(world, &mut out);
     event::project(world, &mut out);
     secrets::project(world, &mut out);
+    inventory::project(world, &mut out);
     out
 }
 

@@ -57,7 +57,7 @@ pub fn kubeconfig(identity: &Identity, api: SocketAddr) -> String {
     kubeconfig_of("sim-admin", &credentials, identity, api)
 }
 
-/// Ananke's own, by the token of its ServiceAccount: it may do what `deploy/rbac.yaml` grants.
+/// Ananke's own, by the token of its ServiceAccount: it may do what the manifests of `deploy/` grant.
 pub fn anankes_kubeconfig(identity: &Identity, token: &str, api: SocketAddr) -> String {
     kubeconfig_of("ananke", &format!("token: {token}"), identity, api)
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::api::authorize::{Access, AccessError, MANIFEST};
+use super::api::authorize::{Access, AccessError, BOOTSTRAP_MANIFEST, MANIFEST};
 use super::api::discovery::VERSION;
 use super::api::store::{Face, ObjectStore, State};
 use super::api::tls::{self, TlsError};
@@ -120,7 +120,7 @@ pub async fn up(options: UpOptions) -> Result<Served, ServeError> {
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io("open the log", &path))
     };
     let log = open("requests.log")?;
-    let access = Arc::new(Access::new(MANIFEST, open("audit.log")?)?);
+    let access = Arc::new(Access::new(&format!("{MANIFEST}---\n{BOOTSTRAP_MANIFEST}"), open("audit.log")?)?);
 
     let identity = tls::identity()?;
     let api = api::bind(0).map_err(io("take a port for", Path::new("the API")))?;

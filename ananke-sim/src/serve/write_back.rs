@@ -21,6 +21,7 @@ pub struct Plan {
     annotations: Words,
     suspend: Option<bool>,
     branch: Option<String>,
+    url: Option<String>,
     replicas: Option<u32>,
     /// Fields of `metadata` that the model does not keep for this kind.
     pub overlaid: Vec<&'static str>,
@@ -53,7 +54,8 @@ pub fn plan(key: &Key, current: &Value, wanted: &Value) -> Result<Plan, StoreErr
             plan.suspend =
                 (truth(current, "/spec/suspend") != truth(wanted, "/spec/suspend")).then(|| truth(wanted, "/spec/suspend"));
             if key.kind.kind == "GitRepository" {
-                taken.push("/spec/ref/branch");
+                taken.extend(["/spec/ref/branch", "/spec/url"]);
+                plan.url = text(wanted, "/spec/url").filter(|_| changed("/spec/url")).map(str::to_owned);
                 if changed("/spec/ref/branch") {
                     plan.branch = Some(text(wanted, "/spec/ref/branch").unwrap_or("master").to_owned());
                 }
@@ -99,6 +101,9 @@ pub fn apply(world: &mut World, key: &Key, plan: Plan) -> Result<(), StoreError>
     if let Some(flux) = flux {
         if let Some(branch) = &plan.branch {
             world.set_branch(&flux, None, branch).map_err(refused)?;
+        }
+        if let Some(url) = &plan.url {
+            world.set_url(&flux, None, url).map_err(refused)?;
         }
         if let Some(suspend) = plan.suspend {
             world.suspend_flux(&flux, None, suspend).map_err(refused)?;

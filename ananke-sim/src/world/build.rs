@@ -44,7 +44,11 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     add_pods(&mut world);
     world.all_attached(-30 * DAY);
     if let Foundation::Pruned(caches) = scenario.foundation {
-        close_circle(&mut world, caches);
+        match caches {
+            ImageCaches::Warm => world.spread_images(),
+            ImageCaches::Empty => world.lose_images(),
+        }
+        world.prune_foundation();
     }
     match scenario.start {
         Start::Healthy => {}
@@ -311,25 +315,6 @@ fn move_outside(world: &mut World) {
     for row in 0..world.workloads.len() {
         if &*world.workloads[row].registry == catalogue::HARBOR {
             world.workloads[row].registry = catalogue::OUTSIDE_REGISTRY.into();
-        }
-    }
-}
-
-/// Git and the registry were pruned with an old revision, which the source cannot get out of since. Harbor's own images
-/// come from Harbor.
-fn close_circle(world: &mut World, caches: ImageCaches) {
-    for row in 0..world.workloads.len() {
-        if &*world.workloads[row].object.namespace == "harbor" {
-            world.workloads[row].registry = catalogue::HARBOR.into();
-        }
-    }
-    world.prune(&catalogue::CIRCLE);
-    world.lose_source();
-    match caches {
-        ImageCaches::Warm => world.spread_images(&catalogue::CIRCLE),
-        ImageCaches::Empty => {
-            world.lose_images();
-            world.archives = super::images::archives(world);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ananke_core::bootstrap::{Archive, ArchivedImage};
 use ananke_core::name::{ArchiveName, NodeName};
 
-use super::catalogue::HARBOR;
+use super::catalogue::{CIRCLE, HARBOR};
 use super::{Event, Ms, Pod, World, parsed};
 
 /// A kubelet tries again after ten seconds, then ever more slowly up to five minutes.
@@ -35,7 +35,8 @@ impl World {
 
     /// What the cluster does not serve itself stands elsewhere, and is up.
     fn registry_serves(&self, registry: &str) -> bool {
-        registry != HARBOR || self.serves(self.known.registry) && self.site_works(HARBOR)
+        let inside = registry == HARBOR && self.ingresses.iter().any(|ingress| &*ingress.host == HARBOR);
+        !inside || self.serves(self.known.registry) && self.site_works(HARBOR)
     }
 
     /// What a kubelet says of a pod whose image it cannot have.
@@ -51,16 +52,20 @@ impl World {
         ))
     }
 
-    /// What these Kustomizations run has been on every node once.
-    pub(super) fn spread_images(&mut self, kustomizations: &[&str]) {
-        let of = |kust: &&super::Kustomization| kustomizations.contains(&&*kust.meta.object.name);
+    /// What Git and the registry run has been on every node once.
+    pub(super) fn spread_images(&mut self) {
+        let of = |kust: &&super::Kustomization| CIRCLE.contains(&&*kust.meta.object.name);
         let rows: Vec<usize> = self.kustomizations.iter().filter(of).flat_map(|kust| kust.workloads.iter().copied()).collect();
         self.nodes.iter_mut().for_each(|node| node.images.extend(&rows));
     }
 
-    /// Every node's container runtime begins with an empty store.
+    /// Every node's container runtime has an empty store. Harbor's own images come from Harbor; its operator has put them
+    /// aside.
     pub(super) fn lose_images(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.images.clear());
+        let harbor = self.workloads.iter_mut().filter(|workload| &*workload.object.namespace == "harbor");
+        harbor.for_each(|workload| workload.registry = HARBOR.into());
+        self.archives = archives(self);
     }
 
     /// An archive of the host of Ananke is loaded on a node, which takes nothing that is made for other machines.
@@ -97,7 +102,7 @@ impl World {
 }
 
 /// What an operator has put aside of Harbor, for each kind of machine.
-pub(super) fn archives(world: &World) -> Vec<Archive> {
+fn archives(world: &World) -> Vec<Archive> {
     let harbor = || world.workloads.iter().filter(|workload| &*workload.object.namespace == "harbor");
     let archive = |architecture: &str| Archive {
         name: parsed(ArchiveName::parse, &format!("harbor-{architecture}.tar")),

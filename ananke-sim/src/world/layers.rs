@@ -10,7 +10,7 @@ use super::catalogue::CIRCLE;
 use super::{Refusal, What, World};
 
 impl World {
-    /// Whether the API has a Deployment, StatefulSet, DaemonSet, Service or Ingress of the world.
+    /// Whether the API has an object that a Kustomization applies.
     pub fn has(&self, object: &ObjectRef) -> bool {
         self.pruned.is_empty() || !self.pruned.contains(object)
     }
@@ -19,23 +19,51 @@ impl World {
         !self.has(&self.workloads[workload].object)
     }
 
-    /// What Kustomizations of these names applied is taken away; claims stay.
-    pub(super) fn prune(&mut self, kustomizations: &[&str]) {
-        for row in 0..self.kustomizations.len() {
-            if !kustomizations.contains(&&*self.kustomizations[row].meta.object.name) {
-                continue;
-            }
-            for object in self.objects_of(row) {
-                self.pruned.insert(object);
-            }
-            for workload in self.kustomizations[row].workloads.clone() {
-                for pod in self.workloads[workload].pods.clone() {
-                    self.remove_pod(pod);
-                }
-                let object = self.workloads[workload].object.clone();
-                self.workloads[workload].rv = self.touched(What::Deleted, &object, workload);
-            }
+    /// Git and the registry are taken away, with an old revision that the source cannot get out of since; claims stay.
+    pub(super) fn prune_foundation(&mut self) {
+        let named = |kust: &&super::Kustomization| CIRCLE.contains(&&*kust.meta.object.name);
+        let rows: Vec<usize> = (0..self.kustomizations.len()).filter(|row| named(&&self.kustomizations[*row])).collect();
+        for object in rows.into_iter().flat_map(|row| self.objects_of(row)).collect::<Vec<_>>() {
+            self.take_away(object);
         }
+        self.lose_source();
+    }
+
+    /// Somebody deletes what a Kustomization applied.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for anything else.
+    pub fn delete(&mut self, object: &ObjectRef) -> Result<(), Refusal> {
+        if !(0..self.kustomizations.len()).any(|row| self.applied_by(row).contains(object)) {
+            return Err(Refusal::Invalid(format!("no Kustomization applied {object}")));
+        }
+        self.note(|_| format!("{object} deleted"));
+        self.take_away(object.clone());
+        self.settle();
+        Ok(())
+    }
+
+    fn take_away(&mut self, object: ObjectRef) {
+        let workload = self.find_workload(&object);
+        for pod in workload.map(|row| self.workloads[row].pods.clone()).unwrap_or_default() {
+            self.remove_pod(pod);
+        }
+        let version = self.touched(What::Deleted, &object, workload.unwrap_or(0));
+        if let Some(row) = workload {
+            self.workloads[row].rv = version;
+        }
+        self.pruned.insert(object);
+    }
+
+    /// What a Kustomization applies of the kinds that layers have: besides [`Self::objects_of`] a ConfigMap and a
+    /// ServiceAccount of its name, which nothing in the world needs.
+    pub fn applied_by(&self, kustomization: usize) -> Vec<ObjectRef> {
+        let mut objects = self.objects_of(kustomization);
+        if let (Some(kust), Some(first)) = (self.kustomizations.get(kustomization), objects.first().cloned()) {
+            let beside = |kind| ObjectRef::new(kind, &first.namespace, &kust.meta.object.name);
+            objects.extend([Kind::ServiceAccount, Kind::ConfigMap].map(beside));
+        }
+        objects
     }
 
     /// Workloads, Services and Ingresses that a Kustomization applies.
@@ -92,8 +120,11 @@ impl World {
     /// Makes an object of which the world knows what it is; one that is there stays as it is.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for what nothing in the world stands for.
+    /// [`Refusal::Invalid`] for what nothing in the world stands for, [`Refusal::Missing`] where its namespace is not there.
     pub fn create(&mut self, object: &ObjectRef) -> Result<(), Refusal> {
+        if !object.namespace.is_empty() && !self.namespaces.iter().any(|there| there.name == object.namespace) {
+            return Err(Refusal::Missing(format!("namespaces \"{}\"", object.namespace)));
+        }
         if self.pruned.remove(object) {
             self.note(|_| format!("{object} made again"));
             self.made(object);
@@ -124,7 +155,7 @@ impl World {
         if self.pruned.is_empty() {
             return;
         }
-        for object in self.objects_of(kustomization) {
+        for object in self.applied_by(kustomization) {
             if self.pruned.remove(&object) {
                 self.note(|_| format!("{object} applied"));
                 self.made(&object);

@@ -207,6 +207,8 @@ impl World {
             Fault::ImmutableJob => self.change_job_template(),
             Fault::ScaledToZero => self.forget(super::catalogue::FORGOTTEN),
             Fault::VaultSealed => self.seal_vault(),
+            Fault::GitPruned => self.prune_foundation(),
+            Fault::ImagesLost => self.lose_images(),
             Fault::Pod(trouble) => self.trouble(trouble)?,
             Fault::Unit(trouble) => {
                 self.hosts[host].words = Some(trouble.entry().2);

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Absent, Given, Look, Stage, absent, fixtures, node_object};
+use super::{Absent, Given, Layers, Look, Stage, absent, fixtures, node_object};
 
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
@@ -230,6 +230,7 @@ fn look_at(object: &Value) -> Look {
         unschedulable: truth("/spec/unschedulable"),
         suspended: truth("/spec/suspend"),
         branch: object.pointer("/spec/ref/branch").and_then(Value::as_str).map(str::to_owned),
+        url: object.pointer("/spec/url").and_then(Value::as_str).map(str::to_owned),
         replicas: object.pointer("/spec/replicas").and_then(Value::as_u64),
         deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
         managers: managers.map(|all| all.iter().map(|entry| text(entry, "/manager")).collect()),
@@ -295,6 +296,27 @@ impl Stage for ApiStage {
         let body = json!({"apiVersion": version, "kind": kind.to_string(), "metadata": {"name": name}, "spec": fixtures::flux_spec(kind)});
         self.make(&self.inside(&version, plural), body).await?;
         Ok(self.object(kind, &name))
+    }
+
+    async fn layers(&self) -> Given<Layers> {
+        let (version, plural) = self.flux_version(Kind::Kustomization).await?;
+        // A Service's name is a DNS label, of at most 63 characters.
+        let name = "layer";
+        self.make(&self.inside("v1", "serviceaccounts"), fixtures::bare("ServiceAccount", name)).await?;
+        self.make(&self.inside("v1", "configmaps"), fixtures::config(name)).await?;
+        self.make(&self.inside("v1", "services"), fixtures::service(name)).await?;
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            let plural = format!("{}s", kind.to_ascii_lowercase());
+            self.make(&self.inside("apps/v1", &plural), fixtures::workload(kind, name, 1)).await?;
+        }
+        let ingress = fixtures::ingress(name, "layer.example.dev");
+        self.make(&self.inside("networking.k8s.io/v1", "ingresses"), ingress).await?;
+        let path = self.inside(&version, plural);
+        let spec = fixtures::flux_spec(Kind::Kustomization);
+        let body = json!({"apiVersion": version, "kind": "Kustomization", "metadata": {"name": name}, "spec": spec});
+        self.make(&path, body).await?;
+        self.patch(&format!("{path}/{name}/status"), fixtures::applied(&self.name, name, &seconds(now()))).await;
+        Ok(Layers { kustomizations: vec![self.object(Kind::Kustomization, name)], others: &["PersistentVolumeClaim", "Secret"] })
     }
 
     async fn controllers(&self) -> Given<()> {
@@ -394,6 +416,11 @@ impl Stage for ApiStage {
     async fn cordon_as_person(&self, node: &NodeName) -> Given<()> {
         let path = self.path(&node_object(node)).await;
         self.patch(&path, json!({"spec": {"unschedulable": true}})).await;
+        Ok(())
+    }
+
+    async fn delete(&self, object: &ObjectRef) -> Given<()> {
+        Self::delete(self, &self.path(object).await).await;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 pub mod coordination;
 pub mod flux;
+pub mod layers;
 pub mod nodes;
 pub mod pods;
 pub mod reads;
@@ -59,7 +60,13 @@ macro_rules! k8s_contract {
             flux::a_release_is_reset_and_forced_with_the_token_of_the_request,
             flux::a_request_is_handled_and_its_outcome_is_read,
             flux::a_branch_is_set_on_the_version_that_was_seen,
+            flux::a_url_is_set_on_the_version_that_was_seen,
             flux::an_object_that_is_gone_is_missing,
+            layers::a_layer_has_all_that_is_kept_and_names_the_rest,
+            layers::what_is_there_is_left_as_it_is,
+            layers::what_is_absent_is_made_again_in_fluxs_name,
+            layers::an_object_without_its_namespace_is_missing,
+            layers::a_kustomization_that_is_gone_has_no_layer,
             coordination::the_lease_is_created_renewed_and_given_back,
             coordination::whoever_is_late_for_the_lease_gets_a_conflict,
             coordination::a_lease_that_is_gone_cannot_be_renewed,

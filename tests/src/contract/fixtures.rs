@@ -91,6 +91,36 @@ pub(super) fn ingress(name: &str, host: &str) -> Value {
         "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}})
 }
 
+pub(super) fn bare(kind: &str, name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}})
+}
+
+pub(super) fn config(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"app": name}}, "data": {"settings": "a: b\n"}})
+}
+
+/// The status of a Kustomization that applied one object of each kind that is kept, a Secret and a claim.
+pub(super) fn applied(namespace: &str, name: &str, now: &str) -> Value {
+    let kinds = [
+        "_ServiceAccount",
+        "_ConfigMap",
+        "_Service",
+        "_Secret",
+        "_PersistentVolumeClaim",
+        "apps_Deployment",
+        "apps_StatefulSet",
+        "apps_DaemonSet",
+        "networking.k8s.io_Ingress",
+    ];
+    let inside = kinds.iter().map(|kind| json!({"id": format!("{namespace}_{name}_{kind}"), "v": "v1"}));
+    let around = json!({"id": format!("_{namespace}__Namespace"), "v": "v1"});
+    let entries: Vec<Value> = inside.chain([around]).collect();
+    let ready = json!({"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": "applied",
+        "lastTransitionTime": now});
+    json!({"status": {"observedGeneration": 1, "lastAppliedRevision": "main@sha1:0", "conditions": [ready],
+        "inventory": {"entries": entries}}})
+}
+
 /// Without a selector, so that no controller looks for its pods.
 pub(super) fn service(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}})

@@ -16,7 +16,7 @@ use ananke_sim::world::{DRIVER, FluxObject, NodePatch, Pod, PodTrouble, Refusal,
 use ananke_sim::{Fault, Sim, World};
 use async_trait::async_trait;
 
-use super::{Given, Look, Stage, absent};
+use super::{Given, Layers, Look, Stage, absent};
 
 /// Where the world is.
 pub trait HasWorld {
@@ -101,6 +101,9 @@ fn look(world: &World, object: &ObjectRef) -> Option<Look> {
     let words =
         |words: &ananke_sim::world::Words| words.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let bare = |uid: &str| Look { uid: uid.to_owned(), ..Look::default() };
+    if !world.has(object) {
+        return None;
+    }
     match object.kind {
         Kind::Node => world.nodes().iter().find(|node| node.object == *object).map(|node| Look {
             labels: words(&node.labels),
@@ -123,6 +126,7 @@ fn look(world: &World, object: &ObjectRef) -> Option<Look> {
             annotations: words(&meta.annotations),
             suspended: meta.suspended,
             branch: (object.kind == Kind::GitRepository).then(|| world.source().branch.to_string()),
+            url: (object.kind == Kind::GitRepository).then(|| world.source().url.to_string()),
             ..bare(meta.uid.as_str())
         }),
         Kind::Ingress | Kind::Service | Kind::ConfigMap | Kind::ServiceAccount => Some(Look::default()),
@@ -205,6 +209,16 @@ impl<W: HasWorld> Stage for WorldStage<W> {
             let found = all.find(|meta| meta.object.kind == kind);
             found.map_or_else(|| absent(&format!("the simulated world has no {kind}")), |meta| Ok(meta.object.clone()))
         })
+    }
+
+    async fn layers(&self) -> Given<Layers> {
+        let ours = self.0.act(|world| {
+            let all = world.kustomizations().iter().filter(|row| !row.workloads.is_empty());
+            all.map(|row| row.meta.object.clone()).collect::<Vec<_>>()
+        });
+        // The first ones are Flux's own and the cluster's.
+        let kustomizations = ours.into_iter().rev().collect();
+        Ok(Layers { kustomizations, others: &["ExternalSecret", "GitRepository", "HelmRelease"] })
     }
 
     async fn controllers(&self) -> Given<()> {
@@ -307,6 +321,10 @@ impl<W: HasWorld> Stage for WorldStage<W> {
 
     async fn cordon_as_person(&self, node: &NodeName) -> Given<()> {
         done(self.0.act(|world| world.person_cordon(node)))
+    }
+
+    async fn delete(&self, object: &ObjectRef) -> Given<()> {
+        done(self.0.act(|world| world.delete(object)))
     }
 
     async fn recreate(&self, node: &NodeName) -> Given<()> {

@@ -33,6 +33,17 @@ impl Asked {
             Err(trouble) => self.trouble.push(trouble),
         }
     }
+
+    fn rights(&mut self, manifest: &str, missing: Result<Vec<String>, String>) {
+        match missing {
+            Ok(missing) if missing.is_empty() => self.answers.push(format!("rights: all that {manifest} grants")),
+            Ok(missing) => {
+                let text = |right: &String| format!("this kubeconfig may not {right}; {manifest} grants it");
+                self.trouble.extend(missing.iter().map(text));
+            }
+            Err(text) => self.trouble.push(text),
+        }
+    }
 }
 
 pub(super) async fn asked(loaded: &Loaded, adapters: &Adapters) -> Asked {
@@ -68,13 +79,9 @@ async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
         asked.answers.push(format!("nodes: {}, as in the config", names.len()));
     }
     asked.trouble.extend(strangers);
-    match within(cluster.missing_rights()).await {
-        Ok(missing) if missing.is_empty() => asked.answers.push("rights: all that deploy/rbac.yaml grants".to_owned()),
-        Ok(missing) => {
-            let text = |right: &String| format!("this kubeconfig may not {right}; deploy/rbac.yaml grants it");
-            asked.trouble.extend(missing.iter().map(text));
-        }
-        Err(text) => asked.trouble.push(text),
+    asked.rights("deploy/rbac.yaml", within(cluster.missing_rights()).await);
+    if !loaded.spec.bootstrap.layers.is_empty() {
+        asked.rights("deploy/rbac-bootstrap.yaml", within(cluster.missing_rights_for_layers()).await);
     }
     asked
 }

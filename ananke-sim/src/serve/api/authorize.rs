@@ -1,5 +1,5 @@
 //! Who asks, and what they may: the administrator by certificate, Ananke by the token of its ServiceAccount and under
-//! `deploy/rbac.yaml`, strangers as on a real cluster. Every request leaves a line in the audit log.
+//! the manifests of `deploy/`, strangers as on a real cluster. Every request leaves a line in the audit log.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -20,6 +20,9 @@ use super::status::{self, Failure};
 
 /// What is granted to Ananke, as it is shipped.
 pub const MANIFEST: &str = include_str!("../../../../deploy/rbac.yaml");
+
+/// What is granted besides for layers.
+pub const BOOTSTRAP_MANIFEST: &str = include_str!("../../../../deploy/rbac-bootstrap.yaml");
 
 /// Namespace and name of Ananke's ServiceAccount.
 pub const ACCOUNT: (&str, &str) = ("kube-system", "ananke");

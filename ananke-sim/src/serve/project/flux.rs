@@ -1,11 +1,10 @@
 //! Flux's sources, Kustomizations and HelmReleases, in the shape of their CRDs.
 
-use ananke_core::name::Kind;
 use ananke_core::observation::Tri;
 use serde_json::{Map, Value, json};
 
 use super::super::api::store::Key;
-use super::{Projected, implied_uid, key, metadata, object, time, words};
+use super::{Projected, implied_uid, inventory, key, metadata, object, time, words};
 use crate::world::{CHARTS, FluxObject, Kustomization, Release, Source, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
@@ -17,10 +16,10 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         let at = key.clone();
         out.push(Projected { key, stamp: source.meta.rv, make: Box::new(move || git_repository(world, source, &at)) });
     }
-    for row in world.kustomizations().iter() {
+    for (place, row) in world.kustomizations().iter().enumerate() {
         if let Some(key) = key("Kustomization", &row.meta.object.namespace, &row.meta.object.name) {
             let at = key.clone();
-            out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || kustomization(world, row, &at)) });
+            out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || kustomization(world, (place, row), &at)) });
         }
     }
     for row in world.releases() {
@@ -58,7 +57,7 @@ fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
 }
 
 /// The labels that Flux puts on all that it applies.
-fn applied_by(world: &World, row: usize, metadata: &mut Map<String, Value>) {
+pub(super) fn applied_by(world: &World, row: usize, metadata: &mut Map<String, Value>) {
     if let Some(by) = world.kustomizations().get(row).map(|by| &by.meta.object) {
         let labels = json!({"kustomize.toolkit.fluxcd.io/name": by.name, "kustomize.toolkit.fluxcd.io/namespace": by.namespace});
         metadata.insert("labels".to_owned(), labels);
@@ -121,7 +120,7 @@ fn git_repository(world: &World, source: &Source, key: &Key) -> Value {
     object(key, head(world, &source.meta, key), spec, Some(Value::Object(status)))
 }
 
-fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
+fn kustomization(world: &World, (place, row): (usize, &Kustomization), key: &Key) -> Value {
     let source = &world.source().meta.object;
     let mut spec = json!({"interval": "10m0s", "path": row.path, "prune": true, "wait": true, "timeout": "5m0s", "force": false,
         "sourceRef": {"kind": "GitRepository", "name": source.name}});
@@ -140,14 +139,7 @@ fn kustomization(world: &World, row: &Kustomization, key: &Key) -> Value {
     if let Some(attempted) = &world.source().revision {
         status.insert("lastAttemptedRevision".to_owned(), json!(attempted));
     }
-    let workloads = row.workloads.iter().filter_map(|at| world.workloads().get(*at)).map(|workload| &workload.object);
-    let mut entries: Vec<Value> =
-        workloads.map(|of| json!({"id": format!("{}_{}_apps_{}", of.namespace, of.name, of.kind), "v": "v1"})).collect();
-    for of in world.applied(row) {
-        let (group, version) = if of.kind == Kind::HelmRelease { ("helm", "v2") } else { ("source", "v1") };
-        let id = format!("{}_{}_{group}.toolkit.fluxcd.io_{}", of.namespace, of.name, of.kind);
-        entries.push(json!({"id": id, "v": version}));
-    }
+    let entries: Vec<Value> = inventory::inventory(world, place).iter().map(inventory::entry).collect();
     status.insert("inventory".to_owned(), json!({"entries": entries}));
     let mut metadata = head(world, &row.meta, key);
     applied_by(world, 0, &mut metadata);

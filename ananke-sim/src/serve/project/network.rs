@@ -77,7 +77,7 @@ fn slices<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 }
 
 fn ingresses<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for ingress in world.ingresses() {
+    for ingress in world.ingresses().iter().filter(|ingress| world.has(&ingress.object)) {
         let Some(key) = key("Ingress", &ingress.object.namespace, &ingress.object.name) else { continue };
         let at = key.clone();
         let make = move || {

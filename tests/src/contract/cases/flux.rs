@@ -1,7 +1,9 @@
 //! Flux's objects: suspended, resumed, asked to reconcile, and pointed to a branch.
 
 use ananke_core::name::{Kind, ObjectRef};
-use ananke_core::order::{ClusterOrder, FORCED_ANNOTATION, Push, REQUESTED_ANNOTATION, RESET_ANNOTATION, SUSPENDED_ANNOTATION};
+use ananke_core::order::{
+    ClusterOrder, FORCED_ANNOTATION, Push, REQUESTED_ANNOTATION, RESET_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION,
+};
 use ananke_core::port::ErrorKind;
 
 use crate::contract::{Outcome, Subject, at, long_ago, refused, run};
@@ -112,6 +114,33 @@ pub async fn a_branch_is_set_on_the_version_that_was_seen(s: &Subject<'_>) -> Ou
     Ok(())
 }
 
+pub async fn a_url_is_set_on_the_version_that_was_seen(s: &Subject<'_>) -> Outcome {
+    const MIRROR: &str = "https://mirror.example.org/ops/contract.git";
+    let source = s.stage.flux(Kind::GitRepository).await?;
+    s.stage.annotate(&source, NOTE, Some("keep me")).await?;
+    let own = s.look(&source).await.url.unwrap();
+    let order = |seen: &_, url: &str, from: Option<&str>| ClusterOrder::SetUrl {
+        source: source.clone(),
+        seen: Clone::clone(seen),
+        url: url.into(),
+        from: from.map(Into::into),
+    };
+    let (seen, _) = s.flux_state(&source).await;
+    s.stage.touch(&source).await?;
+    refused(s.port.order(&order(&seen, MIRROR, Some(&own))).await, ErrorKind::Conflict);
+    assert_eq!(s.look(&source).await.url.as_ref(), Some(&own));
+    for (url, from) in [(MIRROR, Some(own.as_str())), (&own, None)] {
+        s.on_newest_flux(&source, |seen| order(seen, url, from)).await.unwrap();
+        let look = s.look(&source).await;
+        assert_eq!((look.url.as_deref(), look.annotations.get(URL_ANNOTATION).map(String::as_str)), (Some(url), from));
+        assert!(look.annotations.contains_key(NOTE), "{look:?}");
+        let flux = s.port.flux().await.unwrap();
+        let found = (*flux).as_ref().unwrap().sources.iter().find(|found| found.object == source).unwrap().clone();
+        assert_eq!((&*found.url, found.url_from.as_deref()), (url, from));
+    }
+    Ok(())
+}
+
 pub async fn an_object_that_is_gone_is_missing(s: &Subject<'_>) -> Outcome {
     let namespace = s.stage.namespace().await?;
     let sources = [Kind::GitRepository, Kind::OCIRepository, Kind::Bucket];
@@ -123,7 +152,8 @@ pub async fn an_object_that_is_gone_is_missing(s: &Subject<'_>) -> Outcome {
             ClusterOrder::Reconcile { object: object.clone(), token: at(), push: Push::None },
         ];
         if kind == Kind::GitRepository {
-            orders.push(ClusterOrder::SetBranch { source: object, seen: long_ago(), branch: "main".into() });
+            orders.push(ClusterOrder::SetBranch { source: object.clone(), seen: long_ago(), branch: "main".into() });
+            orders.push(ClusterOrder::SetUrl { source: object, seen: long_ago(), url: "https://x".into(), from: None });
         }
         for order in orders {
             refused(s.port.order(&order).await, ErrorKind::Missing);

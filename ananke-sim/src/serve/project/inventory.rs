@@ -1,0 +1,78 @@
+//! What a Kustomization has applied, and of it what the world has no notion of.
+
+use ananke_core::bootstrap::KINDS;
+use ananke_core::name::{Kind, ObjectRef};
+use serde_json::{Map, Value, json};
+
+use super::super::api::store::Key;
+use super::{Projected, flux, implied_uid, key, metadata, object};
+use crate::world::World;
+
+/// ConfigMaps and ServiceAccounts.
+pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    for row in 0..world.kustomizations().len() {
+        for of in world.applied_by(row).into_iter().filter(|of| world.has(of)) {
+            let config = match of.kind {
+                Kind::ConfigMap => json!({"data": {"settings.yaml": format!("name: {}\n", of.name)}}),
+                Kind::ServiceAccount => json!({}),
+                Kind::Node
+                | Kind::Namespace
+                | Kind::Pod
+                | Kind::Deployment
+                | Kind::StatefulSet
+                | Kind::DaemonSet
+                | Kind::Ingress
+                | Kind::GitRepository
+                | Kind::Kustomization
+                | Kind::OCIRepository
+                | Kind::Bucket
+                | Kind::HelmRelease
+                | Kind::Job
+                | Kind::Service
+                | Kind::PersistentVolumeClaim
+                | Kind::VolumeAttachment => continue,
+            };
+            let Some(key) = api_key(&of) else { continue };
+            let at = key.clone();
+            let make = move || made(world, row, &at, config.clone());
+            out.push(Projected { key, stamp: 1, make: Box::new(make) });
+        }
+    }
+}
+
+fn made(world: &World, row: usize, key: &Key, config: Value) -> Value {
+    let created = world.kustomizations().get(row).map_or(0, |by| by.meta.created);
+    let mut metadata = metadata(world, key, &implied_uid(key), created);
+    flux::applied_by(world, row, &mut metadata);
+    let mut object = object(key, metadata, Value::Null, None);
+    if let (Some(object), Value::Object(config)) = (object.as_object_mut(), config) {
+        object.extend::<Map<String, Value>>(config);
+    }
+    object
+}
+
+/// Everything in `status.inventory` of the Kustomization in that row.
+pub(crate) fn inventory(world: &World, row: usize) -> Vec<Key> {
+    let Some(by) = world.kustomizations().get(row) else { return Vec::new() };
+    let workloads = || by.workloads.iter().filter_map(|at| world.workloads().get(*at));
+    let namespace = workloads().next().and_then(|first| key("Namespace", "", &first.object.namespace));
+    let secrets = workloads().filter(|workload| workload.secret);
+    let secrets = secrets.filter_map(|of| key("ExternalSecret", &of.object.namespace, &of.object.name));
+    let objects = world.applied_by(row).into_iter().chain(world.applied(by));
+    namespace.into_iter().chain(objects.filter_map(|of| api_key(&of))).chain(secrets).collect()
+}
+
+/// As Flux writes it; no name here has a colon.
+pub(super) fn entry(key: &Key) -> Value {
+    json!({"id": format!("{}_{}_{}_{}", key.namespace, key.name, key.kind.group, key.kind.kind), "v": key.kind.version})
+}
+
+fn api_key(of: &ObjectRef) -> Option<Key> {
+    key(&of.kind.to_string(), &of.namespace, &of.name)
+}
+
+/// The object in the core's words, if its kind is one that layers have.
+pub(crate) fn kept(key: &Key) -> Option<ObjectRef> {
+    let kind = KINDS.iter().find(|kind| kind.to_string() == key.kind.kind && !key.kind.is_custom())?;
+    Some(ObjectRef::new(*kind, &key.namespace, &key.name))
+}
