@@ -42,12 +42,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let mut nodes = nodes(reader, &members, &known, &routes, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);
-    let allow_startup = overrides.allow_peer_startup;
-    let role = |text: &str| match text {
-        "coordinator" => Some(Role::Coordinator),
-        "peer" => Some(Role::Peer { allow_startup }),
-        _ => None,
-    };
+    let role = |text: &str| role(text, overrides.allow_peer_startup);
     let shutdown = shutdown::read(reader, overrides);
     let needs = storage::read(reader);
     let (bootstrap, image_archives) = bootstrap::read(reader, &paths);
@@ -107,7 +102,10 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
     let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
     let poweroff_this_host = shutdown.poweroff_this_host;
-    let alone = alone(reader);
+    let alone = Alone {
+        shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
+        startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
+    };
     let update = update::read(reader, &paths);
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
@@ -128,10 +126,11 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     })
 }
 
-fn alone(reader: &mut Reader<'_>) -> Alone {
-    Alone {
-        shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
-        startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
+fn role(text: &str, allow_startup: bool) -> Option<Role> {
+    match text {
+        "coordinator" => Some(Role::Coordinator),
+        "peer" => Some(Role::Peer { allow_startup }),
+        _ => None,
     }
 }
 

@@ -52,13 +52,13 @@ impl Manifest {
 
     /// Names of the claims that its pods mount. Those of a StatefulSet's own templates are counted out by ordinal.
     pub fn claims(&self) -> BTreeSet<Arc<str>> {
-        let spec = &self.body["spec"];
-        let volumes = spec["template"]["spec"]["volumes"].as_array().into_iter().flatten();
-        let named = volumes.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
+        let text = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        let list = |at: &str| self.body.pointer(at).and_then(Value::as_array).into_iter().flatten();
+        let volumes = list("/spec/template/spec/volumes");
+        let named = volumes.filter_map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
         let mut claims: BTreeSet<Arc<str>> = named.map(Arc::from).collect();
-        let replicas = spec["replicas"].as_u64().unwrap_or(1);
-        for template in spec["volumeClaimTemplates"].as_array().into_iter().flatten() {
-            let Some(name) = template["metadata"]["name"].as_str() else { continue };
+        let replicas = self.body.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+        for name in list("/spec/volumeClaimTemplates").filter_map(|template| text(template, "/metadata/name")) {
             claims.extend((0..replicas).map(|ordinal| format!("{name}-{}-{ordinal}", self.object.name).into()));
         }
         claims

@@ -15,8 +15,9 @@ pub(super) fn fitting(archive: &[u8], architecture: &str) -> Result<Vec<Arc<str>
     for image in manifest.as_array().into_iter().flatten() {
         let config = image.get("Config").and_then(Value::as_str).and_then(json).ok_or("ctr: image config not found")?;
         if config.get("architecture").and_then(Value::as_str) == Some(architecture) {
-            let tags = image.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
-            names.extend(tags.filter_map(Value::as_str).map(Arc::from));
+            names.extend(
+                image.get("RepoTags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(Arc::from),
+            );
         }
     }
     if names.is_empty() { Err("ctr: no match for platform in manifest: not found".to_owned()) } else { Ok(names) }

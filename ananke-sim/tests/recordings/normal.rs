@@ -132,7 +132,14 @@ impl Names {
                 let kept = map.iter().filter(|(name, _)| !matches!(name.as_str(), "gitCommit" | "gitTreeState" | "description"));
                 Value::Object(kept.map(|(name, value)| (name.clone(), self.normal(name, value))).collect::<Map<_, _>>())
             }
-            Value::Array(items) => Value::Array(items.iter().map(|item| self.normal(name, item)).collect()),
+            Value::Array(items) => {
+                let mut items: Vec<Value> = items.iter().map(|item| self.normal(name, item)).collect();
+                // The server sorts them by time first: two writes may fall into one second there and not here.
+                if name == "managedFields" {
+                    items.sort_by_key(|item| ["operation", "manager", "subresource"].map(|key| item[key].to_string()));
+                }
+                Value::Array(items)
+            }
             Value::String(text) => Value::String(self.word(name, text)),
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
