@@ -57,6 +57,8 @@ fn a_cluster_comes_back_from_a_power_loss_and_from_a_shutdown() {
         assert!(sshd.ran("sudo -n systemctl stop k3s-agent"), "{:?}", sshd.lines());
     }
 
+    let config = fs::read_to_string(cluster.config()).unwrap();
+    fs::write(cluster.config(), format!("{config}\nbootstrap: {{layers: [flux-system/registry, flux-system/git]}}\n")).unwrap();
     let report = cluster.ananke(&["startup", "--execute", "-o", "json"]).exits(0).json();
     assert_eq!((&report["outcome"], &report["dry_run"]), (&"done".into(), &false.into()), "{report:#}");
     it_is_up(&cluster);
@@ -67,7 +69,17 @@ fn a_cluster_comes_back_from_a_power_loss_and_from_a_shutdown() {
         let suspended: Vec<_> = items.iter().filter(|item| item["spec"]["suspend"] == true).collect();
         assert!(items.len() > 10 && suspended.is_empty(), "still suspended: {suspended:#?}");
     }
+    layers_are_kept(&cluster);
     the_state_is_readable(&cluster);
+}
+
+fn layers_are_kept(cluster: &Cluster) {
+    let layer = cluster.state("bootstrap-cache/flux-system_registry.json");
+    let kinds: Vec<_> = layer["objects"].as_array().unwrap().iter().map(|one| one["body"]["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"Deployment") && !kinds.contains(&"Secret"), "{kinds:?}");
+    let told = cluster.ananke(&["config", "check", "--offline"]).ok();
+    let line = told.lines().find(|line| line.starts_with("layers: ")).unwrap();
+    assert!(line.matches(" old").count() == 2, "{line}");
 }
 
 fn what_is_down_is_shown(cluster: &Cluster) {
