@@ -1,4 +1,5 @@
-//! A drill: the real engine recovers a simulated cluster on virtual time, and the world says whether that is true.
+//! A drill: the real engine recovers a simulated cluster on virtual time, or shuts it down, and the world says whether that
+//! is true.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use ananke_core::name::{HostPath, Moment, NodeName, Subject};
 use ananke_core::port::Clock;
 use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
-use ananke_core::report::{GateReport, Outcome, Report};
+use ananke_core::report::{Command, GateReport, Outcome, Report};
 use ananke_core::spec::{
     Distribution, DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode,
     ShutdownSpec, Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
@@ -68,12 +69,18 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
         let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| story.tell(walk, now, news);
         let reads = ports.reads(&clock, &state);
         let hands = ports.hands(&state);
-        let walk = engine::startup(engine::startup_plan(), spec, started, None, None);
+        let walk = match scenario.command {
+            Command::Shutdown => engine::shutdown(spec, started, "drill", None, None),
+            Command::Startup | Command::Status => engine::startup(engine::startup_plan(), spec, started, None, None),
+        };
         let never = Box::pin(std::future::pending());
         sim.run(engine::execute(walk, reads, hands, never, &mut observer), LIMIT)?.0
     };
     story.close();
-    let violations = violations(&sim.world(), &report);
+    let violations = match scenario.command {
+        Command::Shutdown => still_up(&sim.world(), &report),
+        Command::Startup | Command::Status => violations(&sim.world(), &report),
+    };
     let outcome = match (violations.is_empty(), report.outcome) {
         (true, Outcome::Done) => Ending::Recovered,
         (true, Outcome::Manual) => Ending::Manual,
@@ -91,6 +98,18 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
         report,
         violations,
     })
+}
+
+/// A shutdown has succeeded only if nothing of the cluster can write any more, and nothing of Ananke is left on it.
+fn still_up(world: &World, report: &Report) -> Vec<String> {
+    let mut found = Vec::new();
+    if report.outcome != Outcome::Done {
+        found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
+    }
+    let hosts = world.hosts().iter().enumerate().filter(|(row, _)| world.writes(*row));
+    found.extend(hosts.map(|(_, host)| format!("reported done, but something of the cluster runs on {}", host.name)));
+    found.extend(report.cordons.iter().map(|node| format!("a cordon of Ananke is left on {node}")));
+    found
 }
 
 /// Success only if the world is healthy, a loud stop only if a person is needed.
@@ -123,6 +142,7 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
             found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
         }
     }
+    found.extend(world.harm().iter().cloned());
     // A cordon stays only where a mark says why.
     let marked = |node: &NodeName| {
         report
@@ -134,10 +154,14 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
     found
 }
 
-/// What no machine decides: another branch, a program that crashes, a volume without a good replica.
+/// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release
+/// that stands in its own way.
 fn choice_for_a_person(world: &World) -> bool {
     let crashing = world.workloads().iter().any(|workload| workload.crashing || workload.is_lost());
-    &*world.source().branch != "main" || crashing || world.volumes().iter().any(|volume| volume.faulted)
+    &*world.source().branch != "main"
+        || crashing
+        || world.decision_wanted()
+        || world.volumes().iter().any(|volume| volume.faulted)
 }
 
 /// What comes from a source on another branch is not taken until a person has chosen.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ananke_core::doctor::ClusterMap;
 use ananke_core::doctor::PartKind;
 use ananke_core::name::NodeName;
+use ananke_core::report::Command;
 
 use crate::fault::Fault;
 
@@ -14,6 +15,8 @@ pub struct Scenario {
     /// What has happened, in one line.
     pub doc: &'static str,
     pub start: Start,
+    /// What a drill has Ananke do there.
+    pub command: Command,
     /// Three of them are servers, or one where there are fewer than three.
     pub nodes: usize,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
@@ -39,12 +42,15 @@ pub enum Start {
 /// The most nodes a world can have.
 pub const MAX_NODES: usize = 10_000;
 
+const SHUTDOWN: &str = "shutdown";
+
 /// Name, what has happened, where it begins, and whether Git and the registry are outside.
 const SCENARIOS: &[(&str, &str, Start, bool)] = &[
     ("power-loss", "all hosts lost power, mains are just back", Start::PowerLoss, false),
     ("healthy", "everything runs", Start::Healthy, false),
     ("after-shutdown", "a cluster-only shutdown has finished, hosts are up", Start::AfterShutdown, false),
     ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, true),
+    (SHUTDOWN, "everything runs, and a drill shuts it down", Start::Healthy, false),
 ];
 
 impl Scenario {
@@ -53,6 +59,7 @@ impl Scenario {
             name: (*id).to_owned(),
             doc,
             start: *start,
+            command: if *id == SHUTDOWN { Command::Shutdown } else { Command::Startup },
             nodes: 30,
             pods: 0,
             outside: *outside,
@@ -109,6 +116,7 @@ impl Default for Scenario {
             name: "power-loss".to_owned(),
             doc: "all hosts lost power, mains are just back",
             start: Start::PowerLoss,
+            command: Command::Startup,
             nodes: 30,
             pods: 0,
             outside: false,

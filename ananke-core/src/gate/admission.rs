@@ -8,10 +8,7 @@ use crate::verdict::{Reason, Verdict};
 
 /// Why no pods of a workload can be made, where a webhook is in the way of its namespace.
 pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Option<Verdict> {
-    let webhooks = &view.extensions().ok()?.webhooks;
-    let asked = |webhook: &&WebhookState| !webhook.excludes.contains(&workload.namespace);
-    let silent = webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))?;
-    let WebhookState { configuration, name, service, .. } = silent;
+    let WebhookState { configuration, name, service, .. } = silent(view, &workload.namespace)?;
     let text = format!(
         "{text}: its pods are not made, for webhook {name} ({configuration}) must allow them and {service} has no ready endpoint"
     );
@@ -20,6 +17,13 @@ pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Optio
          and set its failurePolicy to Ignore until they serve"
     );
     Some(Verdict::waiting(Reason::WebhookNotServing, text, look))
+}
+
+/// A webhook that must allow the pods of a namespace, and that nobody serves: what is taken away there is not made again.
+pub(crate) fn silent<'a>(view: &View<'a>, namespace: &str) -> Option<&'a WebhookState> {
+    let webhooks = &view.extensions().ok()?.webhooks;
+    let asked = |webhook: &&WebhookState| !webhook.excludes.iter().any(|apart| **apart == *namespace);
+    webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))
 }
 
 /// APIs that the server passes on and that nobody answers: parts of discovery fail, and namespaces do not go.

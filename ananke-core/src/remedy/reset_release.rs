@@ -49,7 +49,7 @@ fn order(view: &View<'_>, found: &HelmReleaseState, push: Push) -> Order {
 pub(crate) fn next(view: &View<'_>, found: &HelmReleaseState) -> Option<Push> {
     let gave_up = found.stalled.as_ref().is_some_and(|why| why.starts_with(USED_UP));
     let upgrades = UPGRADES.contains(&found.reconcile.reason.as_ref());
-    if found.reconcile.suspended || found.uninstalls || !gave_up || !upgrades {
+    if found.reconcile.suspended || found.uninstalls || !gave_up || !upgrades || helm::is_cut_off(&found.reconcile) {
         return None;
     }
     let subject = Subject::Object(found.object.clone());
@@ -123,6 +123,7 @@ mod tests {
         assert!(left_alone(|it| it.reconcile.reason = "InstallFailed".into()), "it would be uninstalled first");
         assert!(left_alone(|it| it.stalled = Some("InvalidChart: no such chart".into())));
         assert!(left_alone(|it| it.reconcile.suspended = true));
+        assert!(left_alone(|it| it.reconcile.message = "another operation (install/upgrade/rollback) is in progress".into()));
         assert!(left_alone(|it| it.depends_on = vec![ObjectRef::new(Kind::HelmRelease, "apps", "absent")]));
     }
 

@@ -73,7 +73,7 @@ impl Views {
                 phase: pod.phase,
                 ready: pod.ready,
                 reason: words.get(pod.reason),
-                message: words.get(said(world, pod)),
+                message: said(world, pod).map_or_else(|text| words.get(text), Clone::clone),
                 created: Some(world.stamped(pod.created)),
                 deleting: pod.deleting.is_some(),
                 claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
@@ -170,10 +170,15 @@ impl Views {
     }
 }
 
-/// What the pod's status says beside its reason.
-pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> &'static str {
+/// What the pod's status says beside its reason: the scheduler's word, or else the kubelet's.
+pub(crate) fn said<'a>(world: &'a World, pod: &crate::world::Pod) -> Result<&'a Arc<str>, &'static str> {
+    if pod.node.is_none()
+        && let Some(why) = world.find_pod(&pod.object.namespace, &pod.object.name).and_then(|row| world.unschedulable(row))
+    {
+        return Ok(why);
+    }
     let trouble = world.trouble_of(pod).filter(|trouble| !pod.ready && trouble.told == Told::Status);
-    trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words)
+    Err(trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words))
 }
 
 fn kept<T>(slot: &mut Option<(u64, Arc<T>)>, revision: u64, build: impl FnOnce() -> T) -> Arc<T> {
@@ -221,6 +226,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
 }
 
 fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmReleaseState {
+    let stalled = world.stalled(release);
     let parents = release.depends_on.iter().filter_map(|parent| world.releases().get(*parent));
     HelmReleaseState {
         object: release.meta.object.clone(),
@@ -228,7 +234,7 @@ fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmRele
         depends_on: parents.map(|parent| parent.meta.object.clone()).collect(),
         reconcile: reconcile(&release.meta, words),
         suspend_stamp: release.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
-        stalled: None,
+        stalled: stalled.map(|(reason, message)| format!("{reason}: {message}").into()),
         uninstalls: false,
     }
 }

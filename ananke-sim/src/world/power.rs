@@ -208,6 +208,7 @@ impl World {
             Fault::ScaledToZero => self.forget(super::catalogue::FORGOTTEN),
             Fault::VaultSealed => self.seal_vault(),
             Fault::Pod(trouble) => self.trouble(trouble)?,
+            Fault::Cluster(trouble) => self.cluster_trouble(trouble, host)?,
             Fault::Unit(trouble) => {
                 self.hosts[host].words = Some(trouble.entry().2);
                 self.fail_unit(host);
