@@ -1,6 +1,8 @@
 //! A drill: the real engine recovers a simulated cluster on virtual time, or shuts it down, and the world says whether that
 //! is true.
 
+mod power;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,17 +13,18 @@ use ananke_core::name::{HostPath, Moment, NodeName, Subject};
 use ananke_core::port::Clock;
 use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
-use ananke_core::report::{Command, GateReport, Outcome, Report};
+use ananke_core::report::{GateReport, Outcome, Report};
 use ananke_core::spec::{
     Distribution, DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode,
     ShutdownSpec, Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
 use ananke_core::verdict::Reason;
+pub use power::PowerStory;
 use serde::Serialize;
 
 use crate::executor::{Sim, Stalled};
 use crate::ports::{MemoryState, SimPorts};
-use crate::scenario::Scenario;
+use crate::scenario::{Exercise, Scenario};
 use crate::world::{LONGHORN_DISK, Ms, World, parsed};
 
 /// A start-up that takes longer than this in virtual time has hung: the gates' deadlines add up to less.
@@ -58,6 +61,9 @@ pub enum Ending {
 /// # Errors
 /// If the engine stalls: a defect.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
+    if let Exercise::Power(story) = scenario.exercise {
+        return power::run(story, scenario, seed);
+    }
     let sim = Sim::new(World::new(scenario, seed));
     let spec = spec(&sim.world());
     let (soak, nodes) = (spec.soak, spec.nodes.len());
@@ -69,24 +75,34 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
         let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| story.tell(walk, now, news);
         let reads = ports.reads(&clock, &state);
         let hands = ports.hands(&state);
-        let walk = match scenario.command {
-            Command::Shutdown => engine::shutdown(spec, started, "drill", None, None),
-            Command::Startup | Command::Status => engine::startup(engine::startup_plan(), spec, started, None, None),
+        let walk = match scenario.exercise {
+            Exercise::Shutdown => engine::shutdown(spec, started, "drill", None, None),
+            Exercise::Startup | Exercise::Power(_) => engine::startup(engine::startup_plan(), spec, started, None, None),
         };
         let never = Box::pin(std::future::pending());
         sim.run(engine::execute(walk, reads, hands, never, &mut observer), LIMIT)?.0
     };
     story.close();
-    let violations = match scenario.command {
-        Command::Shutdown => still_up(&sim.world(), &report),
-        Command::Startup | Command::Status => violations(&sim.world(), &report),
+    let violations = match scenario.exercise {
+        Exercise::Shutdown => still_up(&sim.world(), &report),
+        Exercise::Startup | Exercise::Power(_) => violations(&sim.world(), &report),
     };
+    Ok(told(scenario, seed, (nodes, soak), story.lines, (report, violations)))
+}
+
+fn told(
+    scenario: &Scenario,
+    seed: u64,
+    (nodes, soak): (usize, Duration),
+    story: Vec<String>,
+    (report, violations): (Report, Vec<String>),
+) -> Drill {
     let outcome = match (violations.is_empty(), report.outcome) {
         (true, Outcome::Done) => Ending::Recovered,
         (true, Outcome::Manual) => Ending::Manual,
         (true | false, _) => Ending::Failed,
     };
-    Ok(Drill {
+    Drill {
         scenario: scenario.name.clone(),
         seed,
         nodes,
@@ -94,10 +110,10 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
         recovery_seconds: report.took.saturating_sub(soak).as_secs(),
         summary: report.summary.clone(),
         gates: report.gates.clone(),
-        story: story.lines,
+        story,
         report,
         violations,
-    })
+    }
 }
 
 /// A shutdown has succeeded only if nothing of the cluster can write any more, and nothing of Ananke is left on it.
@@ -181,7 +197,7 @@ pub fn baseline(world: &World) -> Baseline {
 }
 
 /// Each rack has its UPS.
-fn power(world: &World) -> PowerSpec {
+fn upses(world: &World) -> PowerSpec {
     let feeds = |row| world.hosts().iter().filter(move |host| host.ups == row).map(|host| host.name.clone()).collect();
     let ups =
         |(row, ups): (usize, &crate::world::Ups)| UpsSpec { name: format!("{}@titan-db", ups.name).into(), feeds: feeds(row) };
@@ -206,7 +222,7 @@ pub fn spec(world: &World) -> Spec {
         distribution: Distribution::K3s,
         nodes,
         ignored: Vec::new(),
-        power: power(world),
+        power: upses(world),
         minimum_charge_percent: 30,
         allow_on_battery: false,
         guard_wait: Duration::from_secs(600),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ananke_core::doctor::ClusterMap;
 use ananke_core::doctor::PartKind;
 use ananke_core::name::NodeName;
-use ananke_core::report::Command;
 
+use crate::drill::PowerStory;
 use crate::fault::Fault;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Scenario {
     pub doc: &'static str,
     pub start: Start,
     /// What a drill has Ananke do there.
-    pub command: Command,
+    pub exercise: Exercise,
     /// Three of them are servers, or one where there are fewer than three.
     pub nodes: usize,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
@@ -39,6 +39,14 @@ pub enum Start {
     AfterShutdown,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exercise {
+    Startup,
+    Shutdown,
+    /// The daemon watches what power does.
+    Power(PowerStory),
+}
+
 /// The most nodes a world can have.
 pub const MAX_NODES: usize = 10_000;
 
@@ -59,7 +67,7 @@ impl Scenario {
             name: (*id).to_owned(),
             doc,
             start: *start,
-            command: if *id == SHUTDOWN { Command::Shutdown } else { Command::Startup },
+            exercise: if *id == SHUTDOWN { Exercise::Shutdown } else { Exercise::Startup },
             nodes: 30,
             pods: 0,
             outside: *outside,
@@ -104,6 +112,11 @@ impl Scenario {
         Ok(self)
     }
 
+    pub fn with_exercise(mut self, exercise: Exercise) -> Self {
+        self.exercise = exercise;
+        self
+    }
+
     pub fn with_fault(mut self, fault: Fault, node: Option<NodeName>) -> Self {
         self.faults.push((fault, node));
         self
@@ -116,7 +129,7 @@ impl Default for Scenario {
             name: "power-loss".to_owned(),
             doc: "all hosts lost power, mains are just back",
             start: Start::PowerLoss,
-            command: Command::Startup,
+            exercise: Exercise::Startup,
             nodes: 30,
             pods: 0,
             outside: false,

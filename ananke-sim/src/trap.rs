@@ -2,8 +2,9 @@
 
 use ananke_core::verdict::Trap;
 
+use crate::drill::PowerStory;
 use crate::fault::Fault;
-use crate::scenario::Scenario;
+use crate::scenario::{Exercise, Scenario};
 
 /// Traps that every power loss has.
 const EVERYWHERE: &[Trap] = &[
@@ -35,6 +36,14 @@ const FAULTS: &[(Trap, Fault)] = &[
 /// Traps that stand in a world's past, by the scenario that has it.
 const SCENARIOS: &[(Trap, &str)] = &[(Trap::FluxSuspendedLooksReady, "after-shutdown"), (Trap::DrainBlockedByPdb, "shutdown")];
 
+/// Traps that the daemon meets while it watches.
+const POWER: &[(Trap, PowerStory)] = &[
+    (Trap::UpsFlapOrSelftest, PowerStory::Flaps),
+    (Trap::UpsCommsLostDataStale, PowerStory::FallsSilent),
+    (Trap::UpsLowBatteryFlagLies, PowerStory::SaysLow),
+    (Trap::SecondOutageMidRecovery, PowerStory::StrikesTwice),
+];
+
 /// The fault that is the trap, in a power loss; none where every power loss has it, or none.
 pub fn fault(trap: Trap) -> Option<Fault> {
     let named = FAULTS.iter().find(|(of, _)| *of == trap).map(|(_, fault)| *fault);
@@ -45,6 +54,9 @@ pub fn fault(trap: Trap) -> Option<Fault> {
 pub fn scenario(trap: Trap) -> Option<Scenario> {
     if let Some((_, name)) = SCENARIOS.iter().find(|(of, _)| *of == trap) {
         return Scenario::named(name);
+    }
+    if let Some((_, story)) = POWER.iter().find(|(of, _)| *of == trap) {
+        return Scenario::named("healthy").map(|scenario| scenario.with_exercise(Exercise::Power(*story)));
     }
     match fault(trap) {
         Some(fault) => Some(Scenario::default().with_fault(fault, None)),

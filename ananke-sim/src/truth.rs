@@ -66,12 +66,12 @@ impl World {
     }
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
-        for (host, node) in self.hosts.iter().zip(&self.nodes) {
+        for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
             let marked = node.never_ready && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || host.is_lost() || node.never_ready {
+            if host.never_boots || host.is_lost() || node.never_ready || self.network_barred(row) {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -152,7 +152,7 @@ impl World {
                 return true;
             }
             let host = &self.hosts[node];
-            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready
+            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready || self.network_barred(node)
         })
     }
 }

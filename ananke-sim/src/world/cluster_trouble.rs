@@ -371,6 +371,12 @@ impl World {
         self.troubles.network.is_some_and(|plugin| plugin.node == Some(node))
     }
 
+    /// The pod that would bring the network is not made before a person has decided.
+    pub(crate) fn network_barred(&self, node: usize) -> bool {
+        let plugin = self.troubles.network.filter(|plugin| plugin.node == Some(node));
+        plugin.is_some_and(|plugin| self.refuses_pods(plugin.workload))
+    }
+
     pub(super) fn pod_lacks_network(&self, pod: usize) -> bool {
         let pod = &self.pods[pod];
         pod.node.is_some_and(|node| self.lacks_network(node)) && !self.workloads[pod.workload].is_daemon()
@@ -461,7 +467,8 @@ impl World {
         let of = &self.workloads[workload];
         let missing = of.pods.len() < usize::try_from(of.replicas).unwrap_or(usize::MAX);
         let homeless = of.pods.iter().any(|pod| self.unschedulable.contains_key(pod));
-        missing && self.refuses_pods(workload)
+        let cured_anew = of.trouble.is_some_and(|(kind, _)| kind.cure == super::Cure::Remade);
+        (missing || cured_anew) && self.refuses_pods(workload)
             || homeless && self.troubles.cordoned
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ananke_core::name::NodeName;
 use ananke_core::report::{Outcome, Report};
 use ananke_core::trap::{self, Often};
-use ananke_core::verdict::Trap;
+use ananke_core::verdict::{Reason, Trap};
 use ananke_sim::drill::{self, Drill};
 use ananke_sim::{Fault, Scenario};
 
@@ -55,9 +55,14 @@ fn worse(both: &Drill, alone: [&Drill; 2]) -> Vec<String> {
             wrong.push(format!("nobody is asked about {subject}, only about {asked:?}"));
         }
     }
+    // A webhook that lets no pod be made leaves to a person what a new pod cures.
+    let barred = both.report.manual.iter().any(|action| action.reason == Some(Reason::WebhookNotServing));
     let known: BTreeSet<String> = alone.iter().flat_map(|drill| told(&drill.report).0).collect();
     wrong.extend(
-        asked.difference(&known).map(|subject| format!("a person is asked about {subject}, and is not for either alone")),
+        asked
+            .difference(&known)
+            .filter(|_| !barred)
+            .map(|subject| format!("a person is asked about {subject}, and is not for either alone")),
     );
     wrong
 }

@@ -7,7 +7,8 @@ use crate::gate::flux_source::{believable, said};
 use crate::name::{ObjectRef, Subject};
 use crate::observation::{FluxState, HelmReleaseState, Reconcile, Tri};
 use crate::remedy::{immutable_job, reset_release};
-use crate::verdict::{Judgement, Reason, Trap, Verdict};
+use crate::report::GateStatus;
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
     for found in flux.helm_releases.iter().filter(|found| counts(view, flux, &found.object)) {
@@ -67,15 +68,37 @@ fn own(view: &View<'_>, found: &HelmReleaseState) -> Verdict {
         let (name, namespace) = (&object.name, &object.namespace);
         let by_hand =
             format!("find out why ({}), then `flux reconcile helmrelease {name} -n {namespace} --reset`", command(object));
-        return match reset_release::next(view, found) {
-            Some(_) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
-            None => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
+        return match (reset_release::next(view, found), cannot_run(view, found)) {
+            (Some(_), Some(cause)) => Verdict::follows(Reason::HelmReleaseNotReady, cause, text),
+            (Some(_), None) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
+            (None, _) => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
         };
     }
     if let Some(verdict) = immutable_job::judge(view, object, state) {
         return verdict;
     }
     Verdict::waiting(Reason::HelmReleaseNotReady, format!("{object} is not ready: {}", said(state)), describe(object))
+}
+
+/// What a release installs is taken for the workloads of its namespace: one of them that waits for something else, such as a
+/// node, makes any try fail.
+fn cannot_run(view: &View<'_>, found: &HelmReleaseState) -> Option<Subject> {
+    let follows = |blocker: &Blocker| matches!(blocker.kind, BlockerKind::Follows(_));
+    held(view, found).find(|(_, blocker)| follows(blocker)).map(|(subject, _)| subject.clone())
+}
+
+/// Whether its workloads have come up, or were given their time to.
+pub(crate) fn may_run(view: &View<'_>, found: &HelmReleaseState) -> bool {
+    let waits = view.gates.get(&GateId::Workloads).is_some_and(|gate| gate.status == GateStatus::Holding);
+    cannot_run(view, found).is_none() && !(waits && held(view, found).next().is_some())
+}
+
+fn held<'a>(view: &View<'a>, found: &'a HelmReleaseState) -> impl Iterator<Item = (&'a Subject, &'a Blocker)> {
+    let subjects = view.gates.get(&GateId::Workloads).into_iter().flat_map(|gate| &gate.judgement.subjects);
+    subjects.filter_map(|(subject, verdict)| {
+        let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict) else { return None };
+        (object.namespace == found.object.namespace).then_some((subject, blocker))
+    })
 }
 
 /// Helm's own record says that an action is going on, which no further try ends.
