@@ -3,7 +3,7 @@
 //! All gates are always evaluated, so that the operator sees every reason at once; a gate *passes* only when what it
 //! requires has.
 
-mod admission;
+pub(crate) mod admission;
 pub mod control_plane;
 pub mod dns_cni;
 pub mod endpoints;

@@ -91,6 +91,7 @@ use evidence::Evidence;
 pub(crate) use registry_in_cluster_deadlock::Load;
 
 use crate::engine::view::{Trust, View};
+use crate::gate::admission;
 use crate::name::Subject;
 use crate::observation::PodState;
 use crate::report::GateStatus;
@@ -155,13 +156,15 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
     let remakes = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
     let repairs =
         remakes || entry.trap == Trap::RegistryInClusterDeadlock && !registry_in_cluster_deadlock::loads(&case).is_empty();
+    let barred = diagnosis.remake.and_then(|_| barred(&case)).filter(|by| by != subject && !repairs);
     let Finding { text, instruction } = finding;
     if blocker.kind == BlockerKind::Waiting {
-        blocker.kind = match (repairs, entry.class) {
-            (true, _) => BlockerKind::Repairable(entry.trap),
+        blocker.kind = match (repairs, barred, entry.class) {
+            (true, ..) => BlockerKind::Repairable(entry.trap),
+            (false, Some(by), _) => BlockerKind::Follows(by),
             // Other servers may make up the quorum, whatever is wrong with one.
-            (false, Class::Person) if gate != GateId::ControlPlane && lasts(view, gate) => BlockerKind::Person,
-            (false, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
+            (false, None, Class::Person) if gate != GateId::ControlPlane && lasts(view, gate) => BlockerKind::Person,
+            (false, None, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
         };
     }
     blocker.trap = Some(entry.trap);
@@ -170,6 +173,11 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
     }
     blocker.if_it_lasts = instruction;
     Some(())
+}
+
+/// What must serve before any pod can be made anew for what waits.
+fn barred(case: &Case<'_>) -> Option<Subject> {
+    admission::behind(case.view, case.object().map_or("", |object| object.namespace.as_ref()))
 }
 
 /// Nobody is called before what was said had its time to pass by itself.

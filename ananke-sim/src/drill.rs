@@ -1,4 +1,7 @@
-//! A drill: the real engine recovers a simulated cluster on virtual time, and the world says whether that is true.
+//! A drill: the real engine recovers a simulated cluster on virtual time, or shuts it down, and the world says whether that
+//! is true.
+
+mod power;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +21,12 @@ use ananke_core::spec::{
     ShutdownSpec, Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
 use ananke_core::verdict::Reason;
+pub use power::PowerStory;
 use serde::Serialize;
 
 use crate::executor::{Sim, Stalled};
 use crate::ports::{MemoryState, SimPorts};
-use crate::scenario::Scenario;
+use crate::scenario::{Exercise, Scenario};
 use crate::world::{LONGHORN_DISK, Ms, World, parsed};
 
 /// A start-up that takes longer than this in virtual time has hung: the gates' deadlines add up to less.
@@ -67,6 +71,9 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Drill, Stalled> {
 /// # Errors
 /// As [`run`].
 pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) -> Result<Drill, Stalled> {
+    if let Exercise::Power(story) = scenario.exercise {
+        return power::run(story, scenario, seed);
+    }
     let sim = Sim::new(World::new(scenario, seed));
     let mut spec = spec(&sim.world());
     change(&mut spec);
@@ -79,18 +86,34 @@ pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) 
         let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| story.tell(walk, now, news);
         let reads = ports.reads(&clock, &state);
         let hands = ports.hands(&state);
-        let walk = engine::startup(engine::startup_plan(), spec, started, None, None);
+        let walk = match scenario.exercise {
+            Exercise::Shutdown => engine::shutdown(spec, started, "drill", None, None),
+            Exercise::Startup | Exercise::Power(_) => engine::startup(engine::startup_plan(), spec, started, None, None),
+        };
         let never = Box::pin(std::future::pending());
         sim.run(engine::execute(walk, reads, hands, never, &mut observer), LIMIT)?.0
     };
     story.close();
-    let violations = violations(&sim.world(), &report);
+    let violations = match scenario.exercise {
+        Exercise::Shutdown => still_up(&sim.world(), &report),
+        Exercise::Startup | Exercise::Power(_) => violations(&sim.world(), &report),
+    };
+    Ok(told(scenario, seed, (nodes, soak), story.lines, (report, violations)))
+}
+
+fn told(
+    scenario: &Scenario,
+    seed: u64,
+    (nodes, soak): (usize, Duration),
+    story: Vec<String>,
+    (report, violations): (Report, Vec<String>),
+) -> Drill {
     let outcome = match (violations.is_empty(), report.outcome) {
         (true, Outcome::Done) => Ending::Recovered,
         (true, Outcome::Manual) => Ending::Manual,
         (true | false, _) => Ending::Failed,
     };
-    Ok(Drill {
+    Drill {
         scenario: scenario.name.clone(),
         seed,
         nodes,
@@ -98,10 +121,22 @@ pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) 
         recovery_seconds: report.took.saturating_sub(soak).as_secs(),
         summary: report.summary.clone(),
         gates: report.gates.clone(),
-        story: story.lines,
+        story,
         report,
         violations,
-    })
+    }
+}
+
+/// A shutdown has succeeded only if nothing of the cluster can write any more, and nothing of Ananke is left on it.
+fn still_up(world: &World, report: &Report) -> Vec<String> {
+    let mut found = Vec::new();
+    if report.outcome != Outcome::Done {
+        found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
+    }
+    let hosts = world.hosts().iter().enumerate().filter(|(row, _)| world.writes(*row));
+    found.extend(hosts.map(|(_, host)| format!("reported done, but something of the cluster runs on {}", host.name)));
+    found.extend(report.cordons.iter().map(|node| format!("a cordon of Ananke is left on {node}")));
+    found
 }
 
 /// Success only if the world is healthy, a loud stop only if a person is needed.
@@ -134,6 +169,7 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
             found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
         }
     }
+    found.extend(world.harm().iter().cloned());
     // A cordon stays only where a mark says why.
     let marked = |node: &NodeName| {
         report
@@ -145,10 +181,14 @@ fn violations(world: &World, report: &Report) -> Vec<String> {
     found
 }
 
-/// What no machine decides: another branch, a program that crashes, a volume without a good replica.
+/// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release
+/// that stands in its own way.
 fn choice_for_a_person(world: &World) -> bool {
     let crashing = world.workloads().iter().any(|workload| workload.crashing || workload.is_lost());
-    &*world.source().branch != "main" || crashing || world.volumes().iter().any(|volume| volume.faulted)
+    &*world.source().branch != "main"
+        || crashing
+        || world.decision_wanted()
+        || world.volumes().iter().any(|volume| volume.faulted)
 }
 
 /// What comes from a source on another branch is not taken until a person has chosen.
@@ -168,7 +208,7 @@ pub fn baseline(world: &World) -> Baseline {
 }
 
 /// Each rack has its UPS.
-fn power(world: &World) -> PowerSpec {
+fn upses(world: &World) -> PowerSpec {
     let feeds = |row| world.hosts().iter().filter(move |host| host.ups == row).map(|host| host.name.clone()).collect();
     let ups =
         |(row, ups): (usize, &crate::world::Ups)| UpsSpec { name: format!("{}@titan-db", ups.name).into(), feeds: feeds(row) };
@@ -193,7 +233,7 @@ pub fn spec(world: &World) -> Spec {
         distribution: Distribution::K3s,
         nodes,
         ignored: Vec::new(),
-        power: power(world),
+        power: upses(world),
         minimum_charge_percent: 30,
         allow_on_battery: false,
         guard_wait: Duration::from_secs(600),

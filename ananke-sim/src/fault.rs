@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::world::{ApiFault, Cure, PodTrouble, UnitTrouble};
+use crate::world::{ApiFault, ClusterTrouble, Cure, PodTrouble, UnitTrouble, Way};
 
 /// One kind of trouble. Most are there from the moment they are injected until the world ends;
 /// those of the API are over after a minute, or when they are told.
@@ -52,6 +52,7 @@ pub enum Fault {
     ImagesLost,
     Pod(PodTrouble),
     Unit(UnitTrouble),
+    Cluster(ClusterTrouble),
 }
 
 impl Fault {
@@ -117,6 +118,23 @@ impl Fault {
         Self::Unit(UnitTrouble::Etcd),
         Self::Unit(UnitTrouble::Certificates),
         Self::Unit(UnitTrouble::Password),
+        Self::Cluster(ClusterTrouble::LeftCordon),
+        Self::Cluster(ClusterTrouble::ForeignCordons),
+        Self::Cluster(ClusterTrouble::StaleAttachment),
+        Self::Cluster(ClusterTrouble::StuckAttachment),
+        Self::Cluster(ClusterTrouble::ClosedWebhook),
+        Self::Cluster(ClusterTrouble::UsedUpRelease),
+        Self::Cluster(ClusterTrouble::LockedRelease),
+        Self::Cluster(ClusterTrouble::FailedInstall),
+        Self::Cluster(ClusterTrouble::NetworkPlugin),
+        Self::Cluster(ClusterTrouble::NodePlugin),
+        Self::Cluster(ClusterTrouble::AgentTaint),
+        Self::Cluster(ClusterTrouble::RefusedCertificates),
+        Self::Cluster(ClusterTrouble::LateNames),
+        Self::Cluster(ClusterTrouble::DeniedSource),
+        Self::Cluster(ClusterTrouble::LittleCharge),
+        Self::Cluster(ClusterTrouble::LatchedShutdown),
+        Self::Cluster(ClusterTrouble::OrphanedApi),
     ];
 
     pub fn id(self) -> &'static str {
@@ -156,6 +174,7 @@ impl Fault {
             | Self::WorkloadCrashloop
             | Self::Unit(_) => true,
             Self::Pod(trouble) => trouble.kind().cure == Cure::Person,
+            Self::Cluster(trouble) => trouble.entry().3 == Way::Person,
             Self::StaysOff
             | Self::SlowBoot
             | Self::SshNoisy
@@ -233,7 +252,8 @@ impl Fault {
             | Self::GitPruned
             | Self::ImagesLost
             | Self::Pod(_)
-            | Self::Unit(_) => None,
+            | Self::Unit(_)
+            | Self::Cluster(_) => None,
         }
     }
 
@@ -314,6 +334,7 @@ impl Fault {
             Self::WorkloadCrashloop => ("workload-crashloop", "the pods of media/jellyfin crash on start", false),
             Self::Pod(trouble) => (trouble.kind().id, trouble.kind().doc, false),
             Self::Unit(trouble) => (trouble.entry().0, trouble.entry().1, true),
+            Self::Cluster(trouble) => (trouble.entry().0, trouble.entry().1, trouble.entry().2),
             Self::VaultSealed => ("vault-sealed", "Vault is sealed, and seals itself again whenever it stops", false),
             Self::GitPruned => {
                 ("git-pruned", "Flux pruned the Git server and the registry that it needs, and cannot fetch them back", false)

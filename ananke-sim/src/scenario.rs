@@ -6,6 +6,7 @@ use ananke_core::doctor::ClusterMap;
 use ananke_core::doctor::PartKind;
 use ananke_core::name::NodeName;
 
+use crate::drill::PowerStory;
 use crate::fault::Fault;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Scenario {
     /// What has happened, in one line.
     pub doc: &'static str,
     pub start: Start,
+    /// What a drill has Ananke do there.
+    pub exercise: Exercise,
     /// Three of them are servers, or one where there are fewer than three.
     pub nodes: usize,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
@@ -54,9 +57,18 @@ pub enum Start {
     AfterShutdown,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exercise {
+    Startup,
+    Shutdown,
+    /// The daemon watches what power does.
+    Power(PowerStory),
+}
+
 /// The most nodes a world can have.
 pub const MAX_NODES: usize = 10_000;
 
+const SHUTDOWN: &str = "shutdown";
 const WARM: Foundation = Foundation::Pruned(ImageCaches::Warm);
 const COLD: Foundation = Foundation::Pruned(ImageCaches::Empty);
 
@@ -68,6 +80,7 @@ const SCENARIOS: &[(&str, &str, Start, Foundation)] = &[
     ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, Foundation::Outside),
     ("circle", "Flux pruned the Git server and the registry that it needs, then the power failed", Start::PowerLoss, WARM),
     ("circle-cold", "the same, and no node has an image any more", Start::PowerLoss, COLD),
+    (SHUTDOWN, "everything runs, and a drill shuts it down", Start::Healthy, Foundation::Inside),
 ];
 
 impl Scenario {
@@ -76,6 +89,7 @@ impl Scenario {
             name: (*id).to_owned(),
             doc,
             start: *start,
+            exercise: if *id == SHUTDOWN { Exercise::Shutdown } else { Exercise::Startup },
             nodes: 30,
             pods: 0,
             foundation: *foundation,
@@ -120,6 +134,11 @@ impl Scenario {
         Ok(self)
     }
 
+    pub fn with_exercise(mut self, exercise: Exercise) -> Self {
+        self.exercise = exercise;
+        self
+    }
+
     pub fn with_fault(mut self, fault: Fault, node: Option<NodeName>) -> Self {
         self.faults.push((fault, node));
         self
@@ -132,6 +151,7 @@ impl Default for Scenario {
             name: "power-loss".to_owned(),
             doc: "all hosts lost power, mains are just back",
             start: Start::PowerLoss,
+            exercise: Exercise::Startup,
             nodes: 30,
             pods: 0,
             foundation: Foundation::Inside,

@@ -2,8 +2,9 @@
 
 use ananke_core::verdict::Trap;
 
+use crate::drill::PowerStory;
 use crate::fault::Fault;
-use crate::scenario::Scenario;
+use crate::scenario::{Exercise, Scenario};
 
 /// Traps that every power loss has.
 const EVERYWHERE: &[Trap] = &[
@@ -12,7 +13,6 @@ const EVERYWHERE: &[Trap] = &[
     Trap::ControlPlaneWaits,
     Trap::FluxArtifactReadyLie,
     Trap::FluxDependencyChainSlow,
-    Trap::FluxSourceIsInClusterGit,
 ];
 
 /// Faults that are a trap under another name.
@@ -28,14 +28,42 @@ const FAULTS: &[(Trap, Fault)] = &[
     (Trap::FluxWrongBranch, Fault::WrongBranch),
     (Trap::FluxImmutableField, Fault::ImmutableJob),
     (Trap::ScaledToZeroNotRestored, Fault::ScaledToZero),
+    // Its StatefulSets' pods are evicted five minutes after it was found lost, and stay Terminating.
+    (Trap::PodTerminatingOnDeadNode, Fault::NeverBoots),
 ];
 
-/// A power loss with that trap in it; none where the world does not have it yet.
-pub fn scenario(trap: Trap) -> Option<Scenario> {
+/// Traps that stand in a world's past, by the scenario that has it.
+const SCENARIOS: &[(Trap, &str)] = &[
+    (Trap::FluxSuspendedLooksReady, "after-shutdown"),
+    (Trap::DrainBlockedByPdb, "shutdown"),
+    (Trap::FluxSourceIsInClusterGit, "circle"),
+    (Trap::RegistryInClusterDeadlock, "circle-cold"),
+];
+
+/// Traps that the daemon meets while it watches.
+const POWER: &[(Trap, PowerStory)] = &[
+    (Trap::UpsFlapOrSelftest, PowerStory::Flaps),
+    (Trap::UpsCommsLostDataStale, PowerStory::FallsSilent),
+    (Trap::UpsLowBatteryFlagLies, PowerStory::SaysLow),
+    (Trap::SecondOutageMidRecovery, PowerStory::StrikesTwice),
+];
+
+/// The fault that is the trap, in a power loss; none where every power loss has it, or none.
+pub fn fault(trap: Trap) -> Option<Fault> {
     let named = FAULTS.iter().find(|(of, _)| *of == trap).map(|(_, fault)| *fault);
-    let scenario = Scenario::default();
-    match named.or_else(|| Fault::parse(trap.id())) {
-        Some(fault) => Some(scenario.with_fault(fault, None)),
-        None => EVERYWHERE.contains(&trap).then_some(scenario),
+    named.or_else(|| Fault::parse(trap.id()))
+}
+
+/// A world with that trap in it; none where there is none yet.
+pub fn scenario(trap: Trap) -> Option<Scenario> {
+    if let Some((_, name)) = SCENARIOS.iter().find(|(of, _)| *of == trap) {
+        return Scenario::named(name);
+    }
+    if let Some((_, story)) = POWER.iter().find(|(of, _)| *of == trap) {
+        return Scenario::named("healthy").map(|scenario| scenario.with_exercise(Exercise::Power(*story)));
+    }
+    match fault(trap) {
+        Some(fault) => Some(Scenario::default().with_fault(fault, None)),
+        None => EVERYWHERE.contains(&trap).then(Scenario::default),
     }
 }

@@ -22,9 +22,12 @@ impl World {
         let excused = self.excused();
         for (row, workload) in self.workloads.iter().enumerate() {
             let up = workload.pods.iter().filter(|pod| self.pods[**pod].serving && self.pods[**pod].ready).count();
-            let wanted =
-                usize::try_from(if workload.is_daemon() { self.daemon_nodes } else { workload.replicas.max(workload.forgotten) })
-                    .unwrap_or(0);
+            let wanted = usize::try_from(if workload.is_daemon() {
+                self.daemons_wanted(row)
+            } else {
+                workload.replicas.max(workload.forgotten)
+            })
+            .unwrap_or(0);
             if up < wanted && !excused.contains(&row) {
                 wrong.push(format!("{}: {up} of {wanted} pods serve", workload.object));
             }
@@ -63,12 +66,12 @@ impl World {
     }
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
-        for (host, node) in self.hosts.iter().zip(&self.nodes) {
+        for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
             let marked = node.never_ready && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || host.is_lost() || node.never_ready {
+            if host.never_boots || host.is_lost() || node.never_ready || self.network_barred(row) {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -81,7 +84,8 @@ impl World {
 
     fn check_flux(&self, excused: &BTreeSet<usize>, wrong: &mut Vec<String>) {
         let needed = [self.known.dns, self.known.ingress, self.known.git, self.known.source_controller];
-        if needed.iter().any(|row| excused.contains(row) && self.workloads[*row].endpoints == 0) {
+        let none = |row: &usize| excused.contains(row) && self.workloads[*row].endpoints == 0;
+        if self.source_denied() || needed.iter().any(none) {
             return;
         }
         if !self.source.stored || self.source.meta.ready != Tri::True {
@@ -90,7 +94,10 @@ impl World {
         // Parents stand before their children in the table.
         let mut waiting = BTreeSet::new();
         for (row, kust) in self.kustomizations.iter().enumerate() {
-            let held = kust.workloads.iter().any(|workload| excused.contains(workload))
+            let of = |release: &usize| self.releases[*release].kustomization == row;
+            let mut lost = (0..self.releases.len()).filter(of).filter_map(|release| self.trouble_of_release(release));
+            let held = lost.any(|trouble| trouble.needs_person())
+                || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
                 waiting.insert(row);
@@ -114,6 +121,7 @@ impl World {
             .filter(|row| {
                 self.workloads[*row].crashing
                     || self.workloads[*row].is_lost()
+                    || self.waits_for_decision(*row)
                     || self.workloads[*row].pods.iter().any(|pod| self.stranded(*pod))
             })
             .collect();
@@ -144,7 +152,7 @@ impl World {
                 return true;
             }
             let host = &self.hosts[node];
-            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready
+            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready || self.network_barred(node)
         })
     }
 }

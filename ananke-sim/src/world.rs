@@ -10,6 +10,7 @@ mod battery;
 mod budgets;
 mod build;
 mod catalogue;
+mod cluster_trouble;
 mod control;
 mod coordination;
 mod extensions;
@@ -28,6 +29,7 @@ mod nodes;
 mod pods;
 mod power;
 mod recorded;
+mod releases_stuck;
 mod scheduler;
 mod storage;
 #[cfg(test)]
@@ -47,6 +49,7 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 pub use actions::NodePatch;
 pub use api_fault::ApiFault;
 pub use battery::{Cut, Quirk, Ups};
+pub use cluster_trouble::{ClusterTrouble, NOT_ASKED, Way};
 pub use coordination::{Coordination, NodeEvent};
 pub use extensions::METRICS_API;
 pub use history::NodesBackup;
@@ -116,6 +119,7 @@ pub(crate) enum Event {
     ReleaseDone(usize, u32),
     ApiFaultEnds(u32),
     TroublePasses(usize),
+    ShutdownUnlatched,
 }
 
 /// Newest revision of each kind, so that a list is only built again when it changed.
@@ -176,8 +180,9 @@ pub struct World {
     workload_names: BTreeMap<ObjectRef, usize>,
     /// Live pods without a node that the scheduler has yet to look at.
     pub(crate) pending: BTreeSet<usize>,
-    /// Those that no node took, until a node changes.
-    unschedulable: BTreeSet<usize>,
+    /// Those that no node took, and why.
+    unschedulable: BTreeMap<usize, Arc<str>>,
+    pub(crate) troubles: cluster_trouble::Troubles,
     pub(crate) schedule_queued: bool,
     schedule_cursor: usize,
     dirty: VecDeque<usize>,
@@ -469,6 +474,7 @@ impl World {
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
             Event::TroublePasses(workload) => self.trouble_passes(workload),
+            Event::ShutdownUnlatched => self.shutdown_unlatched(),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),
             Event::VolumeStep(volume, epoch) => self.volume_step(volume, epoch),
             Event::DriverUp(node, epoch) => self.driver_up(node, epoch),

@@ -24,7 +24,7 @@ fn with_images_on_the_nodes_the_layers_are_made_again() {
     for seed in 0..3 {
         let drill = drilled("circle", seed, |_| {});
         assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
-        assert_eq!((times(&drill, "create"), times(&drill, "load-images")), (18, 0));
+        assert_eq!((times(&drill, "create"), times(&drill, "load-images")), (14, 0));
     }
 }
 
@@ -33,7 +33,7 @@ fn without_images_they_are_loaded_from_archives() {
     for seed in 0..3 {
         let drill = drilled("circle-cold", seed, |_| {});
         assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
-        assert_eq!(times(&drill, "create"), 18);
+        assert_eq!(times(&drill, "create"), 14);
         assert!(times(&drill, "load-images") > 0);
     }
 }

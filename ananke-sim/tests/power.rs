@@ -13,8 +13,6 @@
     reason = "a test fails by panicking, and says how much it tried"
 )]
 
-#[path = "power/daemon.rs"]
-mod daemon;
 #[path = "power/rules.rs"]
 mod rules;
 
@@ -28,16 +26,16 @@ use std::time::Duration;
 use ananke_core::intent::IntentState;
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::port::Clock;
-use ananke_core::power::Pause;
-use ananke_core::report::Command;
+use ananke_core::power::{Demand, Pause};
+use ananke_core::report::{Command, Report};
 use ananke_core::spec::{ShutdownMode, Spec};
+use ananke_sim::daemon::{Disk, Host, Onlooker};
 use ananke_sim::world::Quirk;
 use ananke_sim::{Ms, Scenario, Sim, SimPorts, World, drill};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use daemon::{Disk, Host};
 use rules::{Hindrance, Rules, Tally};
 
 /// Of every test run.
@@ -144,6 +142,21 @@ enum End {
     Dead,
 }
 
+/// The rules look over the daemon's shoulder.
+struct Eyes(Rc<RefCell<Rules>>);
+
+impl Onlooker for Eyes {
+    fn demands(&self, demand: &Demand) {
+        self.0.borrow_mut().see(demand);
+    }
+    fn ended(&self, report: &Report) {
+        self.0.borrow_mut().ended(report);
+    }
+    fn looked(&self, found_losses: bool) {
+        self.0.borrow_mut().looked(found_losses);
+    }
+}
+
 struct Story {
     sim: Sim,
     host: Host,
@@ -182,7 +195,7 @@ impl Story {
         let patience = window + fills * 3 / 10 + START_TAKES;
         spoil(&mut spec);
         let (ports, clock, disk) = (Rc::new(SimPorts::new(&sim)), sim.clock(), Rc::<Disk>::default());
-        let host = Host { ports, clock, disk, spec, rules: rules.clone() };
+        let host = Host { ports, clock, disk, spec, onlooker: Rc::new(Eyes(rules.clone())) };
         let mut story =
             Self { sim, host, daemon: None, rules, ends: Vec::new(), patience, mortal: plan.mortal, dark: false, suspended };
         story.start();

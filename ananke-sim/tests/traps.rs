@@ -1,6 +1,9 @@
 //! Every trap that the world has, drilled: A recovers, B recovers or asks for one thing, H asks for one thing, and what a
-//! person is asked for names the trap.
+//! person is asked for names the trap. Two of the frequent ones at once end no worse than each alone (`traps/pairs.rs`).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
+
+#[path = "traps/pairs.rs"]
+mod pairs;
 
 use ananke_core::report::{ActionReport, Outcome};
 use ananke_core::trap::{self, Ending};
@@ -10,6 +13,26 @@ use ananke_sim::{Fault, Scenario};
 
 /// By default; `cargo test -p ananke-sim --test traps -- --ignored` drills twenty.
 const SEEDS: std::ops::Range<u64> = 1..2;
+
+/// What is sent about a trap, each kind of order once. Nothing is sent about the others.
+const SENT: &[(Trap, &[&str])] = &[
+    (Trap::NodeLeftCordoned, &["uncordon"]),
+    (Trap::HelmRetriesExhausted, &["reset-release"]),
+    (Trap::CniNotReady, &["delete-pod"]),
+    (Trap::CsiDriverNotRegistered, &["delete-pod"]),
+    (Trap::CiliumAgentTaintGap, &["delete-pod"]),
+    (Trap::CertManagerWebhookNotServing, &["delete-pod"]),
+    (Trap::NfsStaleOrHung, &["delete-pod"]),
+    (Trap::FluxSuspendedLooksReady, &["resume"]),
+    (Trap::StaleVolumeattachmentMultiAttach, &[]),
+    (Trap::VolumeattachmentBeingDeleted, &[]),
+    (Trap::WebhookFailClosedDeadlock, &[]),
+    (Trap::HelmOperationInProgress, &[]),
+    (Trap::HelmRemediationDestructive, &[]),
+    (Trap::PodTerminatingOnDeadNode, &[]),
+    (Trap::ForeignCordon, &[]),
+    (Trap::FluxSourceDenied, &[]),
+];
 
 fn drill(trap: Trap, seed: u64) -> Option<Drill> {
     let scenario = ananke_sim::trap::scenario(trap)?.with_nodes(8);
@@ -29,6 +52,11 @@ fn judge(trap: Trap, drill: &Drill) -> Vec<String> {
             }
         }
         (ending, outcome) => wrong.push(format!("{} was expected, it ended as {outcome:?}: {:?}", ending.id(), report.manual)),
+    }
+    let mut sent: Vec<&str> = report.actions.iter().filter(|it| it.trap == Some(trap)).map(|it| it.verb.as_str()).collect();
+    sent.dedup();
+    if let Some((_, expected)) = SENT.iter().find(|(of, _)| *of == trap).filter(|(_, expected)| sent != *expected) {
+        wrong.push(format!("{sent:?} was sent about it, and not {expected:?}"));
     }
     wrong
 }
@@ -92,9 +120,10 @@ fn a_thousand_slow_boots_are_no_trap() {
 }
 
 #[test]
-fn the_gentle_step_is_what_recovers() {
-    let drill = drill(Trap::NfsStaleOrHung, 1).unwrap();
-    let made_anew: Vec<&str> =
-        drill.report.actions.iter().filter(|it| it.trap == Some(Trap::NfsStaleOrHung)).map(|it| it.verb.as_str()).collect();
-    assert_eq!(made_anew, ["delete-pod"]);
+fn a_shutdown_that_budgets_block_names_them_and_deletes_with_grace() {
+    let drill = drill(Trap::DrainBlockedByPdb, 1).unwrap();
+    let refused = drill.story.iter().any(|line| line.contains("disruption budget postgres"));
+    let deleted = drill.report.actions.iter().filter(|it| it.verb == "delete-pod").count();
+    assert!(refused && deleted > 0, "{}", drill.story.join("\n"));
+    assert_eq!(drill.report.outcome, Outcome::Done);
 }

@@ -1,7 +1,7 @@
 //! Harbor, Gitea and Flux waiting for each other on the built binary: what a healthy day kept, and archives of images, get a
 //! served cluster out of it after a power loss.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -2,16 +2,13 @@
 //! (`failurePolicy: Fail`). After a power loss nothing may be there yet that serves it, and it may wait for itself.
 
 use crate::engine::view::View;
-use crate::name::ObjectRef;
-use crate::observation::{Tri, WebhookState};
+use crate::name::{ObjectRef, Subject};
+use crate::observation::{Tri, WebhookState, WorkloadState};
 use crate::verdict::{Reason, Verdict};
 
 /// Why no pods of a workload can be made, where a webhook is in the way of its namespace.
 pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Option<Verdict> {
-    let webhooks = &view.extensions().ok()?.webhooks;
-    let asked = |webhook: &&WebhookState| !webhook.excludes.contains(&workload.namespace);
-    let silent = webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))?;
-    let WebhookState { configuration, name, service, .. } = silent;
+    let WebhookState { configuration, name, service, .. } = silent(view, &workload.namespace)?;
     let text = format!(
         "{text}: its pods are not made, for webhook {name} ({configuration}) must allow them and {service} has no ready endpoint"
     );
@@ -19,7 +16,32 @@ pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Optio
         "bring up the pods behind {service}; if they wait for the webhook too, save `kubectl get -o yaml` of {configuration} \
          and set its failurePolicy to Ignore until they serve"
     );
-    Some(Verdict::waiting(Reason::WebhookNotServing, text, look))
+    match server(view, service) {
+        Some(server) if server != workload => {
+            Some(Verdict::follows(Reason::WebhookNotServing, Subject::Object(server.clone()), text))
+        }
+        Some(_) | None => Some(Verdict::waiting(Reason::WebhookNotServing, text, look)),
+    }
+}
+
+/// What must serve before pods of a namespace can be made, where a webhook is in the way.
+pub(crate) fn behind(view: &View<'_>, namespace: &str) -> Option<Subject> {
+    server(view, &silent(view, namespace)?.service).map(|server| Subject::Object(server.clone()))
+}
+
+/// The workload behind a Service that has no pods: one of its namespace that has none either, and that is judged.
+fn server<'a>(view: &View<'a>, service: &ObjectRef) -> Option<&'a ObjectRef> {
+    let required = &view.spec.required_workloads;
+    let judged = |of: &ObjectRef| required.is_empty() || required.contains(of);
+    let near = |of: &&WorkloadState| of.object.namespace == service.namespace && of.desired > 0 && of.ready == 0;
+    view.workloads().ok()?.iter().filter(near).map(|of| &of.object).find(|of| judged(of))
+}
+
+/// A webhook that must allow the pods of a namespace, and that nobody serves: what is taken away there is not made again.
+pub(crate) fn silent<'a>(view: &View<'a>, namespace: &str) -> Option<&'a WebhookState> {
+    let webhooks = &view.extensions().ok()?.webhooks;
+    let asked = |webhook: &&WebhookState| !webhook.excludes.iter().any(|apart| **apart == *namespace);
+    webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))
 }
 
 /// APIs that the server passes on and that nobody answers: parts of discovery fail, and namespaces do not go.

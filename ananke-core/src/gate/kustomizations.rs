@@ -119,11 +119,18 @@ fn waits_for_source(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
         return known.then(|| Verdict::waiting(Reason::SourceAbsent, format!("{text}, which does not exist"), instruction));
     };
     match flux_source::judge(view, source) {
-        Verdict::Hold(blocker) if !main || blocker.kind == BlockerKind::Person => {
+        Verdict::Hold(blocker) if !main || blocker.kind == BlockerKind::Person || lost(view, needed) => {
             Some(Verdict::follows(blocker.reason, Subject::Object(needed.clone()), text))
         }
         Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,
     }
+}
+
+/// The gate of the main source has left it to a person, be it for what it was recognised as.
+fn lost(view: &View<'_>, source: &ObjectRef) -> bool {
+    let gate = view.gates.get(&GateId::FluxSource);
+    let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(source.clone())));
+    matches!(verdict, Some(Verdict::Hold(blocker)) if blocker.kind == BlockerKind::Person)
 }
 
 /// What a Kustomization says of itself, its parents left out: Flux, too, asks its direct parents only.
@@ -346,6 +353,25 @@ mod tests {
         bench.change_workload("web", |it| it.ready = 1);
         bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
         bench.check(evaluate, &format!("{apps} waiting\n{core}"));
+    }
+
+    #[test]
+    fn all_that_comes_from_a_source_that_was_left_to_a_person_follows_it() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_source(|source| source.reconcile.ready = Tri::False);
+        bench.change_kustomization("core", |it| it.reconcile.ready = Tri::False);
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: hold kustomization-not-ready waiting",
+        );
+        let source = bench.spec.flux.source.clone();
+        let denied = Verdict::person(Reason::SourceNotReady, "its key is refused", "renew it");
+        let judgement = Judgement::of(Subject::Object(source.clone()), denied);
+        bench.stands(GateId::FluxSource, crate::report::GateStatus::Manual, judgement);
+        let follows = format!("hold source-not-ready follows {source}");
+        bench.check(evaluate, &format!("Kustomization flux-system/apps: {follows}\nKustomization flux-system/core: {follows}"));
     }
 
     #[test]

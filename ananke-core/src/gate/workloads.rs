@@ -12,6 +12,7 @@ use crate::engine::walk;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{PodState, Tri, WorkloadState};
 use crate::remedy::{dead_node_pods, restore_scale};
+use crate::trap::evidence::Evidence;
 use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
@@ -52,7 +53,7 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
         }
     }
     dns_cni::blame(view, &mut judgement, |blocker| blocker.reason == Reason::WorkloadNotConverged);
-    blame_stranded(&mut judgement);
+    blame_stranded(view, &mut judgement);
     judgement
 }
 
@@ -69,19 +70,25 @@ fn known_failure(view: &View<'_>, found: &WorkloadState, verdict: Verdict) -> Re
     }
 }
 
-/// A workload that is not ready, without an error of its own, while others are stranded on a dead node, most likely waits
-/// for one of them, first of all for one of its namespace: the node comes first, and the next run tells what is left.
-fn blame_stranded(judgement: &mut Judgement) {
+/// A workload that is not ready, without a word of its own, while others are stranded on a dead node, most likely waits for
+/// one of them, first of all for one of its namespace: the node comes first, and the next run tells what is left.
+fn blame_stranded(view: &View<'_>, judgement: &mut Judgement) {
     let mut stranded: BTreeMap<Arc<str>, Subject> = BTreeMap::new();
     for (subject, verdict) in &judgement.subjects {
         if let (Subject::Object(object), Verdict::Hold(Blocker { kind: BlockerKind::Follows(_), .. })) = (subject, verdict) {
             stranded.insert(object.namespace.clone(), subject.clone());
         }
     }
+    if stranded.is_empty() {
+        return;
+    }
+    let evidence = Evidence::of(view);
+    let speaks = |object: &ObjectRef| evidence.pods(object).iter().any(|pod| pod.node.is_some());
     for (subject, verdict) in &mut judgement.subjects {
         if let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict)
             && blocker.kind == BlockerKind::Waiting
             && blocker.reason == Reason::WorkloadNotConverged
+            && !speaks(object)
             && let Some(cause) = stranded.get(&object.namespace).or(stranded.values().next())
         {
             blocker.kind = BlockerKind::Follows(cause.clone());
@@ -233,6 +240,12 @@ mod tests {
         bench.check(
             evaluate,
             "Deployment apps/web: hold workload-not-converged follows StatefulSet apps/db\n\
+             StatefulSet apps/db: hold workload-not-converged follows n2",
+        );
+        bench.pod("web-0", |pod| pod.message = "failed to stat /mnt: stale NFS file handle".into());
+        bench.check(
+            evaluate,
+            "Deployment apps/web: hold workload-not-converged waiting\n\
              StatefulSet apps/db: hold workload-not-converged follows n2",
         );
     }

@@ -8,7 +8,7 @@ use super::{Action, Budget};
 use crate::engine::view::View;
 use crate::gate::flux_source;
 use crate::gate::kustomizations::{self, helm};
-use crate::name::ObjectRef;
+use crate::name::{ObjectRef, Subject};
 use crate::observation::{FluxState, KustomizationState, Reconcile};
 use crate::order::{ClusterOrder, Order, Push};
 use crate::report::GateStatus;
@@ -16,6 +16,10 @@ use crate::verdict::{GateId, Reason, Trap, Verdict};
 
 /// A request is kept by the object and handled when its controller gets to it; more than a few say nothing new.
 const BUDGET: Budget = Budget { trap: Trap::FluxArtifactReadyLie, times: 6, pause: Duration::from_secs(60) };
+
+/// What a source is fetched from may come long after the cluster. While it cannot be reached, asking is how one learns that it
+/// can: Flux's own pauses grow to a quarter of an hour.
+const LATE: Budget = Budget { times: 60, ..BUDGET };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
@@ -25,23 +29,29 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         let main = source.object == view.spec.flux.source;
         let wanted = (main || used.contains(&source.object)) && !source.reconcile.suspended;
         if wanted && wants_proof(&flux_source::judge(view, source), main && foundation_is_away(view)) {
-            actions.extend(request(
-                view,
-                &source.object,
-                &source.reconcile,
-                "its artifact is not proved since the cluster came up",
-            ));
+            let budget = if is_late(view, &source.object) { LATE } else { BUDGET };
+            let why = "its artifact is not proved since the cluster came up";
+            actions.extend(request(view, budget, (&source.object, &source.reconcile), why));
         }
     }
     for found in &flux.kustomizations {
         if eligible(view, flux, found) {
-            actions.extend(request(view, &found.object, &found.reconcile, "its parents are ready and it is not proved itself"));
+            let why = "its parents are ready and it is not proved itself";
+            actions.extend(request(view, BUDGET, (&found.object, &found.reconcile), why));
         }
     }
     for found in flux.helm_releases.iter().filter(|found| helm::wants_request(view, flux, found)) {
-        actions.extend(request(view, &found.object, &found.reconcile, "what it depends on is ready and it is not proved itself"));
+        let why = "what it depends on is ready and it is not proved itself";
+        actions.extend(request(view, BUDGET, (&found.object, &found.reconcile), why));
     }
     actions
+}
+
+/// Its gate has recognised that the host of the source is not resolved or not reached.
+fn is_late(view: &View<'_>, source: &ObjectRef) -> bool {
+    let gate = view.gates.get(&GateId::FluxSource);
+    let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(source.clone())));
+    matches!(verdict, Some(Verdict::Hold(blocker)) if blocker.trap == Some(Trap::FluxSourceCannotResolve))
 }
 
 /// A source that could not be fetched is not asked before what serves it is up.
@@ -69,12 +79,12 @@ fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bo
     !found.reconcile.suspended && source_proved && parents_ready() && !kustomizations::judge(view, flux, found).is_pass()
 }
 
-fn request(view: &View<'_>, object: &ObjectRef, state: &Reconcile, why: &str) -> Option<Action> {
+fn request(view: &View<'_>, budget: Budget, (object, state): (&ObjectRef, &Reconcile), why: &str) -> Option<Action> {
     // A controller that works on the newest request is not asked again before it has had time for it.
     let pending = state.requested_at.is_some() && state.requested_at != state.handled_at;
-    let pause = if pending { BUDGET.pause * 2 } else { BUDGET.pause };
+    let pause = if pending { budget.pause * 2 } else { budget.pause };
     let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now, push: Push::None });
-    (Budget { pause, ..BUDGET }).allows(view, &order).then(|| Action { order, why: why.to_owned() })
+    (Budget { pause, ..budget }).allows(view, &order).then(|| Action { order, why: why.to_owned() })
 }
 
 #[cfg(test)]
@@ -103,6 +113,36 @@ mod tests {
             source.artifact_updated = None;
         });
         assert_eq!(texts(&bench), ["ask Flux to reconcile GitRepository flux-system/flux-system"]);
+    }
+
+    /// How often a source that is not ready is asked in two hours, by what it was recognised as.
+    fn asked(trap: Option<Trap>) -> usize {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_source(|source| source.reconcile.ready = crate::observation::Tri::False);
+        let source = bench.spec.flux.source.clone();
+        let mut verdict = Verdict::waiting(Reason::SourceNotReady, "it is not ready", "look at it");
+        if let Verdict::Hold(blocker) = &mut verdict {
+            blocker.trap = trap;
+        }
+        let judgement = crate::verdict::Judgement::of(Subject::Object(source), verdict);
+        bench.stands(GateId::FluxSource, crate::report::GateStatus::Holding, judgement);
+        let mut asked = 0;
+        for _ in 0..120 {
+            for action in plan(&bench.view()) {
+                bench.carried_out(&action.order, Trap::FluxArtifactReadyLie);
+                asked += 1;
+            }
+            bench.now = bench.now.plus(BUDGET.pause);
+            bench.fresh_lists();
+        }
+        asked
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_reached_is_asked_for_longer_than_one_that_says_no() {
+        assert_eq!(asked(Some(Trap::FluxSourceCannotResolve)), 60);
+        assert_eq!([asked(Some(Trap::FluxSourceDenied)), asked(None)], [6, 6]);
     }
 
     #[test]

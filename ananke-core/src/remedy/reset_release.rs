@@ -31,7 +31,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 fn step(view: &View<'_>, found: &HelmReleaseState) -> Option<Action> {
     let push = next(view, found)?;
     let subject = Subject::Object(found.object.clone());
-    if PACE.stage(view, TRAP, &subject) != Stage::Act {
+    if PACE.stage(view, TRAP, &subject) != Stage::Act || !helm::may_run(view, found) {
         return None;
     }
     // The first try has its time before the second.
@@ -49,7 +49,7 @@ fn order(view: &View<'_>, found: &HelmReleaseState, push: Push) -> Order {
 pub(crate) fn next(view: &View<'_>, found: &HelmReleaseState) -> Option<Push> {
     let gave_up = found.stalled.as_ref().is_some_and(|why| why.starts_with(USED_UP));
     let upgrades = UPGRADES.contains(&found.reconcile.reason.as_ref());
-    if found.reconcile.suspended || found.uninstalls || !gave_up || !upgrades {
+    if found.reconcile.suspended || found.uninstalls || !gave_up || !upgrades || helm::is_cut_off(&found.reconcile) {
         return None;
     }
     let subject = Subject::Object(found.object.clone());
@@ -63,6 +63,8 @@ mod tests {
     use crate::gate::testing::Bench;
     use crate::name::{Kind, ObjectRef, ResourceVersion};
     use crate::observation::Tri;
+    use crate::report::GateStatus;
+    use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
     /// A release whose upgrade failed three times, and that has been looked at for a minute.
     fn bench() -> Bench {
@@ -123,7 +125,25 @@ mod tests {
         assert!(left_alone(|it| it.reconcile.reason = "InstallFailed".into()), "it would be uninstalled first");
         assert!(left_alone(|it| it.stalled = Some("InvalidChart: no such chart".into())));
         assert!(left_alone(|it| it.reconcile.suspended = true));
+        assert!(left_alone(|it| it.reconcile.message = "another operation (install/upgrade/rollback) is in progress".into()));
         assert!(left_alone(|it| it.depends_on = vec![ObjectRef::new(Kind::HelmRelease, "apps", "absent")]));
+    }
+
+    #[test]
+    fn what_it_installs_must_be_able_to_run() {
+        let mut bench = bench();
+        let web = || Subject::Object(ObjectRef::new(Kind::Deployment, "apps", "web"));
+        let mut stands = |status, verdict| {
+            bench.stands(GateId::Workloads, status, Judgement::of(web(), verdict));
+            texts(&bench).len()
+        };
+        let waits = || Verdict::waiting(Reason::WorkloadNotConverged, "0 of 1 ready", "look at it");
+        assert_eq!(stands(GateStatus::Holding, waits()), 0, "it is given its time");
+        assert_eq!(stands(GateStatus::Manual, waits()), 1);
+        assert_eq!(stands(GateStatus::Passed, Verdict::pass("1 of 1 ready")), 1);
+        let node = Subject::Node(crate::gate::testing::node(1));
+        assert_eq!(stands(GateStatus::Manual, Verdict::follows(Reason::WorkloadNotConverged, node, "it needs n1")), 0);
+        bench.check(evaluate, "HelmRelease apps/db: hold helm-release-not-ready follows Deployment apps/web");
     }
 
     #[test]

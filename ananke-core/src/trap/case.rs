@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::evidence::{Evidence, quoted, says};
 use crate::engine::view::View;
-use crate::gate::workloads;
+use crate::gate::{admission, workloads};
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{NodeState, PodState};
 use crate::verdict::Blocker;
@@ -152,12 +152,13 @@ impl<'a> Case<'a> {
         pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
     }
 
-    /// A pod of a controller, on a node whose kubelet ends it and starts the next: nothing is forced. One from after the
+    /// A pod of a controller that can make the next, on a node whose kubelet ends it and starts that: nothing is forced. One from after the
     /// cluster came up had its chance.
     fn may_remake(&self, pod: &PodState) -> bool {
         let old = pod.created.is_some_and(|created| created < self.view.floor);
+        let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
-        old && alive && !pod.mirror && !pod.deleting && pod.owner.is_some()
+        old && alive && made_again && !pod.mirror && !pod.deleting && pod.owner.is_some()
     }
 
     /// The command that shows a person what there is to see.

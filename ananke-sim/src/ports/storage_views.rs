@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{
     ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, ExtensionsState, LonghornNode,
-    LonghornState, LonghornVolume, StorageState, Tri,
+    LonghornState, LonghornVolume, StorageState, Tri, WebhookState,
 };
 
 use super::views::Words;
-use crate::world::{DRIVER, METRICS_API, Workload, World};
+use crate::world::{DRIVER, METRICS_API, NOT_ASKED, Workload, World};
 
 pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     let driver = words.get(DRIVER);
@@ -78,7 +78,8 @@ pub(super) fn events(world: &World) -> Arc<Vec<EventState>> {
     Arc::new(world.warnings().into_iter().map(state).collect())
 }
 
-/// The metrics API, which a Deployment of the cluster serves. No webhook is asked about pods here.
+/// The metrics API, which a Deployment of the cluster serves, and what trouble there is beside it: cert-manager's webhook is
+/// not asked about pods.
 pub(super) fn extensions(world: &World, words: &mut Words) -> ExtensionsState {
     let metrics = world.metrics_api().map(|(service, available)| ApiServiceState {
         name: METRICS_API.into(),
@@ -86,5 +87,17 @@ pub(super) fn extensions(world: &World, words: &mut Words) -> ExtensionsState {
         available: if available { Tri::True } else { Tri::False },
         reason: words.get(if available { "Passed" } else { "MissingEndpoints" }),
     });
-    ExtensionsState { webhooks: Vec::new(), api_services: metrics.into_iter().collect() }
+    let orphan = world.orphaned_api().map(|(name, service)| ApiServiceState {
+        name: name.into(),
+        service,
+        available: Tri::False,
+        reason: "ServiceNotFound".into(),
+    });
+    let webhook = world.webhook().map(|engine| WebhookState {
+        configuration: "kyverno-resource-validating-webhook-cfg".into(),
+        name: "validate.kyverno.svc-fail".into(),
+        service: ObjectRef { kind: Kind::Service, ..engine.clone() },
+        excludes: vec![NOT_ASKED.into()],
+    });
+    ExtensionsState { webhooks: webhook.into_iter().collect(), api_services: metrics.into_iter().chain(orphan).collect() }
 }

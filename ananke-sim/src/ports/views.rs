@@ -1,6 +1,5 @@
 //! Lists as the API gives them, built again only when something in them changed.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,10 +73,7 @@ impl Views {
                 phase: pod.phase,
                 ready: pod.ready,
                 reason: words.get(pod.reason),
-                message: match said(world, pod) {
-                    Cow::Borrowed(word) => words.get(word),
-                    Cow::Owned(text) => text.into(),
-                },
+                message: said(world, pod).unwrap_or_else(|word| words.get(word)),
                 created: Some(world.stamped(pod.created)),
                 deleting: pod.deleting.is_some(),
                 claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
@@ -174,13 +170,18 @@ impl Views {
     }
 }
 
-/// What the pod's status says beside its reason.
-pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> Cow<'static, str> {
+/// What the pod's status says beside its reason: the scheduler's word, or else the kubelet's.
+pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> Result<Arc<str>, &'static str> {
+    if pod.node.is_none()
+        && let Some(why) = world.find_pod(&pod.object.namespace, &pod.object.name).and_then(|row| world.unschedulable(row))
+    {
+        return Ok(why.clone());
+    }
     if let Some(text) = world.pull_failure(pod) {
-        return text.into();
+        return Ok(text.into());
     }
     let trouble = world.trouble_of(pod).filter(|trouble| !pod.ready && trouble.told == Told::Status);
-    trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words).into()
+    Err(trouble.filter(|trouble| trouble.reason == pod.reason).map_or("", |trouble| trouble.words))
 }
 
 fn kept<T>(slot: &mut Option<(u64, Arc<T>)>, revision: u64, build: impl FnOnce() -> T) -> Arc<T> {
@@ -229,6 +230,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
 }
 
 fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmReleaseState {
+    let stalled = world.stalled(release);
     let parents = release.depends_on.iter().filter_map(|parent| world.releases().get(*parent));
     HelmReleaseState {
         object: release.meta.object.clone(),
@@ -236,7 +238,7 @@ fn helm_release(world: &World, release: &Release, words: &mut Words) -> HelmRele
         depends_on: parents.map(|parent| parent.meta.object.clone()).collect(),
         reconcile: reconcile(&release.meta, words),
         suspend_stamp: release.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
-        stalled: None,
+        stalled: stalled.map(|(reason, message)| format!("{reason}: {message}").into()),
         uninstalls: false,
     }
 }

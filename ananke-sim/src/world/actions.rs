@@ -139,6 +139,9 @@ impl World {
     /// Deletes a pod with its grace period; on a dead node it stays Terminating.
     pub fn delete_pod(&mut self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<(), Refusal> {
         let row = self.named_pod(namespace, name, uid)?;
+        if self.refuses_pods(self.pods[row].workload) && self.pods[row].deleting.is_none() {
+            self.harmed(format!("{namespace}/{name} was deleted while a webhook lets no pod be made in its place"));
+        }
         self.note(|_| format!("deleted {namespace}/{name}"));
         self.terminate(row);
         self.settle();
@@ -148,6 +151,9 @@ impl World {
     /// Deletes a pod with grace 0: the object goes at once, whatever its containers do.
     pub fn force_delete_pod(&mut self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<(), Refusal> {
         let row = self.named_pod(namespace, name, uid)?;
+        if self.pods[row].running {
+            self.harmed(format!("{namespace}/{name} was forced away while its containers run"));
+        }
         self.note(|_| format!("force-deleted {namespace}/{name}"));
         self.remove_pod(row);
         self.settle();

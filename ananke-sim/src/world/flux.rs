@@ -117,6 +117,9 @@ impl World {
     }
 
     fn fetch(&self) -> Result<Arc<str>, String> {
+        if let Some(refused) = self.source_refused() {
+            return Err(refused);
+        }
         let url = &self.source.url;
         if !self.serves(self.known.dns) {
             return Err(format!(

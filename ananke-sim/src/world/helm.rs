@@ -99,11 +99,18 @@ impl World {
             return;
         }
         let now = self.now;
+        let failed = self.release_fails(row);
         let release = &mut self.releases[row];
-        (release.at_work, release.reconciled_at) = (false, Some(now));
+        release.at_work = false;
         release.meta.observed_generation = release.meta.generation;
-        let message = format!("Helm upgrade succeeded for release {}", super::flux::name_of(&release.meta));
-        self.flux_status(FluxRow::Release(row), Tri::True, "UpgradeSucceeded", &message);
+        match failed {
+            Some((reason, message)) => self.flux_status(FluxRow::Release(row), Tri::False, reason, &message),
+            None => {
+                release.reconciled_at = Some(now);
+                let message = format!("Helm upgrade succeeded for release {}", super::flux::name_of(&release.meta));
+                self.flux_status(FluxRow::Release(row), Tri::True, "UpgradeSucceeded", &message);
+            }
+        }
         // A request that came meanwhile is looked at next.
         let asked = self.releases[row].meta.annotations.get(REQUESTED_ANNOTATION) != self.releases[row].token.as_ref();
         self.after(if asked { 300 } else { INTERVAL }, Event::ReleaseRun(row, epoch));

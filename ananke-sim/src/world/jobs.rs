@@ -48,8 +48,12 @@ impl World {
         Ok(())
     }
 
-    /// Applies the Kustomization's Jobs. `Err` is the API server's word on one that cannot be changed.
+    /// Applies the Kustomization's Jobs. `Err` is the API server's word on one that cannot be changed, or on what a webhook
+    /// refuses.
     pub(super) fn apply_jobs(&mut self, kustomization: usize) -> Result<(), String> {
+        if let Some(refused) = self.certificate_refused(kustomization) {
+            return Err(refused);
+        }
         let mine: Vec<usize> = (0..self.jobs.len()).filter(|row| self.jobs[*row].kustomization == kustomization).collect();
         for row in &mine {
             let job = &self.jobs[*row];

@@ -8,6 +8,7 @@ use super::{Event, HEARTBEAT, Power, What, World};
 /// What kubelets say of the Ready condition.
 pub(super) const READY: &str = "kubelet is posting ready status";
 const RUNTIME_DOWN: &str = "container runtime is down";
+pub(super) const NO_NETWORK: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
 const WEDGED: &str = "PLEG is not healthy: pleg was last seen active 3m40s ago; threshold is 3m0s";
 
 impl World {
@@ -108,7 +109,18 @@ impl World {
         match (node.never_ready, node.wedged) {
             (true, _) => Some(RUNTIME_DOWN),
             (false, true) => Some(WEDGED),
-            (false, false) => None,
+            (false, false) => self.lacks_network(row).then_some(NO_NETWORK),
+        }
+    }
+
+    /// The kubelet finds the configuration of its network, and starts what waited for it.
+    pub(super) fn network_up(&mut self, row: usize) {
+        if self.nodes[row].alive_since.is_some() {
+            self.kubelet_says(row, Tri::True, "KubeletReady", READY);
+            for pod in self.nodes[row].pods.clone() {
+                self.kubelet_finds(pod);
+            }
+            self.retry_unschedulable();
         }
     }
 

@@ -29,6 +29,7 @@ impl World {
         {
             self.storage_pod_changed(node);
         }
+        self.plugin_changed(row);
     }
 
     /// What it counts as for its workload.
@@ -36,7 +37,7 @@ impl World {
         let pod = &self.pods[row];
         let (there, live) = (!pod.gone, !pod.gone && pod.deleting.is_none());
         // One that has no node yet was made for a node that takes it.
-        let placed = there && pod.node.is_none_or(|node| self.nodes[node].takes_daemons);
+        let placed = there && pod.node.is_none_or(|node| self.takes_daemon(pod.workload, node));
         Counts {
             pods: u32::from(there),
             live: u32::from(live),
@@ -104,7 +105,7 @@ impl World {
     pub(super) fn start_pod(&mut self, row: usize) {
         let pod = &self.pods[row];
         let Some(node) = pod.node.map(|node| &self.nodes[node]) else { return };
-        if node.never_ready || node.wedged || node.alive_since.is_none() {
+        if node.never_ready || node.wedged || node.alive_since.is_none() || self.pod_lacks_network(row) {
             return;
         }
         let (low, high) = self.workloads[pod.workload].start;

@@ -210,6 +210,7 @@ impl World {
             Fault::GitPruned => self.prune_foundation(),
             Fault::ImagesLost => self.lose_images(),
             Fault::Pod(trouble) => self.trouble(trouble)?,
+            Fault::Cluster(trouble) => self.cluster_trouble(trouble, host)?,
             Fault::Unit(trouble) => {
                 self.hosts[host].words = Some(trouble.entry().2);
                 self.fail_unit(host);

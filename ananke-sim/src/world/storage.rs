@@ -180,7 +180,7 @@ impl World {
 
     /// Takes the next step towards what the pods want; a volume is on one node at a time.
     fn sync_volume(&mut self, row: usize) {
-        if !self.control.controllers {
+        if !self.control.controllers || self.attachment_stuck(row) {
             return;
         }
         let wanted = self.wanted_on(row);
@@ -207,7 +207,7 @@ impl World {
     }
 
     pub(super) fn volume_step(&mut self, row: usize, epoch: u32) {
-        if self.volumes[row].epoch != epoch || !self.control.controllers {
+        if self.volumes[row].epoch != epoch || !self.control.controllers || self.attachment_stuck(row) {
             return;
         }
         let wanted = self.wanted_on(row);
@@ -234,6 +234,11 @@ impl World {
         let rv = self.touched(What::Added, &object, row);
         let volume = &mut self.volumes[row];
         (volume.rv, volume.attachment) = (rv, Some(Attachment { object, uid, node, since, attached, deleting: false }));
+    }
+
+    /// Sets its `deletionTimestamp`.
+    pub(super) fn delete_attachment(&mut self, row: usize) {
+        self.change_attachment(row, |at| at.deleting = true);
     }
 
     fn change_attachment(&mut self, row: usize, change: impl FnOnce(&mut Attachment)) {

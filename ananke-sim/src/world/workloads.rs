@@ -30,7 +30,7 @@ impl World {
     fn write_status(&mut self, row: usize) {
         self.sync_budget(row);
         let workload = &self.workloads[row];
-        let status = workload.counted(self.daemon_nodes);
+        let status = workload.counted(self.daemons_wanted(row));
         if status != workload.status || workload.observed_generation != workload.generation {
             let generation = workload.generation;
             let workload = &mut self.workloads[row];
@@ -51,6 +51,9 @@ impl World {
             self.workloads[row].pods.iter().copied().filter(|pod| self.pods[*pod].deleting.is_none()).collect();
         let wanted = usize::try_from(self.workloads[row].replicas).unwrap_or(usize::MAX);
         for _ in live.len()..wanted {
+            if self.refuses_pods(row) {
+                break;
+            }
             self.made_pods += 1;
             let workload = &self.workloads[row];
             let suffix = self.rng.suffix("pod-name", row as u64, self.made_pods);
@@ -72,7 +75,7 @@ impl World {
                 None => {
                     let steady = |pod: &super::Pod| pod.ready && pod.deleting.is_none();
                     let before = |pod: &usize| self.pods[*pod].ordinal < ordinal && !steady(&self.pods[*pod]);
-                    if self.workloads[row].pods.iter().any(before) {
+                    if self.workloads[row].pods.iter().any(before) || self.refuses_pods(row) {
                         break;
                     }
                     let name = format!("{}-{ordinal}", self.workloads[row].object.name);
@@ -90,13 +93,13 @@ impl World {
 
     /// One pod for each node whose taints allow it; one that is there already stays.
     fn sync_daemon(&mut self, row: usize) {
-        if self.workloads[row].pods.len() >= self.nodes.len() {
+        if self.workloads[row].pods.len() >= self.nodes.len() || self.refuses_pods(row) {
             return;
         }
         let pods = self.workloads[row].pods.iter().map(|pod| &self.pods[*pod]);
         let there: BTreeSet<usize> = pods.filter_map(|pod| pod.node.or(pod.target)).collect();
         for node in 0..self.nodes.len() {
-            if self.nodes[node].takes_daemons && !there.contains(&node) {
+            if self.takes_daemon(row, node) && !there.contains(&node) {
                 self.made_pods += 1;
                 let suffix = self.rng.suffix("pod-name", row as u64, self.made_pods);
                 let name = format!("{}-{suffix}", self.workloads[row].object.name);

@@ -5,9 +5,10 @@ use super::{known_failure, suspended};
 use crate::engine::view::View;
 use crate::gate::flux_source::{believable, said};
 use crate::name::{ObjectRef, Subject};
-use crate::observation::{FluxState, HelmReleaseState, Tri};
+use crate::observation::{FluxState, HelmReleaseState, Reconcile, Tri};
 use crate::remedy::{immutable_job, reset_release};
-use crate::verdict::{Judgement, Reason, Trap, Verdict};
+use crate::report::GateStatus;
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
     for found in flux.helm_releases.iter().filter(|found| counts(view, flux, &found.object)) {
@@ -58,31 +59,70 @@ fn own(view: &View<'_>, found: &HelmReleaseState) -> Verdict {
             ),
         };
     }
-    if let Some(why) = found.stalled.as_ref().filter(|_| settled) {
+    let gave_up = found.stalled.as_ref().filter(|_| settled);
+    if is_cut_off(state) {
+        return cut_off(object, state, gave_up.is_some());
+    }
+    if let Some(why) = gave_up {
         let text = format!("{object} has given up ({why}); it tries no more: {}", said(state));
         let (name, namespace) = (&object.name, &object.namespace);
         let by_hand =
             format!("find out why ({}), then `flux reconcile helmrelease {name} -n {namespace} --reset`", command(object));
-        return match reset_release::next(view, found) {
-            Some(_) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
-            None => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
+        return match (reset_release::next(view, found), cannot_run(view, found)) {
+            (Some(_), Some(cause)) => Verdict::follows(Reason::HelmReleaseNotReady, cause, text),
+            (Some(_), None) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
+            (None, _) => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
         };
     }
     if let Some(verdict) = immutable_job::judge(view, object, state) {
         return verdict;
     }
-    if state.message.contains("another operation") {
-        return Verdict::waiting(
-            Reason::HelmReleaseNotReady,
-            format!("{object} was cut off in the middle of an action: {}", said(state)),
-            format!(
-                "look at `helm history {0} -n {1}`: for pending-upgrade or pending-rollback run `helm rollback {0} -n {1}`; \
-                 a pending-install may hold data, and is not to be uninstalled blindly",
-                object.name, object.namespace
-            ),
-        );
-    }
     Verdict::waiting(Reason::HelmReleaseNotReady, format!("{object} is not ready: {}", said(state)), describe(object))
+}
+
+/// What a release installs is taken for the workloads of its namespace: one of them that waits for something else, such as a
+/// node, makes any try fail.
+fn cannot_run(view: &View<'_>, found: &HelmReleaseState) -> Option<Subject> {
+    let follows = |blocker: &Blocker| matches!(blocker.kind, BlockerKind::Follows(_));
+    held(view, found).find(|(_, blocker)| follows(blocker)).map(|(subject, _)| subject.clone())
+}
+
+/// Whether its workloads have come up, or were given their time to.
+pub(crate) fn may_run(view: &View<'_>, found: &HelmReleaseState) -> bool {
+    let waits = view.gates.get(&GateId::Workloads).is_some_and(|gate| gate.status == GateStatus::Holding);
+    cannot_run(view, found).is_none() && !(waits && held(view, found).next().is_some())
+}
+
+fn held<'a>(view: &View<'a>, found: &'a HelmReleaseState) -> impl Iterator<Item = (&'a Subject, &'a Blocker)> {
+    let subjects = view.gates.get(&GateId::Workloads).into_iter().flat_map(|gate| &gate.judgement.subjects);
+    subjects.filter_map(|(subject, verdict)| {
+        let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict) else { return None };
+        (object.namespace == found.object.namespace).then_some((subject, blocker))
+    })
+}
+
+/// Helm's own record says that an action is going on, which no further try ends.
+pub(crate) fn is_cut_off(state: &Reconcile) -> bool {
+    state.ready == Tri::False && state.message.contains("another operation")
+}
+
+/// It may be unlocked as long as it is tried; nobody tries one that gave up.
+fn cut_off(object: &ObjectRef, state: &Reconcile, gave_up: bool) -> Verdict {
+    let text = format!("{object} was cut off in the middle of an action: {}", said(state));
+    let (name, namespace) = (&object.name, &object.namespace);
+    let by_hand = format!(
+        "look at `helm history {name} -n {namespace}`: for pending-upgrade or pending-rollback run `helm rollback {name} -n \
+         {namespace}`; a pending-install may hold data, and is not to be uninstalled blindly"
+    );
+    if !gave_up {
+        return Verdict::waiting(Reason::HelmReleaseNotReady, text, by_hand);
+    }
+    let reset = format!("{by_hand}; then `flux reconcile helmrelease {name} -n {namespace} --reset`");
+    let mut verdict = Verdict::person(Reason::HelmReleaseNotReady, text, reset);
+    if let Verdict::Hold(blocker) = &mut verdict {
+        blocker.trap = Some(Trap::HelmOperationInProgress);
+    }
+    verdict
 }
 
 /// Whether all that it depends on is ready.
@@ -115,7 +155,6 @@ mod tests {
     use crate::gate::kustomizations::evaluate;
     use crate::gate::testing::Bench;
     use crate::name::{Kind, ResourceVersion};
-    use crate::observation::Reconcile;
 
     fn release(name: &str) -> ObjectRef {
         ObjectRef::new(Kind::HelmRelease, "home", name)
@@ -189,6 +228,10 @@ mod tests {
         broken(&mut bench, "Helm upgrade failed: another operation (install/upgrade/rollback) is in progress");
         check(&bench, "hold helm-release-not-ready waiting");
         assert!(instruction(&bench).contains("helm rollback bridge -n home"), "{}", instruction(&bench));
+        change(&mut bench, "bridge", |it| it.stalled = Some("RetriesExceeded: Failed to upgrade after 1 attempt(s)".into()));
+        check(&bench, "hold helm-release-not-ready person");
+        assert!(instruction(&bench).contains("helm rollback bridge -n home"), "no try unlocks it: {}", instruction(&bench));
+        broken(&mut bench, "Helm upgrade failed: no such chart");
         change(&mut bench, "bridge", |it| it.stalled = Some("InvalidChart: no such chart".into()));
         check(&bench, "hold helm-release-not-ready person");
         assert!(instruction(&bench).contains("flux reconcile helmrelease bridge -n home --reset"));

@@ -49,6 +49,13 @@ fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
     }
     suspended(&mut spec, &row.meta);
     let mut status = status(world, &row.meta);
+    if let (Some((reason, message)), Some(Value::Array(conditions))) = (world.stalled(row), status.get_mut("conditions")) {
+        conditions.insert(
+            0,
+            json!({"type": "Stalled", "status": "True", "reason": reason, "message": message,
+            "lastTransitionTime": time(world, row.meta.ready_since), "observedGeneration": row.meta.observed_generation}),
+        );
+    }
     status.insert("storageNamespace".to_owned(), json!(key.namespace));
     status.insert("lastAttemptedReleaseAction".to_owned(), json!("upgrade"));
     let mut metadata = head(world, &row.meta, key);

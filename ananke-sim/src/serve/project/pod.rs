@@ -37,7 +37,7 @@ fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
     let container = container(workload);
     let mut spec = json!({"containers": [container], "restartPolicy": "Always", "terminationGracePeriodSeconds": GRACE_SECS,
         "dnsPolicy": dns_policy(workload), "schedulerName": "default-scheduler", "serviceAccountName": "default", "enableServiceLinks": true,
-        "securityContext": {}, "priority": 0, "tolerations": tolerations(workload)});
+        "securityContext": {}, "priority": 0, "tolerations": tolerations(world, workload)});
     let node = pod.node.and_then(|row| world.nodes().get(row));
     if let (Some(map), Some(node)) = (spec.as_object_mut(), node) {
         map.insert("nodeName".to_owned(), json!(node.name));
@@ -99,7 +99,10 @@ fn owned_by(workload: &Workload) -> Value {
     }
 }
 
-fn tolerations(workload: &Workload) -> Value {
+fn tolerations(world: &World, workload: &Workload) -> Value {
+    if world.tolerates_everything(&workload.object) {
+        return json!([{"operator": "Exists"}]);
+    }
     let entry = |key: &str, effect: &str, seconds: Option<u32>| match seconds {
         Some(seconds) => json!({"key": key, "operator": "Exists", "effect": effect, "tolerationSeconds": seconds}),
         None => json!({"key": key, "operator": "Exists", "effect": effect}),
@@ -137,7 +140,7 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     let Some(node) = pod.node else {
         let refused = (pod.reason == "Unschedulable").then(|| {
             json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastProbeTime": null,
-                "lastTransitionTime": created, "message": "0 nodes are available: no node takes this pod now."})
+                "lastTransitionTime": created, "message": said(world, pod).unwrap_or_default()})
         });
         let conditions: Vec<Value> = refused.into_iter().chain(disrupted).collect();
         return json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions});
@@ -156,6 +159,7 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
     conditions.push(flag("PodScheduled", true, &created));
     conditions.extend(disrupted);
     let said = said(world, pod);
+    let said = said.as_deref().unwrap_or_else(|words| words);
     // How its container ended the last time, which is not what it waits for.
     let ended = said.split_once(": ").filter(|(reason, _)| ["ContainerStatusUnknown", "StartError", "Error"].contains(reason));
     let crashing = matches!(pod.reason, "CrashLoopBackOff" | "Error") || !said.is_empty();

@@ -1,7 +1,7 @@
 //! Ananke's daemon on virtual time: it looks every second, keeps leases, and runs the engine's shutdown and start-up as the
 //! CLI does. It lives as long as its future; its disk outlives it.
 
-use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,35 +20,35 @@ use ananke_core::port::{Clock, PortError, StateReads, StateWrites, UpsReads};
 use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, PowerWatch, hosts_found};
 use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 use ananke_core::spec::Spec;
-use ananke_sim::{MemoryState, SimClock, SimPorts};
 use async_trait::async_trait;
 use futures::future::{Either, LocalBoxFuture, join, join_all, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use super::rules::Rules;
+use crate::executor::{SimClock, lock};
+use crate::ports::{MemoryState, SimPorts};
 
 const LOOK: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// A state directory: runs of both kinds have a progress of their own, and the daemon's notes stand beside them.
-#[derive(Default)]
-pub(crate) struct Disk {
+#[derive(Debug, Default)]
+pub struct Disk {
     memory: MemoryState,
     notes: Mutex<Notes>,
 }
 
-#[derive(Default)]
-pub(crate) struct Notes {
+#[derive(Debug, Default)]
+pub struct Notes {
     shutdown: Option<Progress>,
     outages: Vec<Moment>,
     unsettled: Option<Moment>,
-    pub(crate) pause: Option<Pause>,
+    pub pause: Option<Pause>,
 }
 
 impl Disk {
-    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap()
+    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
     }
 
     fn outages(&self) -> (Vec<Moment>, Option<Moment>) {
@@ -61,12 +61,12 @@ impl Disk {
         (notes.outages, notes.unsettled) = (watch.outages().to_vec(), watch.unsettled());
     }
 
-    pub(crate) fn last_intent(&self) -> Option<Intent> {
+    pub fn last_intent(&self) -> Option<Intent> {
         self.memory.kept().intent.clone()
     }
 
     /// Of those that stopped a whole cluster with nothing left to a person, in seconds.
-    pub(crate) fn longest_shutdown(&self) -> u64 {
+    pub fn longest_shutdown(&self) -> u64 {
         let kept = self.memory.kept();
         kept.runs
             .iter()
@@ -76,7 +76,7 @@ impl Disk {
             .unwrap_or(0)
     }
 
-    pub(crate) fn records(&self) -> Vec<LeaseRecord> {
+    pub fn records(&self) -> Vec<LeaseRecord> {
         self.memory.kept().leases.clone()
     }
 }
@@ -143,17 +143,31 @@ impl StateWrites for Disk {
 
 /// What the daemon works with, and who looks over its shoulder.
 #[derive(Clone)]
-pub(crate) struct Host {
-    pub(crate) ports: Rc<SimPorts>,
-    pub(crate) clock: SimClock,
-    pub(crate) disk: Rc<Disk>,
-    pub(crate) spec: Spec,
-    pub(crate) rules: Rc<RefCell<Rules>>,
+pub struct Host {
+    pub ports: Rc<SimPorts>,
+    pub clock: SimClock,
+    pub disk: Rc<Disk>,
+    pub spec: Spec,
+    pub onlooker: Rc<dyn Onlooker>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// Sees what the daemon sees and does.
+pub trait Onlooker {
+    fn demands(&self, demand: &Demand);
+    fn ended(&self, report: &Report);
+    /// It looked for hosts that lost their power unseen.
+    fn looked(&self, found_losses: bool);
 }
 
 impl Host {
     /// Both halves of the daemon, for ever.
-    pub(crate) async fn serve(self) {
+    pub async fn serve(self) {
         join(self.clone().keep_leases(), self.watch_power()).await;
     }
 
@@ -184,7 +198,7 @@ impl Host {
         self.execute(walk).await
     }
 
-    async fn start_up(&self, why: String) -> Report {
+    pub async fn start_up(&self, why: String) -> Report {
         let left = self.disk.memory.kept().progress.clone();
         let (plan, intent) = (engine::startup_plan(), self.disk.last_intent());
         let mut walk = engine::startup(plan, self.spec.clone(), self.clock.now(), left, intent.as_ref());
@@ -240,7 +254,7 @@ impl Watcher<'_> {
         let paused = host.disk.notes().pause.as_ref().is_some_and(|pause| pause.holds(now));
         let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused };
         let demand = self.duty.owed(&host.spec, known, now);
-        host.rules.borrow_mut().see(&demand);
+        host.onlooker.demands(&demand);
         match demand {
             Demand::Nothing | Demand::HoldDown { .. } => {}
             Demand::Look { since } => self.running.push(host.look(since).boxed_local()),
@@ -264,12 +278,12 @@ impl Watcher<'_> {
                     match ended {
                         Some(Came::Ran(report)) => {
                             self.duty.ended(report.command, report.got_through(), self.host.clock.now());
-                            self.host.rules.borrow_mut().ended(&report);
+                            self.host.onlooker.ended(&report);
                             self.learn().await;
                         }
                         Some(Came::Looked(began, found)) => {
                             let losses = self.duty.looked(&self.host.spec.power, began, &found).is_some();
-                            self.host.rules.borrow_mut().looked(losses);
+                            self.host.onlooker.looked(losses);
                         }
                         None => {}
                     }
