@@ -8,6 +8,7 @@ mod manifest;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,10 @@ use crate::name::{ArchiveName, Kind, Moment, ObjectRef};
 use crate::observation::WorkloadState;
 
 /// What the config has for a cluster that waits for itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootstrapSpec {
+    /// How long something is missed before what is kept is used: much heals by itself.
+    pub wait: Duration,
     /// Kustomizations whose objects are kept, in the order in which they are brought back.
     pub layers: Vec<ObjectRef>,
     /// Where Flux fetches from while its own source cannot be had.
@@ -100,6 +103,13 @@ pub struct ArchivedImage {
     pub reference: Arc<str>,
     /// As Go and Kubernetes call it: `amd64`, `arm64`.
     pub architecture: Arc<str>,
+}
+
+impl Default for BootstrapSpec {
+    fn default() -> Self {
+        let (layers, mirror, archives, cache) = (Vec::new(), None, Vec::new(), Arc::default());
+        Self { wait: Duration::from_secs(180), layers, mirror, archives, cache }
+    }
 }
 
 impl BootstrapSpec {

@@ -282,9 +282,9 @@ fn bootstrap(world: &World) -> BootstrapSpec {
     let layers: Vec<Layer> = world.layers(world.wall(world.now()).minus(Duration::from_secs(24 * 3600)));
     BootstrapSpec {
         layers: layers.iter().map(|layer| layer.kustomization.clone()).collect(),
-        mirror: None,
         archives: world.archives().to_vec(),
         cache: Arc::new(Cache { layers }),
+        ..BootstrapSpec::default()
     }
 }
 

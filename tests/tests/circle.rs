@@ -46,7 +46,8 @@ fn what_was_kept_on_a_healthy_day_breaks_the_circle_after_a_power_loss() {
         put_aside(&archives.join(format!("harbor-{architecture}.tar")), architecture);
     }
     let layers = "[flux-system/registry, flux-system/git]";
-    cluster.edit_config(|text| format!("bootstrap: {{layers: {layers}, image_archives: {}}}\n{text}", archives.display()));
+    cluster
+        .edit_config(|text| format!("bootstrap: {{wait: 5s, layers: {layers}, image_archives: {}}}\n{text}", archives.display()));
     cluster.ananke(&["startup", "--execute"]).ok();
     let kept = cluster.state("bootstrap-cache/flux-system_git.json");
     assert!(kept["objects"].to_string().contains("\"kind\":\"Deployment\""), "{kept}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ananke_core::bootstrap::BootstrapSpec;
 use ananke_core::name::Kind;
 
-use super::build::Paths;
+use super::build::{DAY, Paths, SECOND};
 use super::reader::Reader;
 use super::text;
 
@@ -17,7 +17,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> (BootstrapSpec
     let layers = reader.list("bootstrap.layers", LAYER, |text| text::object(Kind::Kustomization, text));
     let mirror = reader.key("bootstrap.mirror_url", MIRROR, mirror).map(Into::into);
     let archives = paths.key(reader, "bootstrap.image_archives");
-    (BootstrapSpec { layers, mirror, ..BootstrapSpec::default() }, archives)
+    let usual = BootstrapSpec::default();
+    let wait = reader.duration("bootstrap.wait", SECOND..=DAY).unwrap_or(usual.wait);
+    (BootstrapSpec { wait, layers, mirror, ..usual }, archives)
 }
 
 /// It stands in journals and on the source, where everybody can read it.

@@ -17,9 +17,9 @@ use super::reader::{Found, Reader};
 use super::ssh::{self, Known, Ssh, Usual};
 use super::{Alone, Host, Loaded, Overrides, bootstrap, hosts, http, notify, power, remedies, shutdown, storage, text, update};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const NODE: &str = "a node name: lower case letters, digits, '-' and '.', at most 253";
 const BRANCH: &str = "a branch name, such as main";

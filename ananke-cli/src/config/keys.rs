@@ -378,6 +378,12 @@ pub(crate) const KEYS: &[Key] = &[
         "20",
         "More than so many are held back, and summed up in the next one; a quarter is kept for alarms.",
     ),
+    with(
+        "bootstrap.wait",
+        Duration,
+        "3m",
+        "How long a workload of a layer, or an image of the cluster's own registry, is missed before what is kept is used; the mirror has three times as long.",
+    ),
     maybe(
         "bootstrap.layers",
         List,

@@ -13,8 +13,8 @@ use crate::report::GateStatus;
 use crate::verdict::{GateId, Trap};
 
 const TRAP: Trap = Trap::FluxSourceIsInClusterGit;
-/// A Git server that boots with its cluster takes minutes, and what is kept of it comes first.
-const PACE: Pace = Pace { wait: Duration::from_secs(600), nudge: Duration::ZERO };
+/// A Git server that boots with its cluster takes minutes, and what is kept of it comes first: so many waits.
+const WAITS: u32 = 3;
 /// Conflicts count too.
 const BUDGET: Budget = Budget { trap: TRAP, times: 4, pause: Duration::from_secs(30) };
 /// What serves the source must have been up for this long before it is relied on again.
@@ -37,11 +37,12 @@ fn away(view: &View<'_>, source: &SourceState) -> Option<Step> {
     let mirror = view.spec.bootstrap.mirror.as_ref().filter(|mirror| **mirror != source.url)?;
     let expected = view.spec.flux.expected_url.as_ref().is_none_or(|url| *url == source.url);
     let subject = Subject::Object(source.object.clone());
+    let pace = Pace { wait: view.spec.bootstrap.wait * WAITS, nudge: Duration::ZERO };
     let resolves = view.gates.get(&GateId::DnsCni).is_some_and(|gate| gate.status == GateStatus::Passed);
     // What sets it back after it was fetched once has what it needs.
     let fetched = view.history.tries("set-url", &subject).landed > 0;
     let unfit = source.url_from.is_some() || source.reconcile.suspended || !expected || !resolves || fetched;
-    if unfit || view.first_seen(TRAP, &subject).is_none() || PACE.stage(view, TRAP, &subject) != Stage::Act {
+    if unfit || view.first_seen(TRAP, &subject).is_none() || pace.stage(view, TRAP, &subject) != Stage::Act {
         return None;
     }
     Some((mirror.clone(), Some(source.url.clone()), format!("{} cannot be fetched", source.url)))
@@ -88,22 +89,22 @@ mod tests {
     #[test]
     fn the_mirror_is_for_a_source_that_cannot_be_had_for_long() {
         let away = format!("have GitRepository flux-system/flux-system fetched from {MIRROR}");
-        assert_eq!(told(&bench(600)), [away]);
-        assert!(told(&bench(599)).is_empty());
-        let mut none = bench(600);
+        assert_eq!(told(&bench(540)), [away]);
+        assert!(told(&bench(539)).is_empty());
+        let mut none = bench(540);
         none.spec.bootstrap.mirror = None;
         assert!(told(&none).is_empty());
-        let mut suspended = bench(600);
+        let mut suspended = bench(540);
         suspended.change_source(|source| source.reconcile.suspended = true);
         assert!(told(&suspended).is_empty());
-        let mut elsewhere = bench(600);
+        let mut elsewhere = bench(540);
         elsewhere.spec.flux.expected_url = Some("ssh://another".into());
         assert!(told(&elsewhere).is_empty());
     }
 
     #[test]
     fn it_goes_back_when_what_serves_its_own_is_steady() {
-        let mut bench = bench(600);
+        let mut bench = bench(540);
         bench.change_source(|source| (source.url, source.url_from) = (MIRROR.into(), Some(OWN.into())));
         assert!(told(&bench).is_empty(), "the foundation is not up");
         bench.passes(GateId::Foundation);

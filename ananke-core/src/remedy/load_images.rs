@@ -10,18 +10,17 @@ use crate::trap::{self, evidence::Evidence};
 use crate::verdict::{BlockerKind, Trap, Verdict};
 
 const TRAP: Trap = Trap::RegistryInClusterDeadlock;
-/// The registry may come up by itself.
-const PACE: Pace = Pace { wait: Duration::from_secs(180), nudge: Duration::ZERO };
 /// Each archive that a node needs, and one more try; a kubelet tries again within five minutes.
 const BUDGET: Budget = Budget { trap: TRAP, times: 6, pause: Duration::from_secs(330) };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
+    let pace = Pace { wait: view.spec.bootstrap.wait, nudge: Duration::ZERO };
     let held: Vec<_> = (view.gates.values().flat_map(|gate| &gate.judgement.subjects))
         .filter_map(|(subject, verdict)| match verdict {
             Verdict::Hold(blocker) if blocker.kind == BlockerKind::Repairable(TRAP) => Some((subject, blocker)),
             Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,
         })
-        .filter(|(subject, _)| PACE.stage(view, TRAP, subject) == Stage::Act)
+        .filter(|(subject, _)| pace.stage(view, TRAP, subject) == Stage::Act)
         .collect();
     if held.is_empty() {
         return Vec::new();

@@ -11,8 +11,6 @@ use crate::order::{ClusterOrder, Order};
 use crate::verdict::{BlockerKind, GateId, Trap, Verdict};
 
 const TRAP: Trap = Trap::FluxSourceIsInClusterGit;
-/// Flux may still find another way to its source.
-const PACE: Pace = Pace { wait: Duration::from_secs(180), nudge: Duration::ZERO };
 const BUDGET: Budget = Budget { trap: TRAP, times: 3, pause: Duration::from_secs(60) };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -36,7 +34,8 @@ fn is_due(view: &View<'_>, object: &ObjectRef) -> bool {
     };
     // The circle is waited for once, not layer by layer.
     let found = view.history.last_landed("create", |_| true).is_some();
-    missed && (found || PACE.stage(view, TRAP, &subject) == Stage::Act)
+    let pace = Pace { wait: view.spec.bootstrap.wait, nudge: Duration::ZERO };
+    missed && (found || pace.stage(view, TRAP, &subject) == Stage::Act)
 }
 
 /// Of what no list tells, one answer is enough.

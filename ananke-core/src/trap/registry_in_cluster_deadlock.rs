@@ -12,7 +12,7 @@ pub(super) const ENTRY: Entry = Entry {
     class: Class::FirstStep,
     often: Often::Medium,
     symptom: "pulls fail at a registry whose host leads to a workload of this cluster",
-    precondition: "an archive has the image for the node's kind of machine (bootstrap.image_archives), and it was waited for three minutes",
+    precondition: "an archive has the image for the node's kind of machine (bootstrap.image_archives), and it was waited for bootstrap.wait (3m)",
     budget: "six loads a node, five and a half minutes apart",
     effect: "loads the image on the node over SSH; without an archive it waits for the registry, which the gate foundation judges",
     evidence: &["https://github.com/goharbor/harbor/issues/20524", "https://github.com/spegel-org/spegel/issues/2"],
