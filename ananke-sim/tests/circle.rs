@@ -68,5 +68,5 @@ fn the_report_says_what_each_repair_came_to() {
     let (before, after) = of("Deployment gitea/gitea");
     let missed = "Deployment gitea/gitea does not exist, and Flux cannot fetch Kustomization flux-system/git, which makes it";
     assert_eq!(before, missed);
-    assert!(after.starts_with("1 of 1 pods ready"), "{after}");
+    assert!(after.starts_with("1 of 1 ready"), "{after}");
 }

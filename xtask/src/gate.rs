@@ -79,7 +79,10 @@ fn plain(args: &[&str], env: &[(&str, &str)]) -> Outcome {
 
 fn tests() -> Outcome {
     if cargo(&["nextest", "--version"]).works() {
-        plain(&["nextest", "run", "--workspace"], &[])
+        // Two slots for each core: `.config/nextest.toml` says who takes how many.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let slots = cores.saturating_mul(2).to_string();
+        plain(&["nextest", "run", "--workspace", "--profile", "gate", "--test-threads", &slots], &[])
     } else {
         println!("cargo-nextest is not installed (cargo install cargo-nextest --locked): cargo test does it, more slowly");
         plain(&["test", "--workspace", "--lib", "--bins", "--tests"], &[])

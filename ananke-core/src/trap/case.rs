@@ -152,8 +152,8 @@ impl<'a> Case<'a> {
         pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
     }
 
-    /// A pod of a controller that can make the next, on a node whose kubelet ends it and starts that: nothing is forced. One from after the
-    /// cluster came up had its chance.
+    /// A pod of a controller that can make the next, on a node whose kubelet ends it and starts that: nothing is forced. One
+    /// from after the cluster came up had its chance.
     fn may_remake(&self, pod: &PodState) -> bool {
         let old = pod.created.is_some_and(|created| created < self.view.floor);
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();

@@ -87,16 +87,9 @@ impl World {
         let row = |name: &&str| self.kustomizations.iter().position(|kust| *kust.meta.object.name == **name);
         let layer = |row: usize| {
             let kust = self.kustomizations.get(row)?;
-            let mut objects: Vec<Manifest> =
-                self.objects_of(row).into_iter().filter_map(|object| Manifest::of(object.clone(), self.body(&object))).collect();
-            objects.sort_by_key(Manifest::rank);
-            Some(Layer {
-                kustomization: kust.meta.object.clone(),
-                revision: kust.applied_revision.clone().unwrap_or_default(),
-                taken,
-                objects,
-                left_out: BTreeSet::new(),
-            })
+            let objects = self.objects_of(row).into_iter().filter_map(|object| Manifest::of(object.clone(), self.body(&object)));
+            let revision = kust.applied_revision.clone().unwrap_or_default();
+            Some(Layer::of(kust.meta.object.clone(), (revision, taken), objects.collect(), BTreeSet::new()))
         };
         CIRCLE.iter().filter_map(row).filter_map(layer).collect()
     }

@@ -372,6 +372,9 @@ mod tests {
     #[test]
     fn a_dead_kubelet_keeps_the_volume_for_six_minutes_after_its_pod_went() {
         let mut world = healthy();
+        // Wherever the pod goes, its image is there.
+        let all = 0..world.workloads.len();
+        world.nodes.iter_mut().for_each(|node| node.images.extend(all.clone()));
         let node = node_of(&world);
         let name = world.nodes[node].name.clone();
         world.inject(Fault::NeverBoots, Some(&name)).unwrap();
