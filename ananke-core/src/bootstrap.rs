@@ -79,8 +79,7 @@ impl Layer {
     }
 
     pub fn workloads(&self) -> impl Iterator<Item = &Manifest> {
-        let runs = |kind| matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
-        self.objects.iter().filter(move |manifest| runs(manifest.object.kind))
+        self.objects.iter().filter(|manifest| manifest.is_workload())
     }
 
     /// Its workloads that the cluster does not have.

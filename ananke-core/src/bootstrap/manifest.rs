@@ -50,6 +50,10 @@ impl Manifest {
         KINDS.iter().position(|kind| *kind == self.object.kind).unwrap_or(KINDS.len())
     }
 
+    pub fn is_workload(&self) -> bool {
+        matches!(self.object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet)
+    }
+
     /// Names of the claims that its pods mount. Those of a StatefulSet's own templates are counted out by ordinal.
     pub fn claims(&self) -> BTreeSet<Arc<str>> {
         let text = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);

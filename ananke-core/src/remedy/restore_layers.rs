@@ -40,24 +40,17 @@ fn is_due(view: &View<'_>, object: &ObjectRef) -> bool {
 
 /// Of what no list tells, one answer is enough.
 fn is_wanted(view: &View<'_>, manifest: &Manifest) -> bool {
-    let object = &manifest.object;
-    match object.kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => is_due(view, object),
-        Kind::Namespace => view.namespaces().is_ok_and(|list| !list.contains(&object.name)),
-        Kind::Service => view.endpoints().is_ok_and(|list| list.iter().all(|state| state.service != *object)),
-        Kind::Ingress => view.ingresses().is_ok_and(|list| list.iter().all(|state| state.object != *object)),
-        Kind::ConfigMap
-        | Kind::ServiceAccount
-        | Kind::Node
-        | Kind::Pod
-        | Kind::GitRepository
-        | Kind::Kustomization
-        | Kind::OCIRepository
-        | Kind::Bucket
-        | Kind::HelmRelease
-        | Kind::Job
-        | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => view.history.tries("create", &Subject::Object(object.clone())).landed == 0,
+    let (object, kind) = (&manifest.object, manifest.object.kind);
+    if manifest.is_workload() {
+        is_due(view, object)
+    } else if kind == Kind::Namespace {
+        view.namespaces().is_ok_and(|list| !list.contains(&object.name))
+    } else if kind == Kind::Service {
+        view.endpoints().is_ok_and(|list| list.iter().all(|state| state.service != *object))
+    } else if kind == Kind::Ingress {
+        view.ingresses().is_ok_and(|list| list.iter().all(|state| state.object != *object))
+    } else {
+        view.history.tries("create", &Subject::Object(object.clone())).landed == 0
     }
 }
 

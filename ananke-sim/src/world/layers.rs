@@ -124,22 +124,10 @@ impl World {
             self.settle();
             return Ok(());
         }
-        let known = match object.kind {
-            Kind::ConfigMap | Kind::ServiceAccount | Kind::Namespace => true,
-            Kind::Ingress => self.ingresses.iter().any(|ingress| ingress.object == *object),
-            Kind::Service => self.workloads.iter().any(|of| of.service && of.service_ref() == *object),
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => self.find_workload(object).is_some(),
-            Kind::Node
-            | Kind::Pod
-            | Kind::GitRepository
-            | Kind::Kustomization
-            | Kind::OCIRepository
-            | Kind::Bucket
-            | Kind::HelmRelease
-            | Kind::Job
-            | Kind::PersistentVolumeClaim
-            | Kind::VolumeAttachment => false,
-        };
+        let of_workload = |of: &super::Workload| of.object == *object || of.service && of.service_ref() == *object;
+        let known = matches!(object.kind, Kind::ConfigMap | Kind::ServiceAccount | Kind::Namespace)
+            || self.ingresses.iter().any(|ingress| ingress.object == *object)
+            || self.workloads.iter().any(of_workload);
         if known { Ok(()) } else { Err(Refusal::Invalid(format!("nothing in the world stands for {object}"))) }
     }
 
