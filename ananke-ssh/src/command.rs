@@ -33,8 +33,8 @@ const MAX_STDOUT: usize = 64 * 1024;
 /// k3s describes each snapshot of every server in about a kilobyte.
 const MAX_LIST: usize = 2 * 1024 * 1024;
 
-/// A unit that stops, dozens of containers to end and volumes to unmount, or a store to copy to an SD card. The engine gives
-/// up on any call after 60 s, and what is under way goes on at the host: the next look shows what came of it.
+/// A unit that stops, dozens of containers to end and volumes to unmount, or a store to copy to an SD card. What is given up
+/// goes on at the host: the next look shows what came of it.
 const WORK_LASTS: Duration = Duration::from_secs(55);
 
 const SYSTEMCTL: &str = "systemctl";

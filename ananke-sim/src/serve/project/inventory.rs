@@ -12,25 +12,12 @@ use crate::world::World;
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     for row in 0..world.kustomizations().len() {
         for of in world.applied_by(row).into_iter().filter(|of| world.has(of)) {
-            let config = match of.kind {
-                Kind::ConfigMap => json!({"data": {"settings.yaml": format!("name: {}\n", of.name)}}),
-                Kind::ServiceAccount => json!({}),
-                Kind::Node
-                | Kind::Namespace
-                | Kind::Pod
-                | Kind::Deployment
-                | Kind::StatefulSet
-                | Kind::DaemonSet
-                | Kind::Ingress
-                | Kind::GitRepository
-                | Kind::Kustomization
-                | Kind::OCIRepository
-                | Kind::Bucket
-                | Kind::HelmRelease
-                | Kind::Job
-                | Kind::Service
-                | Kind::PersistentVolumeClaim
-                | Kind::VolumeAttachment => continue,
+            let config = if of.kind == Kind::ConfigMap {
+                json!({"data": {"settings.yaml": format!("name: {}\n", of.name)}})
+            } else if of.kind == Kind::ServiceAccount {
+                json!({})
+            } else {
+                continue;
             };
             let Some(key) = api_key(&of) else { continue };
             let at = key.clone();
