@@ -232,7 +232,16 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), PortError> {
 }
 
 pub(super) fn sync_parent(path: &Path) -> Result<(), PortError> {
-    path.parent().map_or(Ok(()), sync_directory)
+    sync_directory(directory_of(path))
+}
+
+/// Of a bare name, the directory that we are in.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
 }
 
 /// Removes what writers that were killed left behind. Best effort: a leftover is ugly, not wrong.
@@ -253,7 +262,7 @@ pub(super) fn sweep_temporaries(directory: &Path) {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of std are open-ended, and only a few have a way out of their own")]
 pub(super) fn io_error(tried: &str, path: &Path, error: &io::Error) -> PortError {
     use io::ErrorKind as Io;
-    let directory = path.parent().unwrap_or(path).display();
+    let directory = directory_of(path).display();
     let on = path.display();
     let (kind, remedy) = match error.kind() {
         Io::StorageFull | Io::QuotaExceeded => {
@@ -327,6 +336,13 @@ mod tests {
         assert!(enospc.2.contains("df -h /var/lib/ananke"), "{}", enospc.2);
         assert_eq!((erofs.0, eacces.0), (ErrorKind::Denied, ErrorKind::Denied));
         assert!(eacces.2.contains("sudo"), "{}", eacces.2);
+    }
+
+    #[test]
+    fn a_bare_name_is_a_file_of_the_directory_that_we_are_in() {
+        assert_eq!(sync_parent(Path::new("snapshot.json")), Ok(()));
+        let of = |path: &'static str| directory_of(Path::new(path)).to_str();
+        assert_eq!([of("a.json"), of("state/a.json"), of("/a.json"), of("/")], [Some("."), Some("state"), Some("/"), Some("/")]);
     }
 
     #[test]
