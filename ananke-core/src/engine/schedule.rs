@@ -1,13 +1,14 @@
 //! Which part of the world is to be looked at next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::view::View;
 use super::walk::Walk;
 use crate::gate::http_check::{self, Check};
 use crate::name::{Moment, NodeName};
-use crate::observation::UnitState;
+use crate::observation::{IngressState, UnitState};
 use crate::port::ClusterPart;
 use crate::trap;
 use crate::verdict::GateId;
@@ -53,13 +54,16 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     asked: BTreeMap<Part, Asked>,
+    /// In the order in which what is due together is asked.
     wanted: Vec<Part>,
-    /// When the next part that is wanted is due; none while all answers are out.
-    next: Option<Moment>,
+    /// Places in `wanted`, each by when it may be due: never later than it is, so that it costs nothing to look at the rest.
+    queue: BTreeSet<(Moment, usize)>,
     /// What is wanted follows from what was seen; it is worked out again only when that changed.
     settled: bool,
     /// The API server asked not to be asked before then.
     quiet: Option<Moment>,
+    /// The probes, and the list of ingresses that they were made from.
+    probes: Option<(Option<Arc<Vec<IngressState>>>, Vec<Part>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +75,8 @@ struct Asked {
     again: Option<Moment>,
     /// When it is due again.
     next: Moment,
+    /// Its place in what is wanted.
+    place: Option<usize>,
 }
 
 impl From<ClusterPart> for Part {
@@ -98,31 +104,96 @@ impl Schedule {
 
     /// The parts that are due, marked as asked.
     pub(super) fn take_due(&mut self, walk: &Walk, now: Moment, once: bool) -> Vec<Part> {
-        if self.settled && self.next.is_none_or(|next| next > now) {
-            return Vec::new();
-        }
         if !self.settled {
-            self.wanted = wanted(walk, now);
+            let wanted = self.wanted(walk, now);
+            self.want(wanted);
             self.settled = true;
         }
-        let mut due = Vec::new();
-        self.next = None;
         let quiet = self.quiet.filter(|_| !once);
-        for part in &self.wanted {
+        let mut places = BTreeSet::new();
+        while let Some((_, place)) = self.queue.first().copied().filter(|(at, _)| *at <= now) {
+            self.queue.pop_first();
+            let Some(part) = self.wanted.get(place) else { continue };
             let asked = self.asked.get(part);
             if asked.is_some_and(|asked| asked.out || once) {
                 continue;
             }
-            let at = asked.map(|asked| asked.next).max(quiet.filter(|_| part.is_the_apis()));
-            match at.filter(|at| *at > now) {
-                Some(at) => self.next = Some(self.next.map_or(at, |next| next.min(at))),
-                None => due.push(part.clone()),
+            match asked.map(|asked| asked.next).max(quiet.filter(|_| part.is_the_apis())).filter(|at| *at > now) {
+                Some(later) => self.queue.extend([(later, place)]),
+                None => places.extend([place]),
             }
         }
-        for part in &due {
-            self.asked.insert(part.clone(), Asked { out: true, at: now, again: None, next: now });
+        let due = places.into_iter().filter_map(|place| Some((place, self.wanted.get(place)?.clone())));
+        let mark = |(place, part): (usize, Part)| {
+            self.asked.insert(part.clone(), Asked { out: true, at: now, again: None, next: now, place: Some(place) });
+            part
+        };
+        due.map(mark).collect()
+    }
+
+    /// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
+    fn wanted(&mut self, walk: &Walk, now: Moment) -> Vec<Part> {
+        let view = walk.view(now);
+        let mut parts = vec![Part::Intent, Part::Api, Part::OwnClock, Part::Confirmations, Part::Baseline];
+        if !walk.plan.latching {
+            parts.extend(walk.spec.peers.iter().cloned().map(Part::Peer));
         }
-        due
+        let saved = walk.gates.get(&GateId::EtcdSnapshot).is_none_or(|gate| gate.settled.is_some());
+        if walk.plan.latching && walk.spec.shutdown.etcd_snapshot && !saved {
+            let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
+            parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
+        }
+        parts.extend(walk.spec.power.upses.iter().map(|ups| Part::Ups(ups.name.clone())));
+        parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
+        if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
+            return parts;
+        }
+        parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses, Part::Storage, Part::Coordination]);
+        if !walk.spec.required_namespaces.is_empty() {
+            parts.push(Part::Namespaces);
+        }
+        if walk.plan.latching {
+            return parts;
+        }
+        parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
+        if trap::wants_events(&view) {
+            parts.push(Part::Events);
+        }
+        if walk.spec.vault.is_some() {
+            parts.push(Part::Vault);
+        }
+        parts.extend_from_slice(self.probes(&view));
+        parts
+    }
+
+    fn probes(&mut self, view: &View<'_>) -> &[Part] {
+        let list = view.obs.ingresses.last().filter(|_| view.ingresses().is_ok());
+        let same = |of: &Option<Arc<_>>| of.as_ref().map(Arc::as_ptr) == list.map(Arc::as_ptr);
+        let known = self.probes.take().filter(|(of, _)| same(of));
+        let probe = |check| Part::Probe(Arc::new(check));
+        let made = || (list.cloned(), http_check::all(view).into_iter().map(probe).collect());
+        &self.probes.insert(known.unwrap_or_else(made)).1
+    }
+
+    /// Puts all that is wanted into the queue, save what is being asked: that comes with its answer.
+    fn want(&mut self, wanted: Vec<Part>) {
+        if self.wanted == wanted {
+            return;
+        }
+        self.wanted = wanted;
+        self.queue.clear();
+        self.asked.values_mut().for_each(|asked| asked.place = None);
+        for (place, part) in self.wanted.iter().enumerate() {
+            match self.asked.get_mut(part) {
+                Some(asked) => {
+                    asked.place = Some(place);
+                    if !asked.out {
+                        self.queue.insert((asked.next, place));
+                    }
+                }
+                None => self.queue.extend([(Moment::from_millis(0), place)]),
+            }
+        }
     }
 
     /// Notes that an answer came, and when the part is due again.
@@ -130,7 +201,7 @@ impl Schedule {
         if let Some(asked) = self.asked.get_mut(part) {
             let due = asked.again.map_or_else(|| now.plus(pause(part, walk, now)), |again| again.max(now));
             *asked = Asked { out: false, again: None, next: due, ..*asked };
-            self.next = Some(self.next.map_or(due, |next| next.min(due)));
+            self.queue.extend(asked.place.map(|place| (due, place)));
         }
     }
 
@@ -142,7 +213,7 @@ impl Schedule {
 
     /// When the next part that is wanted is due.
     pub(super) fn next_due(&self) -> Option<Moment> {
-        self.next
+        self.queue.first().map(|(at, _)| *at)
     }
 
     /// An action may have changed what stands here: look again at once.
@@ -162,7 +233,7 @@ impl Schedule {
         if asked.out {
             asked.again = Some(asked.again.map_or(at, |again| again.min(at)));
         }
-        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        self.queue.extend(asked.place.map(|place| (at, place)));
     }
 }
 
@@ -195,41 +266,6 @@ impl Part {
             | Self::Probe(_) => false,
         }
     }
-}
-
-/// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
-fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
-    let view = walk.view(now);
-    let mut parts = vec![Part::Intent, Part::Api, Part::OwnClock, Part::Confirmations, Part::Baseline];
-    if !walk.plan.latching {
-        parts.extend(walk.spec.peers.iter().cloned().map(Part::Peer));
-    }
-    let saved = walk.gates.get(&GateId::EtcdSnapshot).is_none_or(|gate| gate.settled.is_some());
-    if walk.plan.latching && walk.spec.shutdown.etcd_snapshot && !saved {
-        let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
-        parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
-    }
-    parts.extend(walk.spec.power.upses.iter().map(|ups| Part::Ups(ups.name.clone())));
-    parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
-    if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
-        return parts;
-    }
-    parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses, Part::Storage, Part::Coordination]);
-    if !walk.spec.required_namespaces.is_empty() {
-        parts.push(Part::Namespaces);
-    }
-    if walk.plan.latching {
-        return parts;
-    }
-    parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
-    if trap::wants_events(&view) {
-        parts.push(Part::Events);
-    }
-    if walk.spec.vault.is_some() {
-        parts.push(Part::Vault);
-    }
-    parts.extend(http_check::all(&view).into_iter().map(|check| Part::Probe(Arc::new(check))));
-    parts
 }
 
 /// What is well is asked less often than what is waited for.
