@@ -93,12 +93,8 @@ impl Sim {
 
     /// Wakes all that are due, in the order in which they went to sleep.
     fn wake(&self, now: Ms) {
-        let due = {
-            let mut timers = lock(&self.timers);
-            let later = timers.sleepers.split_off(&(now + 1, 0));
-            std::mem::replace(&mut timers.sleepers, later)
-        };
-        for waker in due.into_values() {
+        let next = || lock(&self.timers).sleepers.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove());
+        while let Some(waker) = next() {
             waker.wake();
         }
     }
