@@ -2,6 +2,7 @@
 //!
 //! Text is kept in `Arc<str>`: observations are cloned often, and names make up most of them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -41,12 +42,29 @@ impl Texts {
     }
 }
 
+/// By the text; most that are the same are one copy, which need not be read.
+fn compare(one: &Arc<str>, other: &Arc<str>) -> Ordering {
+    if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $allowed:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $type(Arc<str>);
+
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare(&self.0, &other.0)
+            }
+        }
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $type {
             /// Checks the text and takes it.
@@ -229,7 +247,7 @@ impl fmt::Display for Kind {
 }
 
 /// An object of the cluster. Cluster-scoped objects have an empty namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObjectRef {
     pub kind: Kind,
     #[serde(default, skip_serializing_if = "str_is_empty")]
@@ -239,6 +257,19 @@ pub struct ObjectRef {
 
 fn str_is_empty(text: &Arc<str>) -> bool {
     text.is_empty()
+}
+
+impl Ord for ObjectRef {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_namespace = || compare(&self.namespace, &other.namespace);
+        self.kind.cmp(&other.kind).then_with(by_namespace).then_with(|| compare(&self.name, &other.name))
+    }
+}
+
+impl PartialOrd for ObjectRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl ObjectRef {
