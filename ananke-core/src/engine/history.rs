@@ -14,7 +14,8 @@ pub(crate) const REBOOT: &str = "reboot";
 
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    done: BTreeMap<(String, Subject), Tries>,
+    /// By the verb, and then by what it was done to.
+    done: BTreeMap<String, BTreeMap<Subject, Tries>>,
     /// When something was done about a trap, at whatever object.
     about: BTreeMap<Trap, Vec<Moment>>,
 }
@@ -55,7 +56,7 @@ impl History {
         let mut history = Self::default();
         for action in actions {
             history.note(&action.verb, &action.subject, action.trap, action.at);
-            let Some(tries) = history.done.get_mut(&(action.verb.clone(), action.subject.clone())) else { continue };
+            let Some(tries) = history.tried(&action.verb, &action.subject) else { continue };
             match action.outcome {
                 // It may never have left: it costs budget, and nothing waits for its effect.
                 ActionOutcome::Sent => tries.forget_pause(),
@@ -67,7 +68,7 @@ impl History {
     }
 
     pub fn tries(&self, verb: &str, subject: &Subject) -> Tries {
-        self.done.get(&(verb.to_owned(), subject.clone())).cloned().unwrap_or_default()
+        self.done.get(verb).and_then(|tried| tried.get(subject)).cloned().unwrap_or_default()
     }
 
     /// Whether one more try fits the budget and the pause since the last one.
@@ -78,7 +79,7 @@ impl History {
 
     /// The same, of the tries that were about this trap.
     pub(crate) fn allows_for(&self, trap: Trap, order: &Order, now: Moment, budget: u32, pause: Duration) -> bool {
-        let Some(tries) = self.done.get(&(order.verb().to_owned(), order.subject())) else { return budget > 0 };
+        let Some(tries) = self.done.get(order.verb()).and_then(|tried| tried.get(&order.subject())) else { return budget > 0 };
         let share = tries.shares.get(&trap).copied().unwrap_or_default();
         !tries.in_flight && share.count < budget && share.last.is_none_or(|last| now.since(last) >= pause)
     }
@@ -92,7 +93,7 @@ impl History {
 
     /// When the newest action of this kind that was answered without an error was sent, of those on such a subject.
     pub(crate) fn last_landed(&self, verb: &str, on: impl Fn(&Subject) -> bool) -> Option<Moment> {
-        let landed = self.done.iter().filter(|((of, subject), tries)| of == verb && tries.landed > 0 && on(subject));
+        let landed = self.done.get(verb)?.iter().filter(|(subject, tries)| tries.landed > 0 && on(subject));
         landed.filter_map(|(_, tries)| tries.last).max()
     }
 
@@ -104,13 +105,13 @@ impl History {
     pub(crate) fn sent_for(&mut self, trap: Option<Trap>, order: &Order, at: Moment) {
         let subject = order.subject();
         self.note(order.verb(), &subject, trap, at);
-        if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), subject)) {
+        if let Some(tries) = self.tried(order.verb(), &subject) {
             tries.in_flight = true;
         }
     }
 
     pub(crate) fn answered(&mut self, order: &Order, error: Option<PortError>) {
-        if let Some(tries) = self.done.get_mut(&(order.verb().to_owned(), order.subject())) {
+        if let Some(tries) = self.tried(order.verb(), &order.subject()) {
             tries.in_flight = false;
             // A conflict did nothing: what was judged was old, and what is newer is judged at once, within the budget.
             match &error {
@@ -126,25 +127,31 @@ impl History {
     /// life of its host, which does not make it anew.
     pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) {
         let whole = life(&Subject::Cluster);
-        self.done.retain(|(verb, subject), tries| {
-            let newest = tries.last.or(tries.first);
-            let born = if verb == REBOOT { whole } else { life(subject) };
-            tries.in_flight || newest.is_none_or(|at| at >= started || at >= born)
-        });
+        for (verb, tried) in &mut self.done {
+            tried.retain(|subject, tries| {
+                let newest = tries.last.or(tries.first);
+                let born = if verb == REBOOT { whole } else { life(subject) };
+                tries.in_flight || newest.is_none_or(|at| at >= started || at >= born)
+            });
+        }
         self.about.values_mut().for_each(|times| times.retain(|at| *at >= started || *at >= whole));
     }
 
     /// How many actions of this kind are under way.
     pub fn in_flight(&self, verb: &str) -> usize {
-        self.done.iter().filter(|((kind, _), tries)| kind == verb && tries.in_flight).count()
+        self.done.get(verb).into_iter().flatten().filter(|(_, tries)| tries.in_flight).count()
     }
 
     pub(super) fn any_in_flight(&self) -> bool {
-        self.done.values().any(|tries| tries.in_flight)
+        self.done.values().flatten().any(|(_, tries)| tries.in_flight)
+    }
+
+    fn tried(&mut self, verb: &str, subject: &Subject) -> Option<&mut Tries> {
+        self.done.get_mut(verb)?.get_mut(subject)
     }
 
     fn note(&mut self, verb: &str, subject: &Subject, trap: Option<Trap>, at: Moment) {
-        let tries = self.done.entry((verb.to_owned(), subject.clone())).or_default();
+        let tries = self.done.entry(verb.to_owned()).or_default().entry(subject.clone()).or_default();
         tries.count = tries.count.saturating_add(1);
         tries.first.get_or_insert(at);
         tries.last = Some(at);
