@@ -64,15 +64,19 @@ impl<T> Fact<T> {
 
     /// The value, if it was seen within `limit` before `now`; else the reason why not.
     pub fn fresh(&self, now: Moment, limit: Duration) -> Result<&T, Gap> {
-        match &self.seen {
-            Some(seen) if now.since(seen.at) <= limit => Ok(&seen.value),
-            Some(seen) => Err(self.failed.clone().unwrap_or_else(|| Gap {
-                error: None,
-                at: Some(seen.at),
-                text: format!("last seen {} ago", human(now.since(seen.at))),
-            })),
-            None => Err(self.failed.clone().unwrap_or_else(Gap::not_asked)),
-        }
+        self.if_fresh(now, limit).ok_or_else(|| {
+            self.failed.clone().unwrap_or_else(|| match &self.seen {
+                Some(Seen { at, .. }) => {
+                    Gap { error: None, at: Some(*at), text: format!("last seen {} ago", human(now.since(*at))) }
+                }
+                None => Gap::not_asked(),
+            })
+        })
+    }
+
+    /// The same for whoever does not ask why.
+    pub fn if_fresh(&self, now: Moment, limit: Duration) -> Option<&T> {
+        self.seen.as_ref().filter(|seen| now.since(seen.at) <= limit).map(|seen| &seen.value)
     }
 
     /// The error of the newest attempt, if it failed: an older value may still count.

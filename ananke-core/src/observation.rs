@@ -1,5 +1,7 @@
 //! What was seen: plain, serialisable data, each part with its time. Gates read nothing else.
 
+mod pod_index;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use crate::baseline::Baseline;
 use crate::fact::Fact;
 use crate::intent::Intent;
 use crate::name::{BootId, HostPath, Moment, NodeName, ObjectRef, PackageName, ResourceVersion, Uid, UnitName};
+
+pub(crate) use pod_index::PodIndex;
 
 /// Everything Ananke knows at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,9 +28,15 @@ pub struct Observation {
     /// Nodes that are not Ready, and since when by our own looks; kept by [`Observation::fold_nodes`].
     #[serde(default)]
     pub unready: BTreeMap<NodeName, Moment>,
+    /// Where each node stood in the newest list of nodes: a hint, so that thousands need not be searched for one.
+    #[serde(skip)]
+    places: BTreeMap<NodeName, usize>,
     pub flux: Fact<Arc<Option<FluxState>>>,
     pub workloads: Fact<Arc<Vec<WorkloadState>>>,
     pub pods: Fact<Arc<Vec<PodState>>>,
+    /// Of the newest list that was read.
+    #[serde(skip)]
+    pub(crate) pod_index: PodIndex,
     pub ingresses: Fact<Arc<Vec<IngressState>>>,
     pub namespaces: Fact<Arc<Vec<Arc<str>>>>,
     pub storage: Fact<Arc<StorageState>>,
@@ -600,6 +610,12 @@ pub struct UpsReading {
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 
 impl Observation {
+    /// The node of this name in a list of nodes.
+    pub fn listed<'a>(&self, nodes: &'a [NodeState], name: &NodeName) -> Option<&'a NodeState> {
+        let hinted = self.places.get(name).and_then(|place| nodes.get(*place)).filter(|node| node.name == *name);
+        hinted.or_else(|| nodes.iter().find(|node| node.name == *name))
+    }
+
     /// Takes a list of nodes and notes which kubelets renewed their Lease since the list before.
     pub fn fold_nodes(&mut self, read: Result<Arc<Vec<NodeState>>, crate::port::PortError>, at: Moment) {
         if let Ok(nodes) = &read {
@@ -607,7 +623,11 @@ impl Observation {
             if self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY) {
                 self.heartbeats.values_mut().for_each(|beat| beat.watched_since = at);
             }
-            for node in nodes.iter() {
+            for (place, node) in nodes.iter().enumerate() {
+                match self.places.get_mut(&node.name) {
+                    Some(known) => *known = place,
+                    None => self.places.extend([(node.name.clone(), place)]),
+                }
                 if node.ready == Tri::True {
                     self.unready.remove(&node.name);
                 } else if !self.unready.contains_key(&node.name) {
@@ -624,6 +644,13 @@ impl Observation {
             }
         }
         self.nodes.fold(read, at);
+    }
+
+    /// Notes where the pods stand in a list that was read.
+    pub(crate) fn index_pods(&mut self, list: &Arc<Vec<PodState>>) {
+        if !self.pod_index.is_of(list) {
+            self.pod_index.follow(list);
+        }
     }
 
     /// Takes the coordination Lease and notes since when it has not changed.

@@ -177,7 +177,12 @@ impl Walk {
             }
             Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
             Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
-            Reading::Pods(read) => fold_shared(&mut obs.pods, read, now),
+            Reading::Pods(read) => {
+                if let Ok(list) = &read {
+                    obs.index_pods(list);
+                }
+                fold_shared(&mut obs.pods, read, now)
+            }
             Reading::Ingresses(read) => fold_shared(&mut obs.ingresses, read, now),
             Reading::Namespaces(read) => fold_shared(&mut obs.namespaces, read, now),
             Reading::Storage(read) => fold_shared(&mut obs.storage, read, now),

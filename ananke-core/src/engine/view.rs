@@ -1,5 +1,6 @@
 //! What a gate or a remedy may look at: the observation, the expectations, the time, and what was done before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::lease::LeaseRecord;
 use crate::name::{Moment, NodeName, RunId, Subject};
 use crate::observation::{
     ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
-    JobState, NodeState, Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    JobState, NodeState, Observation, PodIndex, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState,
+    WorkloadState,
 };
 use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
@@ -66,6 +68,11 @@ impl<'a> View<'a> {
         self.keyed(&self.obs.hosts, node, self.far_limit())
     }
 
+    /// The same for whoever does not ask why a host is not known: there may be thousands.
+    pub fn known_host(&self, node: &NodeName) -> Option<&'a HostState> {
+        self.obs.hosts.get(node)?.if_fresh(self.now, self.far_limit())
+    }
+
     pub fn api(&self) -> Result<&'a ApiHealth, Gap> {
         self.obs.api.fresh(self.now, self.near_limit())
     }
@@ -84,6 +91,13 @@ impl<'a> View<'a> {
 
     pub fn pods(&self) -> Result<&'a [PodState], Gap> {
         self.obs.pods.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    /// The pods by name and by owner.
+    pub(crate) fn pod_index(&self) -> Result<Cow<'a, PodIndex>, Gap> {
+        let list = self.obs.pods.fresh(self.now, self.near_limit())?;
+        let kept = Some(&self.obs.pod_index).filter(|index| index.is_of(list));
+        Ok(kept.map_or_else(|| Cow::Owned(PodIndex::of(list)), Cow::Borrowed))
     }
 
     pub fn ingresses(&self) -> Result<&'a [IngressState], Gap> {
@@ -160,7 +174,7 @@ impl<'a> View<'a> {
     }
 
     pub fn node(&self, name: &NodeName) -> Result<Option<&'a NodeState>, Gap> {
-        self.nodes().map(|nodes| nodes.iter().find(|node| node.name == *name))
+        self.nodes().map(|nodes| self.obs.listed(nodes, name))
     }
 
     /// Whether the node's kubelet is alive: its Lease advanced while we looked, or, where a look is all there is, is young.

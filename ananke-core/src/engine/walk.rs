@@ -23,7 +23,7 @@ use crate::remedy::{self, Action, Remedy};
 use crate::report::{ActionReport, Command, EarlierRun, GateStatus, Outcome};
 use crate::spec::{RemedyMode, Spec};
 use crate::trap;
-use crate::verdict::{Blocker, BlockerKind, GateId, Trap, Verdict};
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Trap, Verdict};
 
 /// How long an interrupted shutdown gives cordons back; what is left then is told, and swept by whoever looks next.
 const WIND_DOWN: Duration = Duration::from_secs(15);
@@ -95,6 +95,8 @@ pub struct Walk {
     /// Since when the operator wants it to end.
     pub(super) interrupted: Option<Moment>,
     pub(super) floor: Floor,
+    /// Those of the spec, which may name thousands of workers beside them.
+    servers: Vec<NodeName>,
     /// This machine's own clock at the newest judgement.
     pub uptime: Option<Uptime>,
     pub(super) nodes_asked: Moment,
@@ -153,6 +155,7 @@ pub struct Change {
 impl Walk {
     pub fn new(plan: Plan, spec: Spec, run: RunId, started: Moment, trust: Trust) -> Self {
         let gates = plan.rows.iter().map(|row| (row.id, GateRun::new())).collect();
+        let servers = spec.servers().map(|(name, _)| name.clone()).collect();
         Self {
             plan,
             spec,
@@ -174,6 +177,7 @@ impl Walk {
             past: Past::default(),
             interrupted: None,
             floor: Floor::default(),
+            servers,
             uptime: None,
             nodes_asked: Moment::from_millis(0),
             about: BTreeMap::new(),
@@ -218,9 +222,9 @@ impl Walk {
     /// The moment a quorum of servers had booted: what was reconciled before it says nothing of this life of the cluster.
     fn floor_moment(&self) -> Moment {
         let mut boots: Vec<Moment> =
-            self.spec.servers().filter_map(|(node, _)| self.obs.hosts.get(node)).filter_map(boot_of).collect();
+            self.servers.iter().filter_map(|node| self.obs.hosts.get(node)).filter_map(boot_of).collect();
         boots.sort_unstable();
-        let booted = boots.get(self.spec.quorum().saturating_sub(1)).or(boots.last()).copied();
+        let booted = boots.get(self.servers.len() / 2).or(boots.last()).copied();
         booted.into_iter().chain(self.floor.since).max().unwrap_or(Moment::from_millis(0))
     }
 
@@ -237,10 +241,7 @@ impl Walk {
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
         for row in self.plan.rows.clone() {
-            let mut judgement = (row.evaluate)(&self.view(now));
-            if !self.plan.latching {
-                trap::explain(&self.view(now), row.id, &mut judgement);
-            }
+            let judgement = self.judged_for_good(row.id).unwrap_or_else(|| self.judgement(&row, now));
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let limit = self.limit(row.id, now);
             let latching = self.plan.latching;
@@ -268,6 +269,20 @@ impl Walk {
         self.changed |= !changes.is_empty();
         self.outcome = self.outcome.or_else(|| self.verdict_of_run());
         changes
+    }
+
+    /// The judgement of a gate that looks at the config alone: that does not change in a run.
+    fn judged_for_good(&mut self, gate: GateId) -> Option<Judgement> {
+        let gate = self.gates.get_mut(&gate).filter(|run| gate == GateId::Inventory && run.opened.is_some())?;
+        Some(std::mem::take(&mut gate.judgement))
+    }
+
+    fn judgement(&self, row: &Row, now: Moment) -> Judgement {
+        let mut judgement = (row.evaluate)(&self.view(now));
+        if !self.plan.latching {
+            trap::explain(&self.view(now), row.id, &mut judgement);
+        }
+        judgement
     }
 
     /// Notes which traps hold which subjects, and since when.

@@ -1,7 +1,7 @@
 //! Gate `dns-cni`: the pod network is up on the nodes that are back, and cluster DNS has endpoints that live, before anything
 //! needs them.
 
-use super::endpoints::{self, Behind, LOOK};
+use super::endpoints::{self, LOOK};
 use crate::engine::view::View;
 use crate::name::{ObjectRef, Subject};
 use crate::observation::{EndpointsState, NodeState, Tri};
@@ -20,12 +20,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         }
         Err(gap) => judgement.set(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes")),
     }
-    match (view.endpoints(), view.pods()) {
+    match (view.endpoints(), view.pod_index()) {
         (Ok(services), Ok(pods)) => {
             let dns: Vec<&EndpointsState> = services.iter().filter(|state| is_dns(&state.service)).collect();
-            let behind = Behind::of(pods, dns.iter().copied());
             for state in &dns {
-                let verdict = endpoints::judge(view, state, &behind, Reason::DnsNotServing);
+                let verdict = endpoints::judge(view, state, &pods, Reason::DnsNotServing);
                 judgement.set(Subject::Object(state.service.clone()), verdict);
             }
             if dns.is_empty() {

@@ -7,11 +7,11 @@ use super::ingress;
 use crate::engine::view::View;
 use crate::fact::Gap;
 use crate::name::{Kind, ObjectRef, Subject};
-use crate::observation::{EndpointsState, PodState};
+use crate::observation::{EndpointsState, PodIndex};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let seen = || Ok((critical(view)?, view.endpoints()?, view.pods()?));
+    let seen = || Ok((critical(view)?, view.endpoints()?, view.pod_index()?));
     let (critical, services, pods) = match seen() {
         Ok(seen) => seen,
         Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, LOOK)),
@@ -21,11 +21,10 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     }
     let found: BTreeMap<&ObjectRef, &EndpointsState> =
         services.iter().filter(|state| critical.contains(&state.service)).map(|state| (&state.service, state)).collect();
-    let behind = Behind::of(pods, found.values().copied());
     let mut judgement = Judgement::default();
     for service in critical {
         let verdict = match found.get(&service) {
-            Some(state) => judge(view, state, &behind, Reason::NoEndpoints),
+            Some(state) => judge(view, state, &pods, Reason::NoEndpoints),
             None => Verdict::waiting(
                 Reason::NoEndpoints,
                 format!("{service} does not exist"),
@@ -58,30 +57,16 @@ pub(super) fn service(namespace: &str, name: &str) -> ObjectRef {
     ObjectRef::new(Kind::Service, namespace, name)
 }
 
-/// The pods behind some Services, picked out of all pods in one pass.
-pub(super) struct Behind<'a>(BTreeMap<&'a ObjectRef, &'a PodState>);
-
-impl<'a> Behind<'a> {
-    pub(super) fn of<'s>(pods: &'a [PodState], services: impl Iterator<Item = &'s EndpointsState>) -> Self {
-        let wanted: BTreeSet<&ObjectRef> = services.flat_map(|state| &state.pods).collect();
-        Self(pods.iter().filter(|pod| wanted.contains(&pod.object)).map(|pod| (&pod.object, pod)).collect())
-    }
-
-    pub(super) fn pods(&self, state: &EndpointsState) -> Vec<&'a PodState> {
-        state.pods.iter().filter_map(|pod| self.0.get(pod).copied()).collect()
-    }
-
-    /// The workloads that the pods belong to.
-    pub(super) fn owners(&self, state: &EndpointsState) -> BTreeSet<&'a ObjectRef> {
-        self.pods(state).into_iter().filter_map(|pod| pod.owner.as_ref()).collect()
-    }
+/// The workloads that the pods behind a Service belong to.
+pub(super) fn owners<'a>(state: &EndpointsState, pods: &'a PodIndex) -> BTreeSet<&'a ObjectRef> {
+    state.pods.iter().filter_map(|pod| pods.named(pod)?.owner.as_ref()).collect()
 }
 
 /// The verdict on one Service; cluster DNS is judged in the same way.
-pub(super) fn judge(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>, reason: Reason) -> Verdict {
+pub(super) fn judge(view: &View<'_>, state: &EndpointsState, pods: &PodIndex, reason: Reason) -> Verdict {
     let service = &state.service;
     let (namespace, name) = (&service.namespace, &service.name);
-    let look = match state.pods.is_empty() {
+    let look = || match state.pods.is_empty() {
         true => format!(
             "find the workload of {service} with `kubectl get deployments,statefulsets,daemonsets -n {namespace}`, and scale it up if it is at zero"
         ),
@@ -89,25 +74,25 @@ pub(super) fn judge(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>
             "look at `kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={name}` and at the pods it lists"
         ),
     };
-    let hold = |text: String| match held_workload(view, state, behind) {
+    let hold = |text: String| match held_workload(view, state, pods) {
         Some(cause) => Verdict::follows(reason, cause, text),
-        None => Verdict::waiting(reason, text, look),
+        None => Verdict::waiting(reason, text, look()),
     };
     if state.ready == 0 {
         return hold(match state.pods.len() {
             0 => format!("{service} has no ready endpoint, and no pod is behind it"),
             1 => format!("{service} has no ready endpoint, one pod is behind it"),
-            pods => format!("{service} has no ready endpoint, {pods} pods are behind it"),
+            more => format!("{service} has no ready endpoint, {more} pods are behind it"),
         });
     }
     if state.pods.is_empty() {
         return Verdict::pass(format!("{} ready, outside of the cluster's pods", state.ready));
     }
-    let ready: Vec<&PodState> = behind.pods(state).into_iter().filter(|pod| pod.ready).collect();
-    let alive = ready.iter().find_map(|pod| Some((pod, pod.node.as_ref().filter(|node| view.kubelet_alive(node))?)));
-    match (alive, ready.iter().find_map(|pod| pod.node.as_ref())) {
+    let ready = || state.pods.iter().filter_map(|pod| pods.named(pod)).filter(|pod| pod.ready);
+    let alive = ready().find_map(|pod| Some((pod, pod.node.as_ref().filter(|node| view.kubelet_alive(node))?)));
+    match (alive, ready().find_map(|pod| pod.node.as_ref())) {
         (Some((pod, node)), _) => Verdict::pass(format!("{} ready, {} on {node}", state.ready, pod.object.name)),
-        (None, Some(node)) if view.host(node).is_err() => {
+        (None, Some(node)) if view.known_host(node).is_none() => {
             let text = format!("{service} lists only pods whose kubelets are silent, such as that of {node}");
             Verdict::follows(reason, Subject::Node(node.clone()), text)
         }
@@ -117,9 +102,9 @@ pub(super) fn judge(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>
 }
 
 /// A workload behind the Service that has not converged: by its pods, and where there are none by its name.
-fn held_workload(view: &View<'_>, state: &EndpointsState, behind: &Behind<'_>) -> Option<Subject> {
+fn held_workload(view: &View<'_>, state: &EndpointsState, pods: &PodIndex) -> Option<Subject> {
     let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
-    let owners = behind.owners(state);
+    let owners = owners(state, pods);
     let mut held = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
     let is_it = |object: &ObjectRef| match owners.is_empty() {
         true => object.namespace == state.service.namespace && object.name == state.service.name,

@@ -36,17 +36,23 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     }
 }
 
-/// The verdict on one source; the Kustomizations that come from it ask too.
+/// The verdict on one source.
 pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
+    let fetched = || format!("{} fetched since the cluster came up", source.revision.as_deref().unwrap_or_default());
+    held(view, source).unwrap_or_else(|| Verdict::pass(fetched()))
+}
+
+/// What holds a source, if anything does; the Kustomizations that come from it ask too.
+pub(crate) fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     let object = &source.object;
     // The config knows where the main source should be, and nothing of any other.
     if *object == view.spec.flux.source
         && let Some(verdict) = wrong_place(view, source)
     {
-        return verdict;
+        return Some(verdict);
     }
     if source.reconcile.suspended {
-        return Verdict::person(
+        return Some(Verdict::person(
             Reason::Suspended,
             format!("{object} is suspended, so nothing is fetched"),
             format!(
@@ -55,7 +61,7 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
                 object.name,
                 object.namespace
             ),
-        );
+        ));
     }
     let state = &source.reconcile;
     if state.ready != Tri::True || state.observed_generation != state.generation || source.revision.is_none() {
@@ -63,20 +69,19 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
         let kind = object.kind.to_string().to_lowercase();
         let instruction = format!("look at `kubectl describe {kind} {} -n {}`", object.name, object.namespace);
         let mirrored = *object == view.spec.flux.source && view.spec.bootstrap.mirror.is_some() && state.ready == Tri::False;
-        return match mirrored {
+        return Some(match mirrored {
             true => Verdict::repairable(Reason::SourceNotReady, Trap::FluxSourceIsInClusterGit, text, instruction),
             false => Verdict::waiting(Reason::SourceNotReady, text, instruction),
-        };
+        });
     }
-    if !proved(view, source) {
-        return Verdict::repairable(
+    (!proved(view, source)).then(|| {
+        Verdict::repairable(
             Reason::NotProvedThisBoot,
             Trap::FluxArtifactReadyLie,
             format!("{object} says Ready, but its artifact was not fetched since the cluster came up"),
             format!("look at the logs of source-controller: {object} does not handle a reconcile request"),
-        );
-    }
-    Verdict::pass(format!("{} fetched since the cluster came up", source.revision.as_deref().unwrap_or_default()))
+        )
+    })
 }
 
 /// URL and branch: what is there, and what should be.

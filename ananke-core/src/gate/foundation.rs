@@ -6,15 +6,16 @@
 
 mod kept;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::endpoints::{self, Behind};
+use super::endpoints;
 use super::workloads;
 use crate::engine::view::View;
 use crate::fact::Gap;
 use crate::name::{ObjectRef, Subject};
-use crate::observation::{EndpointsState, IngressState, PodState, WorkloadState};
+use crate::observation::{EndpointsState, IngressState, PodIndex, WorkloadState};
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Verdict};
 
 pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
@@ -82,7 +83,7 @@ struct Seen<'a> {
     ingresses: &'a [IngressState],
     services: &'a [EndpointsState],
     workloads: &'a [WorkloadState],
-    pods: &'a [PodState],
+    pods: Cow<'a, PodIndex>,
     source: Option<&'a Arc<str>>,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Seen<'a> {
             ingresses: view.ingresses()?,
             services: view.endpoints()?,
             workloads: view.workloads()?,
-            pods: view.pods()?,
+            pods: view.pod_index()?,
             source: source
                 .map(|source| source.url_from.as_ref().unwrap_or(&source.url))
                 .or(flux.and(view.spec.flux.expected_url.as_ref())),
@@ -138,9 +139,8 @@ impl<'a> Seen<'a> {
     /// Workloads behind a Service: by its pods, and where there are none by its name.
     fn owners(&self, service: &ObjectRef) -> BTreeSet<ObjectRef> {
         let state = self.services.iter().find(|state| state.service == *service);
-        let behind = Behind::of(self.pods, state.into_iter());
-        let owners: BTreeSet<ObjectRef> =
-            state.map(|state| behind.owners(state)).unwrap_or_default().into_iter().cloned().collect();
+        let behind = state.into_iter().flat_map(|state| endpoints::owners(state, &self.pods));
+        let owners: BTreeSet<ObjectRef> = behind.cloned().collect();
         if !owners.is_empty() {
             return owners;
         }
@@ -154,8 +154,7 @@ impl<'a> Seen<'a> {
             let text = format!("{object} does not exist");
             return Verdict::waiting(Reason::WorkloadAbsent, text, format!("bring {object} back: Flux depends on it"));
         };
-        let own: Vec<&PodState> = self.pods.iter().filter(|pod| pod.owner.as_ref() == Some(object)).collect();
-        let mut verdict = workloads::judge(view, workload, &own);
+        let mut verdict = workloads::judge(view, workload, &self.pods.owned_by(object));
         let subject = Subject::Object(object.clone());
         let elsewhere = view.gates.get(&GateId::Workloads).and_then(|gate| gate.judgement.subjects.get(&subject));
         if let (Verdict::Hold(blocker), Some(cause)) = (&mut verdict, elsewhere.and_then(Verdict::cause))

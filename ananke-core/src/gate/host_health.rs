@@ -42,8 +42,8 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         judgement.set(Subject::Ananke, verdict);
     }
     for (name, node) in view.spec.managed() {
-        let verdict = match view.host(name) {
-            Ok(host) => {
+        let verdict = match view.known_host(name) {
+            Some(host) => {
                 let (held, noted) = clocks.judge(name, node, host);
                 judgement.notes.extend(noted);
                 let low = host
@@ -54,7 +54,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
                 judgement.notes.extend(low.map(|text| format!("on {name}, {text}")));
                 verdict(host, machine(view, name, node, host).into_iter().chain(held).collect())
             }
-            Err(_) => Verdict::follows(
+            None => Verdict::follows(
                 Reason::HostUnreachable,
                 Subject::Node(name.clone()),
                 format!("{name} cannot be looked at: its host does not answer SSH"),
@@ -177,15 +177,16 @@ struct Clocks {
 
 impl Clocks {
     fn of(view: &View<'_>) -> Self {
-        let hosts = || view.spec.nodes.iter().filter_map(|(name, node)| Some((node, view.host(name).ok()?)));
-        let mut skews: Vec<i64> = hosts().map(|(_, host)| host.clock_skew_millis).collect();
+        let known = view.spec.nodes.iter().filter_map(|(name, node)| Some((node, view.known_host(name)?)));
+        let hosts: Vec<(&NodeSpec, &HostState)> = known.collect();
+        let mut skews: Vec<i64> = hosts.iter().map(|(_, host)| host.clock_skew_millis).collect();
         skews.sort_unstable();
         let middle = skews.get(skews.len() / 2).copied().unwrap_or(0);
         let agree = skews.iter().filter(|skew| within(skew.saturating_sub(middle), SERVER_SKEW)).count();
         let we_are_off = !within(middle, WORKER_SKEW) && agree >= WITNESSES && agree > skews.len() / 2;
         let mut clocks = Self { mode: mode(view), own_error: if we_are_off { middle } else { 0 }, in_step: 0 };
         let good = |node: &NodeSpec, host: &HostState| clocks.wrong(node, host).is_none();
-        clocks.in_step = hosts().filter(|(node, host)| node.role == NodeRole::Server && good(node, host)).count();
+        clocks.in_step = hosts.iter().filter(|(node, host)| node.role == NodeRole::Server && good(node, host)).count();
         clocks
     }
 

@@ -9,7 +9,7 @@ use crate::engine::view::View;
 use crate::name::{ObjectRef, Subject};
 use crate::observation::ProbeAnswer;
 use crate::port::ProbeRequest;
-use crate::verdict::{Blocker, GateId, Judgement, Reason, Verdict};
+use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 /// One request, and what its answer must be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,18 +58,18 @@ impl Check {
     }
 
     fn verdict(&self, view: &View<'_>) -> Verdict {
-        let look = match &self.request.check {
+        let look = || match &self.request.check {
             Some(name) => format!("open {} and look at the workload behind it, or correct the check {name:?}", self.request.url),
             None => format!("open {} and look at the workload behind it", self.request.url),
         };
         match view.probe(&self.request) {
             Ok(answer) => match self.mismatch(answer) {
                 None => Verdict::pass(self.evidence(answer)),
-                Some((reason, text)) => Verdict::waiting(reason, format!("{} {text}", self.subject), look),
+                Some((reason, text)) => Verdict::waiting(reason, format!("{} {text}", self.subject), look()),
             },
             Err(gap) => {
                 let remedy = gap.error.as_ref().and_then(|error| error.remedy.clone());
-                Verdict::unknown(gap, remedy.unwrap_or(look))
+                Verdict::unknown(gap, remedy.unwrap_or_else(look))
             }
         }
     }
@@ -128,9 +128,12 @@ pub(crate) fn host_of(url: &str) -> &str {
 
 /// A host that does not answer well because the workload behind it has not converged follows that workload.
 fn explained(view: &View<'_>, host: &str, verdict: Verdict) -> Verdict {
-    match (verdict, behind(view, host)) {
-        (Verdict::Hold(Blocker { reason, text, .. }), Some(cause)) => Verdict::follows(reason, cause, text),
-        (verdict @ (Verdict::Pass(_) | Verdict::Hold(_) | Verdict::Unknown(_)), _) => verdict,
+    match verdict {
+        Verdict::Hold(blocker) => match behind(view, host) {
+            Some(cause) => Verdict::follows(blocker.reason, cause, blocker.text),
+            None => Verdict::Hold(blocker),
+        },
+        Verdict::Pass(_) | Verdict::Unknown(_) => verdict,
     }
 }
 
@@ -164,10 +167,10 @@ fn empty(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Option<Su
 
 /// The workloads whose pods a Service leads to.
 fn owners(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Vec<ObjectRef> {
-    let (Ok(endpoints), Ok(pods)) = (view.endpoints(), view.pods()) else { return Vec::new() };
+    let (Ok(endpoints), Ok(pods)) = (view.endpoints(), view.pod_index()) else { return Vec::new() };
     let same = |object: &ObjectRef| object.namespace == *namespace && object.name == *service;
     let behind = endpoints.iter().filter(|found| same(&found.service)).flat_map(|found| &found.pods);
-    behind.filter_map(|pod| pods.iter().find(|found| found.object == *pod)?.owner.clone()).collect()
+    behind.filter_map(|pod| pods.named(pod)?.owner.clone()).collect()
 }
 
 #[cfg(test)]

@@ -89,7 +89,6 @@ fn known_failure(view: &View<'_>, object: &ObjectRef, verdict: Verdict) -> Resul
 /// The verdict on one Kustomization.
 pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict {
     let object = &found.object;
-    let look = format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace);
     if found.reconcile.suspended {
         return suspended(view, object, found.suspend_stamp.as_deref());
     }
@@ -101,7 +100,7 @@ pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
         // A parent that does not exist has no verdict of its own to follow.
         return match flux.kustomizations.iter().any(|found| found.object == *parent) {
             true => Verdict::follows(Reason::DependencyNotReady, Subject::Object(parent.clone()), text),
-            false => Verdict::waiting(Reason::DependencyNotReady, text, look),
+            false => Verdict::waiting(Reason::DependencyNotReady, text, look(object)),
         };
     }
     own(view, flux, found)
@@ -110,17 +109,17 @@ pub(crate) fn judge(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
 /// The gate of the main source keeps this one closed while that can still pass: of it, only a person's job is told here.
 fn waits_for_source(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Option<Verdict> {
     let (object, needed) = (&found.object, &found.source);
-    let text = format!("{object} waits for {needed}");
+    let text = || format!("{object} waits for {needed}");
     let main = *needed == view.spec.flux.source;
     let Some(source) = flux.sources.iter().find(|source| source.object == *needed) else {
         // The name of a kind that is not known here has its kind in it.
         let known = !main && !needed.name.contains('/');
-        let instruction = format!("find out what should create {needed}, or what {object} should come from");
-        return known.then(|| Verdict::waiting(Reason::SourceAbsent, format!("{text}, which does not exist"), instruction));
+        let instruction = || format!("find out what should create {needed}, or what {object} should come from");
+        return known.then(|| Verdict::waiting(Reason::SourceAbsent, format!("{}, which does not exist", text()), instruction()));
     };
-    match flux_source::judge(view, source) {
+    match flux_source::held(view, source)? {
         Verdict::Hold(blocker) if !main || blocker.kind == BlockerKind::Person || lost(view, needed) => {
-            Some(Verdict::follows(blocker.reason, Subject::Object(needed.clone()), text))
+            Some(Verdict::follows(blocker.reason, Subject::Object(needed.clone()), text()))
         }
         Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,
     }
@@ -136,7 +135,6 @@ fn lost(view: &View<'_>, source: &ObjectRef) -> bool {
 /// What a Kustomization says of itself, its parents left out: Flux, too, asks its direct parents only.
 fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict {
     let object = &found.object;
-    let look = format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace);
     let source = flux.sources.iter().find(|source| source.object == found.source);
     let state = &found.reconcile;
     if is_renewed(view, found, source) {
@@ -149,7 +147,7 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
         let text = format!("{object} is not ready: {}", said(state));
         return match stuck_workload(view, found).or_else(|| stuck_release(view, flux, found)) {
             Some(cause) => Verdict::follows(Reason::KustomizationNotReady, cause, text),
-            None => Verdict::waiting(Reason::KustomizationNotReady, text, look),
+            None => Verdict::waiting(Reason::KustomizationNotReady, text, look(object)),
         };
     }
     if let Some(revision) = source.and_then(|source| source.revision.as_deref())
@@ -159,7 +157,7 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
         return Verdict::waiting(
             Reason::RevisionBehind,
             format!("{object} has applied {applied}, the source is at {revision}"),
-            look,
+            look(object),
         );
     }
     if !believable(view, state) {
@@ -167,20 +165,28 @@ fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict
             Reason::NotProvedThisBoot,
             Trap::FluxDependencyChainSlow,
             format!("{object} says Ready, but was not reconciled since the cluster came up"),
-            look,
+            look(object),
         );
     }
     Verdict::pass(format!("ready at {}", found.applied_revision.as_deref().unwrap_or("its revision")))
 }
 
+fn look(object: &ObjectRef) -> String {
+    format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace)
+}
+
 /// Flux reconciles at every interval, and says Ready=Unknown meanwhile. What was ready at this very revision still is, until
 /// Flux says otherwise: it gives up by itself after the Kustomization's timeout.
 fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&SourceState>) -> bool {
-    let (state, subject) = (&found.reconcile, Subject::Object(found.object.clone()));
-    let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
+    let state = &found.reconcile;
     let same = source.and_then(|source| source.revision.as_ref()) == found.applied_revision.as_ref();
     let renewed = state.ready == Tri::Unknown && state.observed_generation == state.generation && same;
-    renewed && believable(view, state) && was.is_some_and(Verdict::is_pass)
+    if !(renewed && believable(view, state)) {
+        return false;
+    }
+    let subject = Subject::Object(found.object.clone());
+    let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
+    was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::view::View;
 use crate::name::{BootId, NodeName, Subject, human};
+use crate::observation::HostState;
 use crate::port::ErrorKind;
 use crate::remedy::wake_hosts;
 use crate::spec::NodeSpec;
@@ -15,8 +16,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     // Two names of one machine: no other has its boot ID.
     let mut seen: BTreeMap<&BootId, &NodeName> = BTreeMap::new();
     for (name, node) in view.spec.managed() {
-        let twin = view.host(name).ok().and_then(|host| seen.insert(&host.boot_id, name));
-        let verdict = twin.map_or_else(|| judge(view, name, node), |twin| one_machine(name, twin));
+        let host = view.known_host(name);
+        let twin = host.and_then(|host| seen.insert(&host.boot_id, name));
+        let verdict = twin.map_or_else(|| judge(view, name, node, host), |twin| one_machine(name, twin));
         judgement.set(Subject::Node(name.clone()), verdict);
     }
     leave_out(view, &mut judgement);
@@ -40,7 +42,7 @@ fn one_machine(name: &NodeName, twin: &NodeName) -> Verdict {
     )
 }
 
-fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
+fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec, known: Option<&HostState>) -> Verdict {
     // A refused key is a refused key, even while an answer from before it is young.
     if let Some(error) = view.obs.hosts.get(name).and_then(|fact| fact.newest_failure())
         && error.kind == ErrorKind::Untrusted
@@ -48,7 +50,7 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
         let instruction = error.remedy.clone().unwrap_or_else(|| format!("verify the host key of {name} at its console"));
         return Verdict::person(Reason::HostKeyRefused, error.to_string(), instruction);
     }
-    match view.host(name) {
+    match known.map_or_else(|| view.host(name), Ok) {
         Ok(host) => {
             let woken = wake_hosts::came_up(view, name, host.uptime).map_or_else(String::new, |woken| format!(", {woken}"));
             Verdict::pass(format!("boot {}, up {}{woken}", host.boot_id, human(host.uptime)))

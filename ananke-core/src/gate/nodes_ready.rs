@@ -36,13 +36,13 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 }
 
 fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward) -> Verdict {
-    let host = view.host(name);
+    let host = view.known_host(name);
     let silent = |reason, text: String| match &host {
-        Err(_) if !expected.is_managed() => {
+        None if !expected.is_managed() => {
             Verdict::waiting(reason, text, format!("look at {name} by the tools of its system: Ananke has no SSH there"))
         }
-        Err(_) => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
-        Ok(_) => ailing(view, expected, found, ward, reason, text),
+        None => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
+        Some(_) => ailing(view, expected, found, ward, reason, text),
     };
     let Some(node) = found else {
         return silent(Reason::NodeAbsent, format!("{name} is not registered"));
@@ -69,17 +69,17 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
         );
     }
     match host {
-        Err(_) if !expected.is_managed() => Verdict::pass("Ready, Lease advances; no SSH, so its boot is not compared"),
+        None if !expected.is_managed() => Verdict::pass("Ready, Lease advances; no SSH, so its boot is not compared"),
         // The API vouches for the kubelet; that it is the host we mean, only the host can.
-        Err(_) => Verdict::follows(
+        None => Verdict::follows(
             Reason::HostUnreachable,
             Subject::Node(name.clone()),
             format!("{name} is Ready and renews its Lease, but its boot ID cannot be compared: its host does not answer SSH"),
         ),
-        Ok(host) if node.boot_id.as_ref() == Some(&host.boot_id) => {
+        Some(host) if node.boot_id.as_ref() == Some(&host.boot_id) => {
             Verdict::pass(format!("Ready, Lease advances, boot {}", host.boot_id))
         }
-        Ok(host) if node.runs_on(host) == Some(false) => Verdict::person(
+        Some(host) if node.runs_on(host) == Some(false) => Verdict::person(
             Reason::MachineDiffers,
             format!(
                 "the host that answers as {name} is another machine than the node {name}: its machine ID is {}",
@@ -90,7 +90,7 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
                  `kubectl get node {name} -o jsonpath={{.status.nodeInfo.machineID}}` must be what /etc/machine-id has there"
             ),
         ),
-        Ok(_) => Verdict::waiting(
+        Some(_) => Verdict::waiting(
             Reason::BootIdDiffers,
             format!("{name} reports another boot ID than its host: its status is from before this boot"),
             format!(

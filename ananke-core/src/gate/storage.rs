@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::engine::view::View;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{
-    AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, NodeState, PodState, StorageState, Tri,
+    AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, NodeState, Observation, PodState, StorageState, Tri,
 };
 use crate::port::clean;
 use crate::proof;
@@ -45,6 +45,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 /// What was seen, by name.
 struct Seen<'a> {
     storage: &'a StorageState,
+    obs: &'a Observation,
     nodes: &'a [NodeState],
     pods: &'a [PodState],
     csi: BTreeMap<&'a NodeName, &'a CsiNodeState>,
@@ -66,6 +67,7 @@ impl<'a> Seen<'a> {
         let longhorn_volumes = longhorn.map(|found| found.volumes.as_slice()).unwrap_or_default();
         Ok(Self {
             storage,
+            obs: view.obs,
             nodes,
             pods,
             csi: storage.csi_nodes.iter().map(|found| (&found.node, found)).collect(),
@@ -97,7 +99,7 @@ impl<'a> Seen<'a> {
     }
 
     fn node(&self, name: &NodeName) -> Option<&'a NodeState> {
-        self.nodes.iter().find(|node| node.name == *name)
+        self.obs.listed(self.nodes, name)
     }
 
     /// Storage nodes that are expected and do not serve: replicas on them are missing.

@@ -21,8 +21,8 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
         Ok(workloads) => workloads,
         Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
     };
-    let pods = match view.pods() {
-        Ok(pods) => by_owner(pods),
+    let pods = match view.pod_index() {
+        Ok(pods) => pods,
         Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
     };
     let required = &view.spec.required_workloads;
@@ -37,11 +37,11 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
     }
     for found in workloads {
         let by_name = required.contains(&found.object);
-        let own = pods.get(&found.object).map_or(&[][..], Vec::as_slice);
+        let own = || pods.owned_by(&found.object);
         let verdict = match (by_name, required.is_empty()) {
-            (true, _) => Ok(judge(view, found, own)),
+            (true, _) => Ok(judge(view, found, &own())),
             (false, false) => continue,
-            (false, true) if found.desired > 0 => known_failure(view, found, judge(view, found, own)),
+            (false, true) if found.desired > 0 => known_failure(view, found, judge(view, found, &own())),
             (false, true) => match restore_scale::judge(view, found, false) {
                 Some(verdict) => verdict,
                 None => continue,
@@ -96,19 +96,8 @@ fn blame_stranded(view: &View<'_>, judgement: &mut Judgement) {
     }
 }
 
-fn by_owner(pods: &[PodState]) -> BTreeMap<&ObjectRef, Vec<&PodState>> {
-    let mut map: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
-    for pod in pods {
-        if let Some(owner) = &pod.owner {
-            map.entry(owner).or_default().push(pod);
-        }
-    }
-    map
-}
-
 pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) -> Verdict {
     let object = &found.object;
-    let look = describe(object);
     if found.desired == 0 && object.kind != Kind::DaemonSet {
         let text = format!("{object} is required and scaled to zero");
         let verdict = || Verdict::waiting(Reason::ScaledToZero, text, format!("scale {object} up again, or stop requiring it"));
@@ -132,7 +121,7 @@ pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) 
             }
             None => match storage::behind(view, pods) {
                 Some(cause) => Verdict::follows(Reason::WorkloadNotConverged, cause, text),
-                None => Verdict::waiting(reason(pods), text, look),
+                None => Verdict::waiting(reason(pods), text, describe(object)),
             },
         };
     }
@@ -141,9 +130,9 @@ pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) 
         // A DaemonSet's pod on a dead node is not wanted there: its count leaves the node out already.
         Some(node) if object.kind != Kind::DaemonSet => {
             let text = format!("{object} counts a pod on {node}, whose kubelet is silent");
-            match view.host(node) {
-                Ok(_) => Verdict::waiting(Reason::PodsNotProved, text, look),
-                Err(_) => Verdict::follows(Reason::PodsNotProved, Subject::Node(node.clone()), text),
+            match view.known_host(node) {
+                Some(_) => Verdict::waiting(Reason::PodsNotProved, text, describe(object)),
+                None => Verdict::follows(Reason::PodsNotProved, Subject::Node(node.clone()), text),
             }
         }
         Some(_) | None => Verdict::pass(format!("{} of {} ready", found.ready, found.desired)),
@@ -167,7 +156,7 @@ fn on_dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a Object
 fn dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a NodeName> {
     let mut waiting = pods.iter().filter(|pod| !pod.ready);
     let first = waiting.next()?.node.as_ref()?;
-    let silent = !view.kubelet_alive(first) && view.host(first).is_err();
+    let silent = !view.kubelet_alive(first) && view.known_host(first).is_none();
     let judged = view.gates.get(&GateId::NodesReady).and_then(|gate| gate.judgement.subjects.get(&Subject::Node(first.clone())));
     // A node that is not Ready may be held for more than that, such as a mark for a person.
     let says_ready = view.node(first).is_ok_and(|node| node.is_some_and(|node| node.ready == Tri::True));

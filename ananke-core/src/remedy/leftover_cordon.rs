@@ -38,7 +38,7 @@ pub(crate) fn plan_for(view: &View<'_>, needs: &Needs) -> Vec<Action> {
 
 /// The order that a finding asks for; none where only the record moves.
 pub(crate) fn action(view: &View<'_>, nodes: &[NodeState], finding: &Finding) -> Option<Action> {
-    let seen = |name: &NodeName| nodes.iter().find(|node| node.name == *name).map(|node| node.version.clone());
+    let seen = |name: &NodeName| view.obs.listed(nodes, name).map(|node| node.version.clone());
     let lease = |id: &LeaseId| view.leases.iter().map(|record| &record.lease).find(|lease| lease.id == *id);
     let (order, why) = match finding.clone() {
         Finding::Release { node, lease: id } => {
@@ -138,7 +138,7 @@ pub(crate) fn found(view: &View<'_>, needs: &Needs) -> Vec<Finding> {
 /// with it but that the network plugin is not there. That one comes as a DaemonSet, which our own taint keeps away.
 pub(crate) fn proved(view: &View<'_>, node: &NodeState) -> bool {
     let same_boot = view.spec.is_unmanaged(&node.name)
-        || view.host(&node.name).is_ok_and(|host| node.boot_id.as_ref() == Some(&host.boot_id));
+        || view.known_host(&node.name).is_some_and(|host| node.boot_id.as_ref() == Some(&host.boot_id));
     same_boot && view.kubelet_alive(&node.name) && (node.ready == Tri::True || lacks_network_only(node))
 }
 

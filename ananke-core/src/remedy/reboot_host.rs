@@ -53,7 +53,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 }
 
 pub(crate) fn stance(view: &View<'_>, name: &NodeName) -> Stance {
-    let count = view.spec.nodes.keys().filter(|name| view.host(name).is_ok_and(|host| host.health.root_read_only)).count();
+    let count =
+        view.spec.nodes.keys().filter(|name| view.known_host(name).is_some_and(|host| host.health.root_read_only)).count();
     let worker = view.spec.nodes.get(name).is_some_and(|node| node.role == NodeRole::Worker);
     match reboot(view, name) {
         Reboot::Over => Stance::Spent,
@@ -66,10 +67,13 @@ pub(crate) fn stance(view: &View<'_>, name: &NodeName) -> Stance {
 }
 
 fn due(view: &View<'_>, name: &NodeName) -> Option<Action> {
-    let host = view.host(name).ok()?;
+    let host = view.known_host(name)?;
     let old_enough = host.health.root_read_only && host.uptime >= view.spec.unit_grace;
+    if !old_enough {
+        return None;
+    }
     let order = Order::Host { node: name.clone(), order: HostOrder::Reboot };
-    let allowed = old_enough && stance(view, name) == Stance::Repairs && BUDGET.allows(view, &order);
+    let allowed = stance(view, name) == Stance::Repairs && BUDGET.allows(view, &order);
     (allowed && idle(view, name, host)).then(|| {
         let why = format!("the root file system of {name} is read-only and nothing runs there; its journal is replayed at boot");
         Action { order, why }

@@ -74,7 +74,7 @@ fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bo
         .sources
         .iter()
         .find(|source| source.object == found.source)
-        .is_some_and(|source| flux_source::judge(view, source).is_pass());
+        .is_some_and(|source| flux_source::held(view, source).is_none());
     let parents_ready = || found.depends_on.iter().all(|parent| kustomizations::ready(view, flux, parent));
     !found.reconcile.suspended && source_proved && parents_ready() && !kustomizations::judge(view, flux, found).is_pass()
 }

@@ -172,7 +172,7 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     if !silent && !unready {
         return None;
     }
-    let (unit, host) = (&view.spec.nodes.get(name)?.unit, view.host(name).ok()?);
+    let (unit, host) = (&view.spec.nodes.get(name)?.unit, view.known_host(name)?);
     let started = view.history.tries("start-unit", &Subject::Node(name.clone())).last;
     if host.unit != UnitState::Active || host.health.root_read_only || host.uptime < patience || !started.is_none_or(long_ago) {
         return None;
@@ -188,13 +188,13 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
 /// storm is not repaired node by node as patience runs out.
 fn unwell(view: &View<'_>, node: &NodeState) -> bool {
     let well = node.ready == Tri::True && view.kubelet_alive(&node.name);
-    !well && node.manual_note.is_none() && view.spec.nodes.contains_key(&node.name) && view.host(&node.name).is_ok()
+    !well && node.manual_note.is_none() && view.spec.nodes.contains_key(&node.name) && view.known_host(&node.name).is_some()
 }
 
 fn fleet(view: &View<'_>, nodes: &[NodeState]) -> Fleet {
-    let find = |name: &NodeName| nodes.iter().find(|node| node.name == *name);
+    let find = |name: &NodeName| view.obs.listed(nodes, name);
     let works = |name: &NodeName| {
-        let unit_runs = view.spec.is_unmanaged(name) || view.host(name).is_ok_and(|host| host.unit == UnitState::Active);
+        let unit_runs = view.spec.is_unmanaged(name) || view.known_host(name).is_some_and(|host| host.unit == UnitState::Active);
         unit_runs && find(name).is_some_and(|node| node.ready == Tri::True && proved(view, node))
     };
     let repairs = |purpose: Purpose| matches!(purpose, Purpose::Repair | Purpose::Unknown);

@@ -17,14 +17,17 @@ const PAUSE: Duration = Duration::from_secs(90);
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     for (name, node) in view.spec.nodes.iter() {
-        let Ok(host) = view.host(name) else { continue };
+        let Some(host) = view.known_host(name) else { continue };
         let stopped = match host.unit {
             // It would fail again on a disk that it cannot write.
             UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace && !host.health.root_read_only,
             UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
         };
+        if !stopped {
+            continue;
+        }
         let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };
-        if stopped && view.history.allows(order.verb(), &Subject::Node(name.clone()), view.now, BUDGET, PAUSE) {
+        if view.history.allows(order.verb(), &Subject::Node(name.clone()), view.now, BUDGET, PAUSE) {
             actions.push(Action { order, why: format!("{} does not run on {name}", node.unit) });
         }
     }

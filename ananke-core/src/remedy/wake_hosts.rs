@@ -22,8 +22,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     for role in [NodeRole::Server, NodeRole::Worker] {
         for (name, node) in view.spec.managed().filter(|(_, node)| node.role == role) {
-            let (Some(mac), Some(dark)) = (node.wake.clone(), dark_for(view, name)) else { continue };
-            let order = Order::Wake { node: name.clone(), mac };
+            let (Some(mac), Some(dark)) = (&node.wake, dark_for(view, name)) else { continue };
+            let order = Order::Wake { node: name.clone(), mac: mac.clone() };
             let due = dark >= view.spec.wake_after || view.trust == Trust::Stated;
             if due && !confirmed_off(view, name) && budget.allows(view, &order) {
                 actions.push(Action { order, why: format!("{name} has been dark for {}", human(dark)) });
@@ -35,7 +35,10 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 
 /// For how long nothing of the machine has been heard in this run; none while something is, or may be.
 fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
-    let error = view.host(name).err()?.error?;
+    if view.known_host(name).is_some() {
+        return None;
+    }
+    let error = view.obs.hosts.get(name)?.newest_failure()?;
     // A port that is refused, and a kubelet that renews, prove a kernel that runs.
     if error.kind != ErrorKind::Transient || error.reason == Some(Reason::SshRefused) || view.kubelet_alive(name) {
         return None;

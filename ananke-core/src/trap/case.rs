@@ -110,7 +110,7 @@ impl<'a> Case<'a> {
     /// the whole cluster does.
     pub fn logged(&self, any: &[&str]) -> Option<Said<'a>> {
         let of = |node: &'a NodeName| {
-            let text = self.view.host(node).ok()?.words.iter().rev().find(|line| says(line, any))?;
+            let text = self.view.known_host(node)?.words.iter().rev().find(|line| says(line, any))?;
             Some(Said { text, node: Some(node) })
         };
         match self.subject {
@@ -149,6 +149,12 @@ impl<'a> Case<'a> {
     /// the cluster. `owner` decides by namespace and name.
     pub fn old_pods(&self, owner: impl Fn(&ObjectRef) -> bool) -> Vec<&'a PodState> {
         let pods = self.view.pods().unwrap_or_default().iter();
+        pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
+    }
+
+    /// The same of the node that waits.
+    pub fn old_pods_here(&self, owner: impl Fn(&ObjectRef) -> bool) -> Vec<&'a PodState> {
+        let pods = self.node_name().into_iter().flat_map(|node| self.evidence.pods_on(node));
         pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
     }
 

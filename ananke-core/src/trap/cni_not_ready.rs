@@ -23,10 +23,7 @@ const WORDS: &[&str] = &["networkpluginnotready", "cni plugin not initialized"];
 const PLUGINS: &[&str] = &["calico-node", "canal", "cilium", "kube-flannel-ds", "kube-router", "rke2-canal", "weave-net"];
 
 fn plugins<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    let here = case.node_name();
-    let mut pods = case.old_pods(|owner| PLUGINS.contains(&owner.name.as_ref()));
-    pods.retain(|pod| pod.node.as_ref() == here);
-    pods
+    case.old_pods_here(|owner| PLUGINS.contains(&owner.name.as_ref()))
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {

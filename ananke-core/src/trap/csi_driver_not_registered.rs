@@ -32,10 +32,9 @@ fn driver(case: &Case<'_>) -> Option<&'static str> {
 }
 
 fn plugin<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    let wanted = PLUGINS.iter().find(|(name, _)| Some(*name) == driver(case)).map(|(_, plugin)| *plugin);
-    let mut pods = case.old_pods(|owner| Some(owner.name.as_ref()) == wanted);
-    pods.retain(|pod| pod.node.as_ref() == case.node_name());
-    pods
+    let driver = driver(case);
+    let plugin = PLUGINS.iter().find(|(name, _)| Some(*name) == driver).map(|(_, plugin)| *plugin);
+    plugin.map_or_else(Vec::new, |plugin| case.old_pods_here(|owner| *owner.name == *plugin))
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {

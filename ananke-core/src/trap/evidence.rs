@@ -1,10 +1,11 @@
 //! What kubelets, controllers and units said, by what it is about.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::view::View;
-use crate::name::{Moment, ObjectRef};
+use crate::name::{Moment, NodeName, ObjectRef};
 use crate::observation::{EventState, PodState};
 
 /// Made once for a judgement, and only where something waits.
@@ -13,6 +14,9 @@ pub struct Evidence<'a> {
     /// Pods that are not ready and of which something is said, by the workload that owns them.
     pods: BTreeMap<&'a ObjectRef, Vec<&'a PodState>>,
     events: BTreeMap<&'a ObjectRef, Vec<&'a EventState>>,
+    all: &'a [PodState],
+    /// Where the pods of each node stand among all; worked out once a trap asks.
+    by_node: OnceCell<BTreeMap<NodeName, Vec<usize>>>,
 }
 
 /// An Event says something of now for this long after it was last seen: controllers repeat what lasts.
@@ -27,17 +31,32 @@ impl<'a> Evidence<'a> {
         }
         let tells = |pod: &&PodState| !pod.message.is_empty() || pod.is_backing_off() || events.contains_key(&pod.object);
         let mut pods: BTreeMap<&ObjectRef, Vec<&PodState>> = BTreeMap::new();
-        for pod in view.pods().unwrap_or_default().iter().filter(|pod| !pod.ready).filter(tells) {
+        let all = view.pods().unwrap_or_default();
+        for pod in all.iter().filter(|pod| !pod.ready).filter(tells) {
             if let Some(owner) = &pod.owner {
                 pods.entry(owner).or_default().push(pod);
             }
         }
-        Self { pods, events }
+        Self { pods, events, all, by_node: OnceCell::new() }
     }
 
     /// Pods of a workload that are not ready and of which something is said.
     pub(crate) fn pods(&self, owner: &ObjectRef) -> &[&'a PodState] {
         self.pods.get(owner).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All pods of a node.
+    pub(crate) fn pods_on(&self, node: &NodeName) -> impl Iterator<Item = &'a PodState> + use<'a, '_> {
+        let by_node = self.by_node.get_or_init(|| {
+            let mut by_node: BTreeMap<NodeName, Vec<usize>> = BTreeMap::new();
+            for (place, pod) in self.all.iter().enumerate() {
+                if let Some(node) = &pod.node {
+                    by_node.entry(node.clone()).or_default().push(place);
+                }
+            }
+            by_node
+        });
+        by_node.get(node).into_iter().flatten().filter_map(|place| self.all.get(*place))
     }
 
     pub(crate) fn events(&self, about: &ObjectRef) -> impl Iterator<Item = &'a EventState> + use<'a, '_> {
