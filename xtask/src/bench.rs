@@ -1,6 +1,7 @@
 //! Measurements, each beside a peer in the same run: what counts is the ratio, not the second.
 
 mod daemon;
+mod drill;
 mod large_cluster;
 mod ssh;
 
@@ -27,10 +28,11 @@ struct Cost {
 
 pub(crate) fn run(which: Option<&str>) -> ExitCode {
     type Bench = (&'static str, fn() -> Result<String, String>);
-    let all: [Bench; 3] = [("large-cluster", large_cluster::run), ("ssh", ssh::run), ("daemon", daemon::run)];
+    let all: [Bench; 4] =
+        [("large-cluster", large_cluster::run), ("ssh", ssh::run), ("daemon", daemon::run), ("drill", drill::run)];
     let chosen: Vec<&Bench> = all.iter().filter(|(name, _)| which.is_none_or(|which| which == *name)).collect();
     if chosen.is_empty() {
-        eprintln!("there is no bench of that name; there are large-cluster, ssh and daemon");
+        eprintln!("there is no bench of that name; there are large-cluster, ssh, daemon and drill");
         return ExitCode::from(2);
     }
     for (name, bench) in chosen {
