@@ -8,7 +8,10 @@ pub mod drill;
 pub mod executor;
 pub mod fault;
 #[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
+pub mod oracle;
+#[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
 pub mod ports;
+pub mod rivals;
 pub mod rng;
 pub mod scenario;
 #[cfg(feature = "serve")]
