@@ -3,6 +3,7 @@
 //! The model has no clock, no threads and no randomness but its seed; it compiles for wasm32. The same world on real
 //! sockets is behind the feature `serve`.
 
+pub mod campaign;
 pub mod daemon;
 pub mod drill;
 pub mod executor;
