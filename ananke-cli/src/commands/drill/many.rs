@@ -1,7 +1,7 @@
 //! Many drills on all cores, shards of them, and shards put together.
 
 use std::fs;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::commands::print;
 use crate::exit::Exit;
 use crate::wire::Failure;
 
-/// Who waits hears of it this often.
+/// Who waits at a terminal hears of it this often.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Plays each seed of the range, or of this shard of it.
@@ -45,7 +45,7 @@ pub(super) fn run(
         }
     };
     let tell = || {
-        while !over.load(Ordering::Relaxed) {
+        while std::io::stderr().is_terminal() && !over.load(Ordering::Relaxed) {
             std::thread::park_timeout(TOLD_EVERY);
             if !over.load(Ordering::Relaxed) {
                 let (done, failed) = (done.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
