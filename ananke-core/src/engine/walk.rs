@@ -251,10 +251,10 @@ impl Walk {
             }
             let before = gate.status;
             gate.step(&row, judgement, open, now, limit, &causes);
-            let change = Change { gate: row.id, status: gate.status, text: gate.headline() };
-            if change.status == before {
+            if gate.status == before {
                 continue;
             }
+            let change = Change { gate: row.id, status: gate.status, text: gate.headline() };
             if gate.cut_short
                 && let Some(within) = self.spec.shutdown.within
             {
