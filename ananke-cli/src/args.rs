@@ -97,6 +97,9 @@ pub struct Explain {
     /// The run to explain; without it the newest that acted.
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
+    /// Explain what `ananke snapshot` saw, by the gates of a start-up; neither config nor state is read.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "config"])]
+    pub snapshot: Option<PathBuf>,
     #[command(flatten)]
     pub config: WithConfig,
     #[command(flatten)]

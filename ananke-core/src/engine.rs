@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::baseline::{self, Baseline};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, RunId};
+use crate::observation::Observation;
 use crate::report::{Command, EarlierRun, Progress};
 use crate::spec::Spec;
 use crate::verdict::GateId;
@@ -65,6 +66,19 @@ pub fn healthy_baseline(walk: &Walk, now: Moment) -> Option<Baseline> {
 pub fn status(spec: Spec, now: Moment, intent: Option<&Intent>) -> Walk {
     let mut walk = Walk::new(plan(Command::Status), spec, run_id("status", now), now, Trust::Stated);
     walk.raise_floor(intent);
+    walk
+}
+
+/// The same over what was seen before, as it stood at `at`: nothing is asked.
+pub fn status_of(spec: Spec, obs: Observation, at: Moment) -> Walk {
+    let intent = obs.intent.last().cloned().flatten();
+    let mut walk = status(spec, at, intent.as_ref());
+    walk.nodes_asked = obs.nodes.seen_at().unwrap_or(walk.nodes_asked);
+    walk.obs = obs;
+    // Each judgement opens what the one before settled.
+    for _ in 0..=walk.plan.rows.len() {
+        walk.judge(at);
+    }
     walk
 }
 
@@ -155,6 +169,20 @@ impl Walk {
 mod tests {
     use super::*;
     use crate::gate::testing::Bench;
+    use crate::report::GateStatus;
+
+    #[test]
+    fn what_was_seen_is_judged_again_without_a_cluster() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let seen = serde_json::to_string(&bench.obs).unwrap();
+        let walk = status_of(bench.spec.clone(), serde_json::from_str(&seen).unwrap(), bench.now);
+        assert_eq!(walk.gates[&GateId::Inventory].status, GateStatus::Passed);
+        assert_eq!(walk.gates[&GateId::NodesReady].status, GateStatus::Passed, "{:#?}", walk.gates[&GateId::NodesReady]);
+        let later = bench.now.plus(Duration::from_secs(3600));
+        let stale = status_of(bench.spec, bench.obs, later);
+        assert_ne!(stale.gates[&GateId::NodesReady].status, GateStatus::Passed, "a fact has an age");
+    }
 
     #[test]
     fn power_that_stops_what_a_person_had_stopped_leaves_it_the_persons() {

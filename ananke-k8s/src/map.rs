@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ananke_core::doctor::ClusterMap;
 use ananke_core::doctor::map::{Applier, Source, Workload};
+use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::port::{ErrorKind, MapReads, PortError};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::collection::Collection;
 use crate::connect::KubeCluster;
 use crate::flux_api::Served;
-use crate::translate::map::{cluster, flux, network, secrets, storage, webhooks, workload};
+use crate::translate::layer;
+use crate::translate::map::environment::Config;
+use crate::translate::map::workload::Found;
+use crate::translate::map::{cluster, flux, jobs, network, secrets, storage, webhooks, workload};
 
 const FLUX_SOURCES: (&str, &[&str]) =
     ("source.toolkit.fluxcd.io", &["gitrepositories", "ocirepositories", "helmrepositories", "buckets"]);
@@ -26,13 +30,17 @@ impl MapReads for KubeCluster {
         let mut unseen = Vec::new();
         // Whoever may not read these may read nothing, and an empty map would pass for a cluster without circles.
         let mut map = ClusterMap { nodes: self.list(&cluster::NODES).await?, ..ClusterMap::default() };
-        map.workloads = self.all_workloads().await?;
+        let found = self.all_workloads().await?;
+        map.workloads = self.with_configs(found, &mut unseen).await?;
         map.namespaces = seen(self.list(&cluster::NAMESPACES).await, &mut unseen)?.into_iter().collect();
         map.services = seen(self.list(&network::SERVICES).await, &mut unseen)?;
         map.ingresses = seen(self.list(&network::INGRESSES).await, &mut unseen)?;
         map.ingress_classes = seen(self.list(&network::INGRESS_CLASSES).await, &mut unseen)?;
         map.claims = seen(self.list(&storage::CLAIMS).await, &mut unseen)?;
         map.volumes = seen(self.list(&storage::VOLUMES).await, &mut unseen)?;
+        map.storage_classes = seen(self.list(&storage::CLASSES).await, &mut unseen)?;
+        map.jobs = seen(self.list(&jobs::JOBS).await, &mut unseen)?;
+        map.budgets = seen(self.list(&jobs::BUDGETS).await, &mut unseen)?;
         let replicas = seen(self.longhorn_replicas().await, &mut unseen)?;
         for volume in &mut map.volumes {
             volume.replicas = replicas.get(&volume.name).copied().or(volume.replicas);
@@ -43,17 +51,48 @@ impl MapReads for KubeCluster {
         self.read_secrets(&mut map, &mut unseen).await?;
         map.sources = self.all_sources(&mut unseen).await?;
         map.appliers = self.all_appliers(&mut unseen).await?;
+        map.keep_known_names();
         map.unseen = unseen;
         Ok(map)
     }
 }
 
 impl KubeCluster {
-    async fn all_workloads(&self) -> Result<Vec<Workload>, PortError> {
+    async fn all_workloads(&self) -> Result<Vec<Found>, PortError> {
         let mut all = self.list(&workload::DEPLOYMENTS).await?;
         all.extend(self.list(&workload::STATEFUL_SETS).await?);
         all.extend(self.list(&workload::DAEMON_SETS).await?);
         Ok(all)
+    }
+
+    /// With the names in the ConfigMaps that their environment is taken from; each is read once.
+    async fn with_configs(&self, found: Vec<Found>, unseen: &mut Vec<String>) -> Result<Vec<Workload>, PortError> {
+        let (mut configs, mut all) = (BTreeMap::<ObjectRef, Config>::new(), Vec::new());
+        for Found { mut workload, configs: wanted, mut mentions } in found {
+            for of in &wanted {
+                let object = ObjectRef::new(Kind::ConfigMap, &workload.object.namespace, &of.name);
+                if !configs.contains_key(&object) {
+                    let read = self.config(&object, unseen).await?;
+                    configs.insert(object.clone(), read);
+                }
+                let said = configs.get(&object).into_iter().flat_map(|config| config.mentions(of));
+                said.for_each(|more| mentions.add(more));
+            }
+            (workload.names, workload.provisions) =
+                (mentions.services.into_iter().collect(), mentions.provisioners.into_iter().collect());
+            all.push(workload);
+        }
+        Ok(all)
+    }
+
+    /// Nothing where it is gone.
+    async fn config(&self, object: &ObjectRef, unseen: &mut Vec<String>) -> Result<Config, PortError> {
+        const TRIED: &str = "read the environment";
+        let path = layer::path(TRIED, object)?;
+        match self.get(TRIED, &path).await.map_err(|error| PortError { on: object.to_string(), ..error }) {
+            Err(error) if error.kind == ErrorKind::Missing => Ok(Config::default()),
+            read => seen(read, unseen),
+        }
     }
 
     async fn longhorn_replicas(&self) -> Result<BTreeMap<Arc<str>, u32>, PortError> {

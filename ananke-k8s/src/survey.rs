@@ -46,6 +46,9 @@ const RIGHTS: &[Right] = &[
     right("", "services", &["list", "watch"]),
     right("", "events", &["list"]),
     right("", "persistentvolumes", &["list"]),
+    right("", "configmaps", &["get"]),
+    right("storage.k8s.io", "storageclasses", &["list"]),
+    right("policy", "poddisruptionbudgets", &["list"]),
     right("networking.k8s.io", "ingressclasses", &["list"]),
     right("apps", "deployments", &["list", "watch", "patch"]),
     right("apps", "statefulsets", &["list", "watch", "patch"]),
@@ -67,7 +70,7 @@ const RIGHTS: &[Right] = &[
 const RIGHTS_FOR_LAYERS: &[Right] = &[
     right("", "namespaces", &["get", "create"]),
     right("", "serviceaccounts", &["get", "create"]),
-    right("", "configmaps", &["get", "create"]),
+    right("", "configmaps", &["create"]),
     right("", "services", &["get", "create"]),
     right("apps", "deployments", &["get", "create"]),
     right("apps", "statefulsets", &["get", "create"]),

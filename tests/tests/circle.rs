@@ -1,18 +1,30 @@
-//! Harbor, Gitea and Flux waiting for each other on the built binary: what a healthy day kept, and archives of images, get a
-//! served cluster out of it after a power loss.
+//! Harbor, Gitea and Flux waiting for each other on the built binary: what the daemon keeps on a healthy day, and archives of
+//! images, get served clusters out of it after a power loss, one whose nodes have their images and one whose nodes have none.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use ananke_tests::{Cluster, until};
+use ananke_tests::{Cluster, LIMIT, require, until};
 use serde_json::{Value, json};
 
 const PARTS: &[&str] = &["core", "portal", "registry", "jobservice", "trivy"];
-/// Batteries carry the hosts for ten minutes and more of the cluster's time.
-const EMPTY: Duration = Duration::from_secs(60);
+const GIT: &str = "bootstrap-cache/flux-system_git.json";
+
+fn cluster(scenario: &str) -> Cluster {
+    let cluster = Cluster::up(&["--nodes", "4", "--speed", "30", "--scenario", scenario]);
+    let archives = cluster.path("archives");
+    fs::create_dir(&archives).unwrap();
+    for architecture in ["amd64", "arm64"] {
+        put_aside(&archives.join(format!("harbor-{architecture}.tar")), architecture);
+    }
+    let layers = "[flux-system/registry, flux-system/git]";
+    cluster
+        .edit_config(|text| format!("bootstrap: {{wait: 5s, layers: {layers}, image_archives: {}}}\n{text}", archives.display()));
+    cluster
+}
 
 /// As `docker save` writes it.
 fn put_aside(path: &Path, architecture: &str) {
@@ -32,40 +44,59 @@ fn put_aside(path: &Path, architecture: &str) {
     archive.finish().unwrap();
 }
 
-fn subjects(report: &Value, verb: &str) -> Vec<String> {
+/// Files of the state directory, by their names in it.
+fn kept_by_the_daemon() -> BTreeMap<PathBuf, Vec<u8>> {
+    let cluster = cluster("healthy");
+    let daemon = cluster.start(&["daemon"]);
+    until("the daemon has kept the last layer", LIMIT, || cluster.path("state").join(GIT).exists().then_some(()));
+    daemon.signal("TERM");
+    let told = daemon.end(LIMIT).exits(0).stderr;
+    for layer in ["registry", "git"] {
+        let line = format!("objects of Kustomization flux-system/{layer} are kept");
+        assert!(told.contains(&line), "no {line:?} in {told}");
+    }
+    assert!(cluster.state(GIT)["objects"].to_string().contains("\"kind\":\"Deployment\""), "{}", cluster.state(GIT));
+    let files = cluster.state_files().into_iter().filter(|(path, _)| path.parent().unwrap().ends_with("bootstrap-cache"));
+    files.map(|(path, bytes)| (path.strip_prefix(cluster.path("state")).unwrap().to_owned(), bytes)).collect()
+}
+
+fn told(report: &Value, verb: &str) -> Vec<String> {
     let actions = report["actions"].as_array().unwrap().iter().filter(|action| action["verb"] == verb);
     actions.map(|action| action["text"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn what_was_kept_on_a_healthy_day_breaks_the_circle_after_a_power_loss() {
-    let cluster = Cluster::up(&["--nodes", "4", "--speed", "30", "--scenario", "healthy"]);
-    let archives = cluster.path("archives");
-    fs::create_dir(&archives).unwrap();
-    for architecture in ["amd64", "arm64"] {
-        put_aside(&archives.join(format!("harbor-{architecture}.tar")), architecture);
-    }
-    let layers = "[flux-system/registry, flux-system/git]";
-    cluster
-        .edit_config(|text| format!("bootstrap: {{wait: 5s, layers: {layers}, image_archives: {}}}\n{text}", archives.display()));
-    cluster.ananke(&["startup", "--execute"]).ok();
-    let kept = cluster.state("bootstrap-cache/flux-system_git.json");
-    assert!(kept["objects"].to_string().contains("\"kind\":\"Deployment\""), "{kept}");
+fn what_the_daemon_kept_breaks_the_circle_after_a_power_loss_with_images_and_without() {
+    let layers = kept_by_the_daemon();
+    let circles = ["circle", "circle-cold"].map(|scenario| {
+        let cluster = cluster(scenario);
+        for (name, bytes) in &layers {
+            let file = cluster.path("state").join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, bytes).unwrap();
+        }
+        let startup = cluster.start(&["startup", "--execute", "-o", "json"]);
+        (cluster, startup)
+    });
+    let [(warm, warm_report), (cold, cold_report)] = circles.map(|(cluster, startup)| {
+        let report = startup.end(LIMIT).exits(0).json();
+        it_is_up(&cluster, &report);
+        (cluster, report)
+    });
+    assert_eq!(told(&warm_report, "load-images"), Vec::<String>::new());
+    let loaded = told(&cold_report, "load-images");
+    assert!(loaded.iter().any(|text| text.contains("harbor-amd64.tar")), "{loaded:#?}");
+    drop(cold);
+    flux_takes_over(&warm);
+}
 
-    cluster.inject("git-pruned", None);
-    cluster.inject("images-lost", None);
-    cluster.power("cut");
-    until("the batteries are empty", EMPTY, || (cluster.truth()["hosts_up"] == 0).then_some(()));
-    cluster.power("restore");
-    let report = cluster.ananke(&["startup", "--execute", "-o", "json"]).exits(0).json();
-
+fn it_is_up(cluster: &Cluster, report: &Value) {
     assert_eq!(report["outcome"], "done", "{report:#}");
-    let made = subjects(&report, "create");
+    let made = told(report, "create");
     for object in ["Deployment harbor/harbor-core", "Ingress harbor/harbor-core", "Deployment gitea/gitea", "Service gitea/gitea"]
     {
         assert!(made.contains(&format!("make {object}, which is absent")), "no {object} in {made:#?}");
     }
-    assert!(subjects(&report, "load-images").iter().any(|text| text.contains("harbor-amd64.tar")), "{report:#}");
     let gitea = report["actions"]
         .as_array()
         .unwrap()
@@ -76,4 +107,35 @@ fn what_was_kept_on_a_healthy_day_breaks_the_circle_after_a_power_loss() {
     assert!(effect["after"].as_str().unwrap().starts_with("1 of 1 ready"), "{effect}");
     let truth = cluster.truth();
     assert_eq!(truth["workloads_converged"], truth["workloads"], "{truth:#}");
+}
+
+/// kubectl does what kustomize-controller does when it applies an object: it makes the fields that were written in its name
+/// its applied ones, and applies what Git has.
+fn flux_takes_over(cluster: &Cluster) {
+    if !require("kubectl", "kubernetes-client") {
+        return;
+    }
+    let found = || -> Value {
+        let run = cluster.kubectl(&["get", "deployment/gitea", "-n", "gitea", "-o", "json", "--show-managed-fields"]);
+        serde_json::from_str(&run.ok()).unwrap()
+    };
+    let books = |found: &Value| -> Vec<String> {
+        let entries = found["metadata"]["managedFields"].as_array().unwrap().iter();
+        entries.map(|entry| format!("{} of {}", entry["operation"], entry["manager"]).replace('"', "")).collect()
+    };
+    assert_eq!(books(&found()), ["Update of kustomize-controller"], "{:#}", found());
+
+    let made_its_own = r#"[{"op": "replace", "path": "/metadata/managedFields/0/operation", "value": "Apply"}]"#;
+    cluster.kubectl(&["patch", "deployment/gitea", "-n", "gitea", "--type=json", "-p", made_its_own]).ok();
+    let layer = cluster.state(GIT);
+    let kept = layer["objects"].as_array().unwrap().iter().map(|object| &object["body"]);
+    let mut in_git = kept.clone().find(|body| body["kind"] == "Deployment").unwrap().clone();
+    assert!(in_git["metadata"]["labels"].as_object_mut().unwrap().remove("app").is_some(), "{in_git:#}");
+    let file = cluster.path("gitea.json");
+    fs::write(&file, in_git.to_string()).unwrap();
+    let apply = ["apply", "--server-side", "--field-manager=kustomize-controller", "--validate=false", "-f"];
+    cluster.kubectl(&[&apply[..], &[file.to_str().unwrap()]].concat()).ok();
+    let applied = found();
+    assert_eq!(books(&applied), ["Apply of kustomize-controller"], "{applied:#}");
+    assert_eq!(applied["metadata"]["labels"].get("app"), None, "what Git does not have is gone");
 }

@@ -37,6 +37,8 @@ fn mapped(mut map: ClusterMap) -> ClusterMap {
     map.ingresses.sort_by(|a, b| a.object.cmp(&b.object));
     map.claims.sort_by(|a, b| a.object.cmp(&b.object));
     map.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+    map.jobs.sort_by(|a, b| a.object.cmp(&b.object));
+    map.budgets.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     map.external_secrets.sort_by(|a, b| a.object.cmp(&b.object));
     map.sources.sort_by(|a, b| a.object.cmp(&b.object));
     map.appliers.sort_by(|a, b| a.object.cmp(&b.object));

@@ -7,21 +7,24 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
-use ananke_sim::serve::api::authorize::{ACCOUNT, BOOTSTRAP_MANIFEST, MANIFEST};
+use ananke_sim::serve::api::authorize::{ACCOUNT, Access, BOOTSTRAP_MANIFEST, MANIFEST};
 use ananke_sim::serve::api::rbac::{Attributes, Right, rights};
-use ananke_sim::serve::site::ANANKES;
+use ananke_sim::serve::api::{self, store::ObjectStore, tls};
+use ananke_sim::serve::site::{ANANKES, anankes_kubeconfig};
 use ananke_tests::contract::cases::{coordination, flux, layers, nodes, pods, reads, workloads};
-use ananke_tests::contract::served::on_the_served_world;
-use ananke_tests::{Cluster, require};
-use serde_json::Value;
+use ananke_tests::contract::served::{on_runtime, on_the_served_world, served};
+use ananke_tests::{Cluster, ananke, require};
+use serde_json::{Value, json};
 
 const USER: &str = "system:serviceaccount:kube-system:ananke";
 
 /// What Ananke asked for, as the server's audit log in `dir` has it; none of it may have been refused.
 fn asked(dir: &Path) -> BTreeSet<Attributes> {
-    let log = std::fs::read_to_string(dir.join("audit.log")).unwrap();
+    let log = fs::read_to_string(dir.join("audit.log")).unwrap();
     let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let ours = events.filter(|event| event.pointer("/user/username") == Some(&USER.into()));
     let asked = ours.filter_map(|event| {
@@ -69,13 +72,24 @@ fn asked_by_the_binary() -> BTreeSet<Attributes> {
     cluster.ananke(&["startup", "--execute", "--force-flux-branch", "main"]).ok();
     cluster.ananke(&["status"]).ok();
     cluster.ananke(&["lease", "list"]).ok();
+    // An environment that is taken from a ConfigMap.
+    let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1",
+        "envFrom": [{"configMapRef": {"name": "web"}}]}]}});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template}});
+    fs::write(cluster.path("web.json"), deployment.to_string()).unwrap();
+    cluster.kubectl(&["create", "--validate=false", "-f", cluster.path("web.json").to_str().unwrap()]).ok();
     cluster.ananke(&["doctor"]).exits(3);
+    cluster.kubectl(&["delete", "deployment/web", "-n", "default"]).ok();
     cluster.ananke(&["shutdown", "--execute"]).ok();
     asked(cluster.dir())
 }
 
 #[test]
 fn every_request_is_granted_and_every_right_is_used() {
+    if !require("kubectl", "kubernetes-client") {
+        return;
+    }
     let binary = asked_by_the_binary();
     let (mut all, mut layers) = asked_by_the_contract();
     assert!(binary.len() > 20 && all.len() > 30, "{} and {} kinds of requests are too few", binary.len(), all.len());
@@ -104,8 +118,33 @@ fn the_manifest_has_no_wildcard_and_no_right_twice() {
     let words = all.iter().flat_map(|right| [&right.verb, &right.group, &right.resource]);
     assert!(words.into_iter().all(|word| word != "*"));
     assert!(all.iter().all(|right| !["secrets", "pods/exec"].contains(&right.resource.as_str())));
-    assert!(granted.iter().all(|right| right.resource != "configmaps"));
+    assert!(granted.iter().all(|right| right.resource != "configmaps" || right.verb == "get"), "by name alone");
     assert!(bootstrap.iter().all(|right| ["get", "create"].contains(&right.verb.as_str())), "what is there stays as it is");
+}
+
+#[test]
+fn config_check_names_the_rights_that_layers_lack() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = on_runtime(async {
+        let served = served(dir.path()).await;
+        // Another door to the same cluster, with the first manifest alone.
+        let (identity, door) = (tls::identity().unwrap(), api::bind(0).unwrap());
+        let access = Arc::new(Access::new(MANIFEST, File::create(dir.path().join("door.log")).unwrap()).unwrap());
+        fs::write(dir.path().join(ANANKES), anankes_kubeconfig(&identity, access.token(), door.address)).unwrap();
+        let store: Arc<dyn ObjectStore> = served.cluster().clone();
+        let _door = tokio::spawn(api::run(door, identity.server.clone(), access, store));
+        let config = dir.path().join("ananke.yaml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("bootstrap: {{layers: [flux-system/git]}}\n{text}")).unwrap();
+        let check = move || ananke(&["config", "check", "--config", config.to_str().unwrap()]);
+        tokio::task::spawn_blocking(check).await.unwrap()
+    });
+    let run = run.exits(3);
+    let lines: Vec<&str> = run.stdout.lines().filter_map(|line| line.strip_prefix("cannot work: ")).collect();
+    let layers = "deploy/rbac-bootstrap.yaml grants it";
+    assert!(lines.len() > 5 && lines.iter().all(|line| line.ends_with(layers)), "{run}");
+    assert!(lines.contains(&format!("this kubeconfig may not create configmaps; {layers}").as_str()), "{run}");
+    assert!(run.stdout.contains("answered: rights: all that deploy/rbac.yaml grants"), "{run}");
 }
 
 #[test]

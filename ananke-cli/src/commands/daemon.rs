@@ -193,9 +193,12 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
         if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK + LAYERS {
             let look = healthy(&loaded.spec, reads);
             let taken = tokio::time::timeout(HEALTH_LOOK, look).await.unwrap_or_default();
+            // A layer needs no second look: it is read only of a Kustomization that is Ready.
+            if taken.is_some() {
+                keep_layers(&loaded.spec, adapters, clock.now()).await;
+            }
             if let Some(baseline) = health.take(taken, clock.now()) {
                 keep(&adapters.state, &baseline, clock.now()).await;
-                keep_layers(&loaded.spec, adapters, clock.now()).await;
             }
         }
         let pause = std::pin::pin!(clock.sleep_until(next));

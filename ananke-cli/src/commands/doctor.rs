@@ -6,6 +6,9 @@ mod text;
 use std::path::Path;
 
 use ananke_core::doctor::{ClusterMap, Examination, dot, examine, svg};
+use ananke_core::engine::walk::Walk;
+use ananke_core::engine::{self, News};
+use ananke_core::name::Moment;
 use ananke_core::port::{Clock, HostReads, MapReads, PortError};
 use ananke_core::spec::Transport;
 use futures::future::join_all;
@@ -16,7 +19,7 @@ use crate::args::{self, DoctorFormat, Format};
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
-use crate::state::snapshot::{self, Snapshot};
+use crate::state::snapshot::{self, Look, Snapshot};
 use crate::wire::{self, Adapters, Failure};
 
 /// Where the config is, if nothing else is said.
@@ -61,9 +64,21 @@ pub(super) async fn keep(args: args::Snapshot) -> Result<Exit, Failure> {
     let map = map(&loaded, &adapters).await?;
     let told = format!("{} nodes and {} workloads are in {}", map.nodes.len(), map.workloads.len(), args.output.display());
     let unseen: String = map.unseen.iter().map(|line| format!("\nnot seen: {line}")).collect();
-    snapshot::write(&args.output, &Snapshot { taken: adapters.clock.now(), map })?;
+    // Last, since what the gates rest on ages within seconds.
+    let look = Some(look(loaded, &adapters).await?);
+    snapshot::write(&args.output, &Snapshot { taken: adapters.clock.now(), map, look })?;
     put(&format!("{told}{unseen}\n"));
     Ok(Exit::Done)
+}
+
+/// One look with the gates of a start-up, as `status` takes it.
+async fn look(loaded: Loaded, adapters: &Adapters) -> Result<Look, PortError> {
+    let reads = adapters.reads();
+    let intent = reads.state.intent().await?;
+    let walk = engine::status(loaded.spec, reads.clock.now(), intent.as_ref());
+    let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+    let (_, walk) = engine::look(walk, reads, &mut silent).await;
+    Ok(Look { spec: walk.spec, seen: walk.obs })
 }
 
 async fn adapters(config: Option<&Path>) -> Result<(Loaded, Adapters), Failure> {

@@ -1,14 +1,18 @@
-//! `explain`: why a gate holds, from the last run's own record. Nothing is asked of the cluster, so it works while all is down.
+//! `explain`: why a gate holds, from the last run's own record, or from a snapshot. Nothing is asked of the cluster, so it
+//! works while all is down.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
+use ananke_core::engine;
 use ananke_core::engine::explain::{About, Explanation, GateExplained, SubjectExplained, Whose, explain};
 use ananke_core::engine::replay::retrace;
+use ananke_core::engine::walk::Walk;
 use ananke_core::eta::Past;
 use ananke_core::name::{Moment, RunId, human};
 use ananke_core::port::{Clock, StateReads};
-use ananke_core::report::{ActionOutcome, GateStatus};
+use ananke_core::report::{ActionOutcome, Command, GateStatus};
 use ananke_core::verdict::GateId;
 use ananke_sim::drill::status_word;
 use serde::Serialize;
@@ -19,7 +23,7 @@ use crate::clock::SystemClock;
 use crate::config::Overrides;
 use crate::exit::Exit;
 use crate::render::clip;
-use crate::state::StateDir;
+use crate::state::{StateDir, snapshot};
 use crate::wire::{self, Failure};
 
 /// Subjects of one gate that the text spells out; JSON has them all.
@@ -33,12 +37,44 @@ const TRIED_SHOWN: usize = 5;
 struct Explained {
     #[serde(flatten)]
     explanation: Explanation,
-    /// How old the journal's newest entry is.
+    /// How old the journal's newest entry is, or the snapshot.
     age_seconds: u64,
     notes: Vec<String>,
 }
 
+/// Where a run or a look stood, and when.
+struct Stood {
+    walk: Walk,
+    at: Moment,
+    notes: Vec<String>,
+}
+
 pub(super) async fn run(args: Explain) -> Result<Exit, Failure> {
+    let mut stood = match &args.snapshot {
+        Some(file) => by_snapshot(file)?,
+        None => by_journal(&args).await?,
+    };
+    let about = About::parse(args.what.as_deref());
+    let explanation = explain(&mut stood.walk, stood.at, &about);
+    if explanation.gates.is_empty() && about != About::Unsettled {
+        return Err(unknown(args.what.as_deref().unwrap_or_default(), &stood.walk.plan.rows));
+    }
+    let age_seconds = SystemClock::start().now().since(stood.at).as_secs();
+    print(args.output.output, &Explained { explanation, age_seconds, notes: stood.notes }, text)?;
+    Ok(Exit::Done)
+}
+
+fn by_snapshot(file: &Path) -> Result<Stood, Failure> {
+    let snapshot = snapshot::read(file)?;
+    let look = snapshot.look.ok_or_else(|| {
+        let file = file.display();
+        Failure::Usage(format!("{file} has nothing that gates rest on: take a new one with `ananke snapshot -o FILE`"))
+    })?;
+    let walk = engine::status_of(look.spec, look.seen, snapshot.taken);
+    Ok(Stood { walk, at: snapshot.taken, notes: snapshot.map.unseen })
+}
+
+async fn by_journal(args: &Explain) -> Result<Stood, Failure> {
     let loaded = wire::load(&args.config.config, &Overrides::default())?;
     let state = StateDir::open_read_only(&loaded.state_dir)?;
     let place = loaded.state_dir.display();
@@ -54,16 +90,9 @@ pub(super) async fn run(args: Explain) -> Result<Exit, Failure> {
     }
     let mut replayed = retrace(&journal.entries).map_err(|error| Failure::Internal(format!("the journal of {run}: {error}")))?;
     replayed.walk.past = Past::of(&state.runs().await?, replayed.walk.plan.command);
-    let about = About::parse(args.what.as_deref());
-    let explanation = explain(&mut replayed.walk, replayed.at, &about);
-    if explanation.gates.is_empty() && about != About::Unsettled {
-        return Err(unknown(args.what.as_deref().unwrap_or_default(), &replayed.walk.plan.rows));
-    }
     let mut notes = journal.warnings;
     notes.extend(replayed.difference.map(|difference| format!("this ananke would have judged otherwise: {difference}")));
-    let age_seconds = SystemClock::start().now().since(replayed.at).as_secs();
-    print(args.output.output, &Explained { explanation, age_seconds, notes }, text)?;
-    Ok(Exit::Done)
+    Ok(Stood { walk: replayed.walk, at: replayed.at, notes })
 }
 
 fn unknown(what: &str, rows: &[ananke_core::gate::Row]) -> Failure {
@@ -80,9 +109,10 @@ fn unknown(what: &str, rows: &[ananke_core::gate::Row]) -> Failure {
 fn text(explained: &Explained) -> String {
     let of = &explained.explanation;
     let age = human(Duration::from_secs(explained.age_seconds));
-    let end = match of.outcome {
-        Some(outcome) => format!("it ended: {}", format!("{outcome:?}").to_lowercase()),
-        None => "it still goes on, or died".to_owned(),
+    let end = match (of.command, of.outcome) {
+        (Command::Status, _) => "it was one look".to_owned(),
+        (Command::Startup | Command::Shutdown, Some(outcome)) => format!("it ended: {}", format!("{outcome:?}").to_lowercase()),
+        (Command::Startup | Command::Shutdown, None) => "it still goes on, or died".to_owned(),
     };
     let mut out = format!("{}, as it saw things at {} ({age} ago); {end}\n", of.run, of.at);
     if of.gates.is_empty() {

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use ananke_core::doctor::ClusterMap;
 use ananke_core::name::Moment;
+use ananke_core::observation::Observation;
 use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::spec::Spec;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::file::{self, Content};
 use super::{SCHEMA, Versioned};
@@ -14,11 +17,50 @@ use super::{SCHEMA, Versioned};
 pub(crate) struct Snapshot {
     pub(crate) taken: Moment,
     pub(crate) map: ClusterMap,
+    /// None in files of an ananke that kept the map alone.
+    #[serde(default)]
+    pub(crate) look: Option<Look>,
+}
+
+/// What the gates rest on: a look, and what was expected of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Look {
+    pub(crate) spec: Spec,
+    pub(crate) seen: Observation,
 }
 
 /// For its owner only, and whole or not at all.
 pub(crate) fn write(path: &Path, snapshot: &Snapshot) -> Result<(), PortError> {
-    Ok(file::replace(path, &Versioned { schema: SCHEMA, body: snapshot })?)
+    let failed = |error: serde_json::Error| PortError::new(ErrorKind::Invalid, "write the snapshot", path.display(), error);
+    let body = without_passwords(serde_json::to_value(snapshot).map_err(failed)?);
+    Ok(file::replace(path, &Versioned { schema: SCHEMA, body })?)
+}
+
+/// A URL can have one, and stands in errors and events as well as in what names it.
+fn without_passwords(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_password(&text)),
+        Value::Array(items) => items.into_iter().map(without_passwords).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (without_password(&name), without_passwords(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+fn without_password(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`');
+        let (authority, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+        let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
+        let user = user.split(':').next().unwrap_or_default();
+        let at = if user.is_empty() { "" } else { "@" };
+        clean.push_str(&format!("://{user}{at}{host}{rest}"));
+    }
+    clean
 }
 
 pub(crate) fn read(path: &Path) -> Result<Snapshot, PortError> {
@@ -46,10 +88,25 @@ mod tests {
         let path = dir.path().join("snapshot.json");
         let mut map = ClusterMap::default();
         map.unseen.push("list services on titan: forbidden".to_owned());
-        write(&path, &Snapshot { taken: Moment::from_millis(0), map: map.clone() }).unwrap();
+        write(&path, &Snapshot { taken: Moment::from_millis(0), map: map.clone(), look: None }).unwrap();
         assert_eq!(read(&path).unwrap().map, map);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn no_password_of_a_url_is_kept_wherever_it_stands() {
+        for (text, expected) in [
+            ("https://bot:hunter2@git.example/iac@v1", "https://bot@git.example/iac@v1"),
+            ("list remote for 'https://:hunter2@git.example': refused", "list remote for 'https://git.example': refused"),
+            ("a://b:c@d and e://f:g@h:1?x=y", "a://b@d and e://f@h:1?x=y"),
+            ("ssh://git@git.example:2222/iac", "ssh://git@git.example:2222/iac"),
+            ("user@host: no URL", "user@host: no URL"),
+        ] {
+            assert_eq!(without_password(text), expected);
+        }
+        let nested = serde_json::json!({"GET https://u:p@h/": ["https://u:p@h/", 1, null]});
+        assert_eq!(without_passwords(nested), serde_json::json!({"GET https://u@h/": ["https://u@h/", 1, null]}));
     }
 
     #[test]

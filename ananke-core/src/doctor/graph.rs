@@ -2,6 +2,7 @@
 //!
 //! Where several can serve a need (the workloads behind one Service), all of them count: which one comes up is not known.
 
+mod environment;
 mod flux;
 pub(super) mod names;
 mod pods;
@@ -17,6 +18,7 @@ use super::part::Part;
 pub fn needs(map: &ClusterMap) -> Vec<Need> {
     let mut needs = Needs::default();
     pods::add(map, &mut needs);
+    environment::add(map, &mut needs);
     names::add(map, &mut needs);
     volumes::add(map, &mut needs);
     secrets::add(map, &mut needs);

@@ -1,12 +1,13 @@
-//! What of a cluster tells who needs whom: plain, serialisable data without a Secret's content or a container's environment.
+//! What of a cluster tells who needs whom: plain, serialisable data without a Secret's content or the value of a variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::part::Part;
+use crate::gate::foundation;
 use crate::name::{NodeName, ObjectRef};
 
 /// Labels and selectors.
@@ -24,6 +25,9 @@ pub struct ClusterMap {
     pub ingress_classes: Vec<IngressClass>,
     pub claims: Vec<Claim>,
     pub volumes: Vec<Volume>,
+    pub storage_classes: Vec<StorageClass>,
+    pub jobs: Vec<Job>,
+    pub budgets: Vec<Budget>,
     pub webhooks: Vec<Webhook>,
     pub external_secrets: Vec<ExternalSecret>,
     pub secret_stores: Vec<SecretStore>,
@@ -60,6 +64,12 @@ pub struct Workload {
     pub claims: Vec<Arc<str>>,
     /// Secrets without which its pods do not start.
     pub secrets: Vec<Arc<str>>,
+    /// Services of this cluster that its environment names, with their namespace.
+    #[serde(default)]
+    pub names: Vec<ObjectRef>,
+    /// Provisioners of storage that its arguments or its environment call it.
+    #[serde(default)]
+    pub provisions: Vec<Arc<str>>,
     /// Paths of the node that it mounts: a CSI driver keeps its socket in one of them.
     pub host_paths: Vec<Arc<str>>,
     /// Its pods ask cluster DNS for names.
@@ -116,6 +126,32 @@ pub struct Claim {
     pub object: ObjectRef,
     /// Name of the PersistentVolume, where it is bound.
     pub volume: Option<Arc<str>>,
+    #[serde(default)]
+    pub class: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageClass {
+    pub name: Arc<str>,
+    /// Who makes its volumes; for CSI the driver's name.
+    pub provisioner: Arc<str>,
+}
+
+/// A Job that Flux applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    pub object: ObjectRef,
+    pub applied_by: Part,
+}
+
+/// A PodDisruptionBudget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    pub pods: Selector,
+    /// How many of its pods must be healthy, as its controller counts.
+    pub desired_healthy: u32,
 }
 
 /// A PersistentVolume.
@@ -229,7 +265,23 @@ pub struct Mount {
     pub path: Arc<str>,
 }
 
+/// The Service that a name inside the cluster stands for: `name.namespace`, with `.svc` and the cluster's domain or without.
+pub fn service_of(name: &str) -> Option<ObjectRef> {
+    foundation::in_cluster(name)
+}
+
 impl ClusterMap {
+    /// Of the words that workloads say in their environment, those that name something in this cluster.
+    pub fn keep_known_names(&mut self) {
+        let services: BTreeSet<&ObjectRef> = self.services.iter().map(|service| &service.object).collect();
+        let classes = self.storage_classes.iter().map(|class| &class.provisioner);
+        let storage: BTreeSet<&Arc<str>> = classes.chain(self.volumes.iter().filter_map(|of| of.driver.as_ref())).collect();
+        for workload in &mut self.workloads {
+            workload.names.retain(|name| services.contains(name));
+            workload.provisions.retain(|name| storage.contains(name));
+        }
+    }
+
     pub(super) fn service(&self, object: &ObjectRef) -> Option<&Service> {
         self.services.iter().find(|service| service.object == *object)
     }
@@ -248,7 +300,7 @@ pub(super) fn includes(labels: &Words, wanted: &Words) -> bool {
 }
 
 impl Selector {
-    pub(super) fn selects(&self, labels: &Words) -> bool {
+    pub fn selects(&self, labels: &Words) -> bool {
         includes(labels, &self.labels) && self.expressions.iter().all(|expression| expression.holds(labels))
     }
 }

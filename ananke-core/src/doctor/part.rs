@@ -30,6 +30,7 @@ pub enum PartKind {
     Ingress,
     PersistentVolumeClaim,
     PersistentVolume,
+    StorageClass,
     Secret,
     ExternalSecret,
     SecretStore,

@@ -78,6 +78,8 @@ impl Lab {
             images: vec![PodImage { image: image.into(), pull: Pull::IfNotPresent }],
             claims: Vec::new(),
             secrets: Vec::new(),
+            names: Vec::new(),
+            provisions: Vec::new(),
             host_paths: Vec::new(),
             cluster_dns: true,
             node_selector: Words::new(),
@@ -141,7 +143,7 @@ impl Lab {
     pub(super) fn volume(&mut self, (namespace, claim): (&str, &str), replicas: Option<u32>) {
         let name: Arc<str> = format!("pvc-{namespace}-{claim}").into();
         let object = ObjectRef::new(Kind::PersistentVolumeClaim, namespace, claim);
-        self.map.claims.push(Claim { object, volume: Some(name.clone()) });
+        self.map.claims.push(Claim { object, volume: Some(name.clone()), class: Some("longhorn".into()) });
         self.map.volumes.push(Volume {
             name,
             class: Some("longhorn".into()),

@@ -1,4 +1,4 @@
-//! Layers: what a Kustomization applied, and objects that are made again from it.
+//! Layers: what a Kustomization applied and its HelmReleases installed, and objects that are made again from it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,20 +9,27 @@ use ananke_core::observation::Tri;
 use ananke_core::port::{ErrorKind, PortError};
 use http::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::inventory::Inventory;
 use super::meta::{Condition, Meta, condition, null_is_default, set};
 use super::order::{JSON, Write, is_name};
 
-/// Under which name the server books the fields: Flux's kustomize-controller takes over what was written under its own
-/// (docs/decisions/bootstrap-layers.md).
-const FLUX: &str = "fieldManager=kustomize-controller";
-
+/// A Kustomization or a HelmRelease.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Kustomization {
+pub(crate) struct Applier {
     metadata: Meta,
     #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
     status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    /// Of another cluster, where its objects are then.
+    kube_config: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -34,19 +41,50 @@ struct Status {
     last_applied_revision: Option<Arc<str>>,
     #[serde(deserialize_with = "null_is_default")]
     inventory: Inventory,
+    /// Of a HelmRelease, the newest first.
+    #[serde(deserialize_with = "null_is_default")]
+    history: Vec<Release>,
 }
 
-/// What there is to be read of a layer.
-#[derive(Debug, PartialEq)]
+/// A release as Helm knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Release {
+    name: String,
+    namespace: String,
+}
+
+/// What there is to be read of a layer, or of a release in it.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Contents {
-    pub(crate) revision: Arc<str>,
     pub(crate) objects: Vec<ObjectRef>,
+    pub(crate) releases: Vec<ObjectRef>,
     pub(crate) left_out: BTreeSet<Arc<str>>,
 }
 
-/// Of a Kustomization that is Ready with what it should apply now: on any other day its objects may be half of it.
-pub(crate) fn contents(kustomization: Kustomization) -> Result<Contents, String> {
-    let Kustomization { metadata, mut status } = kustomization;
+/// The revision of a Kustomization that is Ready, and what it applied.
+pub(crate) fn applied(kustomization: Applier) -> Result<(Arc<str>, Contents), String> {
+    let Applier { metadata, mut status, .. } = kustomization;
+    is_settled(&metadata, &status)?;
+    let Some(revision) = set(status.last_applied_revision.take()) else {
+        return Err("it has applied no revision".to_owned());
+    };
+    Ok((revision, contents(&status.inventory)))
+}
+
+/// What a HelmRelease that is Ready installed; none where it does not say so, as before Flux 2.8, or where that is in another
+/// cluster.
+pub(crate) fn installed(release: Applier) -> Result<Option<(Release, Contents)>, String> {
+    let Applier { metadata, spec, mut status } = release;
+    is_settled(&metadata, &status)?;
+    let mut contents = contents(&status.inventory);
+    // Charts with releases of their own are Flux' affair.
+    contents.left_out.extend(contents.releases.drain(..).map(|release| release.to_string().into()));
+    let told = spec.kube_config.is_none() && contents != Contents::default() && !status.history.is_empty();
+    Ok(told.then(|| (status.history.swap_remove(0), contents)))
+}
+
+/// Ready with what it should apply now: on any other day its objects may be half of it.
+fn is_settled(metadata: &Meta, status: &Status) -> Result<(), String> {
     let ready = condition(&status.conditions, "Ready");
     if ready.map_or(Tri::Unknown, Condition::tri) != Tri::True {
         let why = ready.map_or("nothing is said of it", |condition| &condition.message);
@@ -55,17 +93,40 @@ pub(crate) fn contents(kustomization: Kustomization) -> Result<Contents, String>
     if status.observed_generation != metadata.generation {
         return Err(format!("its controller has seen generation {} of {}", status.observed_generation, metadata.generation));
     }
-    let Some(revision) = set(status.last_applied_revision.take()) else {
-        return Err("it has applied no revision".to_owned());
-    };
-    let mut contents = Contents { revision, objects: Vec::new(), left_out: BTreeSet::new() };
-    for applied in status.inventory.applied() {
-        match applied.object().filter(|object| KINDS.contains(&object.kind)) {
-            Some(object) => contents.objects.push(object),
-            None => drop(contents.left_out.insert(applied.to_string().into())),
+    Ok(())
+}
+
+fn contents(inventory: &Inventory) -> Contents {
+    let mut contents = Contents::default();
+    for applied in inventory.applied() {
+        match applied.object() {
+            Some(object) if KINDS.contains(&object.kind) => contents.objects.push(object),
+            Some(object) if object.kind == Kind::HelmRelease => contents.releases.push(object),
+            Some(_) | None => drop(contents.left_out.insert(applied.to_string().into())),
         }
     }
-    Ok(contents)
+    contents
+}
+
+const RELEASE_NAME: &str = "meta.helm.sh/release-name";
+const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
+
+impl Release {
+    /// Helm adopts an object that is there already only if it says that it is this release's.
+    pub(crate) fn owns(&self, object: &Value) -> bool {
+        let text = |part: &str, key: &str| object.get("metadata")?.get(part)?.get(key)?.as_str();
+        text("labels", "app.kubernetes.io/managed-by") == Some("Helm")
+            && text("annotations", RELEASE_NAME) == Some(&self.name)
+            && text("annotations", RELEASE_NAMESPACE) == Some(&self.namespace)
+    }
+}
+
+/// Under which name the server books the fields: Flux's controllers take over what was written under their own
+/// (docs/decisions/bootstrap-layers.md).
+fn manager(manifest: &Manifest) -> &'static str {
+    let annotations = manifest.body.pointer("/metadata/annotations");
+    let of_helm = annotations.is_some_and(|annotations| annotations.get(RELEASE_NAME).is_some());
+    if of_helm { "helm-controller" } else { "kustomize-controller" }
 }
 
 /// Where objects of its kind and namespace are.
@@ -108,7 +169,8 @@ pub(crate) fn path(tried: &'static str, object: &ObjectRef) -> Result<String, Po
 /// A field that the server knows no more, since it is another version now, does not keep the object away.
 pub(crate) fn create(manifest: &Manifest) -> Result<Write, PortError> {
     const TRIED: &str = "make";
-    let path = format!("{}?{FLUX}&fieldValidation=Ignore", collection(TRIED, &manifest.object)?);
+    let path = collection(TRIED, &manifest.object)?;
+    let path = format!("{path}?fieldManager={}&fieldValidation=Ignore", manager(manifest));
     let (on, body) = (manifest.object.to_string(), manifest.body.clone());
     Ok(Write { tried: TRIED, on, method: Method::POST, path, content_type: JSON, body })
 }
@@ -116,9 +178,16 @@ pub(crate) fn create(manifest: &Manifest) -> Result<Write, PortError> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+
+    fn told(contents: &Contents) -> String {
+        let Contents { objects, releases, left_out } = contents;
+        let names = |list: &[ObjectRef]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let left_out: Vec<&str> = left_out.iter().map(AsRef::as_ref).collect();
+        format!("{}; of {}; not {}", names(objects), names(releases), left_out.join(", "))
+    }
 
     fn check(change: (&str, Value), expected: Expect) {
         let mut found = json!({
@@ -132,15 +201,8 @@ mod tests {
         });
         let (at, value) = change;
         *found.pointer_mut(at).unwrap() = value;
-        let told = match contents(serde_json::from_value(found).unwrap()) {
-            Ok(Contents { revision, objects, left_out }) => {
-                let objects: Vec<String> = objects.iter().map(ToString::to_string).collect();
-                let left_out: Vec<&str> = left_out.iter().map(AsRef::as_ref).collect();
-                format!("{revision}: {}; not {}", objects.join(", "), left_out.join(", "))
-            }
-            Err(why) => why,
-        };
-        expected.assert_eq(&told);
+        let read = applied(serde_json::from_value(found).unwrap());
+        expected.assert_eq(&read.map_or_else(|why| why, |(revision, contents)| format!("{revision}: {}", told(&contents))));
     }
 
     #[test]
@@ -148,10 +210,10 @@ mod tests {
         check(
             ("/metadata/name", json!("git")),
             expect![
-                "main@sha1:0: Deployment git/gitea, Namespace git; not ClusterRole git:reader, HelmRelease git/chart, PersistentVolumeClaim git/data, Secret git/key"
+                "main@sha1:0: Deployment git/gitea, Namespace git; of HelmRelease git/chart; not ClusterRole git:reader, PersistentVolumeClaim git/data, Secret git/key"
             ],
         );
-        check(("/status/inventory", Value::Null), expect!["main@sha1:0: ; not "]);
+        check(("/status/inventory", Value::Null), expect!["main@sha1:0: ; of ; not "]);
     }
 
     #[test]
@@ -161,6 +223,48 @@ mod tests {
         check(("/status/conditions", Value::Null), expect!["it is not Ready: nothing is said of it"]);
         let waits = json!([{"type": "Ready", "status": "False", "message": "dependency 'flux-system/core' is not ready"}]);
         check(("/status/conditions", waits), expect!["it is not Ready: dependency 'flux-system/core' is not ready"]);
+    }
+
+    fn installed_with(at: &str, value: Value) -> String {
+        let mut found = json!({
+            "metadata": {"name": "chart", "namespace": "git", "generation": 3},
+            "spec": {"kubeConfig": null},
+            "status": {"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "True"}],
+                "history": [{"name": "gitea", "namespace": "git", "version": 7}, {"name": "gitea", "namespace": "git", "version": 6}],
+                "inventory": {"entries": [{"id": "git_gitea_apps_Deployment", "v": "v1"}, {"id": "git_gitea-init__Secret", "v": "v1"},
+                    {"id": "git_cache_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2"}]}},
+        });
+        *found.pointer_mut(at).unwrap() = value;
+        match installed(serde_json::from_value(found).unwrap()) {
+            Ok(Some((release, contents))) => format!("{}/{}: {}", release.namespace, release.name, told(&contents)),
+            Ok(None) => "it does not say".to_owned(),
+            Err(why) => why,
+        }
+    }
+
+    #[test]
+    fn a_release_says_what_it_installed_since_flux_2_8() {
+        let all = "git/gitea: Deployment git/gitea; of ; not HelmRelease git/cache, Secret git/gitea-init";
+        assert_eq!(installed_with("/metadata/name", json!("chart")), all);
+        assert_eq!(installed_with("/status/inventory", Value::Null), "it does not say");
+        assert_eq!(installed_with("/status/history", Value::Null), "it does not say");
+        let elsewhere = json!({"secretRef": {"name": "other-cluster"}});
+        assert_eq!(installed_with("/spec/kubeConfig", elsewhere), "it does not say");
+        assert_eq!(installed_with("/status/observedGeneration", json!(2)), "its controller has seen generation 2 of 3");
+    }
+
+    #[test]
+    fn an_object_is_a_releases_if_helm_would_adopt_it() {
+        let release = Release { name: "gitea".to_owned(), namespace: "git".to_owned() };
+        let owns = |label: &str, name: &str, namespace: &str| {
+            let annotations = json!({RELEASE_NAME: name, RELEASE_NAMESPACE: namespace});
+            release.owns(&json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": label}, "annotations": annotations}}))
+        };
+        assert!(owns("Helm", "gitea", "git"));
+        assert!(!owns("kustomize", "gitea", "git"));
+        assert!(!owns("Helm", "forgejo", "git"));
+        assert!(!owns("Helm", "gitea", "forge"));
+        assert!(!release.owns(&json!({"metadata": {"labels": null}})));
     }
 
     #[test]
@@ -189,17 +293,17 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_made_in_fluxs_name() {
-        let body = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "gitea"}, "spec": {"replicas": 1}});
-        let manifest = Manifest { object: ObjectRef::new(Kind::Deployment, "git", "gitea"), body: body.clone() };
-        let write = create(&manifest).unwrap();
-        assert_eq!(
-            (write.method, write.path.as_str(), write.body),
-            (
-                Method::POST,
-                "/apis/apps/v1/namespaces/git/deployments?fieldManager=kustomize-controller&fieldValidation=Ignore",
-                body
-            )
-        );
+    fn an_object_is_made_in_the_name_of_the_controller_that_made_it_before() {
+        let annotations = |of: Value| json!({"apiVersion": "apps/v1", "metadata": {"name": "gitea", "annotations": of}});
+        for (body, manager) in [
+            (annotations(Value::Null), "kustomize-controller"),
+            (annotations(json!({"team": "ops"})), "kustomize-controller"),
+            (annotations(json!({RELEASE_NAME: "gitea"})), "helm-controller"),
+        ] {
+            let write =
+                create(&Manifest { object: ObjectRef::new(Kind::Deployment, "git", "gitea"), body: body.clone() }).unwrap();
+            let path = format!("/apis/apps/v1/namespaces/git/deployments?fieldManager={manager}&fieldValidation=Ignore");
+            assert_eq!((write.method, write.path, write.body), (Method::POST, path, body));
+        }
     }
 }

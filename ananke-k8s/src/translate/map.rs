@@ -1,8 +1,10 @@
-//! What the doctor's map is made of. No value of an environment variable and no Secret's content is ever read: the shapes
-//! have no field for them.
+//! What the doctor's map is made of. The shapes have no field for a Secret's content, nor for the value of a variable, of
+//! which only the names in it are kept.
 
 pub(crate) mod cluster;
+pub(crate) mod environment;
 pub(crate) mod flux;
+pub(crate) mod jobs;
 pub(crate) mod network;
 pub(crate) mod secrets;
 pub(crate) mod storage;
@@ -13,9 +15,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ananke_core::doctor::map::Words;
+use ananke_core::doctor::map::{Expression, Operator, Selector, Words};
 use ananke_core::doctor::{Part, PartKind};
 use serde::Deserialize;
+
+use super::meta::null_is_default;
 
 /// Another object; without a namespace it is in the referring one's.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +33,30 @@ struct Reference {
 impl Reference {
     fn part(&self, kind: PartKind, own: &str) -> Part {
         Part::new(kind, if self.namespace.is_empty() { own } else { &self.namespace }, &self.name)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawSelector {
+    #[serde(deserialize_with = "null_is_default")]
+    match_labels: Words,
+    #[serde(deserialize_with = "null_is_default")]
+    match_expressions: Vec<RawExpression>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawExpression {
+    key: Arc<str>,
+    operator: Operator,
+    #[serde(default, deserialize_with = "null_is_default")]
+    values: Vec<Arc<str>>,
+}
+
+impl From<RawSelector> for Selector {
+    fn from(of: RawSelector) -> Self {
+        let expression = |of: RawExpression| Expression { key: of.key, operator: of.operator, values: of.values };
+        Self { labels: of.match_labels, expressions: of.match_expressions.into_iter().map(expression).collect() }
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ananke_core::doctor::map::{
-    Applier, Claim, ClusterMap, ExternalSecret, Ingress, IngressClass, MapNode, PodImage, Pull, SecretStore, Selector, Service,
-    Source, Volume, Webhook, WebhookRule, Words, Workload,
+    Applier, Budget, Claim, ClusterMap, ExternalSecret, Ingress, IngressClass, Job, MapNode, PodImage, Pull, SecretStore,
+    Selector, Service, Source, Volume, Webhook, WebhookRule, Words, Workload,
 };
 use ananke_core::doctor::{Part, PartKind};
 use ananke_core::name::{Kind, ObjectRef};
@@ -41,6 +41,9 @@ fn map(world: &World) -> ClusterMap {
         ingress_classes: vec![IngressClass { name: INGRESS_CLASS.into(), controller: INGRESS_CONTROLLER.into(), default: true }],
         claims: world.volumes().iter().map(claim).collect(),
         volumes: world.volumes().iter().map(volume).collect(),
+        storage_classes: Vec::new(),
+        jobs: world.jobs().filter_map(|job| map_job(world, job)).collect(),
+        budgets: world.workloads().iter().filter_map(budget).collect(),
         webhooks: vec![webhook()],
         external_secrets: secrets(world),
         secret_stores: vec![SecretStore { object: store(), url: Some(SECRET_STORE_URL.into()) }],
@@ -82,11 +85,24 @@ fn map_workload(world: &World, workload: &crate::world::Workload) -> Workload {
         images: vec![PodImage { image: workload.image().into(), pull: Pull::IfNotPresent }],
         claims: claims.collect(),
         secrets: workload.secret.then(|| of.name.clone()).into_iter().collect(),
+        names: Vec::new(),
+        provisions: Vec::new(),
         host_paths: Vec::new(),
         cluster_dns: workload.asks_cluster_dns(),
         node_selector: Words::new(),
         applied_by: by.and_then(|by| Part::of(&by.meta.object)),
     }
+}
+
+fn map_job(world: &World, job: &crate::world::Job) -> Option<Job> {
+    let by = world.kustomizations().get(job.kustomization)?;
+    Some(Job { object: job.object.clone(), applied_by: Part::of(&by.meta.object)? })
+}
+
+fn budget(workload: &crate::world::Workload) -> Option<Budget> {
+    let (of, budget) = (&workload.object, workload.budget.as_ref()?);
+    let pods = Selector { labels: Words::from([("app".into(), of.name.clone())]), expressions: Vec::new() };
+    Some(Budget { namespace: of.namespace.clone(), name: budget.name.clone(), pods, desired_healthy: budget.min_available })
 }
 
 fn services(world: &World) -> Vec<Service> {
@@ -114,7 +130,7 @@ fn map_ingress(world: &World, ingress: &crate::world::Ingress) -> Option<Ingress
 }
 
 fn claim(volume: &crate::world::Volume) -> Claim {
-    Claim { object: volume.claim.clone(), volume: Some(volume.name.clone()) }
+    Claim { object: volume.claim.clone(), volume: Some(volume.name.clone()), class: Some("longhorn".into()) }
 }
 
 fn volume(volume: &crate::world::Volume) -> Volume {

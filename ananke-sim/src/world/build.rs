@@ -427,13 +427,16 @@ fn add_flux(world: &mut World) {
     super::helm::add(world);
 }
 
-/// Every pod runs and is ready.
+/// Every pod runs and is ready; in a recorded cluster on nodes that tell of its image.
 fn add_pods(world: &mut World) {
     let nodes = world.nodes.len();
+    let tell = world.nodes.iter().enumerate().filter(|(_, node)| !node.images.is_empty());
+    let told: Vec<(usize, BTreeSet<usize>)> = tell.map(|(row, node)| (row, node.images.clone())).collect();
     let mut cursor = 0;
     for row in 0..world.workloads.len() {
         let workload = &world.workloads[row];
         let (name, hash, kind) = (workload.object.name.clone(), workload.hash.clone(), workload.object.kind);
+        let recorded: Vec<usize> = told.iter().filter(|(_, images)| images.contains(&row)).map(|(node, _)| *node).collect();
         let count = if workload.is_daemon() { nodes } else { usize::try_from(workload.replicas).unwrap_or(0) };
         for nth in 0..count {
             world.made_pods += 1;
@@ -445,7 +448,8 @@ fn add_pods(world: &mut World) {
             } else {
                 format!("{name}-{hash}-{suffix}")
             };
-            let node = if kind == Kind::DaemonSet { nth } else { cursor % nodes };
+            let place = recorded.get(cursor % recorded.len().max(1)).copied().unwrap_or(cursor % nodes);
+            let node = if kind == Kind::DaemonSet { nth } else { place };
             cursor += usize::from(kind != Kind::DaemonSet);
             add_running(world, (row, &name), u32::try_from(nth).unwrap_or(0), node);
         }

@@ -1,6 +1,7 @@
 //! Jobs that Kustomizations apply. A Job's template cannot be changed: one that differs from Git blocks its Kustomization
 //! until somebody deletes the Job, and then it is made anew and runs.
 
+use ananke_core::doctor::{Part, map};
 use ananke_core::name::{Kind, ObjectRef, Uid};
 use ananke_core::observation::JobEnd;
 
@@ -9,23 +10,36 @@ use super::{Event, Refusal, What, World, catalogue};
 
 /// They ran when they were applied for the first time.
 pub(super) fn add(world: &mut World) {
-    for (row, (namespace, name, owner)) in catalogue::JOBS.iter().enumerate() {
-        let kustomization = catalogue::kustomization(owner);
-        world.jobs.add(super::Job {
-            object: ObjectRef::new(Kind::Job, namespace, name),
-            uid: world.uid("job", row),
-            rv: world.revision,
-            created: CREATED,
-            kustomization,
-            exists: true,
-            ended: Some(JobEnd::Complete),
-            ended_at: CREATED + 9_000,
-            template: 1,
-            wanted: 1,
-            made: 0,
-            epoch: 0,
-        });
+    for (namespace, name, owner) in catalogue::JOBS {
+        add_job(world, ObjectRef::new(Kind::Job, namespace, name), catalogue::kustomization(owner));
     }
+}
+
+/// Those of a recorded cluster that its Kustomizations applied themselves.
+pub(super) fn add_recorded(world: &mut World, jobs: &[map::Job]) {
+    for of in jobs {
+        let by = world.kustomizations.iter().position(|kust| Part::of(&kust.meta.object).as_ref() == Some(&of.applied_by));
+        if let Some(kustomization) = by {
+            add_job(world, of.object.clone(), kustomization);
+        }
+    }
+}
+
+fn add_job(world: &mut World, object: ObjectRef, kustomization: usize) {
+    world.jobs.add(super::Job {
+        object,
+        uid: world.uid("job", world.jobs.len()),
+        rv: world.revision,
+        created: CREATED,
+        kustomization,
+        exists: true,
+        ended: Some(JobEnd::Complete),
+        ended_at: CREATED + 9_000,
+        template: 1,
+        wanted: 1,
+        made: 0,
+        epoch: 0,
+    });
 }
 
 impl World {

@@ -1,14 +1,15 @@
-//! A world made of a recorded map: the nodes, workloads, claims, ingresses and Kustomizations of a real cluster, which then
-//! behave as the simulator's own do. What no object tells (budgets, jobs, how long things take) is the simulator's.
+//! A world made of a recorded map: the nodes with their images, the workloads, budgets, claims, ingresses, Jobs and
+//! Kustomizations of a real cluster, which then behave as the simulator's own do. What no object tells (how long things take)
+//! is the simulator's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ananke_core::doctor::map::{self, ClusterMap};
-use ananke_core::doctor::{Need, Part, PartKind, needs};
+use ananke_core::doctor::{Need, Part, PartKind, image, needs};
 use ananke_core::name::{Kind, ObjectRef};
 
-use super::build::{CREATED, DAY, add_host, add_namespaces, add_workload, flux_object, pace};
+use super::build::{CREATED, DAY, add_host, add_namespaces, add_workload, budget, flux_object, pace};
 use super::{ELSEWHERE, Ingress, KustStage, Kustomization, Release, World};
 
 /// Rows of the world, by what the map calls them.
@@ -20,6 +21,8 @@ struct Rows {
 pub(super) fn fill(world: &mut World, map: &ClusterMap) {
     add_nodes(world, map);
     let workloads = add_workloads(world, map);
+    add_images(world, map);
+    add_budgets(world, map);
     let rows = Rows { needs: needs(map), workloads };
     add_known(world, map, &rows);
     for (row, workload) in map.workloads.iter().enumerate() {
@@ -30,6 +33,7 @@ pub(super) fn fill(world: &mut World, map: &ClusterMap) {
     }
     add_ingresses(world, map, &rows);
     add_flux(world, map, &rows);
+    super::jobs::add_recorded(world, &map.jobs);
     add_namespaces(world, map.namespaces.keys().cloned());
 }
 
@@ -63,6 +67,29 @@ fn add_workloads(world: &mut World, map: &ClusterMap) -> BTreeMap<Part, usize> {
     rows
 }
 
+/// A node has the image of a workload if it tells of all images of its pods.
+fn add_images(world: &mut World, map: &ClusterMap) {
+    for of in &map.nodes {
+        let Some(node) = world.node_row(&of.name) else { continue };
+        let told: BTreeSet<String> = of.images.iter().map(|name| image::full(name)).collect();
+        let has = |workload: &map::Workload| workload.images.iter().all(|wanted| told.contains(&image::full(&wanted.image)));
+        let rows = map.workloads.iter().enumerate().filter(|(_, of)| !of.images.is_empty() && has(of));
+        world.nodes[node].images.extend(rows.map(|(row, _)| row));
+    }
+}
+
+/// Of a budget over several workloads each has its own.
+fn add_budgets(world: &mut World, map: &ClusterMap) {
+    for of in &map.budgets {
+        for (row, workload) in map.workloads.iter().enumerate() {
+            if workload.object.namespace == of.namespace && of.pods.selects(&workload.labels) {
+                let made = budget(world, row, of.desired_healthy.min(workload.replicas));
+                world.workloads[row].budget = Some(super::Budget { name: of.name.clone(), ..made });
+            }
+        }
+    }
+}
+
 impl Rows {
     fn of(&self, part: &Part) -> Option<usize> {
         self.workloads.get(part).copied()
@@ -92,7 +119,8 @@ fn add_known(world: &mut World, map: &ClusterMap, rows: &Rows) {
     let named = |name: &str| map.workloads.iter().position(|of| &*of.object.name == name).unwrap_or(ELSEWHERE);
     let known = &mut world.known;
     known.dns = rows.first(|need| need.from.kind == PartKind::Service && is_dns(&need.from));
-    known.storage = rows.first(|need| need.from.kind == PartKind::PersistentVolume && need.to.kind == PartKind::DaemonSet);
+    let serves_storage = |need: &Need| matches!(need.from.kind, PartKind::PersistentVolume | PartKind::StorageClass);
+    known.storage = rows.first(|need| serves_storage(need) && need.to.kind == PartKind::DaemonSet);
     known.ingress = rows.first(|need| need.from.kind == PartKind::Ingress && need.why == "its controller");
     known.source_controller = named("source-controller");
     known.kustomize_controller = named("kustomize-controller");
@@ -187,4 +215,67 @@ fn parents_first(mut left: Vec<&map::Applier>) -> Vec<&map::Applier> {
         order.push(left.remove(next));
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::doctor::map::{Budget, Job, MapNode, PodImage, Pull, Selector, Words, Workload};
+    use ananke_core::name::NodeName;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    const IMAGE: &str = "harbor.example/gitea:1";
+
+    fn recorded() -> ClusterMap {
+        let by = Part::new(PartKind::Kustomization, "flux-system", "flux-system");
+        let node = |(name, image): (&str, &str)| MapNode {
+            name: NodeName::parse(name).unwrap(),
+            server: name == "a",
+            labels: Words::new(),
+            images: vec![image.into()],
+            more_images: false,
+        };
+        let workload = |(name, image, replicas): (&str, &str, u32)| Workload {
+            object: ObjectRef::new(Kind::Deployment, "flux-system", name),
+            replicas,
+            labels: Words::from([("app".into(), name.into())]),
+            images: vec![PodImage { image: image.into(), pull: Pull::IfNotPresent }],
+            claims: Vec::new(),
+            secrets: Vec::new(),
+            names: Vec::new(),
+            provisions: Vec::new(),
+            host_paths: Vec::new(),
+            cluster_dns: false,
+            node_selector: Words::new(),
+            applied_by: Some(by.clone()),
+        };
+        let source = Part::new(PartKind::GitRepository, "flux-system", "flux-system");
+        let pods = Selector { labels: Words::from([("app".into(), "gitea".into())]), expressions: Vec::new() };
+        ClusterMap {
+            nodes: [("a", "x"), ("b", IMAGE), ("c", "y"), ("d", IMAGE)].map(node).into(),
+            workloads: [("source-controller", "s", 1), ("kustomize-controller", "k", 1), ("gitea", IMAGE, 2)]
+                .map(workload)
+                .into(),
+            budgets: vec![Budget { namespace: "flux-system".into(), name: "git".into(), pods, desired_healthy: 1 }],
+            jobs: ["migrate", "other"]
+                .map(|name| Job { object: ObjectRef::new(Kind::Job, "gitea", name), applied_by: by.clone() })
+                .into(),
+            sources: vec![map::Source { object: source.clone(), url: "https://git.example/".into(), secret: None }],
+            appliers: vec![map::Applier { object: by, source: Some(source), depends_on: Vec::new(), applied_by: None }],
+            ..ClusterMap::default()
+        }
+    }
+
+    #[test]
+    fn jobs_budgets_and_images_are_those_of_the_file() {
+        let world = World::new(&Scenario::named("healthy").unwrap().with_map(recorded()).unwrap(), 1);
+        let jobs: Vec<String> = world.jobs().map(|job| job.object.to_string()).collect();
+        assert_eq!(jobs, ["Job gitea/migrate", "Job gitea/other"]);
+        let gitea = &world.workloads()[2];
+        let budget = gitea.budget.as_ref().unwrap();
+        assert_eq!((&*budget.name, budget.min_available, budget.status.allowed), ("git", 1, 1));
+        let on: Vec<&str> = world.nodes().iter().filter(|node| node.images.contains(&2)).map(|node| node.name.as_str()).collect();
+        assert_eq!(on, ["b", "d"], "its pods run where its image is");
+    }
 }

@@ -1,8 +1,9 @@
 use super::super::circle::circles;
-use super::super::map::{ExternalSecret, HostFacts, IngressClass, Pull, SecretStore};
+use super::super::map::{ExternalSecret, HostFacts, IngressClass, Pull, SecretStore, StorageClass};
 use super::super::part::PartKind;
 use super::super::testing::{Lab, lab, node};
 use super::*;
+use crate::name::{Kind, ObjectRef};
 use expect_test::{Expect, expect};
 
 /// Every circle as its needs, one a line, under its severity.
@@ -253,6 +254,63 @@ fn a_claim_needs_the_driver_of_its_volume() {
         PersistentVolume pvc-apps-data needs nas.example for the files that it serves
     "#]],
     );
+}
+
+#[test]
+fn a_claim_without_a_volume_needs_whoever_makes_one() {
+    let mut lab = lab();
+    lab.deployment("storage", "nfs-provisioner", "registry.k8s.io/nfs-subdir:4");
+    lab.map.workloads.last_mut().unwrap().provisions = vec!["nas.example/nfs".into()];
+    let class = |name: &str, provisioner: &str| StorageClass { name: name.into(), provisioner: provisioner.into() };
+    lab.map.storage_classes = vec![class("nfs", "nas.example/nfs"), class("local", "rancher.io/local-path")];
+    lab.volume(("apps", "data"), None);
+    (lab.map.claims[0].volume, lab.map.claims[0].class) = (None, Some("nfs".into()));
+    check_needs(
+        &lab,
+        "PersistentVolumeClaim apps/data",
+        expect![[r#"
+        PersistentVolumeClaim apps/data needs StorageClass nfs for a volume
+    "#]],
+    );
+    check_needs(
+        &lab,
+        "StorageClass nfs",
+        expect![[r#"
+        StorageClass nfs needs Deployment storage/nfs-provisioner for its provisioner nas.example/nfs
+    "#]],
+    );
+    check_needs(&lab, "StorageClass local", expect![[""]]);
+}
+
+#[test]
+fn a_database_that_the_environment_names_is_needed_unless_it_names_back() {
+    let mut lab = lab();
+    lab.gitea("ghcr.io/go-gitea/gitea:1");
+    lab.map.workloads.last_mut().unwrap().names = vec![ObjectRef::new(Kind::Service, "gitea", "postgres")];
+    lab.deployment("gitea", "postgres", "scm.titan.example/ops/postgres:18");
+    lab.service("gitea", "postgres", "10.43.0.22");
+    check(
+        &lab,
+        expect![[r#"
+        high
+          Deployment gitea/gitea needs Service gitea/postgres for what its environment names
+          Service gitea/postgres needs Deployment gitea/postgres for its endpoints
+          Deployment gitea/postgres needs scm.titan.example for its image scm.titan.example/ops/postgres:18 (no node has the image)
+          scm.titan.example needs Ingress gitea/gitea for an answer
+          Ingress gitea/gitea needs Service gitea/gitea for requests to scm.titan.example
+          Service gitea/gitea needs Deployment gitea/gitea for its endpoints
+        low
+          GitRepository flux-system/flux-system needs scm.titan.example for what it fetches
+          scm.titan.example needs Ingress gitea/gitea for an answer
+          Ingress gitea/gitea needs Service gitea/gitea for requests to scm.titan.example
+          Service gitea/gitea needs Deployment gitea/gitea for its endpoints
+          Deployment gitea/gitea needs Kustomization flux-system/git for its object (when it is made anew)
+          Kustomization flux-system/git needs GitRepository flux-system/flux-system for what it applies
+    "#]],
+    );
+    lab.map.workloads.last_mut().unwrap().names = vec![ObjectRef::new(Kind::Service, "gitea", "gitea")];
+    let named = needs(&lab.map).iter().filter(|need| need.why == "what its environment names").count();
+    assert_eq!(named, 0, "each names the other");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Claims and volumes: where data is, and who serves it.
+//! Claims, volumes and their classes: where data is, and who serves it.
 
 use std::sync::Arc;
 
-use ananke_core::doctor::map::{Claim, Volume};
+use ananke_core::doctor::map::{Claim, StorageClass, Volume};
 use ananke_core::name::Kind;
 use serde::Deserialize;
 
@@ -13,6 +13,8 @@ pub(crate) static CLAIMS: Collection<RawClaim, Claim> =
     Collection::new("list persistentvolumeclaims", "/api/v1/persistentvolumeclaims", claim);
 pub(crate) static VOLUMES: Collection<RawVolume, Volume> =
     Collection::new("list persistentvolumes", "/api/v1/persistentvolumes", volume);
+pub(crate) static CLASSES: Collection<RawClass, StorageClass> =
+    Collection::new("list storageclasses", "/apis/storage.k8s.io/v1/storageclasses", class);
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
@@ -27,6 +29,14 @@ pub(crate) struct RawClaim {
 #[serde(default, rename_all = "camelCase")]
 struct ClaimSpec {
     volume_name: Option<Arc<str>>,
+    storage_class_name: Option<Arc<str>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawClass {
+    metadata: Meta,
+    #[serde(default)]
+    provisioner: Arc<str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,7 +123,12 @@ struct LonghornSpec {
 }
 
 fn claim(of: RawClaim) -> Result<Option<Claim>, String> {
-    Ok(Some(Claim { object: of.metadata.object(Kind::PersistentVolumeClaim), volume: set(of.spec.volume_name) }))
+    let (volume, class) = (set(of.spec.volume_name), set(of.spec.storage_class_name));
+    Ok(Some(Claim { object: of.metadata.object(Kind::PersistentVolumeClaim), volume, class }))
+}
+
+fn class(of: RawClass) -> Result<Option<StorageClass>, String> {
+    Ok(Some(StorageClass { name: of.metadata.name.into(), provisioner: of.provisioner }))
 }
 
 fn volume(of: RawVolume) -> Result<Option<Volume>, String> {

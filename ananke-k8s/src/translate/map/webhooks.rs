@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ananke_core::doctor::map::{self, Operator, Selector, Words};
+use ananke_core::doctor::map;
 use ananke_core::doctor::{Part, PartKind};
 use ananke_core::name::{Kind, ObjectRef};
 use serde::Deserialize;
 
 use super::super::meta::{Meta, null_is_default, set};
-use super::Reference;
+use super::{RawSelector, Reference};
 use crate::collection::Collection;
 
 pub(crate) static VALIDATING: Collection<Configuration, Vec<map::Webhook>> =
@@ -55,27 +55,9 @@ struct Rule {
     operations: Vec<Arc<str>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawSelector {
-    #[serde(deserialize_with = "null_is_default")]
-    match_labels: Words,
-    #[serde(deserialize_with = "null_is_default")]
-    match_expressions: Vec<RawExpression>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawExpression {
-    key: Arc<str>,
-    operator: Operator,
-    #[serde(default, deserialize_with = "null_is_default")]
-    values: Vec<Arc<str>>,
-}
-
 fn webhooks(kind: PartKind, of: Configuration) -> Result<Option<Vec<map::Webhook>>, String> {
     let part = Part::new(kind, "", &of.metadata.name);
     let rule = |of: Rule| map::WebhookRule { groups: of.api_groups, resources: of.resources, operations: of.operations };
-    let expression = |of: RawExpression| map::Expression { key: of.key, operator: of.operator, values: of.values };
     let webhook = |of: Webhook| map::Webhook {
         part: part.clone(),
         name: of.name,
@@ -83,16 +65,15 @@ fn webhooks(kind: PartKind, of: Configuration) -> Result<Option<Vec<map::Webhook
         service: of.client_config.service.map(|service| ObjectRef::new(Kind::Service, &service.namespace, &service.name)),
         url: set(of.client_config.url),
         rules: of.rules.into_iter().map(rule).collect(),
-        namespaces: Selector {
-            labels: of.namespace_selector.match_labels,
-            expressions: of.namespace_selector.match_expressions.into_iter().map(expression).collect(),
-        },
+        namespaces: of.namespace_selector.into(),
     };
     Ok(Some(of.webhooks.into_iter().map(webhook).collect()))
 }
 
 #[cfg(test)]
 mod tests {
+    use ananke_core::doctor::map::Operator;
+
     use super::*;
 
     #[test]

@@ -8,14 +8,23 @@ use ananke_core::name::Kind;
 use serde::Deserialize;
 
 use super::super::meta::{Meta, count, null_is_default};
+use super::environment::{ConfigRef, Mentions};
 use super::{applied_by, words};
 use crate::collection::Collection;
 
-pub(crate) static DEPLOYMENTS: Collection<Object, Workload> =
+/// A workload whose names are words that may name something, and the ConfigMaps that have more of them.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) workload: Workload,
+    pub(crate) configs: BTreeSet<ConfigRef>,
+    pub(crate) mentions: Mentions,
+}
+
+pub(crate) static DEPLOYMENTS: Collection<Object, Found> =
     Collection::new("list deployments", "/apis/apps/v1/deployments", |of| workload(Kind::Deployment, of));
-pub(crate) static STATEFUL_SETS: Collection<Object, Workload> =
+pub(crate) static STATEFUL_SETS: Collection<Object, Found> =
     Collection::new("list statefulsets", "/apis/apps/v1/statefulsets", |of| workload(Kind::StatefulSet, of));
-pub(crate) static DAEMON_SETS: Collection<Object, Workload> =
+pub(crate) static DAEMON_SETS: Collection<Object, Found> =
     Collection::new("list daemonsets", "/apis/apps/v1/daemonsets", |of| workload(Kind::DaemonSet, of));
 
 #[derive(Debug, Deserialize)]
@@ -76,15 +85,19 @@ struct Container {
     image: Arc<str>,
     image_pull_policy: String,
     #[serde(deserialize_with = "null_is_default")]
+    command: Vec<Mentions>,
+    #[serde(deserialize_with = "null_is_default")]
+    args: Vec<Mentions>,
+    #[serde(deserialize_with = "null_is_default")]
     env: Vec<Variable>,
     #[serde(deserialize_with = "null_is_default")]
     env_from: Vec<Variables>,
 }
 
-/// Its value is not read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Variable {
+    value: Mentions,
     value_from: Option<ValueFrom>,
 }
 
@@ -92,12 +105,14 @@ struct Variable {
 #[serde(default, rename_all = "camelCase")]
 struct ValueFrom {
     secret_key_ref: Option<SecretRef>,
+    config_map_key_ref: Option<ConfigRef>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Variables {
     secret_ref: Option<SecretRef>,
+    config_map_ref: Option<ConfigRef>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -143,7 +158,7 @@ struct HostPath {
     path: Arc<str>,
 }
 
-fn workload(kind: Kind, of: Object) -> Result<Option<Workload>, String> {
+fn workload(kind: Kind, of: Object) -> Result<Option<Found>, String> {
     let Object { metadata, spec, status } = of;
     let replicas = count(status.desired_number_scheduled.or(spec.replicas).unwrap_or(1));
     let pod = &spec.template.spec;
@@ -156,23 +171,44 @@ fn workload(kind: Kind, of: Object) -> Result<Option<Workload>, String> {
         None | Some("ClusterFirst") => !pod.host_network,
         Some(other) => other == "ClusterFirstWithHostNet",
     };
-    Ok(Some(Workload {
+    let workload = Workload {
         object: metadata.object(kind),
         replicas,
         labels: words(&spec.template.metadata.labels),
         images: pod.images(),
         claims: named.chain(spec.volume_claim_templates.iter().flat_map(of_template)).collect(),
         secrets: pod.secrets(),
+        names: Vec::new(),
+        provisions: Vec::new(),
         host_paths: pod.volumes.iter().filter_map(|volume| Some(volume.host_path.as_ref()?.path.clone())).collect(),
         cluster_dns,
         node_selector: pod.node_selector.clone(),
         applied_by: applied_by(&metadata.labels),
-    }))
+    };
+    Ok(Some(Found { workload, configs: pod.configs(), mentions: pod.mentions() }))
 }
 
 impl PodSpec {
     fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().chain(&self.containers)
+    }
+
+    fn configs(&self) -> BTreeSet<ConfigRef> {
+        let of_container = |of: &'_ Container| {
+            let single = of.env.iter().filter_map(|variable| variable.value_from.as_ref()?.config_map_key_ref.clone());
+            let whole = of.env_from.iter().filter_map(|from| from.config_map_ref.clone());
+            single.chain(whole).collect::<Vec<_>>()
+        };
+        self.all_containers().flat_map(of_container).collect()
+    }
+
+    fn mentions(&self) -> Mentions {
+        let mut all = Mentions::default();
+        for of in self.all_containers() {
+            let said = of.env.iter().map(|variable| &variable.value).chain(&of.command).chain(&of.args);
+            said.for_each(|mentions| all.add(mentions));
+        }
+        all
     }
 
     /// Each once.
@@ -209,8 +245,30 @@ impl PodSpec {
 mod tests {
     use super::*;
 
-    fn read(kind: Kind, text: &str) -> Workload {
+    fn found(kind: Kind, text: &str) -> Found {
         workload(kind, serde_json::from_str(text).unwrap()).unwrap().unwrap()
+    }
+
+    fn read(kind: Kind, text: &str) -> Workload {
+        found(kind, text).workload
+    }
+
+    #[test]
+    fn what_containers_are_told_is_looked_through_for_names() {
+        let found = found(
+            Kind::Deployment,
+            r#"{"metadata":{"name":"web","namespace":"apps"},"spec":{"template":{"spec":{"containers":[{"image":"web","args":["--cache","cache.apps:6379"],
+                "env":[{"name":"DB","value":"postgres://app:hunter2@db.apps.svc/app"},{"name":"MODE","valueFrom":{"configMapKeyRef":{"name":"web","key":"mode"}}},
+                  {"name":"POD","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}],
+                "envFrom":[{"configMapRef":{"name":"all","optional":true}},{"secretRef":{"name":"key"}}]}]}}}}"#,
+        );
+        let services: Vec<String> = found.mentions.services.iter().map(ToString::to_string).collect();
+        assert_eq!(services, ["Service apps/cache", "Service apps/db"]);
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+        let config: super::super::environment::Config =
+            serde_json::from_str(r#"{"data":{"mode":"fast.apps","other":"slow.apps"},"binaryData":{"x":"AA=="}}"#).unwrap();
+        let of_key: Vec<usize> = found.configs.iter().map(|of| config.mentions(of).count()).collect();
+        assert_eq!(of_key, [2, 1], "all, and one key");
     }
 
     #[test]

@@ -92,11 +92,12 @@ pub fn ownable(kind: &Kind, object: &Value, subresource: &str) -> Value {
     Value::Object(map)
 }
 
-/// Notes in `after` what `writer` changed since `before`.
+/// Notes in `after` what `writer` changed since `before`, in the books that `after` brings: a writer may set these right.
 pub fn update(kind: &Kind, before: &Value, after: &mut Value, writer: &Writer<'_>) {
     let sub = writer.subresource;
     let change = fields::difference(kind, &ownable(kind, before, sub), &ownable(kind, after, sub));
-    let mut entries = entries(before);
+    let brought = entries(after);
+    let mut entries = if brought.is_empty() { entries(before) } else { brought };
     take(&mut entries, kind, writer, &change);
     put(after, entries);
 }
