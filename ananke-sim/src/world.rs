@@ -13,8 +13,10 @@ mod catalogue;
 mod cluster_trouble;
 mod control;
 mod coordination;
+mod ended;
 mod extensions;
 mod flux;
+mod held_nodes;
 mod helm;
 mod history;
 mod http;
@@ -23,9 +25,11 @@ mod jobs;
 mod lab;
 mod layers;
 mod lifecycle;
+mod many_pods;
 pub mod model;
 mod network;
 mod nodes;
+mod old_clients;
 mod pods;
 mod power;
 mod recorded;
@@ -120,6 +124,7 @@ pub(crate) enum Event {
     ApiFaultEnds(u32),
     TroublePasses(usize),
     ShutdownUnlatched,
+    OtherReboots(usize),
 }
 
 /// Newest revision of each kind, so that a list is only built again when it changed.
@@ -473,6 +478,7 @@ impl World {
             Event::Schedule => self.schedule(),
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
+            Event::OtherReboots(node) => self.other_reboots(node),
             Event::TroublePasses(workload) => self.trouble_passes(workload),
             Event::ShutdownUnlatched => self.shutdown_unlatched(),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),

@@ -32,6 +32,19 @@ const SENT: &[(Trap, &[&str])] = &[
     (Trap::PodTerminatingOnDeadNode, &[]),
     (Trap::ForeignCordon, &[]),
     (Trap::FluxSourceDenied, &[]),
+    (Trap::PodShutdownLeftovers, &["delete-pod"]),
+    (Trap::LonghornRwxShareManagerStale, &["delete-pod"]),
+    (Trap::ExternalSecretsBackoff, &["delete-pod"]),
+    (Trap::FluxControllerWedged, &["delete-pod"]),
+    (Trap::LbVipNotAnnounced, &["delete-pod"]),
+    (Trap::PodUnexpectedAdmissionError, &[]),
+    (Trap::KuredLockStuck, &[]),
+    (Trap::OutOfServiceTaintLeft, &[]),
+    (Trap::CephPgsUnavailable, &[]),
+    (Trap::ThunderingHerd, &[]),
+    (Trap::LonghornRebuildStorm, &[]),
+    (Trap::OtherAutomationFightsRecovery, &[]),
+    (Trap::LbFailbackTooEarly, &[]),
 ];
 
 fn drill(trap: Trap, seed: u64) -> Option<Drill> {

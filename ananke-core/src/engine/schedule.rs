@@ -37,6 +37,7 @@ pub(super) enum Part {
     Jobs,
     Extensions,
     Events,
+    Ended,
     Coordination,
     Vault,
     OwnClock,
@@ -182,6 +183,7 @@ impl Part {
             | Self::Jobs
             | Self::Extensions
             | Self::Events
+            | Self::Ended
             | Self::Coordination => true,
             Self::Intent
             | Self::Vault
@@ -223,7 +225,7 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
     }
     parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
     if trap::wants_events(&view) {
-        parts.push(Part::Events);
+        parts.extend([Part::Events, Part::Ended]);
     }
     if walk.spec.vault.is_some() {
         parts.push(Part::Vault);
@@ -252,7 +254,7 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         | Part::Peer(_)
         | Part::Confirmations
         | Part::Snapshots(_) => poll * 2,
-        Part::Ingresses | Part::Events | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
+        Part::Ingresses | Part::Events | Part::Ended | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,
