@@ -2,6 +2,8 @@
 //! person is asked for names the trap. Two of the frequent ones at once end no worse than each alone (`traps/pairs.rs`).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
 
+#[path = "traps/named.rs"]
+mod named;
 #[path = "traps/pairs.rs"]
 mod pairs;
 

@@ -20,8 +20,8 @@ const WORDS: &[&str] = &["node(s) were unschedulable"];
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     case.said(WORDS)?;
-    let workloads = case.view.workloads().unwrap_or_default().iter();
-    let (kured, holder) = workloads.filter_map(|found| Some((&found.object, found.reboot_lock.as_ref()?))).next()?;
+    let mut workloads = case.view.workloads().unwrap_or_default().iter();
+    let (kured, holder) = workloads.find_map(|found| Some((&found.object, found.reboot_lock.as_ref()?)))?;
     let cordoned = case.view.nodes().unwrap_or_default().iter().filter(|node| node.unschedulable);
     let cordoned: Vec<&str> = cordoned.map(|node| node.name.as_str()).collect();
     let first = cordoned.first()?;

@@ -1,7 +1,7 @@
 //! The address of a load balancer moves to nodes that have only just booted, and is away for a moment each time.
 
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
-use crate::verdict::{GateId, Trap};
+use crate::verdict::{GateId, Reason, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
     trap: Trap::LbFailbackTooEarly,
@@ -19,7 +19,8 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let fell = |id: GateId| case.view.gates.get(&id).map_or(0, |gate| gate.regressions);
     let outside = fell(GateId::Ingress).max(fell(GateId::Services));
     let inside = [GateId::NodesReady, GateId::Workloads, GateId::Endpoints].into_iter().map(fell).max().unwrap_or(0);
-    (outside > 0 && inside == 0).then(|| {
+    let soaks = case.blocker.reason == Reason::NotHeldLongEnough;
+    (soaks && outside > 0 && inside == 0).then(|| {
         let times = if outside == 1 { "once".to_owned() } else { format!("{outside} times") };
         Finding::new(
             format!("what is asked from outside fell back {times}, and nothing inside did: the address may be moving between nodes"),

@@ -2,7 +2,7 @@
 
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::engine::history::REBOOT;
-use crate::name::{Subject, human};
+use crate::name::human;
 use crate::verdict::{GateId, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -30,9 +30,11 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let booted = view.now.minus(uptime);
     // Its kubelet renewed its Lease while this run looked, and not since that boot.
     view.obs.heartbeats.get(node)?.advanced_at.filter(|advanced| *advanced < booted)?;
-    let ours = view.history.tries(REBOOT, &Subject::Node(node.clone())).count > 0;
-    let others = view.workloads().unwrap_or_default().iter().filter(|found| found.ready > 0).map(|found| &found.object);
-    let by = others.filter(|object| OTHERS.contains(&object.name.as_ref())).find(|_| !ours)?;
+    if view.history.tries(REBOOT, case.subject).count > 0 {
+        return None;
+    }
+    let mut others = view.workloads().unwrap_or_default().iter().filter(|found| found.ready > 0).map(|found| &found.object);
+    let by = others.find(|object| OTHERS.contains(&object.name.as_ref()))?;
     let hold = match &*by.name {
         "kured" => format!(
             "run `kubectl annotate daemonset kured -n {} weave.works/kured-node-lock='{{\"nodeID\":\"manual\"}}'` until the cluster is whole, then take the annotation away",

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ananke_core::lease::{ANNOTATION, Lease, Purpose, SCHEMA, TAINT_EFFECT, TAINT_KEY, remove_with};
-use ananke_core::name::{Kind, LeaseId, ObjectRef};
+use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{Taint, Tri};
 
 use super::build::{CREATED, add_running, add_workload};
 use super::old_clients::Plugin;
 use super::releases_stuck::ReleaseTrouble;
-use super::{Event, Ms, Namespace, Power, Quirk, What, World, catalogue, parsed};
+use super::{Event, Ms, Namespace, Power, Quirk, What, World};
 
 const MINUTE: Ms = 60_000;
 /// A resolver or a person is there this long after the mains.
@@ -24,10 +22,6 @@ pub(super) const AGENT_TAINT: &str = "node.cilium.io/agent-not-ready";
 /// A Deployment of one pod on which nothing stands, and a StatefulSet of the same kind.
 const LEAF: (&str, &str) = ("dashboards", "homepage");
 const LEAF_WITH_VOLUME: (&str, &str) = ("media", "navidrome");
-/// The one namespace that the policy engine leaves alone.
-pub const NOT_ASKED: &str = "kube-system";
-/// Its Kustomization applies a Certificate.
-const CERTIFIED: &str = "identity";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClusterTrouble {
@@ -218,13 +212,13 @@ pub(crate) struct Troubles {
     pub(super) agents: Option<Plugin>,
     /// DaemonSets that tolerate every taint.
     tolerant: BTreeSet<usize>,
-    webhook: Option<usize>,
+    pub(super) webhook: Option<usize>,
     pub(super) certificates: Option<Plugin>,
     attachment: Option<usize>,
     late_names: Option<Ms>,
     denied: bool,
     pub(super) cordoned: bool,
-    orphan: bool,
+    pub(super) orphan: bool,
     pub(super) controller: Option<Plugin>,
     pub(super) speakers: Option<Plugin>,
     pub(super) failback: bool,
@@ -347,32 +341,6 @@ impl World {
         row
     }
 
-    /// As the run wrote it when it began to repair the node, half an hour ago.
-    fn leave_cordon(&mut self, row: usize) {
-        let acquired = self.wall(self.now).minus(Duration::from_secs(30 * 60));
-        let kube_system = self.namespaces.iter().find(|namespace| &*namespace.name == "kube-system");
-        let node = &self.nodes[row];
-        let lease = Lease {
-            schema: SCHEMA,
-            id: parsed(LeaseId::parse, &format!("startup-20260314T013600Z-r{row}")),
-            holder: "titan-db".to_owned(),
-            node: node.name.clone(),
-            node_uid: node.uid.clone(),
-            cluster_uid: kube_system.map_or_else(|| node.uid.clone(), |namespace| namespace.uid.clone()),
-            purpose: Purpose::Repair,
-            reason: "its kubelet was not Ready".to_owned(),
-            acquired,
-            expires: acquired.plus(Duration::from_secs(3600)),
-            clock: None,
-            remove_with: remove_with(&node.name),
-        };
-        let taint = Taint { key: TAINT_KEY.into(), value: lease.id.as_str().into(), effect: TAINT_EFFECT.into() };
-        let node = &mut self.nodes[row];
-        node.annotations.insert(ANNOTATION.into(), serde_json::to_string(&lease).unwrap_or_default().into());
-        node.taints.push(taint);
-        self.taints_changed(row);
-    }
-
     /// A person waited for the host long enough, and forced what has volumes away from it.
     fn force_away(&mut self, node: usize) {
         self.hosts[node].never_boots = true;
@@ -417,26 +385,6 @@ impl World {
         if self.troubles.tolerant.contains(&workload) { all() } else { self.daemon_nodes }
     }
 
-    /// What serves a webhook that must allow every new pod: without it, none is made.
-    pub fn webhook(&self) -> Option<&ObjectRef> {
-        self.troubles.webhook.map(|engine| &self.workloads[engine].object)
-    }
-
-    /// The API server makes no pods of the workload.
-    pub(crate) fn refuses_pods(&self, workload: usize) -> bool {
-        self.troubles.webhook.is_some_and(|engine| self.workloads[engine].endpoints == 0)
-            && &*self.workloads[workload].object.namespace != NOT_ASKED
-    }
-
-    /// A person sets the webhook's failurePolicy to Ignore.
-    pub fn relax_webhook(&mut self) {
-        self.troubles.webhook = None;
-        for workload in 0..self.workloads.len() {
-            self.mark_dirty(workload);
-        }
-        self.settle();
-    }
-
     /// Why the source cannot be fetched, whatever serves it.
     pub(super) fn source_refused(&self) -> Option<String> {
         let url = &self.source.url;
@@ -452,20 +400,6 @@ impl World {
 
     pub(crate) fn source_denied(&self) -> bool {
         self.troubles.denied
-    }
-
-    /// The API server's word on a Certificate, which cert-manager's webhook must allow.
-    pub(super) fn certificate_refused(&self, kustomization: usize) -> Option<String> {
-        let certified = self.troubles.certificates.is_some() && kustomization == catalogue::kustomization(CERTIFIED);
-        certified.then(|| {
-            "Certificate/keycloak/sso dry-run failed (InternalError): Internal error occurred: failed calling webhook \"webhook.cert-manager.io\": failed to call webhook: Post \"https://cert-manager-webhook.cert-manager.svc:443/validate?timeout=30s\": tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
-        })
-    }
-
-    /// An APIService that outlived what it leads to.
-    pub fn orphaned_api(&self) -> Option<(&'static str, ObjectRef)> {
-        let service = ObjectRef::new(Kind::Service, "monitoring", "prometheus-adapter");
-        self.troubles.orphan.then_some(("v1beta1.custom.metrics.k8s.io", service))
     }
 
     pub(super) fn shutdown_unlatched(&mut self) {
