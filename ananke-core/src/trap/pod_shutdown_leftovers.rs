@@ -61,6 +61,16 @@ mod tests {
     }
 
     #[test]
+    fn it_does_not_wait_for_what_is_stranded_elsewhere() {
+        let mut bench = bench();
+        bench.workload(Kind::StatefulSet, "db", &[(1, false)]);
+        bench.workload(Kind::StatefulSet, "far", &[(2, false)]);
+        end(&mut bench, "db-0", PodPhase::Succeeded, "");
+        bench.node_dies(2);
+        assert_eq!(deleted(&mut bench, GateId::Workloads, ENTRY.trap), ["Pod apps/db-0"]);
+    }
+
+    #[test]
     fn nothing_is_deleted_on_a_node_that_is_not_there() {
         let mut bench = bench();
         bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
