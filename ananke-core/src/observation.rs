@@ -46,6 +46,9 @@ pub struct Observation {
     pub extensions: Fact<Arc<ExtensionsState>>,
     #[serde(default)]
     pub events: Fact<Arc<Vec<EventState>>>,
+    /// Pods of workloads that have ended, and are kept.
+    #[serde(default)]
+    pub ended: Fact<Arc<Vec<PodState>>>,
     /// The coordination Lease; `None` where there is none yet.
     pub coordination: Fact<Option<CoordinationState>>,
     /// Since when the coordination Lease is as it is, by our own looks; kept by [`Observation::fold_coordination`].
@@ -340,6 +343,9 @@ pub struct WorkloadState {
     pub registries: Vec<Arc<str>>,
     /// The annotation [`crate::order::SCALED_ANNOTATION`], as a number.
     pub scaled_from: Option<u32>,
+    /// The node that holds kured's lock, which its DaemonSet carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot_lock: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -158,7 +158,8 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::FluxImmutableField | Trap::HelmRetriesExhausted => Some(Brake { a_minute: 10, a_run: 100 }),
         // A layer is made at once.
         Trap::FluxSourceIsInClusterGit => Some(Brake { a_minute: 200, a_run: 1_000 }),
-        Trap::ScaledToZeroNotRestored => Some(Brake { a_minute: 20, a_run: 400 }),
+        // What is deleted has ended already.
+        Trap::ScaledToZeroNotRestored | Trap::PodShutdownLeftovers => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
         Trap::RootReadOnly => Some(Brake { a_minute: 2, a_run: 10 }),

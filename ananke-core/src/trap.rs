@@ -14,6 +14,7 @@ mod testing;
 
 mod apiservice_unavailable_ns_terminating;
 mod catalogue;
+mod ceph_pgs_unavailable;
 mod cert_manager_webhook_not_serving;
 mod cilium_agent_taint_gap;
 mod clock_skew_no_rtc;
@@ -30,7 +31,9 @@ mod disk_pressure_taint;
 mod drain_blocked_by_pdb;
 mod etcd_member_corrupt;
 mod etcd_nospace_alarm;
+mod external_secrets_backoff;
 mod flux_artifact_ready_lie;
+mod flux_controller_wedged;
 mod flux_dependency_chain_slow;
 mod flux_immutable_field;
 mod flux_source_cannot_resolve;
@@ -51,7 +54,12 @@ mod k3s_node_password_rejected;
 mod kernel_changed_at_boot;
 mod kine_sqlite_malformed;
 mod kubelet_wedged;
+mod kured_lock_stuck;
+mod lb_failback_too_early;
+mod lb_vip_not_announced;
 mod longhorn_multipathd_grabs_device;
+mod longhorn_rebuild_storm;
+mod longhorn_rwx_share_manager_stale;
 mod longhorn_volume_faulted;
 mod longhorn_webhook_loop;
 mod nas_up_after_cluster;
@@ -59,7 +67,11 @@ mod nfs_stale_or_hung;
 mod node_ip_changed;
 mod node_left_cordoned;
 mod node_ready_but_off;
+mod other_automation_fights_recovery;
+mod out_of_service_taint_left;
+mod pod_shutdown_leftovers;
 mod pod_terminating_on_dead_node;
+mod pod_unexpected_admission_error;
 mod pod_unknown_container_status;
 mod pvc_filesystem_damaged;
 mod registry_in_cluster_deadlock;
@@ -70,6 +82,7 @@ mod scaled_to_zero_not_restored;
 mod second_outage_mid_recovery;
 mod stale_volumeattachment_multi_attach;
 mod swap_re_enabled;
+mod thundering_herd;
 mod ups_charge_too_low_to_start;
 mod ups_comms_lost_data_stale;
 mod ups_flap_or_selftest;
@@ -108,18 +121,19 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
     if !knowing.any(|(_, diagnosis)| diagnosis.gates.contains(&gate)) {
         return;
     }
-    if !judgement.subjects.values().any(|verdict| open(verdict, gate)) {
+    if !judgement.subjects.values().any(|verdict| open(view, verdict, gate)) {
         return;
     }
     let evidence = Evidence::of(view);
     for (subject, verdict) in &mut judgement.subjects {
-        if !open(verdict, gate) {
+        if !open(view, verdict, gate) {
             continue;
         }
         match verdict {
             Verdict::Hold(blocker) => drop(name(view, &evidence, gate, subject, blocker)),
             Verdict::Unknown(unknown) => {
-                let (reason, text) = (Reason::ApiNotAnswering, unknown.gap.text.clone());
+                let Some(reason) = unanswered(view, gate) else { continue };
+                let text = unknown.gap.text.clone();
                 let mut blocker = Blocker { reason, text, kind: BlockerKind::Waiting, trap: None, if_it_lasts: String::new() };
                 if name(view, &evidence, gate, subject, &mut blocker).is_some() {
                     *verdict = Verdict::Hold(blocker);
@@ -131,11 +145,11 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
 }
 
 /// Whether a verdict leaves open what is wrong. A unit that is started again, or an API that does not answer, has a reason
-/// that its log may tell.
-fn open(verdict: &Verdict, gate: GateId) -> bool {
+/// that its log may tell; an address that does not answer, one that the others may tell.
+fn open(view: &View<'_>, verdict: &Verdict, gate: GateId) -> bool {
     match verdict {
         Verdict::Pass(_) => false,
-        Verdict::Unknown(_) => gate == GateId::ControlPlane,
+        Verdict::Unknown(_) => unanswered(view, gate).is_some(),
         Verdict::Hold(blocker) => match blocker.kind {
             BlockerKind::Waiting => true,
             BlockerKind::Repairable(trap) => {
@@ -144,6 +158,16 @@ fn open(verdict: &Verdict, gate: GateId) -> bool {
             BlockerKind::Person | BlockerKind::Follows(_) => false,
         },
     }
+}
+
+/// What it is called where what a gate asks does not answer: an address, once what should be behind it is well.
+fn unanswered(view: &View<'_>, gate: GateId) -> Option<Reason> {
+    if gate == GateId::ControlPlane {
+        return Some(Reason::ApiNotAnswering);
+    }
+    let well = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
+    let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well(GateId::Workloads) && well(GateId::Endpoints);
+    way_in.then_some(Reason::AddressNotAnswering)
 }
 
 fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &mut Blocker) -> Option<()> {

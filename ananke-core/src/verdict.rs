@@ -204,6 +204,7 @@ registry!(
         DiskFull = "disk-full",
         SshRefused = "ssh-refused",
         MachineDiffers = "machine-differs",
+        AddressNotAnswering = "address-not-answering",
     }
 );
 
@@ -278,6 +279,19 @@ registry!(
         HelmOperationInProgress = "helm-operation-in-progress",
         CertManagerWebhookNotServing = "cert-manager-webhook-not-serving",
         CrashloopBackoffLag = "crashloop-backoff-lag",
+        PodShutdownLeftovers = "pod-shutdown-leftovers",
+        PodUnexpectedAdmissionError = "pod-unexpected-admission-error",
+        KuredLockStuck = "kured-lock-stuck",
+        LonghornRwxShareManagerStale = "longhorn-rwx-share-manager-stale",
+        ExternalSecretsBackoff = "external-secrets-backoff",
+        FluxControllerWedged = "flux-controller-wedged",
+        LbVipNotAnnounced = "lb-vip-not-announced",
+        OutOfServiceTaintLeft = "out-of-service-taint-left",
+        CephPgsUnavailable = "ceph-pgs-unavailable",
+        ThunderingHerd = "thundering-herd",
+        LonghornRebuildStorm = "longhorn-rebuild-storm",
+        OtherAutomationFightsRecovery = "other-automation-fights-recovery",
+        LbFailbackTooEarly = "lb-failback-too-early",
     }
 );
 

@@ -81,6 +81,13 @@ pub(crate) static PODS: Collection<Pod, PodState> = Collection {
     take: pod::pod,
     share: pod::share,
 };
+pub(crate) static ENDED_PODS: Collection<Pod, PodState> = Collection {
+    tried: "list ended pods",
+    path: Cow::Borrowed("/api/v1/pods"),
+    selector: pod::ENDED,
+    take: pod::ended,
+    share: pod::share,
+};
 pub(crate) static INGRESSES: Collection<Ingress, IngressState> =
     Collection::new("list ingresses", "/apis/networking.k8s.io/v1/ingresses", ingress::ingress);
 pub(crate) static NAMESPACES: Collection<Namespace, Arc<str>> =

@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{
-    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, FluxCollections,
-    INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES, STATEFUL_SETS,
-    VALIDATING_WEBHOOKS,
+    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDED_PODS, ENDPOINT_SLICES, EVENTS,
+    FluxCollections, INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES,
+    STATEFUL_SETS, VALIDATING_WEBHOOKS,
 };
 use crate::connect::KubeCluster;
 use crate::error;
@@ -96,6 +96,10 @@ impl ClusterReads for KubeCluster {
 
     async fn events(&self) -> Result<Arc<Vec<EventState>>, PortError> {
         self.list(&EVENTS).await.map(Arc::new)
+    }
+
+    async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        self.list(&ENDED_PODS).await.map(Arc::new)
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

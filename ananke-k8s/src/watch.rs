@@ -224,6 +224,10 @@ impl ClusterReads for WatchedCluster {
         self.cluster.events().await
     }
 
+    async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        self.cluster.ended().await
+    }
+
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         self.cluster.coordination().await
     }

@@ -111,6 +111,10 @@ impl Fault {
         Self::Pod(PodTrouble::LeakedAddresses),
         Self::Pod(PodTrouble::LostSandboxes),
         Self::Pod(PodTrouble::MissingProject),
+        Self::Pod(PodTrouble::ShutdownLeftover),
+        Self::Pod(PodTrouble::TurnedAway),
+        Self::Pod(PodTrouble::StaleShare),
+        Self::Pod(PodTrouble::MissingSecret),
         Self::Pod(PodTrouble::NoPrimary),
         Self::Unit(UnitTrouble::Address),
         Self::Unit(UnitTrouble::Swap),
@@ -135,6 +139,15 @@ impl Fault {
         Self::Cluster(ClusterTrouble::LittleCharge),
         Self::Cluster(ClusterTrouble::LatchedShutdown),
         Self::Cluster(ClusterTrouble::OrphanedApi),
+        Self::Cluster(ClusterTrouble::RebootLock),
+        Self::Cluster(ClusterTrouble::WedgedController),
+        Self::Cluster(ClusterTrouble::SilentSpeakers),
+        Self::Cluster(ClusterTrouble::OutOfService),
+        Self::Cluster(ClusterTrouble::SickOsd),
+        Self::Cluster(ClusterTrouble::Herd),
+        Self::Cluster(ClusterTrouble::OtherAutomation),
+        Self::Cluster(ClusterTrouble::RebuildStorm),
+        Self::Cluster(ClusterTrouble::Failback),
     ];
 
     pub fn id(self) -> &'static str {

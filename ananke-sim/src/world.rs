@@ -13,8 +13,10 @@ mod catalogue;
 mod cluster_trouble;
 mod control;
 mod coordination;
+mod ended;
 mod extensions;
 mod flux;
+mod held_nodes;
 mod helm;
 mod history;
 mod http;
@@ -23,9 +25,11 @@ mod jobs;
 mod lab;
 mod layers;
 mod lifecycle;
+mod many_pods;
 pub mod model;
 mod network;
 mod nodes;
+mod old_clients;
 mod pods;
 mod power;
 mod recorded;
@@ -49,9 +53,9 @@ use ananke_core::name::{Kind, Moment, NodeName, ObjectRef, Uid};
 pub use actions::NodePatch;
 pub use api_fault::ApiFault;
 pub use battery::{Cut, Quirk, Ups};
-pub use cluster_trouble::{ClusterTrouble, NOT_ASKED, Way};
+pub use cluster_trouble::{ClusterTrouble, Way};
 pub use coordination::{Coordination, NodeEvent};
-pub use extensions::METRICS_API;
+pub use extensions::{METRICS_API, NOT_ASKED};
 pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH};
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
@@ -121,6 +125,7 @@ pub(crate) enum Event {
     ApiFaultEnds(u32),
     TroublePasses(usize),
     ShutdownUnlatched,
+    OtherReboots(usize),
 }
 
 /// Newest revision of each kind, so that a list is only built again when it changed.
@@ -474,6 +479,7 @@ impl World {
             Event::Schedule => self.schedule(),
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
+            Event::OtherReboots(node) => self.other_reboots(node),
             Event::TroublePasses(workload) => self.trouble_passes(workload),
             Event::ShutdownUnlatched => self.shutdown_unlatched(),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),

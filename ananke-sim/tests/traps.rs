@@ -2,6 +2,8 @@
 //! person is asked for names the trap. Two of the frequent ones at once end no worse than each alone (`traps/pairs.rs`).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
 
+#[path = "traps/named.rs"]
+mod named;
 #[path = "traps/pairs.rs"]
 mod pairs;
 
@@ -32,6 +34,19 @@ const SENT: &[(Trap, &[&str])] = &[
     (Trap::PodTerminatingOnDeadNode, &[]),
     (Trap::ForeignCordon, &[]),
     (Trap::FluxSourceDenied, &[]),
+    (Trap::PodShutdownLeftovers, &["delete-pod"]),
+    (Trap::LonghornRwxShareManagerStale, &["delete-pod"]),
+    (Trap::ExternalSecretsBackoff, &["delete-pod"]),
+    (Trap::FluxControllerWedged, &["delete-pod"]),
+    (Trap::LbVipNotAnnounced, &["delete-pod"]),
+    (Trap::PodUnexpectedAdmissionError, &[]),
+    (Trap::KuredLockStuck, &[]),
+    (Trap::OutOfServiceTaintLeft, &[]),
+    (Trap::CephPgsUnavailable, &[]),
+    (Trap::ThunderingHerd, &[]),
+    (Trap::LonghornRebuildStorm, &[]),
+    (Trap::OtherAutomationFightsRecovery, &[]),
+    (Trap::LbFailbackTooEarly, &[]),
 ];
 
 fn drill(trap: Trap, seed: u64) -> Option<Drill> {

@@ -93,8 +93,8 @@ pub trait Stage {
     async fn pod(&self) -> Given<PodState>;
     /// A pod whose budget allows no disruption, and that budget's name.
     async fn guarded_pod(&self) -> Given<(PodState, String)>;
-    /// A pod that has ended.
-    async fn ended_pod(&self) -> Given<ObjectRef>;
+    /// A pod that has ended, and whether a workload owns it.
+    async fn ended_pod(&self) -> Given<(ObjectRef, bool)>;
     /// A workload and its wanted number of replicas.
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)>;
     /// A finished Job that a Kustomization applied.

@@ -35,6 +35,7 @@ pub(super) enum Reading {
     Jobs(Result<Arc<Vec<JobState>>, PortError>),
     Extensions(Result<Arc<ExtensionsState>, PortError>),
     Events(Result<Arc<Vec<EventState>>, PortError>),
+    Ended(Result<Arc<Vec<PodState>>, PortError>),
     Coordination(Result<Option<CoordinationState>, PortError>),
     Vault(Result<VaultState, PortError>),
     OwnClock(Result<Option<bool>, PortError>),
@@ -63,6 +64,7 @@ impl Reading {
         | Self::Jobs(Err(error))
         | Self::Extensions(Err(error))
         | Self::Events(Err(error))
+        | Self::Ended(Err(error))
         | Self::Coordination(Err(error)) = self
         {
             return error.retry_after;
@@ -91,6 +93,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Jobs => within(reads, deadline, "list jobs", cluster.jobs(), Reading::Jobs),
         Part::Extensions => within(reads, deadline, "list webhooks and APIServices", cluster.extensions(), Reading::Extensions),
         Part::Events => within(reads, deadline, "list events", cluster.events(), Reading::Events),
+        Part::Ended => within(reads, deadline, "list ended pods", cluster.ended(), Reading::Ended),
         Part::Coordination => {
             within(reads, deadline, "read the coordination Lease", cluster.coordination(), Reading::Coordination)
         }
@@ -190,6 +193,7 @@ impl Walk {
             Reading::Jobs(read) => fold_shared(&mut obs.jobs, read, now),
             Reading::Extensions(read) => fold_shared(&mut obs.extensions, read, now),
             Reading::Events(read) => fold_shared(&mut obs.events, read, now),
+            Reading::Ended(read) => fold_shared(&mut obs.ended, read, now),
             Reading::Coordination(read) => {
                 let same = matches!((&read, obs.coordination.last(), obs.coordination.newest_failure()), (Ok(new), Some(old), None) if new == old);
                 obs.fold_coordination(read, now);

@@ -78,6 +78,7 @@ fn read_well(reading: &Reading) -> Option<Part> {
         | Reading::Endpoints(_)
         | Reading::Extensions(_)
         | Reading::Events(_)
+        | Reading::Ended(_)
         | Reading::OwnClock(_)
         | Reading::Confirmations(_)
         | Reading::Baseline(_)

@@ -38,6 +38,7 @@ pub(super) enum Part {
     Jobs,
     Extensions,
     Events,
+    Ended,
     Coordination,
     Vault,
     OwnClock,
@@ -157,7 +158,7 @@ impl Schedule {
         }
         parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
         if trap::wants_events(&view) {
-            parts.push(Part::Events);
+            parts.extend([Part::Events, Part::Ended]);
         }
         if walk.spec.vault.is_some() {
             parts.push(Part::Vault);
@@ -253,6 +254,7 @@ impl Part {
             | Self::Jobs
             | Self::Extensions
             | Self::Events
+            | Self::Ended
             | Self::Coordination => true,
             Self::Intent
             | Self::Vault
@@ -288,7 +290,7 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         | Part::Peer(_)
         | Part::Confirmations
         | Part::Snapshots(_) => poll * 2,
-        Part::Ingresses | Part::Events | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
+        Part::Ingresses | Part::Events | Part::Ended | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,

@@ -129,6 +129,11 @@ impl<'a> View<'a> {
         self.obs.events.fresh(self.now, self.far_limit()).map_or(&[], |list| list.as_slice())
     }
 
+    /// Pods of workloads that have ended, as far as they were read.
+    pub fn ended(&self) -> &'a [PodState] {
+        self.obs.ended.fresh(self.now, self.far_limit()).map_or(&[], |list| list.as_slice())
+    }
+
     pub fn coordination(&self) -> Result<Option<&'a CoordinationState>, Gap> {
         self.obs.coordination.fresh(self.now, self.near_limit()).map(Option::as_ref)
     }

@@ -165,6 +165,12 @@ fn empty(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Option<Su
     matches!(judged.get(&subject), Some(Verdict::Hold(_))).then_some(subject)
 }
 
+/// Whether an Ingress of this cluster answers to the host of the URL.
+pub(crate) fn leads_in(view: &View<'_>, url: &str) -> bool {
+    let hosts = view.ingresses().unwrap_or_default().iter().flat_map(|ingress| &ingress.hosts);
+    hosts.into_iter().any(|pattern| ingress::serves(pattern, host_of(url)))
+}
+
 /// The workloads whose pods a Service leads to.
 fn owners(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Vec<ObjectRef> {
     let (Ok(endpoints), Ok(pods)) = (view.endpoints(), view.pod_index()) else { return Vec::new() };

@@ -186,6 +186,13 @@ impl Bench {
         self.gates.insert(id, gate);
     }
 
+    /// The gate has fallen back since.
+    pub(crate) fn falls_back(&mut self, id: crate::verdict::GateId) {
+        if let Some(gate) = self.gates.get_mut(&id) {
+            gate.regressions += 1;
+        }
+    }
+
     /// The gate's deadline has passed for a node.
     pub(crate) fn overdue(&mut self, id: crate::verdict::GateId, n: usize) {
         let gate = self.gates.entry(id).or_insert_with(|| crate::engine::walk::GateRun::opened_at(self.now));
@@ -398,6 +405,7 @@ impl Bench {
             observed_generation: 1,
             registries: Vec::new(),
             scaled_from: None,
+            reboot_lock: None,
         };
         let mut workloads = self.obs.workloads.last().cloned().unwrap_or_default();
         Arc::make_mut(&mut workloads).push(state);

@@ -83,7 +83,10 @@ fn blame_stranded(view: &View<'_>, judgement: &mut Judgement) {
         return;
     }
     let evidence = Evidence::of(view);
-    let speaks = |object: &ObjectRef| evidence.pods(object).iter().any(|pod| pod.node.is_some());
+    let ended = |object: &ObjectRef| view.ended().iter().any(|pod| pod.owner.as_ref() == Some(object));
+    let speaks = |object: &ObjectRef| {
+        evidence.pods(object).iter().any(|pod| pod.node.is_some()) || object.kind != Kind::Deployment && ended(object)
+    };
     for (subject, verdict) in &mut judgement.subjects {
         if let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict)
             && blocker.kind == BlockerKind::Waiting

@@ -85,6 +85,11 @@ pub trait ClusterReads: Send + Sync {
         Ok(Arc::default())
     }
 
+    /// Pods of Deployments, StatefulSets and DaemonSets that have ended and are still there, of all namespaces.
+    async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        Ok(Arc::default())
+    }
+
     /// The Lease `kube-system/ananke`; `None` where there is none.
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         Ok(None)

@@ -90,6 +90,17 @@ impl<'a> Case<'a> {
         self.workload().map(|owner| self.evidence.pods(owner)).unwrap_or_default()
     }
 
+    /// Pods of the workload that waits that have ended, and are still there.
+    pub fn ended(&self) -> Vec<&'a PodState> {
+        let owner = self.workload();
+        self.view.ended().iter().filter(|pod| owner.is_some() && pod.owner.as_ref() == owner).collect()
+    }
+
+    /// Whether an Event about the object says one of these texts (lower case).
+    pub fn events_say(&self, about: &ObjectRef, any: &[&str]) -> bool {
+        self.evidence.events(about).any(|event| says(&event.message, any))
+    }
+
     /// The first of these texts (lower case) that was said about the workload that waits: by its pods, or by Events about
     /// them or about itself.
     pub fn said(&self, any: &[&str]) -> Option<Said<'a>> {
@@ -160,7 +171,7 @@ impl<'a> Case<'a> {
 
     /// A pod of a controller that can make the next, on a node whose kubelet ends it and starts that: nothing is forced. One
     /// from after the cluster came up had its chance.
-    fn may_remake(&self, pod: &PodState) -> bool {
+    pub(super) fn may_remake(&self, pod: &PodState) -> bool {
         let old = pod.created.is_some_and(|created| created < self.view.floor);
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));

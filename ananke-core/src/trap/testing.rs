@@ -1,9 +1,10 @@
 //! A workload, a node or a Flux object that waits, and what traps make of it.
 
+use crate::fact::Fact;
 use crate::gate::testing::{Bench, node};
 use crate::gate::{self, Row};
 use crate::name::{Kind, Subject};
-use crate::observation::{Tri, UnitState};
+use crate::observation::{PodPhase, Tri, UnitState};
 use crate::verdict::{Blocker, GateId, Judgement, Trap, Verdict};
 
 /// All is well, but for Deployment `apps/web`, whose pod on n1 is not ready and has been there since before the outage.
@@ -45,12 +46,39 @@ pub(crate) fn of_pod(message: &str) -> Option<Trap> {
     of_bench(|bench| bench.pod("web-0", |pod| pod.message = message.into()))
 }
 
+/// What a workload of `apps` of that name is recognised as, whose pod is not ready.
+pub(crate) fn of_workload(kind: Kind, name: &str) -> Option<Trap> {
+    let mut bench = bench();
+    bench.workload(kind, name, &[(1, false)]);
+    trap_of(&judged(&bench, GateId::Workloads), |subject| subject.to_string() == format!("{kind} apps/{name}"))
+}
+
+/// What node n1 is recognised as.
+pub(crate) fn of_node(bench: &Bench) -> Option<Trap> {
+    trap_of(&judged(bench, GateId::NodesReady), |subject| *subject == Subject::Node(node(1)))
+}
+
+/// What the soak is held back by.
+pub(crate) fn of_soak(bench: &Bench) -> Option<Trap> {
+    trap_of(&judged(bench, GateId::Soak), |_| true)
+}
+
+/// The pod has ended, and its object is kept.
+pub(crate) fn end(bench: &mut Bench, name: &str, phase: PodPhase, reason: &str) {
+    let mut pods = bench.obs.pods.last().unwrap().to_vec();
+    let place = pods.iter().position(|pod| pod.object.name.as_ref() == name).unwrap();
+    let mut ended = pods.remove(place);
+    (ended.phase, ended.reason) = (phase, reason.into());
+    bench.obs.pods = Fact::known(pods.into(), bench.now);
+    bench.obs.ended = Fact::known(vec![ended].into(), bench.now);
+}
+
 /// What node n1 is recognised as, whose unit logged this and ended.
 pub(crate) fn of_log(line: &str) -> Option<Trap> {
     let mut bench = bench();
     bench.host(1, |host| (host.unit, host.words) = (UnitState::Failed, vec!["Starting k3s".into(), line.into()]));
     bench.change_node(1, |node| node.ready = Tri::False);
-    trap_of(&judged(&bench, GateId::NodesReady), |subject| *subject == Subject::Node(node(1)))
+    of_node(&bench)
 }
 
 /// What a source or a Kustomization is recognised as that is not ready and says so.

@@ -71,6 +71,8 @@ pub(crate) struct Annotations {
     pub(crate) suspended: Option<Arc<str>>,
     #[serde(rename = "reconcile.fluxcd.io/requestedAt")]
     pub(crate) requested: Option<Arc<str>>,
+    #[serde(rename = "weave.works/kured-node-lock")]
+    pub(crate) kured_lock: Option<Arc<str>>,
     #[serde(rename = "ananke.dev/scaled-from")]
     pub(crate) scaled_from: Option<Arc<str>>,
     #[serde(rename = "ananke.dev/url-from")]

@@ -1,4 +1,4 @@
-//! Pods that have not ended.
+//! Pods: those that have not ended, and apart from them what is left of those that have.
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ named!(Pod);
 
 /// Ended pods are left out by the server already.
 pub(crate) const SELECTOR: &str = "status.phase!=Succeeded,status.phase!=Failed";
+/// The others.
+pub(crate) const ENDED: &str = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown";
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pod {
@@ -83,18 +85,28 @@ struct Why {
 }
 
 pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
+    if has_ended(&pod) { Ok(None) } else { state(pod).map(Some) }
+}
+
+/// Of those that ended only what a workload had is kept: the others are Jobs' and people's.
+pub(crate) fn ended(pod: Pod) -> Result<Option<PodState>, String> {
+    if has_ended(&pod) && owner(&pod.metadata).is_some() { state(pod).map(Some) } else { Ok(None) }
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(&pod.status.phase), PodPhase::Succeeded | PodPhase::Failed)
+}
+
+fn state(pod: Pod) -> Result<PodState, String> {
     let Pod { metadata, spec, status } = pod;
     let phase = phase(&status.phase);
-    if matches!(phase, PodPhase::Succeeded | PodPhase::Failed) {
-        return Ok(None);
-    }
     let ready = condition(&status.conditions, "Ready").is_some_and(|ready| ready.tri() == Tri::True);
     let node = if spec.node_name.is_empty() {
         None
     } else {
         Some(NodeName::parse(&spec.node_name).map_err(|error| format!("pod {}: {error}", metadata.name))?)
     };
-    Ok(Some(PodState {
+    Ok(PodState {
         object: metadata.object(Kind::Pod),
         uid: metadata.uid()?,
         owner: owner(&metadata),
@@ -107,7 +119,7 @@ pub(crate) fn pod(pod: Pod) -> Result<Option<PodState>, String> {
         deleting: metadata.deletion_timestamp.is_some(),
         claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
-    }))
+    })
 }
 
 /// EndpointSlices name pods again, and pods name their nodes, owners and reasons.
@@ -188,6 +200,22 @@ mod tests {
 
     fn check(text: &str) -> Option<PodState> {
         pod(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_shutdown_left_of_a_pod_is_kept_apart_with_its_reason() {
+        let text = |kind: &str, phase: &str| {
+            format!(
+                r#"{{"metadata":{{"name":"db-0","namespace":"apps","resourceVersion":"7","uid":"u","ownerReferences":[{{"kind":"{kind}","name":"db","controller":true}}]}},"spec":{{"nodeName":"n1"}},"status":{{"phase":"{phase}","reason":"Terminated","message":"Pod was terminated in response to imminent node shutdown."}}}}"#
+            )
+        };
+        let apart = |text: &str| ended(serde_json::from_str(text).unwrap()).unwrap();
+        let left = apart(&text("StatefulSet", "Failed")).unwrap();
+        assert_eq!((left.phase, left.reason.as_ref(), left.ready), (PodPhase::Failed, "Terminated", false));
+        assert!(left.message.starts_with("Pod was terminated"));
+        assert_eq!(apart(&text("StatefulSet", "Running")), None);
+        assert_eq!(apart(&text("Job", "Succeeded")), None);
+        assert_eq!(check(&text("StatefulSet", "Failed")), None);
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn replicated(kind: Kind, of: &Replicated) -> Result<WorkloadState, String> {
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
         scaled_from: of.metadata.annotations.scaled_from.as_deref().and_then(|text| text.parse().ok()),
+        reboot_lock: None,
     })
 }
 
@@ -108,7 +109,30 @@ pub(crate) fn daemon_set(of: DaemonSet) -> Result<Option<WorkloadState>, String>
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
         scaled_from: None,
+        reboot_lock: of.metadata.annotations.kured_lock.as_deref().and_then(holder),
     }))
+}
+
+/// kured writes one lock, or a list of them where several nodes may reboot at once.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum KuredLock {
+    One(Locked),
+    Many { locks: Vec<Locked> },
+}
+
+#[derive(Debug, Deserialize)]
+struct Locked {
+    #[serde(rename = "nodeID")]
+    node: Arc<str>,
+}
+
+/// The first node that holds the lock; none where it is not understood.
+fn holder(text: &str) -> Option<Arc<str>> {
+    match serde_json::from_str(text).ok()? {
+        KuredLock::One(lock) => Some(lock.node),
+        KuredLock::Many { locks } => locks.into_iter().next().map(|lock| lock.node),
+    }
 }
 
 /// The registries of all images, each once.
@@ -148,6 +172,18 @@ mod tests {
         let text = r#"{"metadata":{"resourceVersion":"7","generation":2,"name":"agent","namespace":"apps"},"spec":{},"status":{"desiredNumberScheduled":4,"currentNumberScheduled":4,"numberReady":3,"updatedNumberScheduled":2,"observedGeneration":2}}"#;
         let state = daemon_set(serde_json::from_str(text).unwrap()).unwrap().unwrap();
         assert_eq!((state.desired, state.ready, state.updated, state.observed_generation), (4, 3, 2, 2));
+    }
+
+    #[test]
+    fn the_lock_of_kured_names_its_holder() {
+        let held = |lock: &str| {
+            let text = serde_json::json!({"metadata": {"resourceVersion": "7", "name": "kured", "namespace": "kube-system",
+                "annotations": {"weave.works/kured-node-lock": lock}}});
+            daemon_set(serde_json::from_value(text).unwrap()).unwrap().unwrap().reboot_lock
+        };
+        assert_eq!(held(r#"{"nodeID":"n7","metadata":{"unschedulable":false},"TTL":0}"#).as_deref(), Some("n7"));
+        assert_eq!(held(r#"{"maxOwners":2,"locks":[{"nodeID":"n8","metadata":{}}]}"#).as_deref(), Some("n8"));
+        assert_eq!(held("n9"), None);
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl ClusterReads for SimPorts {
         Ok(super::storage_views::events(self.sim.world().cached()))
     }
 
+    async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        self.call("list ended pods", Needs::Cache).await?;
+        Ok(views(self).ended(self.sim.world().cached()))
+    }
+
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         self.call("read the coordination Lease", Needs::Quorum).await?;
         Ok(leases::coordination(&self.sim.world()))

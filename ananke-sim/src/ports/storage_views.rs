@@ -61,7 +61,11 @@ pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
 pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
     let of = &workload.object;
     let service = ObjectRef { kind: Kind::Service, namespace: of.namespace.clone(), name: of.name.clone() };
-    let pods = workload.pods.iter().filter_map(|row| world.pod_row(*row)).filter(|pod| !pod.gone && pod.node.is_some());
+    let pods = workload
+        .pods
+        .iter()
+        .filter_map(|row| world.pod_row(*row))
+        .filter(|pod| !pod.gone && pod.ended.is_none() && pod.node.is_some());
     let mut state = EndpointsState { service, ready: 0, pods: Vec::with_capacity(workload.pods.len()) };
     for pod in pods {
         state.ready = state.ready.saturating_add(u32::from(pod.ready && pod.deleting.is_none()));

@@ -26,6 +26,7 @@ type NodesKey = (u64, Ms);
 pub(super) struct Views {
     nodes: Option<(NodesKey, Arc<Vec<NodeState>>)>,
     pods: Option<(u64, Arc<Vec<PodState>>)>,
+    ended: Option<(u64, Arc<Vec<PodState>>)>,
     workloads: Option<(u64, Arc<Vec<WorkloadState>>)>,
     flux: Option<(u64, Arc<Option<FluxState>>)>,
     jobs: Option<(u64, Arc<Vec<JobState>>)>,
@@ -65,21 +66,14 @@ impl Views {
     pub(super) fn pods(&mut self, world: &World) -> Arc<Vec<PodState>> {
         let words = &mut self.words;
         kept(&mut self.pods, world.revisions().pods, || {
-            let state = |pod: &crate::world::Pod| PodState {
-                object: pod.object.clone(),
-                uid: pod.uid.clone(),
-                owner: Some(world.workloads()[pod.workload].object.clone()),
-                node: pod.node.map(|node| world.nodes()[node].name.clone()),
-                phase: pod.phase,
-                ready: pod.ready,
-                reason: words.get(pod.reason),
-                message: said(world, pod).unwrap_or_else(|word| words.get(word)),
-                created: Some(world.stamped(pod.created)),
-                deleting: pod.deleting.is_some(),
-                claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
-                mirror: false,
-            };
-            world.pods().map(state).collect()
+            world.pods().filter(|pod| pod.ended.is_none()).map(|pod| pod_state(world, pod, words)).collect()
+        })
+    }
+
+    pub(super) fn ended(&mut self, world: &World) -> Arc<Vec<PodState>> {
+        let words = &mut self.words;
+        kept(&mut self.ended, world.revisions().pods, || {
+            world.pods().filter(|pod| pod.ended.is_some()).map(|pod| pod_state(world, pod, words)).collect()
         })
     }
 
@@ -90,6 +84,7 @@ impl Views {
                 version: version(workload.rv),
                 registries: vec![workload.registry.clone()],
                 scaled_from: None,
+                reboot_lock: world.reboot_lock(&workload.object).cloned(),
                 desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
                 ready: workload.status.ready,
                 updated: workload.status.updated,
@@ -170,12 +165,32 @@ impl Views {
     }
 }
 
+fn pod_state(world: &World, pod: &crate::world::Pod, words: &mut Words) -> PodState {
+    PodState {
+        object: pod.object.clone(),
+        uid: pod.uid.clone(),
+        owner: Some(world.workloads()[pod.workload].object.clone()),
+        node: pod.node.map(|node| world.nodes()[node].name.clone()),
+        phase: pod.phase,
+        ready: pod.ready,
+        reason: words.get(pod.reason),
+        message: said(world, pod).unwrap_or_else(|word| words.get(word)),
+        created: Some(world.stamped(pod.created)),
+        deleting: pod.deleting.is_some(),
+        claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
+        mirror: false,
+    }
+}
+
 /// What the pod's status says beside its reason: the scheduler's word, or else the kubelet's.
 pub(crate) fn said(world: &World, pod: &crate::world::Pod) -> Result<Arc<str>, &'static str> {
     if pod.node.is_none()
         && let Some(why) = world.find_pod(&pod.object.namespace, &pod.object.name).and_then(|row| world.unschedulable(row))
     {
         return Ok(why.clone());
+    }
+    if let Some(words) = pod.ended {
+        return Err(words);
     }
     if let Some(text) = world.pull_failure(pod) {
         return Ok(text.into());

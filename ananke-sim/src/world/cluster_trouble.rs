@@ -1,15 +1,15 @@
 //! Trouble that is neither a pod's own nor a unit's: what people, controllers, webhooks and plugins left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::Arc;
 
-use ananke_core::lease::{ANNOTATION, Lease, Purpose, SCHEMA, TAINT_EFFECT, TAINT_KEY, remove_with};
-use ananke_core::name::{Kind, LeaseId, ObjectRef};
+use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{Taint, Tri};
 
 use super::build::{CREATED, add_running, add_workload};
+use super::old_clients::Plugin;
 use super::releases_stuck::ReleaseTrouble;
-use super::{Event, Ms, Namespace, Power, Quirk, What, World, catalogue, parsed};
+use super::{Event, Ms, Namespace, Power, Quirk, What, World};
 
 const MINUTE: Ms = 60_000;
 /// A resolver or a person is there this long after the mains.
@@ -18,14 +18,10 @@ const FSD_LASTS: Ms = 4 * MINUTE;
 /// Thousandths, which are enough some minutes later.
 const LITTLE_CHARGE: i64 = 270;
 /// Cilium's, on nodes whose agent it does not know to run.
-const AGENT_TAINT: &str = "node.cilium.io/agent-not-ready";
+pub(super) const AGENT_TAINT: &str = "node.cilium.io/agent-not-ready";
 /// A Deployment of one pod on which nothing stands, and a StatefulSet of the same kind.
 const LEAF: (&str, &str) = ("dashboards", "homepage");
 const LEAF_WITH_VOLUME: (&str, &str) = ("media", "navidrome");
-/// The one namespace that the policy engine leaves alone.
-pub const NOT_ASKED: &str = "kube-system";
-/// Its Kustomization applies a Certificate.
-const CERTIFIED: &str = "identity";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClusterTrouble {
@@ -46,6 +42,15 @@ pub enum ClusterTrouble {
     LittleCharge,
     LatchedShutdown,
     OrphanedApi,
+    RebootLock,
+    WedgedController,
+    SilentSpeakers,
+    OutOfService,
+    SickOsd,
+    Herd,
+    OtherAutomation,
+    RebuildStorm,
+    Failback,
 }
 
 /// Who gets the cluster out of it.
@@ -148,34 +153,78 @@ impl ClusterTrouble {
                 false,
                 Way::Itself,
             ),
+            Self::RebootLock => (
+                "kured-lock-stuck",
+                "kured has cordoned all nodes, one after the other, and its lock is held for a node that is no more",
+                false,
+                Way::Person,
+            ),
+            Self::WedgedController => (
+                "flux-controller-wedged",
+                "kustomize-controller does not reach source-controller until its pod is made anew",
+                false,
+                Way::Ananke,
+            ),
+            Self::SilentSpeakers => (
+                "lb-vip-not-announced",
+                "MetalLB's speakers run and announce no address until one is made anew",
+                false,
+                Way::Ananke,
+            ),
+            Self::OutOfService => (
+                "out-of-service-taint-left",
+                "somebody declared all nodes out of service while they were dark, and the taint is still there",
+                false,
+                Way::Person,
+            ),
+            Self::SickOsd => ("ceph-pgs-unavailable", "an OSD of Ceph finds another device than its own", false, Way::Person),
+            Self::Herd => {
+                ("thundering-herd", "six workloads are so slow for eight minutes that probes end them", false, Way::Itself)
+            }
+            Self::OtherAutomation => (
+                "other-automation-fights-recovery",
+                "kured reboots the node two and a half minutes after the mains",
+                true,
+                Way::Itself,
+            ),
+            Self::RebuildStorm => (
+                "longhorn-rebuild-storm",
+                "the volumes of four workloads are rebuilt for eight minutes, and these wait for them",
+                false,
+                Way::Itself,
+            ),
+            Self::Failback => (
+                "lb-failback-too-early",
+                "two minutes after the mains the address of the ingress moves to a node that is not ready, for eighty seconds",
+                false,
+                Way::Itself,
+            ),
         }
     }
-}
-
-/// A DaemonSet whose pod from before keeps a node, or all, from something until it is made anew.
-#[derive(Debug, Clone, Copy)]
-struct Plugin {
-    workload: usize,
-    node: Option<usize>,
-    since: Ms,
 }
 
 /// What of it there is now.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Troubles {
     pub(super) releases: BTreeMap<usize, ReleaseTrouble>,
-    network: Option<Plugin>,
-    driver: Option<Plugin>,
-    agents: Option<Plugin>,
+    pub(super) network: Option<Plugin>,
+    pub(super) driver: Option<Plugin>,
+    pub(super) agents: Option<Plugin>,
     /// DaemonSets that tolerate every taint.
     tolerant: BTreeSet<usize>,
-    webhook: Option<usize>,
-    certificates: Option<Plugin>,
+    pub(super) webhook: Option<usize>,
+    pub(super) certificates: Option<Plugin>,
     attachment: Option<usize>,
     late_names: Option<Ms>,
     denied: bool,
-    cordoned: bool,
-    orphan: bool,
+    pub(super) cordoned: bool,
+    pub(super) orphan: bool,
+    pub(super) controller: Option<Plugin>,
+    pub(super) speakers: Option<Plugin>,
+    pub(super) failback: bool,
+    pub(super) cures: Vec<super::old_clients::Cure>,
+    /// The workload that has it, and the node that holds it.
+    pub(super) reboot_lock: Option<(usize, Arc<str>)>,
     harm: Vec<String>,
 }
 
@@ -185,13 +234,7 @@ impl World {
         let now = self.now;
         match trouble {
             C::LeftCordon => self.leave_cordon(node),
-            C::ForeignCordons => {
-                self.evicted_leaf()?;
-                self.troubles.cordoned = true;
-                for name in self.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>() {
-                    self.person_cordon(&name).map_err(|refusal| refusal.to_string())?;
-                }
-            }
+            C::ForeignCordons => self.cordon_all()?,
             C::StaleAttachment => self.force_away(node),
             C::StuckAttachment => self.hold_attachment()?,
             C::ClosedWebhook => {
@@ -242,17 +285,26 @@ impl World {
                 self.after(FSD_LASTS, Event::ShutdownUnlatched);
             }
             C::OrphanedApi => self.troubles.orphan = true,
+            C::RebootLock => self.leave_reboot_lock()?,
+            C::WedgedController => self.wedge_controller(),
+            C::SilentSpeakers => self.silence_speakers()?,
+            C::OutOfService => self.leave_out_of_service()?,
+            C::SickOsd => self.install_ceph(),
+            C::Herd => self.start_all_at_once()?,
+            C::OtherAutomation => self.want_reboot(node),
+            C::RebuildStorm => self.rebuild_many()?,
+            C::Failback => self.troubles.failback = true,
         }
         Ok(())
     }
 
-    fn row_of(&self, namespace: &str, name: &str) -> Result<usize, String> {
+    pub(super) fn row_of(&self, namespace: &str, name: &str) -> Result<usize, String> {
         let found = self.workloads.iter().position(|it| &*it.object.namespace == namespace && &*it.object.name == name);
         found.ok_or_else(|| format!("there is no {namespace}/{name} in this world"))
     }
 
     /// What nobody needs was evicted before the outage, and its next pod is not made yet.
-    fn evicted_leaf(&mut self) -> Result<(), String> {
+    pub(super) fn evicted_leaf(&mut self) -> Result<(), String> {
         let row = self.row_of(LEAF.0, LEAF.1)?;
         for pod in self.workloads[row].pods.clone() {
             self.remove_pod(pod);
@@ -261,7 +313,7 @@ impl World {
     }
 
     /// The object, and its namespace where that is not there.
-    fn install(&mut self, kind: Kind, namespace: &str, name: &str) -> usize {
+    pub(super) fn install(&mut self, kind: Kind, namespace: &str, name: &str) -> usize {
         if !self.namespaces.iter().any(|found| &*found.name == namespace) {
             let uid = self.uid("namespace", self.namespaces.len());
             let rv = self.revision;
@@ -274,7 +326,7 @@ impl World {
     }
 
     /// One pod a node, that runs where its host does.
-    fn install_daemon(&mut self, namespace: &str, name: &str) -> usize {
+    pub(super) fn install_daemon(&mut self, namespace: &str, name: &str) -> usize {
         let row = self.install(Kind::DaemonSet, namespace, name);
         self.daemons.push(row);
         self.troubles.tolerant.insert(row);
@@ -287,32 +339,6 @@ impl World {
             }
         }
         row
-    }
-
-    /// As the run wrote it when it began to repair the node, half an hour ago.
-    fn leave_cordon(&mut self, row: usize) {
-        let acquired = self.wall(self.now).minus(Duration::from_secs(30 * 60));
-        let kube_system = self.namespaces.iter().find(|namespace| &*namespace.name == "kube-system");
-        let node = &self.nodes[row];
-        let lease = Lease {
-            schema: SCHEMA,
-            id: parsed(LeaseId::parse, &format!("startup-20260314T013600Z-r{row}")),
-            holder: "titan-db".to_owned(),
-            node: node.name.clone(),
-            node_uid: node.uid.clone(),
-            cluster_uid: kube_system.map_or_else(|| node.uid.clone(), |namespace| namespace.uid.clone()),
-            purpose: Purpose::Repair,
-            reason: "its kubelet was not Ready".to_owned(),
-            acquired,
-            expires: acquired.plus(Duration::from_secs(3600)),
-            clock: None,
-            remove_with: remove_with(&node.name),
-        };
-        let taint = Taint { key: TAINT_KEY.into(), value: lease.id.as_str().into(), effect: TAINT_EFFECT.into() };
-        let node = &mut self.nodes[row];
-        node.annotations.insert(ANNOTATION.into(), serde_json::to_string(&lease).unwrap_or_default().into());
-        node.taints.push(taint);
-        self.taints_changed(row);
     }
 
     /// A person waited for the host long enough, and forced what has volumes away from it.
@@ -343,45 +369,6 @@ impl World {
         self.troubles.attachment == Some(volume)
     }
 
-    /// A pod changed, which may be the new one that a plugin's node waits for.
-    pub(super) fn plugin_changed(&mut self, row: usize) {
-        let pod = &self.pods[row];
-        let (Some(node), true) = (pod.node, pod.serving && pod.deleting.is_none()) else { return };
-        let (workload, created) = (pod.workload, pod.created);
-        let is_new = |plugin: &Option<Plugin>| {
-            plugin.is_some_and(|it| it.workload == workload && created > it.since && it.node.is_none_or(|on| on == node))
-        };
-        if is_new(&self.troubles.network) {
-            self.troubles.network = None;
-            self.network_up(node);
-        } else if is_new(&self.troubles.driver) {
-            self.troubles.driver = None;
-            self.nodes[node].storage.broken = false;
-            self.storage_pod_changed(node);
-        } else if is_new(&self.troubles.agents) && self.nodes[node].taints.iter().any(|taint| &*taint.key == AGENT_TAINT) {
-            self.nodes[node].taints.retain(|taint| &*taint.key != AGENT_TAINT);
-            self.taints_changed(node);
-        } else if is_new(&self.troubles.certificates) {
-            self.troubles.certificates = None;
-        }
-    }
-
-    /// The kubelet has found no configuration of a network: nothing but the host's own network is there for pods.
-    pub(super) fn lacks_network(&self, node: usize) -> bool {
-        self.troubles.network.is_some_and(|plugin| plugin.node == Some(node))
-    }
-
-    /// The pod that would bring the network is not made before a person has decided.
-    pub(crate) fn network_barred(&self, node: usize) -> bool {
-        let plugin = self.troubles.network.filter(|plugin| plugin.node == Some(node));
-        plugin.is_some_and(|plugin| self.refuses_pods(plugin.workload))
-    }
-
-    pub(super) fn pod_lacks_network(&self, pod: usize) -> bool {
-        let pod = &self.pods[pod];
-        pod.node.is_some_and(|node| self.lacks_network(node)) && !self.workloads[pod.workload].is_daemon()
-    }
-
     /// Whether a DaemonSet has its pod on the node.
     pub(super) fn takes_daemon(&self, workload: usize, node: usize) -> bool {
         self.nodes[node].takes_daemons || self.troubles.tolerant.contains(&workload)
@@ -396,26 +383,6 @@ impl World {
     pub(crate) fn daemons_wanted(&self, workload: usize) -> u32 {
         let all = || u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         if self.troubles.tolerant.contains(&workload) { all() } else { self.daemon_nodes }
-    }
-
-    /// What serves a webhook that must allow every new pod: without it, none is made.
-    pub fn webhook(&self) -> Option<&ObjectRef> {
-        self.troubles.webhook.map(|engine| &self.workloads[engine].object)
-    }
-
-    /// The API server makes no pods of the workload.
-    pub(crate) fn refuses_pods(&self, workload: usize) -> bool {
-        self.troubles.webhook.is_some_and(|engine| self.workloads[engine].endpoints == 0)
-            && &*self.workloads[workload].object.namespace != NOT_ASKED
-    }
-
-    /// A person sets the webhook's failurePolicy to Ignore.
-    pub fn relax_webhook(&mut self) {
-        self.troubles.webhook = None;
-        for workload in 0..self.workloads.len() {
-            self.mark_dirty(workload);
-        }
-        self.settle();
     }
 
     /// Why the source cannot be fetched, whatever serves it.
@@ -433,20 +400,6 @@ impl World {
 
     pub(crate) fn source_denied(&self) -> bool {
         self.troubles.denied
-    }
-
-    /// The API server's word on a Certificate, which cert-manager's webhook must allow.
-    pub(super) fn certificate_refused(&self, kustomization: usize) -> Option<String> {
-        let certified = self.troubles.certificates.is_some() && kustomization == catalogue::kustomization(CERTIFIED);
-        certified.then(|| {
-            "Certificate/keycloak/sso dry-run failed (InternalError): Internal error occurred: failed calling webhook \"webhook.cert-manager.io\": failed to call webhook: Post \"https://cert-manager-webhook.cert-manager.svc:443/validate?timeout=30s\": tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
-        })
-    }
-
-    /// An APIService that outlived what it leads to.
-    pub fn orphaned_api(&self) -> Option<(&'static str, ObjectRef)> {
-        let service = ObjectRef::new(Kind::Service, "monitoring", "prometheus-adapter");
-        self.troubles.orphan.then_some(("v1beta1.custom.metrics.k8s.io", service))
     }
 
     pub(super) fn shutdown_unlatched(&mut self) {

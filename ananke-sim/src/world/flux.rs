@@ -198,6 +198,9 @@ impl World {
                 "Source artifact not found, retrying in 30s",
             );
             self.after(REQUEUE, Event::KustRun(row, epoch));
+        } else if let Some(message) = self.artifact_unreached() {
+            self.flux_status(FluxRow::Kustomization(row), Tri::False, "ArtifactFailed", &message);
+            self.after(REQUEUE, Event::KustRun(row, epoch));
         } else if let Some(parent) = missing {
             let message = format!("dependency '{}' is not ready", name_of(&self.kustomizations[parent].meta));
             self.flux_status(FluxRow::Kustomization(row), Tri::False, "DependencyNotReady", &message);

@@ -71,7 +71,7 @@ impl World {
 
     /// The workload behind an ingress host, or what answers in its place.
     fn behind_ingress(&self, host: &str) -> Result<usize, HttpAnswer> {
-        if !self.hosts.iter().any(|row| row.power == Power::Up) {
+        if self.address_unannounced() || !self.hosts.iter().any(|row| row.power == Power::Up) {
             return Err(HttpAnswer::NoAnswer);
         }
         if !self.serves(self.known.ingress) {

@@ -178,6 +178,8 @@ pub struct Pod {
     pub pulls: u32,
     /// The object is gone.
     pub gone: bool,
+    /// Its kubelet's last word, where that ended it for good.
+    pub ended: Option<&'static str>,
     pub(crate) epoch: u32,
 }
 

@@ -35,7 +35,7 @@ impl World {
     /// What it counts as for its workload.
     pub(super) fn standing(&self, row: usize) -> Counts {
         let pod = &self.pods[row];
-        let (there, live) = (!pod.gone, !pod.gone && pod.deleting.is_none());
+        let (there, live) = (!pod.gone, !pod.gone && pod.deleting.is_none() && pod.ended.is_none());
         // One that has no node yet was made for a node that takes it.
         let placed = there && pod.node.is_none_or(|node| self.takes_daemon(pod.workload, node));
         Counts {
@@ -94,6 +94,8 @@ impl World {
     pub(super) fn kubelet_finds(&mut self, row: usize) {
         if self.pods[row].deleting.is_some() {
             self.end(row);
+        } else if self.pods[row].ended.is_some() {
+            // What ended is not started again.
         } else if self.pods[row].running {
             self.publish(row);
         } else {
@@ -123,7 +125,7 @@ impl World {
         if pod.epoch != epoch || pod.gone || !kubelet {
             return;
         }
-        if !self.image_is_there(row) {
+        if self.turned_away(row) || !self.image_is_there(row) {
             return;
         }
         self.change_pod(row, |pod| pod.running = true);
@@ -162,7 +164,7 @@ impl World {
     /// The kubelet tells the API, if it can.
     pub(super) fn publish(&mut self, row: usize) {
         let pod = &self.pods[row];
-        if pod.node.is_none_or(|node| self.nodes[node].alive_since.is_none()) {
+        if pod.ended.is_some() || pod.node.is_none_or(|node| self.nodes[node].alive_since.is_none()) {
             return;
         }
         let reason = match (pod.serving, self.workloads[pod.workload].crashing, self.trouble_of(pod)) {
@@ -277,6 +279,7 @@ impl World {
             serving: false,
             pulls: 0,
             gone: false,
+            ended: None,
             epoch: 0,
         });
         self.pod_names.insert(key, row);

@@ -34,6 +34,8 @@ pub struct Volume {
     pub attachment: Option<Attachment>,
     /// True: no replica can be used, until a person chooses one.
     pub faulted: bool,
+    /// Its replicas are being made whole.
+    pub rebuilt: bool,
     waiters: Vec<usize>,
     epoch: u32,
 }
@@ -70,7 +72,7 @@ impl Volume {
         let attached = self.attachment.as_ref().is_some_and(|at| at.attached && !at.deleting);
         match (self.faulted, attached) {
             (true, _) => ("detached", "faulted"),
-            (false, true) => ("attached", "healthy"),
+            (false, true) => ("attached", if self.rebuilt { "degraded" } else { "healthy" }),
             (false, false) => ("detached", "unknown"),
         }
     }
@@ -113,6 +115,7 @@ impl World {
                 ordinal: u32::try_from(nth).unwrap_or(u32::MAX),
                 attachment: None,
                 faulted: false,
+                rebuilt: false,
                 waiters: Vec::new(),
                 epoch: 0,
             });
@@ -316,6 +319,17 @@ impl World {
             self.change_pod(pod, |pod| pod.serving = false);
             if self.pods[pod].running {
                 self.publish(pod);
+            }
+        }
+    }
+
+    /// The replicas of a workload's volumes are made whole, or are whole again.
+    pub(super) fn rebuild_volumes(&mut self, workload: usize, rebuilt: bool) {
+        for row in self.workloads[workload].claims.clone() {
+            if self.volumes[row].rebuilt != rebuilt {
+                self.volumes[row].rebuilt = rebuilt;
+                let claim = self.volumes[row].claim.clone();
+                self.volumes[row].rv = self.touched(What::Modified, &claim, row);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Trouble that pods and units have from the outage on, in the words that real ones leave of it.
 
 use ananke_core::name::ObjectRef;
+use ananke_core::observation::PodPhase;
 
 use super::{Ms, Pod, World};
 
@@ -9,6 +10,8 @@ use super::{Ms, Pod, World};
 pub enum Cure {
     /// A pod that is made anew does not have it.
     Remade,
+    /// A new pod of another workload, by its `namespace/name`.
+    By(&'static str),
     /// It passes after so many milliseconds.
     Passes(Ms),
     /// Only a person.
@@ -22,6 +25,20 @@ pub enum Told {
     Status,
     /// In an Event of this reason.
     Event(&'static str),
+    /// In the status of a pod that the kubelet has ended.
+    Succeeded,
+    Failed,
+}
+
+impl Told {
+    /// Of a pod that has ended.
+    pub(super) fn phase(self) -> Option<PodPhase> {
+        match self {
+            Self::Status | Self::Event(_) => None,
+            Self::Succeeded => Some(PodPhase::Succeeded),
+            Self::Failed => Some(PodPhase::Failed),
+        }
+    }
 }
 
 /// One kind of it, as its fault is called.
@@ -56,7 +73,7 @@ macro_rules! troubles {
     };
 }
 
-use Cure::{Passes, Person, Remade};
+use Cure::{By, Passes, Person, Remade};
 use Told::{Event, Status};
 
 const MINUTE: Ms = 60_000;
@@ -95,6 +112,16 @@ troubles! {
     MissingProject = "registry-rewrite-to-missing-proxy", "images are rewritten to a project that Harbor came back without", "media/jellyfin",
         "ImagePullBackOff", Status, Person,
         "Back-off pulling image \"harbor.titan.example/hub/jellyfin:1\": ErrImagePull: failed to pull and unpack image: failed to authorize: failed to fetch anonymous token: unexpected status from GET request: 401 Unauthorized: unauthorized: authentication required";
+    ShutdownLeftover = "pod-shutdown-leftovers", "the kubelet ended the pod of media/prowlarr for the shutdown of its node, and its StatefulSet takes that for a pod", "media/prowlarr",
+        "Terminated", Told::Succeeded, Remade, "Pod was terminated in response to imminent node shutdown.";
+    TurnedAway = "pod-unexpected-admission-error", "kubelets turn the pods of dashboards/uptime-kuma away for eight minutes, since a device is not there yet", "dashboards/uptime-kuma",
+        "UnexpectedAdmissionError", Told::Failed, Passes(8 * MINUTE),
+        "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices squat.ai/serial, which is unexpected";
+    StaleShare = "longhorn-rwx-share-manager-stale", "the pod of office/paperless looks for the share of its volume where it was before", "office/paperless",
+        "ContainerCreating", Event("FailedMount"), Remade,
+        "MountVolume.MountDevice failed for volume \"pvc-7c1e\" : rpc error: code = Aborted desc = volume pvc-7c1e share not yet available";
+    MissingSecret = "external-secrets-backoff", "External Secrets waits out a back-off, and office/miniflux waits for its Secret", "office/miniflux",
+        "CreateContainerConfigError", Status, By("external-secrets/external-secrets"), "secret \"miniflux\" not found";
     NoPrimary = "galera-no-safe-bootstrap", "no member of the Galera cluster knows that it was the last", "media/jellyfin",
         "CrashLoopBackOff", Status, Person,
         "Error: [ERROR] WSREP: It may not be safe to bootstrap the cluster from this node. It was not the last one to leave the cluster and may not contain all the updates. To force cluster bootstrap with this node, edit the grastate.dat file manually and set safe_to_bootstrap to 1 .";
@@ -163,19 +190,33 @@ impl World {
         let named = |object: &ObjectRef| kind.workload.split_once('/') == Some((object.namespace.as_ref(), object.name.as_ref()));
         let row = (0..self.workloads.len()).find(|row| named(&self.workloads[*row].object));
         let row = row.ok_or_else(|| format!("there is no {} in this world", kind.workload))?;
+        if let Cure::By(other) = kind.cure {
+            let (namespace, name) = other.split_once('/').unwrap_or_default();
+            let by = self.row_of(namespace, name)?;
+            self.troubles.cures.push(super::old_clients::Cure { by, of: row, since: self.now });
+        }
+        self.give_trouble(row, kind);
+        Ok(())
+    }
+
+    pub(super) fn give_trouble(&mut self, row: usize, kind: Kind) {
         self.workloads[row].trouble = Some((kind, self.now));
         if let Cure::Passes(after) = kind.cure {
             self.after(after, super::Event::TroublePasses(row));
         }
         for pod in self.workloads[row].pods.clone() {
+            if let Some(phase) = kind.told.phase() {
+                self.end_for_good(pod, kind, phase);
+                continue;
+            }
             self.change_pod(pod, |pod| pod.serving = false);
             self.publish(pod);
         }
-        Ok(())
     }
 
     pub(super) fn trouble_passes(&mut self, workload: usize) {
         self.workloads[workload].trouble = None;
+        self.rebuild_volumes(workload, false);
         self.wake(self.workloads[workload].pods.clone());
     }
 

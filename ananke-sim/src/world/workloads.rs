@@ -45,10 +45,10 @@ impl World {
         self.workloads[row].rv = self.touched(What::Modified, &object, row);
     }
 
-    /// A pod that is being deleted is replaced at once.
+    /// A pod that is being deleted, or has ended, is replaced at once.
     fn sync_deployment(&mut self, row: usize) {
-        let live: Vec<usize> =
-            self.workloads[row].pods.iter().copied().filter(|pod| self.pods[*pod].deleting.is_none()).collect();
+        let is_live = |pod: &usize| self.pods[*pod].deleting.is_none() && self.pods[*pod].ended.is_none();
+        let live: Vec<usize> = self.workloads[row].pods.iter().copied().filter(is_live).collect();
         let wanted = usize::try_from(self.workloads[row].replicas).unwrap_or(usize::MAX);
         for _ in live.len()..wanted {
             if self.refuses_pods(row) {

@@ -257,8 +257,8 @@ impl Stage for ApiStage {
         Ok((pod, "guard".to_owned()))
     }
 
-    async fn ended_pod(&self) -> Given<ObjectRef> {
-        self.make_pod("Succeeded").await.map(|pod| pod.object)
+    async fn ended_pod(&self) -> Given<(ObjectRef, bool)> {
+        self.make_pod("Succeeded").await.map(|pod| (pod.object, false))
     }
 
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)> {

@@ -17,7 +17,7 @@ macro_rules! k8s_contract {
             reads::a_node_has_its_kubelets_lease_and_boot_id,
             reads::what_others_put_on_a_node_is_read,
             reads::a_pod_is_read_with_its_node_and_owner,
-            reads::a_pod_that_has_ended_is_left_out,
+            reads::a_pod_that_has_ended_is_listed_apart_where_a_workload_owns_it,
             reads::workloads_have_their_wanted_replicas,
             reads::namespaces_are_named,
             reads::claims_are_read,

@@ -169,8 +169,12 @@ impl<W: HasWorld> Stage for WorldStage<W> {
         })
     }
 
-    async fn ended_pod(&self) -> Given<ObjectRef> {
-        absent("in the simulated world no pod ends by itself")
+    async fn ended_pod(&self) -> Given<(ObjectRef, bool)> {
+        self.0.act(|world| {
+            world.inject(Fault::Pod(PodTrouble::ShutdownLeftover), None).expect("a pod to have it");
+            let ended = world.pods().find(|pod| pod.ended.is_some()).expect("its kubelet has ended it");
+            Ok((ended.object.clone(), true))
+        })
     }
 
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)> {

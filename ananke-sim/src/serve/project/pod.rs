@@ -145,6 +145,13 @@ fn status(world: &World, pod: &Pod, workload: &Workload) -> Value {
         let conditions: Vec<Value> = refused.into_iter().chain(disrupted).collect();
         return json!({"phase": phase, "qosClass": "BestEffort", "conditions": conditions});
     };
+    if let Some(words) = pod.ended {
+        let how = json!({"exitCode": 0, "reason": "Completed", "startedAt": created, "finishedAt": since});
+        let container = json!({"name": workload.object.name, "image": workload.image(), "imageID": "", "ready": false,
+            "started": false, "restartCount": pod.restarts, "state": {"terminated": how}, "lastState": {}});
+        return json!({"phase": phase, "reason": pod.reason, "message": words, "qosClass": "BestEffort", "startTime": created,
+            "hostIP": node_ip(node), "conditions": [flag("PodScheduled", true, &created)], "containerStatuses": [container]});
+    }
     let started = pod.phase == PodPhase::Running;
     // All but the scheduler's own word is the kubelet's, which says nothing before it has begun.
     let mut conditions = Vec::new();

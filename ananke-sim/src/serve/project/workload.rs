@@ -61,6 +61,10 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
         map.insert("kustomize.toolkit.fluxcd.io/namespace".to_owned(), json!(kustomization.meta.object.namespace));
     }
     metadata.insert("labels".to_owned(), labels);
+    if let Some(holder) = world.reboot_lock(&workload.object) {
+        let lock = json!({"nodeID": holder, "metadata": {"unschedulable": false}, "TTL": 0});
+        metadata.insert("annotations".to_owned(), json!({"weave.works/kured-node-lock": lock.to_string()}));
+    }
     let kind = workload.object.kind;
     let (spec, status) = if kind == Kind::DaemonSet {
         daemon_set(workload)

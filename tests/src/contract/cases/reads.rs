@@ -50,10 +50,12 @@ pub async fn a_pod_is_read_with_its_node_and_owner(s: &Subject<'_>) -> Outcome {
     Ok(())
 }
 
-pub async fn a_pod_that_has_ended_is_left_out(s: &Subject<'_>) -> Outcome {
-    let ended = s.stage.ended_pod().await?;
+pub async fn a_pod_that_has_ended_is_listed_apart_where_a_workload_owns_it(s: &Subject<'_>) -> Outcome {
+    let (ended, owned) = s.stage.ended_pod().await?;
     let pods = s.port.pods().await.unwrap();
     assert!(pods.iter().all(|pod| pod.object != ended), "{ended} is listed");
+    let apart = s.port.ended().await.unwrap();
+    assert_eq!(apart.iter().any(|pod| pod.object == ended), owned, "{ended}");
     Ok(())
 }
 

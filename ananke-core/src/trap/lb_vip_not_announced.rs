@@ -1,0 +1,91 @@
+//! The address of a load balancer is not announced: nothing outside reaches what works inside.
+
+use std::time::Duration;
+
+use super::evidence::says;
+use super::{Case, Class, Diagnosis, Entry, Finding, Often};
+use crate::gate::http_check;
+use crate::name::Subject;
+use crate::observation::PodState;
+use crate::verdict::{GateId, Trap};
+
+pub(super) const ENTRY: Entry = Entry {
+    trap: Trap::LbVipNotAnnounced,
+    class: Class::FirstStep,
+    often: Often::Medium,
+    symptom: "no address that is asked from outside answers, though workloads and endpoints are well",
+    precondition: "the announcers' pods are from before this start, on nodes that are alive",
+    budget: "one deletion a pod",
+    effect: "makes the pods that announce addresses anew (MetalLB, kube-vip, ServiceLB)",
+    evidence: &["https://github.com/metallb/metallb/issues/584", "https://github.com/kube-vip/kube-vip/issues/842"],
+    diagnosis: Some(Diagnosis { gates: &[GateId::Ingress, GateId::Services], find, remake: Some(announcers) }),
+};
+
+/// Nobody answered; a refusal comes from somebody.
+const UNANSWERED: &[&str] = &["no answer", "timed out", "no route to host", "host is unreachable"];
+/// An address that answered so lately may only be moving from one node to another.
+const MOVES_WITHIN: Duration = Duration::from_secs(120);
+/// DaemonSets that are known to announce addresses; those of ServiceLB are named after their Services.
+const ANNOUNCERS: &[&str] = &["speaker", "metallb-speaker", "kube-vip", "kube-vip-ds"];
+const OF_SERVICE_LB: &str = "svclb-";
+
+fn announcers<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
+    case.old_pods(|owner| ANNOUNCERS.contains(&owner.name.as_ref()) || owner.name.starts_with(OF_SERVICE_LB))
+}
+
+fn find(case: &Case<'_>) -> Option<Finding> {
+    let Subject::Url(url) = case.subject else { return None };
+    let silent = says(&case.blocker.text, UNANSWERED) && http_check::leads_in(case.view, url) && !any_answers(case);
+    silent.then(|| {
+        Finding::new(
+            "workloads and endpoints are well, and nothing answers from outside: its address is not announced",
+            "look which node should announce the address (`kubectl get events -A --field-selector reason=nodeAssigned`), and at the ARP entry or BGP peer of the router",
+        )
+    })
+}
+
+/// Whether any host of an Ingress has answered lately, well or not.
+fn any_answers(case: &Case<'_>) -> bool {
+    let lately = |check: http_check::Check| {
+        let seen = case.view.obs.probes.get(&check.request.key()).and_then(|fact| fact.seen_at());
+        seen.is_some_and(|at| case.view.now.since(at) < MOVES_WITHIN)
+    };
+    http_check::all(case.view).into_iter().filter(|check| http_check::leads_in(case.view, &check.request.url)).any(lately)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Fact;
+    use crate::name::Kind;
+    use crate::observation::ProbeAnswer;
+    use crate::port::{ErrorKind, PortError, ProbeRequest};
+    use crate::trap::testing::{bench, deleted};
+
+    #[test]
+    fn announcers_are_made_anew_where_all_is_well_but_the_way_in() {
+        let remade = |found: &str, other: Option<u16>| {
+            let mut bench = bench();
+            bench.pod("web-0", |pod| pod.ready = true);
+            bench.change_workload("web", |it| it.ready = 1);
+            bench.workload(Kind::DaemonSet, "speaker", &[(1, true), (2, true)]);
+            bench.ingress(&["git.example", "music.example"]);
+            bench.settles(GateId::Workloads);
+            bench.settles(GateId::Endpoints);
+            let mut silent = Fact::default();
+            silent.fold(Err(PortError::new(ErrorKind::Transient, "GET", "http://git.example/", found)), bench.now);
+            bench.obs.probes.insert(ProbeRequest::plain("http://git.example/".into()).key(), silent);
+            if let Some(status) = other {
+                let answer = ProbeAnswer { status, ..ProbeAnswer::default() };
+                bench
+                    .obs
+                    .probes
+                    .insert(ProbeRequest::plain("http://music.example/".into()).key(), Fact::known(answer, bench.now));
+            }
+            deleted(&mut bench, GateId::Ingress, ENTRY.trap)
+        };
+        assert_eq!(remade("no answer within 5 s", None), ["Pod apps/speaker-0", "Pod apps/speaker-1"]);
+        assert!(remade("connection refused", None).is_empty(), "somebody has the address");
+        assert!(remade("no answer within 5 s", Some(503)).is_empty(), "another host answers at the same address");
+    }
+}

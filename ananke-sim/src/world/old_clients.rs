@@ -1,0 +1,107 @@
+//! Pods that hold on to what they knew before the outage, to the harm of others: until they are made anew, others wait.
+
+use super::cluster_trouble::AGENT_TAINT;
+use super::{Ms, World};
+
+/// A DaemonSet whose pod from before keeps a node, or all, from something until it is made anew.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plugin {
+    pub(super) workload: usize,
+    pub(super) node: Option<usize>,
+    pub(super) since: Ms,
+}
+
+/// A workload whose trouble a new pod of another ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cure {
+    pub(super) by: usize,
+    pub(super) of: usize,
+    pub(super) since: Ms,
+}
+
+/// So long after the mains the address has moved to a node that is not ready to have it.
+const MOVED: std::ops::Range<Ms> = 120_000..200_000;
+
+impl World {
+    /// A pod changed, which may be the new one that a plugin's node waits for.
+    pub(super) fn plugin_changed(&mut self, row: usize) {
+        let pod = &self.pods[row];
+        let (Some(node), true) = (pod.node, pod.serving && pod.deleting.is_none()) else { return };
+        let (workload, created) = (pod.workload, pod.created);
+        let is_new = |plugin: &Option<Plugin>| {
+            plugin.is_some_and(|it| it.workload == workload && created > it.since && it.node.is_none_or(|on| on == node))
+        };
+        if is_new(&self.troubles.network) {
+            self.troubles.network = None;
+            self.network_up(node);
+        } else if is_new(&self.troubles.driver) {
+            self.troubles.driver = None;
+            self.nodes[node].storage.broken = false;
+            self.storage_pod_changed(node);
+        } else if is_new(&self.troubles.agents) && self.nodes[node].taints.iter().any(|taint| &*taint.key == AGENT_TAINT) {
+            self.nodes[node].taints.retain(|taint| &*taint.key != AGENT_TAINT);
+            self.taints_changed(node);
+        } else if is_new(&self.troubles.certificates) {
+            self.troubles.certificates = None;
+        } else if is_new(&self.troubles.controller) {
+            self.troubles.controller = None;
+        } else if is_new(&self.troubles.speakers) {
+            self.troubles.speakers = None;
+        }
+        self.cured(workload, created);
+    }
+
+    /// The kubelet has found no configuration of a network: nothing but the host's own network is there for pods.
+    pub(super) fn lacks_network(&self, node: usize) -> bool {
+        self.troubles.network.is_some_and(|plugin| plugin.node == Some(node))
+    }
+
+    /// The pod that would bring the network is not made before a person has decided.
+    pub(crate) fn network_barred(&self, node: usize) -> bool {
+        let plugin = self.troubles.network.filter(|plugin| plugin.node == Some(node));
+        plugin.is_some_and(|plugin| self.refuses_pods(plugin.workload))
+    }
+
+    pub(super) fn pod_lacks_network(&self, pod: usize) -> bool {
+        let pod = &self.pods[pod];
+        pod.node.is_some_and(|node| self.lacks_network(node)) && !self.workloads[pod.workload].is_daemon()
+    }
+
+    /// kustomize-controller has connections that lead nowhere.
+    pub(super) fn wedge_controller(&mut self) {
+        let workload = self.known.kustomize_controller;
+        self.troubles.controller = Some(Plugin { workload, node: None, since: self.now });
+    }
+
+    /// MetalLB's speakers announce no address.
+    pub(super) fn silence_speakers(&mut self) -> Result<(), String> {
+        let workload = self.row_of("metallb-system", "speaker")?;
+        self.troubles.speakers = Some(Plugin { workload, node: None, since: self.now });
+        Ok(())
+    }
+
+    /// What waited for a new pod of this workload waits no longer.
+    fn cured(&mut self, workload: usize, created: Ms) {
+        let cures = |it: &Cure| it.by == workload && created > it.since;
+        while let Some(place) = self.troubles.cures.iter().position(cures) {
+            let cure = self.troubles.cures.remove(place);
+            self.trouble_passes(cure.of);
+        }
+    }
+
+    /// What kustomize-controller says of an artifact that it cannot download.
+    pub(super) fn artifact_unreached(&self) -> Option<String> {
+        let commit = self.source.revision.as_deref().and_then(|revision| revision.rsplit_once(':')).map_or("", |(_, hash)| hash);
+        let url = format!(
+            "http://source-controller.flux-system.svc.cluster.local./gitrepository/flux-system/flux-system/{commit}.tar.gz"
+        );
+        self.troubles.controller.map(|_| {
+            format!("failed to download archive: GET {url} giving up after 10 attempt(s): Get \"{url}\": dial tcp 10.43.118.20:80: i/o timeout")
+        })
+    }
+
+    /// No host answers for the address of the ingress controller.
+    pub(super) fn address_unannounced(&self) -> bool {
+        self.troubles.failback && MOVED.contains(&self.now) || self.troubles.speakers.is_some()
+    }
+}
