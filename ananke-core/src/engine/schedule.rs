@@ -219,6 +219,10 @@ fn wanted(walk: &Walk, now: Moment) -> Vec<Part> {
         parts.push(Part::Namespaces);
     }
     if walk.plan.latching {
+        // What a drain must leave alone.
+        if walk.gates.get(&GateId::VolumesDetached).is_some_and(|gate| gate.settled.is_none()) && !walk.spec.drain.skip {
+            parts.extend([Part::Endpoints, Part::Extensions]);
+        }
         return parts;
     }
     parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
