@@ -57,10 +57,9 @@ pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     }
 }
 
-/// The Service of a workload's name, which leads to all its pods that have a node.
+/// The Service of a workload, which leads to all its pods that have a node.
 pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
-    let of = &workload.object;
-    let service = ObjectRef { kind: Kind::Service, namespace: of.namespace.clone(), name: of.name.clone() };
+    let service = workload.service_ref();
     let pods = workload.pods.iter().filter_map(|row| world.pod_row(*row)).filter(|pod| !pod.gone && pod.node.is_some());
     let mut state = EndpointsState { service, ready: 0, pods: Vec::with_capacity(workload.pods.len()) };
     for pod in pods {

@@ -252,7 +252,7 @@ impl World {
     }
 
     /// What nobody needs was evicted before the outage, and its next pod is not made yet.
-    fn evicted_leaf(&mut self) -> Result<(), String> {
+    pub(super) fn evicted_leaf(&mut self) -> Result<(), String> {
         let row = self.row_of(LEAF.0, LEAF.1)?;
         for pod in self.workloads[row].pods.clone() {
             self.remove_pod(pod);
@@ -469,13 +469,17 @@ impl World {
         let homeless = of.pods.iter().any(|pod| self.unschedulable.contains_key(pod));
         let cured_anew = of.trouble.is_some_and(|(kind, _)| kind.cure == super::Cure::Remade);
         (missing || cured_anew) && self.refuses_pods(workload)
-            || homeless && self.troubles.cordoned
+            || homeless && (self.troubles.cordoned || self.site.pressed)
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
     }
 
     /// A person must decide something about the cluster itself.
     pub(crate) fn decision_wanted(&self) -> bool {
         let releases = self.troubles.releases.values().any(|trouble| trouble.needs_person());
-        releases || self.source_denied() || (0..self.workloads.len()).any(|row| self.waits_for_decision(row))
+        releases
+            || self.control_is_lost()
+            || self.address_is_lost()
+            || self.source_denied()
+            || (0..self.workloads.len()).any(|row| self.waits_for_decision(row))
     }
 }
