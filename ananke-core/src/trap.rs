@@ -12,7 +12,9 @@ pub mod evidence;
 #[cfg(test)]
 mod testing;
 
+mod api_vip_deadlock;
 mod apiservice_unavailable_ns_terminating;
+mod boot_stuck_emergency_mode;
 mod catalogue;
 mod cert_manager_webhook_not_serving;
 mod cilium_agent_taint_gap;
@@ -56,9 +58,11 @@ mod longhorn_volume_faulted;
 mod longhorn_webhook_loop;
 mod nas_up_after_cluster;
 mod nfs_stale_or_hung;
+mod node_dns_served_by_cluster;
 mod node_ip_changed;
 mod node_left_cordoned;
 mod node_ready_but_off;
+mod orchestrator_inside_blast_radius;
 mod pod_terminating_on_dead_node;
 mod pod_unknown_container_status;
 mod pvc_filesystem_damaged;
@@ -79,6 +83,7 @@ mod ups_power_race_hosts_stay_off;
 mod ups_stale_on_battery_counter;
 mod vault_sealed;
 mod volumeattachment_being_deleted;
+mod wan_or_switch_up_late;
 mod webhook_fail_closed_deadlock;
 
 use std::time::Duration;
@@ -119,7 +124,8 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
         match verdict {
             Verdict::Hold(blocker) => drop(name(view, &evidence, gate, subject, blocker)),
             Verdict::Unknown(unknown) => {
-                let (reason, text) = (Reason::ApiNotAnswering, unknown.gap.text.clone());
+                let reason = unknown.gap.error.as_ref().and_then(|error| error.reason).unwrap_or(Reason::ApiNotAnswering);
+                let text = unknown.gap.text.clone();
                 let mut blocker = Blocker { reason, text, kind: BlockerKind::Waiting, trap: None, if_it_lasts: String::new() };
                 if name(view, &evidence, gate, subject, &mut blocker).is_some() {
                     *verdict = Verdict::Hold(blocker);
@@ -131,11 +137,11 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
 }
 
 /// Whether a verdict leaves open what is wrong. A unit that is started again, or an API that does not answer, has a reason
-/// that its log may tell.
+/// that its log may tell; a host that does not answer, one that its kubelet may.
 fn open(verdict: &Verdict, gate: GateId) -> bool {
     match verdict {
         Verdict::Pass(_) => false,
-        Verdict::Unknown(_) => gate == GateId::ControlPlane,
+        Verdict::Unknown(_) => matches!(gate, GateId::ControlPlane | GateId::NodeSsh),
         Verdict::Hold(blocker) => match blocker.kind {
             BlockerKind::Waiting => true,
             BlockerKind::Repairable(trap) => {
@@ -162,8 +168,10 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         blocker.kind = match (repairs, barred, entry.class) {
             (true, ..) => BlockerKind::Repairable(entry.trap),
             (false, Some(by), _) => BlockerKind::Follows(by),
-            // Other servers may make up the quorum, whatever is wrong with one.
-            (false, None, Class::Person) if gate != GateId::ControlPlane && lasts(view, gate) => BlockerKind::Person,
+            // Other servers may make up the quorum, whatever is wrong with one; and a host may still boot.
+            (false, None, Class::Person) if !matches!(gate, GateId::ControlPlane | GateId::NodeSsh) && lasts(view, gate) => {
+                BlockerKind::Person
+            }
             (false, None, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
         };
     }

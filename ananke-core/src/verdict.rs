@@ -278,6 +278,11 @@ registry!(
         HelmOperationInProgress = "helm-operation-in-progress",
         CertManagerWebhookNotServing = "cert-manager-webhook-not-serving",
         CrashloopBackoffLag = "crashloop-backoff-lag",
+        BootStuckEmergencyMode = "boot-stuck-emergency-mode",
+        ApiVipDeadlock = "api-vip-deadlock",
+        NodeDnsServedByCluster = "node-dns-served-by-cluster",
+        OrchestratorInsideBlastRadius = "orchestrator-inside-blast-radius",
+        WanOrSwitchUpLate = "wan-or-switch-up-late",
     }
 );
 
