@@ -1,5 +1,7 @@
 //! Drills of power: mains, batteries and upsds do what a story says, and the daemon does what it must.
 
+mod plot;
+
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,160 +13,15 @@ use ananke_core::port::Clock;
 use ananke_core::power::Demand;
 use ananke_core::report::{Command, Outcome, Report};
 use futures::future::select;
+use plot::Act;
+pub use plot::PowerStory;
 
 use super::{Drill, LIMIT, spec, stamp, told};
 use crate::daemon::{Disk, Host, Onlooker};
 use crate::executor::{Sim, SimClock, Stalled};
 use crate::ports::SimPorts;
 use crate::scenario::Scenario;
-use crate::world::{Cut, Ms, Quirk, World};
-
-/// What power does while everything runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PowerStory {
-    /// Blips of eight seconds, a self-test and a calibration: nobody has to do anything.
-    Flaps,
-    /// Both upsds fall silent with mains, which is an alarm, and again on battery, which is a shutdown in time.
-    FallsSilent,
-    /// Both say `LB` in the second in which mains fail, with full batteries, and mains are back before that is believed.
-    SaysLow,
-    /// Mains fail again while the cluster is started.
-    StrikesTwice,
-    /// An outage that no battery outlasts: the cluster is drained and stopped, then every host goes dark.
-    Outlasts,
-    /// The same, and mains are there for eight seconds while the cluster is drained, and away for eight while it is started.
-    OutlastsAndFlaps,
-    /// The same, and both upsds fall silent on battery, and again while the cluster is started.
-    OutlastsInSilence,
-    /// Blips that are each too short to count, and come to minutes for whoever does not count each anew.
-    BlipsAddUp,
-    /// Blips and a self-test at one UPS, while the upsd of the other is silent.
-    FlapsBesideSilence,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Mains(bool),
-    Every(Quirk, bool),
-    One(usize, Quirk, bool),
-    /// Full batteries that carry their racks for so many minutes.
-    Batteries(Ms),
-    /// What the scenario has come with the power.
-    Trouble,
-}
-
-/// What happens so many seconds after the beginning, and the runs that it asks for.
-type Plot = (&'static [(u64, Act)], &'static [(Command, Outcome)]);
-
-impl PowerStory {
-    fn plot(self) -> Plot {
-        use Act::{Batteries, Every, Mains, One, Trouble};
-        use Command::{Shutdown, Startup};
-        use Outcome::{Done, Yielded};
-        match self {
-            Self::Flaps => (
-                &[
-                    (10, Mains(false)),
-                    (18, Mains(true)),
-                    (60, Mains(false)),
-                    (68, Mains(true)),
-                    (120, Every(Quirk::Tests, true)),
-                    (132, Every(Quirk::Tests, false)),
-                    (180, Every(Quirk::Calibrates, true)),
-                    (480, Every(Quirk::Calibrates, false)),
-                ],
-                &[],
-            ),
-            Self::FallsSilent => (
-                &[
-                    (10, Every(Quirk::Silent, true)),
-                    (190, Every(Quirk::Silent, false)),
-                    (400, Mains(false)),
-                    (420, Every(Quirk::Silent, true)),
-                    (1000, Mains(true)),
-                    (1010, Every(Quirk::Silent, false)),
-                ],
-                &[(Shutdown, Done), (Startup, Done)],
-            ),
-            Self::SaysLow => (
-                &[
-                    (0, Batteries(60)),
-                    (10, Every(Quirk::Low, true)),
-                    (10, Mains(false)),
-                    (32, Mains(true)),
-                    (40, Every(Quirk::Low, false)),
-                ],
-                &[],
-            ),
-            Self::StrikesTwice => (
-                &[(10, Mains(false)), (400, Mains(true)), (560, Mains(false)), (800, Mains(true))],
-                &[(Shutdown, Done), (Startup, Yielded), (Shutdown, Done), (Startup, Done)],
-            ),
-            Self::Outlasts => (
-                &[(0, Batteries(12)), (10, Mains(false)), (900, Trouble), (900, Mains(true))],
-                &[(Shutdown, Done), (Startup, Done)],
-            ),
-            Self::OutlastsAndFlaps => (
-                &[
-                    (0, Batteries(12)),
-                    (10, Mains(false)),
-                    (330, Mains(true)),
-                    (338, Mains(false)),
-                    (900, Trouble),
-                    (900, Mains(true)),
-                    (1300, Mains(false)),
-                    (1308, Mains(true)),
-                    (1330, Every(Quirk::Tests, true)),
-                    (1342, Every(Quirk::Tests, false)),
-                ],
-                // Hosts that were off may have booted in the seconds with mains, so the cluster is stopped once more.
-                &[(Shutdown, Done), (Shutdown, Done), (Startup, Done)],
-            ),
-            Self::OutlastsInSilence => (
-                &[
-                    (0, Batteries(12)),
-                    (10, Mains(false)),
-                    (40, Every(Quirk::Silent, true)),
-                    (900, Trouble),
-                    (900, Mains(true)),
-                    (930, Every(Quirk::Silent, false)),
-                    (1300, Every(Quirk::Silent, true)),
-                    (1420, Every(Quirk::Silent, false)),
-                ],
-                &[(Shutdown, Done), (Startup, Done)],
-            ),
-            Self::BlipsAddUp => (
-                &[
-                    (0, Batteries(60)),
-                    (10, Mains(false)),
-                    (22, Mains(true)),
-                    (60, Mains(false)),
-                    (72, Mains(true)),
-                    (110, Mains(false)),
-                    (122, Mains(true)),
-                    (160, Mains(false)),
-                    (172, Mains(true)),
-                    (210, Mains(false)),
-                    (222, Mains(true)),
-                ],
-                &[],
-            ),
-            Self::FlapsBesideSilence => (
-                &[
-                    (5, One(1, Quirk::Silent, true)),
-                    (10, Mains(false)),
-                    (18, Mains(true)),
-                    (60, Mains(false)),
-                    (68, Mains(true)),
-                    (120, One(0, Quirk::Tests, true)),
-                    (132, One(0, Quirk::Tests, false)),
-                    (300, One(1, Quirk::Silent, false)),
-                ],
-                &[],
-            ),
-        }
-    }
-}
+use crate::world::{Cut, Ms, World};
 
 const UPSES: usize = 2;
 const MINUTE: Ms = 60_000;
