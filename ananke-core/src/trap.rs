@@ -12,7 +12,9 @@ pub mod evidence;
 #[cfg(test)]
 mod testing;
 
+mod api_vip_deadlock;
 mod apiservice_unavailable_ns_terminating;
+mod boot_stuck_emergency_mode;
 mod catalogue;
 mod ceph_pgs_unavailable;
 mod cert_manager_webhook_not_serving;
@@ -64,9 +66,11 @@ mod longhorn_volume_faulted;
 mod longhorn_webhook_loop;
 mod nas_up_after_cluster;
 mod nfs_stale_or_hung;
+mod node_dns_served_by_cluster;
 mod node_ip_changed;
 mod node_left_cordoned;
 mod node_ready_but_off;
+mod orchestrator_inside_blast_radius;
 mod other_automation_fights_recovery;
 mod out_of_service_taint_left;
 mod pod_shutdown_leftovers;
@@ -92,6 +96,7 @@ mod ups_power_race_hosts_stay_off;
 mod ups_stale_on_battery_counter;
 mod vault_sealed;
 mod volumeattachment_being_deleted;
+mod wan_or_switch_up_late;
 mod webhook_fail_closed_deadlock;
 
 use std::time::Duration;
@@ -108,7 +113,7 @@ use crate::gate::admission;
 use crate::name::Subject;
 use crate::observation::PodState;
 use crate::report::GateStatus;
-use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
+use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Unknown, Verdict};
 
 /// The entry of a trap.
 pub fn entry(trap: Trap) -> Option<&'static Entry> {
@@ -132,7 +137,7 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
         match verdict {
             Verdict::Hold(blocker) => drop(name(view, &evidence, gate, subject, blocker)),
             Verdict::Unknown(unknown) => {
-                let Some(reason) = unanswered(view, gate) else { continue };
+                let Some(reason) = unanswered(view, gate, unknown) else { continue };
                 let text = unknown.gap.text.clone();
                 let mut blocker = Blocker { reason, text, kind: BlockerKind::Waiting, trap: None, if_it_lasts: String::new() };
                 if name(view, &evidence, gate, subject, &mut blocker).is_some() {
@@ -145,11 +150,11 @@ pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) 
 }
 
 /// Whether a verdict leaves open what is wrong. A unit that is started again, or an API that does not answer, has a reason
-/// that its log may tell; an address that does not answer, one that the others may tell.
+/// that its log may tell; a host that does not answer, one that its kubelet may; an address, one that the others may.
 fn open(view: &View<'_>, verdict: &Verdict, gate: GateId) -> bool {
     match verdict {
         Verdict::Pass(_) => false,
-        Verdict::Unknown(_) => unanswered(view, gate).is_some(),
+        Verdict::Unknown(unknown) => unanswered(view, gate, unknown).is_some(),
         Verdict::Hold(blocker) => match blocker.kind {
             BlockerKind::Waiting => true,
             BlockerKind::Repairable(trap) => {
@@ -161,9 +166,9 @@ fn open(view: &View<'_>, verdict: &Verdict, gate: GateId) -> bool {
 }
 
 /// What it is called where what a gate asks does not answer: an address, once what should be behind it is well.
-fn unanswered(view: &View<'_>, gate: GateId) -> Option<Reason> {
-    if gate == GateId::ControlPlane {
-        return Some(Reason::ApiNotAnswering);
+fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason> {
+    if matches!(gate, GateId::ControlPlane | GateId::NodeSsh) {
+        return unknown.gap.error.as_ref().and_then(|error| error.reason).or(Some(Reason::ApiNotAnswering));
     }
     let well = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
     let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well(GateId::Workloads) && well(GateId::Endpoints);
@@ -186,8 +191,10 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         blocker.kind = match (repairs, barred, entry.class) {
             (true, ..) => BlockerKind::Repairable(entry.trap),
             (false, Some(by), _) => BlockerKind::Follows(by),
-            // Other servers may make up the quorum, whatever is wrong with one.
-            (false, None, Class::Person) if gate != GateId::ControlPlane && lasts(view, gate) => BlockerKind::Person,
+            // Other servers may make up the quorum, whatever is wrong with one; and a host may still boot.
+            (false, None, Class::Person) if !matches!(gate, GateId::ControlPlane | GateId::NodeSsh) && lasts(view, gate) => {
+                BlockerKind::Person
+            }
             (false, None, Class::Person | Class::Auto | Class::FirstStep) => BlockerKind::Waiting,
         };
     }

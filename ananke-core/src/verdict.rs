@@ -292,6 +292,11 @@ registry!(
         LonghornRebuildStorm = "longhorn-rebuild-storm",
         OtherAutomationFightsRecovery = "other-automation-fights-recovery",
         LbFailbackTooEarly = "lb-failback-too-early",
+        BootStuckEmergencyMode = "boot-stuck-emergency-mode",
+        ApiVipDeadlock = "api-vip-deadlock",
+        NodeDnsServedByCluster = "node-dns-served-by-cluster",
+        OrchestratorInsideBlastRadius = "orchestrator-inside-blast-radius",
+        WanOrSwitchUpLate = "wan-or-switch-up-late",
     }
 );
 

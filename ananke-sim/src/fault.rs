@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::world::{ApiFault, ClusterTrouble, Cure, PodTrouble, UnitTrouble, Way};
+use crate::world::{ApiFault, ClusterTrouble, Cure, PodTrouble, SiteTrouble, UnitTrouble, Way};
 
 /// One kind of trouble. Most are there from the moment they are injected until the world ends;
 /// those of the API are over after a minute, or when they are told.
@@ -53,6 +53,7 @@ pub enum Fault {
     Pod(PodTrouble),
     Unit(UnitTrouble),
     Cluster(ClusterTrouble),
+    Site(SiteTrouble),
 }
 
 impl Fault {
@@ -115,6 +116,8 @@ impl Fault {
         Self::Pod(PodTrouble::TurnedAway),
         Self::Pod(PodTrouble::StaleShare),
         Self::Pod(PodTrouble::MissingSecret),
+        Self::Pod(PodTrouble::NodeResolver),
+        Self::Pod(PodTrouble::LateWan),
         Self::Pod(PodTrouble::NoPrimary),
         Self::Unit(UnitTrouble::Address),
         Self::Unit(UnitTrouble::Swap),
@@ -122,6 +125,7 @@ impl Fault {
         Self::Unit(UnitTrouble::Etcd),
         Self::Unit(UnitTrouble::Certificates),
         Self::Unit(UnitTrouble::Password),
+        Self::Unit(UnitTrouble::Database),
         Self::Cluster(ClusterTrouble::LeftCordon),
         Self::Cluster(ClusterTrouble::ForeignCordons),
         Self::Cluster(ClusterTrouble::StaleAttachment),
@@ -148,6 +152,11 @@ impl Fault {
         Self::Cluster(ClusterTrouble::OtherAutomation),
         Self::Cluster(ClusterTrouble::RebuildStorm),
         Self::Cluster(ClusterTrouble::Failback),
+        Self::Site(SiteTrouble::NoSpace),
+        Self::Site(SiteTrouble::DiskPressure),
+        Self::Site(SiteTrouble::WaitsForItself),
+        Self::Site(SiteTrouble::LostAddress),
+        Self::Site(SiteTrouble::Emergency),
     ];
 
     pub fn id(self) -> &'static str {
@@ -165,7 +174,7 @@ impl Fault {
 
     /// It is a server's alone.
     pub fn needs_server(self) -> bool {
-        matches!(self, Self::Unit(UnitTrouble::Address | UnitTrouble::Etcd))
+        matches!(self, Self::Unit(UnitTrouble::Address | UnitTrouble::Etcd | UnitTrouble::Database))
     }
 
     /// Only a person at the machine can help.
@@ -188,6 +197,7 @@ impl Fault {
             | Self::Unit(_) => true,
             Self::Pod(trouble) => trouble.kind().cure == Cure::Person,
             Self::Cluster(trouble) => trouble.entry().3 == Way::Person,
+            Self::Site(trouble) => trouble.entry().3 == Way::Person,
             Self::StaysOff
             | Self::SlowBoot
             | Self::SshNoisy
@@ -266,7 +276,8 @@ impl Fault {
             | Self::ImagesLost
             | Self::Pod(_)
             | Self::Unit(_)
-            | Self::Cluster(_) => None,
+            | Self::Cluster(_)
+            | Self::Site(_) => None,
         }
     }
 
@@ -348,6 +359,7 @@ impl Fault {
             Self::Pod(trouble) => (trouble.kind().id, trouble.kind().doc, false),
             Self::Unit(trouble) => (trouble.entry().0, trouble.entry().1, true),
             Self::Cluster(trouble) => (trouble.entry().0, trouble.entry().1, trouble.entry().2),
+            Self::Site(trouble) => (trouble.entry().0, trouble.entry().1, trouble.entry().2),
             Self::VaultSealed => ("vault-sealed", "Vault is sealed, and seals itself again whenever it stops", false),
             Self::GitPruned => {
                 ("git-pruned", "Flux pruned the Git server and the registry that it needs, and cannot fetch them back", false)

@@ -26,6 +26,8 @@ pub struct Scenario {
     pub map: Option<Arc<ClusterMap>>,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
     pub faults: Vec<(Fault, Option<NodeName>)>,
+    /// Trouble that comes with the power, in a story that has an outage.
+    pub later: Vec<(Fault, Option<NodeName>)>,
 }
 
 /// Where Git and the image registry are.
@@ -95,6 +97,7 @@ impl Scenario {
             foundation: *foundation,
             map: None,
             faults: Vec::new(),
+            later: Vec::new(),
         })
     }
 
@@ -143,6 +146,15 @@ impl Scenario {
         self.faults.push((fault, node));
         self
     }
+
+    pub fn with_later_fault(mut self, fault: Fault, node: Option<NodeName>) -> Self {
+        self.later.push((fault, node));
+        self
+    }
+
+    pub fn has_trouble(&self) -> bool {
+        !self.faults.is_empty() || !self.later.is_empty()
+    }
 }
 
 impl Default for Scenario {
@@ -157,6 +169,7 @@ impl Default for Scenario {
             foundation: Foundation::Inside,
             map: None,
             faults: Vec::new(),
+            later: Vec::new(),
         }
     }
 }

@@ -46,6 +46,7 @@ const POWER: &[(Trap, PowerStory)] = &[
     (Trap::UpsCommsLostDataStale, PowerStory::FallsSilent),
     (Trap::UpsLowBatteryFlagLies, PowerStory::SaysLow),
     (Trap::SecondOutageMidRecovery, PowerStory::StrikesTwice),
+    (Trap::UpsStaleOnBatteryCounter, PowerStory::BlipsAddUp),
 ];
 
 /// The fault that is the trap, in a power loss; none where every power loss has it, or none.
@@ -53,6 +54,9 @@ pub fn fault(trap: Trap) -> Option<Fault> {
     let named = FAULTS.iter().find(|(of, _)| *of == trap).map(|(_, fault)| *fault);
     named.or_else(|| Fault::parse(trap.id()))
 }
+
+/// Traps of a site smaller than the others: one server, whose store is no etcd.
+const SMALL: &[(Trap, usize)] = &[(Trap::KineSqliteMalformed, 2)];
 
 /// A world with that trap in it; none where there is none yet.
 pub fn scenario(trap: Trap) -> Option<Scenario> {
@@ -63,7 +67,11 @@ pub fn scenario(trap: Trap) -> Option<Scenario> {
         return Scenario::named("healthy").map(|scenario| scenario.with_exercise(Exercise::Power(*story)));
     }
     match fault(trap) {
-        Some(fault) => Some(Scenario::default().with_fault(fault, None)),
+        Some(fault) => {
+            let nodes = SMALL.iter().find(|(of, _)| *of == trap).map(|(_, nodes)| *nodes);
+            let scenario = Scenario::default().with_fault(fault, None);
+            Some(if let Some(nodes) = nodes { scenario.with_nodes(nodes) } else { scenario })
+        }
         None => EVERYWHERE.contains(&trap).then(Scenario::default),
     }
 }

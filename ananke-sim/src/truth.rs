@@ -15,6 +15,9 @@ impl World {
     /// them) is left out.
     pub fn truly_healthy(&self) -> Result<(), Vec<String>> {
         let mut wrong = Vec::new();
+        if self.control_is_lost() || self.address_is_lost() {
+            return Ok(());
+        }
         if !self.api_up() || self.fault().is_some() {
             wrong.push("the API does not answer".to_owned());
         }
@@ -108,8 +111,9 @@ impl World {
             if releases.any(|it| it.meta.suspended || it.meta.ready != Tri::True || it.reconciled_at <= Some(self.api_since())) {
                 wrong.push(format!("{}: a HelmRelease of it was not reconciled since the API is up", kust.meta.object));
             }
-            // While it is reconciled again at its interval it is not Ready, and still what it was.
-            if kust.meta.suspended || kust.meta.ready == Tri::False || !current {
+            // While it is reconciled again at its interval, or its parent is, it is not Ready, and still what it was.
+            let failed = kust.meta.ready == Tri::False && kust.meta.reason != "DependencyNotReady";
+            if kust.meta.suspended || failed || !current {
                 wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
             }
         }

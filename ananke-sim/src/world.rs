@@ -35,6 +35,7 @@ mod power;
 mod recorded;
 mod releases_stuck;
 mod scheduler;
+mod site_trouble;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ pub use network::{
     CHARTS, INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, MOUNTS, REPLICAS, RESOLVER, SECRET_STORE, SECRET_STORE_URL,
 };
 pub use power::LONGHORN_DISK;
+pub use site_trouble::SiteTrouble;
 pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
 pub use trouble::{Cure, PodTrouble, Told, UnitTrouble, Warning};
 
@@ -189,6 +191,7 @@ pub struct World {
     /// Those that no node took, and why.
     unschedulable: BTreeMap<usize, Arc<str>>,
     pub(crate) troubles: cluster_trouble::Troubles,
+    pub(crate) site: site_trouble::Site,
     pub(crate) schedule_queued: bool,
     schedule_cursor: usize,
     dirty: VecDeque<usize>,

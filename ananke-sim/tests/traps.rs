@@ -50,7 +50,9 @@ const SENT: &[(Trap, &[&str])] = &[
 ];
 
 fn drill(trap: Trap, seed: u64) -> Option<Drill> {
-    let scenario = ananke_sim::trap::scenario(trap)?.with_nodes(8);
+    let scenario = ananke_sim::trap::scenario(trap)?;
+    let nodes = scenario.nodes.min(8);
+    let scenario = scenario.with_nodes(nodes);
     Some(drill::run(&scenario, seed).unwrap())
 }
 

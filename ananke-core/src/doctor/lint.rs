@@ -5,6 +5,7 @@ mod clock_not_synced;
 mod ingress_unchecked;
 mod moving_mount;
 mod node_dns_in_cluster;
+mod orchestrator_inside;
 mod single_replica;
 mod unknown_node;
 mod webhook_fail_closed;
@@ -28,13 +29,15 @@ pub enum Lint {
     MovingMount,
     UnknownNode,
     IngressUnchecked,
+    OrchestratorInside,
 }
 
 impl Lint {
     /// The worst first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WebhookFailClosed,
         Self::NodeDnsInCluster,
+        Self::OrchestratorInside,
         Self::AlwaysPull,
         Self::SingleReplica,
         Self::ClockNotSynced,
@@ -53,6 +56,7 @@ impl Lint {
             Self::MovingMount => "moving-mount",
             Self::UnknownNode => "unknown-node",
             Self::IngressUnchecked => "ingress-unchecked",
+            Self::OrchestratorInside => "orchestrator-inside",
         }
     }
 
@@ -66,6 +70,7 @@ impl Lint {
             Self::MovingMount => Look::Hosts(moving_mount::look),
             Self::UnknownNode => Look::Config(unknown_node::look),
             Self::IngressUnchecked => Look::Config(ingress_unchecked::look),
+            Self::OrchestratorInside => Look::Config(orchestrator_inside::look),
         }
     }
 }
@@ -135,6 +140,7 @@ mod tests {
             skipped,
             [
                 "node-dns-in-cluster: no host was asked",
+                "orchestrator-inside: no config was given",
                 "clock-not-synced: no host was asked",
                 "moving-mount: no host was asked",
                 "unknown-node: no config was given",

@@ -8,7 +8,8 @@ use crate::gate::{Overdue, Row};
 use crate::name::{Moment, Subject};
 use crate::phase::deadline::Limit;
 use crate::report::GateStatus;
-use crate::verdict::{BlockerKind, Judgement, Verdict};
+use crate::trap::{self, Class};
+use crate::verdict::{BlockerKind, Judgement, Trap, Verdict};
 
 /// Where one gate stands in this run.
 #[derive(Debug, Clone)]
@@ -165,6 +166,12 @@ impl GateRun {
 
     pub(super) fn wants_person(&self) -> bool {
         self.status == GateStatus::Manual
+    }
+
+    /// It failed, and what is wrong was recognised by its words as something that a person gets out of.
+    pub(super) fn failed_for_a_person(&self) -> bool {
+        let of_a_person = |trap: Trap| trap::entry(trap).is_some_and(|it| it.class != Class::Auto && it.diagnosis.is_some());
+        self.status == GateStatus::Failed && self.judgement.subjects.values().filter_map(Verdict::trap).any(of_a_person)
     }
 
     /// One line for the journal and the screen: the evidence, or the first blockers.

@@ -154,6 +154,10 @@ impl Schedule {
             parts.push(Part::Namespaces);
         }
         if walk.plan.latching {
+            // What a drain must leave alone.
+            if walk.gates.get(&GateId::VolumesDetached).is_some_and(|gate| gate.settled.is_none()) && !walk.spec.drain.skip {
+                parts.extend([Part::Endpoints, Part::Extensions]);
+            }
             return parts;
         }
         parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);

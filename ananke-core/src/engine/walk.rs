@@ -504,7 +504,7 @@ impl Walk {
 
     fn verdict_of_run(&self) -> Option<Outcome> {
         let status = |id: GateId| self.gates.get(&id).map(|gate| gate.status);
-        let manual = || self.gates.values().any(|gate| gate.status == GateStatus::Manual);
+        let manual = || self.gates.values().any(|gate| gate.status == GateStatus::Manual || gate.failed_for_a_person());
         if self.gates.get(&GateId::Guards).is_some_and(GateRun::wants_person) {
             return Some(Outcome::Refused);
         }

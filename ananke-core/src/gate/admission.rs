@@ -40,8 +40,40 @@ fn server<'a>(view: &View<'a>, service: &ObjectRef) -> Option<&'a ObjectRef> {
 /// A webhook that must allow the pods of a namespace, and that nobody serves: what is taken away there is not made again.
 pub(crate) fn silent<'a>(view: &View<'a>, namespace: &str) -> Option<&'a WebhookState> {
     let webhooks = &view.extensions().ok()?.webhooks;
-    let asked = |webhook: &&WebhookState| !webhook.excludes.iter().any(|apart| **apart == *namespace);
-    webhooks.iter().filter(asked).find(|webhook| serves(view, &webhook.service) == Some(false))
+    webhooks.iter().filter(|webhook| asks(webhook, namespace)).find(|webhook| serves(view, &webhook.service) == Some(false))
+}
+
+fn asks(webhook: &WebhookState, namespace: &str) -> bool {
+    !webhook.excludes.iter().any(|apart| **apart == *namespace)
+}
+
+/// Webhooks in whose way it stands that pods which are taken away are made again.
+#[derive(Debug)]
+pub(crate) struct Bars<'a> {
+    /// Nobody serves them, and no pod is there that may yet.
+    hopeless: Vec<&'a WebhookState>,
+    /// They must allow the very pods that serve them.
+    of_themselves: Vec<&'a WebhookState>,
+}
+
+impl<'a> Bars<'a> {
+    pub(crate) fn of(view: &View<'a>) -> Self {
+        let webhooks: &[WebhookState] = view.extensions().map_or(&[], |extensions| extensions.webhooks.as_slice());
+        let pods = view.pods().unwrap_or_default();
+        let is_empty = |namespace: &str| !pods.iter().any(|pod| *pod.object.namespace == *namespace);
+        let hopeless = |it: &&WebhookState| serves(view, &it.service) == Some(false) && is_empty(&it.service.namespace);
+        let of_themselves = |it: &&WebhookState| asks(it, &it.service.namespace);
+        Self {
+            hopeless: webhooks.iter().filter(hopeless).collect(),
+            of_themselves: webhooks.iter().filter(of_themselves).collect(),
+        }
+    }
+
+    /// The webhook for which a pod of this namespace would not be made again, were it taken away.
+    pub(crate) fn on(&self, namespace: &str) -> Option<&'a WebhookState> {
+        let hopeless = self.hopeless.iter().find(|webhook| asks(webhook, namespace));
+        hopeless.or_else(|| self.of_themselves.iter().find(|webhook| *webhook.service.namespace == *namespace)).copied()
+    }
 }
 
 /// APIs that the server passes on and that nobody answers: parts of discovery fail, and namespaces do not go.

@@ -1,14 +1,17 @@
 //! Phase `drained`: the nodes' pods have ended: evicted first, and after some patience deleted with their grace period.
 //! Never grace 0 on a living node. DaemonSet and static pods stay; replacements stay pending behind the cordon.
+//!
+//! What a webhook would not let be made again stays too, and ends with its node's unit: it is there when the node is back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{STOPPED, api_is_stopped, at_work, deadline, without_api};
 use crate::engine::view::{Trust, View};
+use crate::gate::admission::Bars;
 use crate::lease::taint_lease;
 use crate::name::{Kind, NodeName, Subject};
-use crate::observation::{PodPhase, PodState};
+use crate::observation::{PodPhase, PodState, WebhookState};
 use crate::order::{ClusterOrder, Order};
 use crate::port::ErrorKind;
 use crate::remedy::Action;
@@ -37,7 +40,8 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
             return Judgement::of(Subject::Cluster, without_api(view, gap, "look at the API server: it does not list pods"));
         }
     };
-    let left = left(view, pods);
+    let bars = Bars::of(view);
+    let left = left(view, pods, &bars);
     let mut judgement = Judgement::default();
     for name in view.spec.nodes.keys() {
         let verdict = match left.get(name) {
@@ -46,7 +50,18 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Node(name.clone()), verdict);
     }
+    judgement.notes.extend(kept(view, pods, &bars));
     judgement
+}
+
+/// That pods stay, and why.
+fn kept(view: &View<'_>, pods: &[PodState], bars: &Bars<'_>) -> Option<String> {
+    let kept = || pods.iter().filter(|pod| must_end(view, pod)).filter_map(|pod| bars.on(&pod.object.namespace));
+    let WebhookState { name, configuration, .. } = kept().next()?;
+    Some(format!(
+        "{} pods stay on their nodes until these stop, for webhook {name} ({configuration}) would not let them be made again",
+        kept().count()
+    ))
 }
 
 fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
@@ -77,19 +92,21 @@ fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
 }
 
 /// Pods that must end, by node.
-fn left<'a>(view: &View<'_>, pods: &'a [PodState]) -> BTreeMap<NodeName, Vec<&'a PodState>> {
+fn left<'a>(view: &View<'_>, pods: &'a [PodState], bars: &Bars<'_>) -> BTreeMap<NodeName, Vec<&'a PodState>> {
     let mut map: BTreeMap<NodeName, Vec<&PodState>> = BTreeMap::new();
-    for pod in pods {
-        let stays = pod.mirror || pod.owner.as_ref().is_some_and(|owner| owner.kind == Kind::DaemonSet);
-        let lives = matches!(pod.phase, PodPhase::Pending | PodPhase::Running | PodPhase::Unknown);
-        if let Some(node) = pod.node.as_ref().filter(|node| view.spec.nodes.contains_key(*node))
-            && lives
-            && !stays
-        {
+    for pod in pods.iter().filter(|pod| must_end(view, pod) && bars.on(&pod.object.namespace).is_none()) {
+        if let Some(node) = &pod.node {
             map.entry(node.clone()).or_default().push(pod);
         }
     }
     map
+}
+
+fn must_end(view: &View<'_>, pod: &PodState) -> bool {
+    let stays = pod.mirror || pod.owner.as_ref().is_some_and(|owner| owner.kind == Kind::DaemonSet);
+    let lives = matches!(pod.phase, PodPhase::Pending | PodPhase::Running | PodPhase::Unknown);
+    let here = pod.node.as_ref().is_some_and(|node| view.spec.nodes.contains_key(node));
+    here && lives && !stays
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -97,7 +114,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         return Vec::new();
     }
     let Ok(pods) = view.pods() else { return Vec::new() };
-    let mut left = left(view, pods);
+    let mut left = left(view, pods, &Bars::of(view));
     left.retain(|node, _| !view.kubelet_silent(node) && (view.trust == Trust::Stated || !takes_pods(view, node)));
     if !detachers_may_go(view, &left) {
         left.values_mut().for_each(|pods| pods.retain(|pod| !detaches(pod)));
@@ -175,7 +192,12 @@ fn take_down(view: &View<'_>, pod: &PodState) -> Option<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::fact::Fact;
     use crate::gate::testing::Bench;
+    use crate::name::ObjectRef;
+    use crate::observation::ExtensionsState;
 
     #[test]
     fn a_node_whose_pods_are_refused_keeps_no_other_waiting() {
@@ -194,6 +216,42 @@ mod tests {
         bench.now = bench.now.plus(bench.spec.drain.patience);
         bench.fresh();
         assert_eq!(texts(&bench), ["evict Pod apps/b-0", "delete Pod apps/a-0 with its grace period"]);
+    }
+
+    /// How many pods are evicted of a workload and of a webhook's, which is served by Service `namespace/engine`.
+    fn evicted(namespace: &str, excludes: &[&str], serving: u32, engine_is_there: bool) -> usize {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(1, true)]);
+        if engine_is_there {
+            bench.workload(Kind::Deployment, "engine", &[(2, true)]);
+            bench.pod("engine-0", |pod| pod.object.namespace = namespace.into());
+        }
+        bench.endpoints(namespace, "engine", serving, &[]);
+        let webhook = WebhookState {
+            configuration: "engine".into(),
+            name: "validate.engine".into(),
+            service: ObjectRef::new(Kind::Service, namespace, "engine"),
+            excludes: excludes.iter().map(|name| (*name).into()).collect(),
+        };
+        bench.obs.extensions =
+            Fact::known(Arc::new(ExtensionsState { webhooks: vec![webhook], api_services: Vec::new() }), bench.now);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        plan(&bench.view()).len()
+    }
+
+    #[test]
+    fn what_a_webhook_would_not_let_be_made_again_stays() {
+        for (namespace, excludes, serving, engine_is_there, expected, why) in [
+            ("policy", ["policy"], 1, true, 2, "it serves, and its own pods come back"),
+            ("policy", ["policy"], 0, true, 2, "what serves it may come yet"),
+            ("policy", ["policy"], 0, false, 0, "nothing serves it, and nothing will"),
+            ("policy", ["apps"], 0, false, 1, "it is not asked"),
+            ("policy", ["apps"], 1, true, 1, "it must allow its own pods"),
+        ] {
+            assert_eq!(evicted(namespace, &excludes, serving, engine_is_there), expected, "{why}");
+        }
     }
 
     #[test]

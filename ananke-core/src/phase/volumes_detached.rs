@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{STOPPED, api_is_stopped};
 use crate::engine::view::View;
+use crate::gate::admission::Bars;
 use crate::name::{NodeName, Subject};
-use crate::observation::AttachmentState;
+use crate::observation::{AttachmentState, PodState};
 use crate::verdict::{Judgement, Reason, Verdict};
 
 /// Attachments that a line for a person names.
@@ -32,13 +33,16 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     for attachment in &storage.attachments {
         attached.entry(&attachment.node).or_default().push(attachment);
     }
-    let mut judgement = Judgement::default();
+    let (mut judgement, bars) = (Judgement::default(), Bars::of(view));
     for (name, _) in view.spec.workers() {
         let verdict = match attached.get(name) {
             None => Verdict::pass("no volume is attached"),
             // Nobody there can unmount, and nothing is forced without proof of death.
             Some(left) if view.kubelet_silent(name) => {
                 Verdict::pass(format!("its kubelet is silent: {} volumes are left attached", left.len()))
+            }
+            Some(left) if keeps_pods(view, &bars, name) => {
+                Verdict::pass(format!("{} volumes stay attached to pods that stay", left.len()))
             }
             Some(left) => held(name, left),
         };
@@ -48,6 +52,13 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         return Judgement::not_applicable("there are no workers");
     }
     judgement
+}
+
+/// Whether pods with volumes were left on the node, for they would not be made again.
+fn keeps_pods(view: &View<'_>, bars: &Bars<'_>, node: &NodeName) -> bool {
+    let kept =
+        |pod: &PodState| pod.node.as_ref() == Some(node) && !pod.claims.is_empty() && bars.on(&pod.object.namespace).is_some();
+    view.pods().is_ok_and(|pods| pods.iter().any(kept))
 }
 
 fn held(node: &NodeName, left: &[&AttachmentState]) -> Verdict {

@@ -34,6 +34,11 @@ fn trap_of(judgement: &Judgement, is: impl Fn(&Subject) -> bool) -> Option<Trap>
     }
 }
 
+/// What the subject is recognised as that waits at a gate.
+pub(crate) fn recognised(bench: &Bench, gate: GateId, waits: &Subject) -> Option<Trap> {
+    trap_of(&judged(bench, gate), |subject| subject == waits)
+}
+
 /// What Deployment `apps/web` is recognised as, after a change.
 pub(crate) fn of_bench(change: impl FnOnce(&mut Bench)) -> Option<Trap> {
     let mut bench = bench();

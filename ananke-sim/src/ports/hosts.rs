@@ -89,9 +89,9 @@ impl SimPorts {
 }
 
 /// The end of the log of a unit that does not run, as an inspection reads it.
-fn logged(host: &crate::world::Host) -> Vec<Arc<str>> {
-    let ended = host.unit_state != UnitState::Active;
-    host.words.filter(|_| ended).map_or_else(Vec::new, |words| words.lines().map(Into::into).collect())
+fn logged(world: &World, row: usize) -> Vec<Arc<str>> {
+    let ended = world.hosts()[row].unit_state != UnitState::Active;
+    world.last_words(row).filter(|_| ended).map_or_else(Vec::new, |words| words.lines().map(Into::into).collect())
 }
 
 #[async_trait]
@@ -112,7 +112,7 @@ impl HostReads for SimPorts {
             unit: if same_unit(unit, &host.unit) { host.unit_state } else { UnitState::NotFound },
             health: host.lacks(needs),
             leftovers: world.leftovers(row),
-            words: logged(host),
+            words: logged(&world, row),
         })
     }
 

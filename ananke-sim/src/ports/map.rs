@@ -109,7 +109,7 @@ fn services(world: &World) -> Vec<Service> {
     let with_service = world.workloads().iter().enumerate().filter(|(_, workload)| workload.service);
     let mut all: Vec<Service> = with_service
         .map(|(row, workload)| Service {
-            object: ObjectRef { kind: Kind::Service, ..workload.object.clone() },
+            object: workload.service_ref(),
             selector: Words::from([("app".into(), workload.object.name.clone())]),
             addresses: world.service_addresses(row).iter().filter_map(|text| text.parse::<IpAddr>().ok()).collect(),
             external_name: None,

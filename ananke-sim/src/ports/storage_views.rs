@@ -9,7 +9,7 @@ use ananke_core::observation::{
 };
 
 use super::views::Words;
-use crate::world::{DRIVER, METRICS_API, NOT_ASKED, Workload, World};
+use crate::world::{DRIVER, METRICS_API, NOT_ASKED, Pod, Workload, World};
 
 pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     let driver = words.get(DRIVER);
@@ -57,15 +57,11 @@ pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     }
 }
 
-/// The Service of a workload's name, which leads to all its pods that have a node.
+/// The Service of a workload, which leads to all its pods that have a node.
 pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
-    let of = &workload.object;
-    let service = ObjectRef { kind: Kind::Service, namespace: of.namespace.clone(), name: of.name.clone() };
-    let pods = workload
-        .pods
-        .iter()
-        .filter_map(|row| world.pod_row(*row))
-        .filter(|pod| !pod.gone && pod.ended.is_none() && pod.node.is_some());
+    let service = workload.service_ref();
+    let there = |pod: &&Pod| !pod.gone && pod.ended.is_none() && pod.node.is_some();
+    let pods = workload.pods.iter().filter_map(|row| world.pod_row(*row)).filter(there);
     let mut state = EndpointsState { service, ready: 0, pods: Vec::with_capacity(workload.pods.len()) };
     for pod in pods {
         state.ready = state.ready.saturating_add(u32::from(pod.ready && pod.deleting.is_none()));

@@ -7,7 +7,7 @@ use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
 use ananke_core::name::ResourceVersion;
 use ananke_core::observation::{
     EndpointsState, ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState,
-    PodState, Reconcile, SourceState, StorageState, WorkloadState,
+    NodeTrouble, PodState, Reconcile, SourceState, StorageState, WorkloadState,
 };
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 
@@ -222,12 +222,17 @@ fn node_state(world: &World, node: &Node, words: &mut Words) -> NodeState {
         machine_id: world.node_row(&node.name).map(|row| world.hosts()[row].machine_id.clone()),
         architecture: node.labels.get("kubernetes.io/arch").cloned(),
         renewed: Some(world.wall(world.renewed(node))),
-        troubles: Vec::new(),
+        troubles: pressure(world),
         unschedulable: node.unschedulable,
         taints: node.taints.clone(),
         lease_note: node.annotations.get(ANNOTATION).cloned(),
         manual_note: node.annotations.get(MANUAL_ANNOTATION).cloned(),
     }
+}
+
+fn pressure(world: &World) -> Vec<NodeTrouble> {
+    let trouble = || NodeTrouble { kind: "DiskPressure".into(), message: "kubelet has disk pressure".into() };
+    world.has_disk_pressure().then(trouble).into_iter().collect()
 }
 
 fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> KustomizationState {

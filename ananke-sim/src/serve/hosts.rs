@@ -97,7 +97,7 @@ impl HostModel for Shell<'_> {
             uptime: self.world.wall_span(now - host.booted_at),
             time: Moment::from_millis(self.world.wall(now).as_millis() + host.skew),
             leftovers: self.world.leftovers(self.row),
-            log: host.words.unwrap_or_default().to_owned(),
+            log: self.world.last_words(self.row).unwrap_or_default().to_owned(),
         }
     }
 

@@ -15,6 +15,9 @@ impl World {
         if let Some(budget) = self.blocked_by(row) {
             return Err(Refusal::Blocked { budget: budget.name.clone() });
         }
+        if self.refuses_pods(self.pods[row].workload) {
+            self.harmed(format!("{namespace}/{name} was evicted while a webhook lets no pod be made in its place"));
+        }
         self.note(|_| format!("evicted {namespace}/{name}"));
         if self.pods[row].ready {
             self.take_from_budget(self.pods[row].workload);

@@ -56,12 +56,7 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
         Start::AfterShutdown => shut_down(&mut world),
     }
     for (fault, node) in &scenario.faults {
-        let fits = |host: &&Host| host.server || !fault.needs_server();
-        let last = world.hosts.iter().rev().find(fits).map(|host| host.name.clone());
-        let node = fault.needs_node().then(|| node.clone().or(last)).flatten();
-        if let Err(error) = world.inject(*fault, node.as_ref()) {
-            world.note(|_| format!("fault {fault} not injected: {error}"));
-        }
+        world.strike(*fault, node.as_ref());
     }
     if scenario.start == Start::PowerLoss {
         world.power_restore();
@@ -138,6 +133,7 @@ pub(super) fn empty(rng: Rng) -> World {
         pending: BTreeSet::new(),
         unschedulable: BTreeMap::new(),
         troubles: super::cluster_trouble::Troubles::default(),
+        site: super::site_trouble::Site::default(),
         schedule_queued: false,
         schedule_cursor: 0,
         dirty: VecDeque::new(),
@@ -344,6 +340,7 @@ pub(super) fn add_workload(world: &mut World, kind: Kind, namespace: &str, name:
         volumes: false,
         claims: Vec::new(),
         service: kind != Kind::DaemonSet,
+        serves_as: None,
         registry: catalogue::registry(namespace).into(),
         secret: catalogue::SECRETS.contains(&(namespace, name)),
         budget: None,

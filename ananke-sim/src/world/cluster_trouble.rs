@@ -422,13 +422,17 @@ impl World {
         let homeless = of.pods.iter().any(|pod| self.unschedulable.contains_key(pod));
         let cured_anew = of.trouble.is_some_and(|(kind, _)| kind.cure == super::Cure::Remade);
         (missing || cured_anew) && self.refuses_pods(workload)
-            || homeless && self.troubles.cordoned
+            || homeless && (self.troubles.cordoned || self.site.pressed)
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
     }
 
     /// A person must decide something about the cluster itself.
     pub(crate) fn decision_wanted(&self) -> bool {
         let releases = self.troubles.releases.values().any(|trouble| trouble.needs_person());
-        releases || self.source_denied() || (0..self.workloads.len()).any(|row| self.waits_for_decision(row))
+        releases
+            || self.control_is_lost()
+            || self.address_is_lost()
+            || self.source_denied()
+            || (0..self.workloads.len()).any(|row| self.waits_for_decision(row))
     }
 }

@@ -128,7 +128,7 @@ impl World {
     }
 
     pub(super) fn start_unit(&mut self, host: usize) {
-        if self.hosts[host].cannot_write() || self.hosts[host].words.is_some() {
+        if self.hosts[host].cannot_write() || self.last_words(host).is_some() {
             return self.fail_unit(host);
         }
         let boots = u64::from(self.hosts[host].unit_epoch);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ananke_core::observation::{Taint, Tri};
 
+use super::site_trouble::DISK_PRESSURE;
 use super::{DisruptionTarget, Event, Ms, Node, World};
 
 /// The controller looks at the nodes this often.
@@ -353,7 +354,7 @@ pub(super) fn tolerated_for_a_while(taint: &Taint) -> bool {
 /// What the DaemonSet controller tolerates by itself.
 fn daemons_tolerate(taint: &Taint) -> bool {
     match &*taint.effect {
-        "NoSchedule" => &*taint.key == UNSCHEDULABLE,
+        "NoSchedule" => matches!(&*taint.key, UNSCHEDULABLE | DISK_PRESSURE),
         "NoExecute" => is_lifecycle(taint),
         _ => true,
     }

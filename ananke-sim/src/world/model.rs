@@ -286,6 +286,8 @@ pub struct Workload {
     pub claims: Vec<usize>,
     /// A Service of its name leads to its pods.
     pub service: bool,
+    /// Its Service has this name and not its own.
+    pub serves_as: Option<&'static str>,
     /// Where its images come from.
     pub registry: Arc<str>,
     /// Its pods have a Secret of its name.
@@ -318,9 +320,10 @@ impl Workload {
         &*self.object.name != "coredns"
     }
 
-    /// The Service of its name, where it has one.
+    /// Its Service, where it has one.
     pub fn service_ref(&self) -> ObjectRef {
-        ObjectRef { kind: Kind::Service, ..self.object.clone() }
+        let name = self.serves_as.map_or_else(|| self.object.name.clone(), Into::into);
+        ObjectRef { kind: Kind::Service, name, namespace: self.object.namespace.clone() }
     }
 
     pub fn image(&self) -> String {

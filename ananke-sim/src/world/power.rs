@@ -3,7 +3,7 @@
 use ananke_core::name::{BootId, HostPath, MacAddress, NodeName};
 use ananke_core::observation::{DiskSpace, UnitState};
 
-use super::{Event, Manner, Ms, Power, World, parsed};
+use super::{Event, Host, Manner, Ms, Power, World, parsed};
 use crate::fault::Fault;
 
 /// The disk that Longhorn keeps its replicas on: every host has one, and its operator requires it.
@@ -117,6 +117,16 @@ impl World {
         self.mains
     }
 
+    /// Makes something go wrong, as a scenario has it: on this node, or the last that the fault can have.
+    pub(crate) fn strike(&mut self, fault: Fault, node: Option<&NodeName>) {
+        let fits = |host: &&Host| host.server || !fault.needs_server();
+        let last = self.hosts.iter().rev().find(fits).map(|host| host.name.clone());
+        let node = fault.needs_node().then(|| node.cloned().or(last)).flatten();
+        if let Err(error) = self.inject(fault, node.as_ref()) {
+            self.note(|_| format!("fault {fault} not injected: {error}"));
+        }
+    }
+
     /// Makes something go wrong. `Err` says what is missing.
     pub fn inject(&mut self, fault: Fault, node: Option<&NodeName>) -> Result<(), String> {
         let host = match (fault.needs_node(), node) {
@@ -211,6 +221,7 @@ impl World {
             Fault::ImagesLost => self.lose_images(),
             Fault::Pod(trouble) => self.trouble(trouble)?,
             Fault::Cluster(trouble) => self.cluster_trouble(trouble, host)?,
+            Fault::Site(trouble) => self.site_trouble(trouble, host)?,
             Fault::Unit(trouble) => {
                 self.hosts[host].words = Some(trouble.entry().2);
                 self.fail_unit(host);

@@ -339,7 +339,8 @@ fn what_no_fault_forbids_comes_back_under_each_fault() {
                 | Fault::GitPruned
                 | Fault::ImagesLost
         ) || matches!(fault, Fault::Pod(trouble) if matches!(trouble.kind().cure, Cure::Remade | Cure::By(_)))
-            || matches!(fault, Fault::Cluster(trouble) if trouble.entry().3 == Way::Ananke);
+            || matches!(fault, Fault::Cluster(trouble) if trouble.entry().3 == Way::Ananke)
+            || matches!(fault, Fault::Site(trouble) if trouble.entry().3 == Way::Ananke);
         // A driver that is not registered counts as a person's, whoever makes its pod anew.
         if *fault == Fault::Cluster(super::ClusterTrouble::NodePlugin) {
             continue;

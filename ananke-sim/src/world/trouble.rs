@@ -109,6 +109,14 @@ troubles! {
     LostSandboxes = "containerd-metadata-corrupt", "containerd remembers a sandbox that is not there", "media/jellyfin",
         "ContainerCreating", Event("FailedCreatePodSandBox"), Person,
         "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to reserve sandbox name \"jellyfin_media_7c1e_3\": name \"jellyfin_media_7c1e_3\" is reserved for \"9d2f\"";
+    WebhookLoop = "longhorn-webhook-loop", "", "longhorn-system/longhorn-manager", "CrashLoopBackOff", Status, Remade,
+        "Error: time=\"2026-03-14T02:09:11Z\" level=fatal msg=\"Error starting webhooks: admission webhook service is not accessible on cluster after 1m0s sec: timed out waiting for endpoint https://longhorn-admission-webhook.longhorn-system.svc:9502/v1/healthz to be available\"";
+    NodeResolver = "node-dns-served-by-cluster", "the node of media/jellyfin asks a resolver of this cluster, which waits for the same registry", "media/jellyfin",
+        "ImagePullBackOff", Status, Person,
+        "Back-off pulling image \"docker.io/media/jellyfin:1\": ErrImagePull: failed to pull and unpack image \"docker.io/media/jellyfin:1\": failed to resolve reference \"docker.io/media/jellyfin:1\": failed to do request: Head \"https://registry-1.docker.io/v2/media/jellyfin/manifests/1\": dial tcp: lookup registry-1.docker.io on 192.168.22.53:53: read udp 192.168.22.14:52911->192.168.22.53:53: i/o timeout";
+    LateWan = "wan-or-switch-up-late", "the modem finds its line nine minutes after the mains, and media/radarr lacks its image", "media/radarr",
+        "ImagePullBackOff", Status, Passes(9 * MINUTE),
+        "Back-off pulling image \"docker.io/media/radarr:1\": ErrImagePull: failed to pull and unpack image \"docker.io/media/radarr:1\": failed to resolve reference \"docker.io/media/radarr:1\": failed to do request: Head \"https://registry-1.docker.io/v2/media/radarr/manifests/1\": dial tcp 34.205.13.154:443: connect: network is unreachable";
     MissingProject = "registry-rewrite-to-missing-proxy", "images are rewritten to a project that Harbor came back without", "media/jellyfin",
         "ImagePullBackOff", Status, Person,
         "Back-off pulling image \"harbor.titan.example/hub/jellyfin:1\": ErrImagePull: failed to pull and unpack image: failed to authorize: failed to fetch anonymous token: unexpected status from GET request: 401 Unauthorized: unauthorized: authentication required";
@@ -136,6 +144,7 @@ pub enum UnitTrouble {
     Etcd,
     Certificates,
     Password,
+    Database,
 }
 
 impl UnitTrouble {
@@ -166,6 +175,11 @@ impl UnitTrouble {
                 "control-plane-certs-expired",
                 "the certificates of the host ran out while it was down",
                 "level=fatal msg=\"failed to validate token: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-03-14T02:07:40Z is after 2026-03-02T11:20:03Z\"",
+            ),
+            Self::Database => (
+                "kine-sqlite-malformed",
+                "the cut tore the SQLite database of the server",
+                "level=fatal msg=\"starting kubernetes: preparing server: creating storage endpoint: building kine: database disk image is malformed\"",
             ),
             Self::Password => (
                 "k3s-node-password-rejected",

@@ -18,8 +18,8 @@ fn has_service(world: &World, workload: &Workload) -> bool {
 
 fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     for (row, workload) in world.workloads().iter().enumerate().filter(|(_, workload)| has_service(world, workload)) {
-        let of = &workload.object;
-        let Some(key) = key("Service", &of.namespace, &of.name) else { continue };
+        let (of, service) = (&workload.object, workload.service_ref());
+        let Some(key) = key("Service", &service.namespace, &service.name) else { continue };
         let at = key.clone();
         let make = move || {
             let metadata = metadata(world, &at, &implied_uid(&at), workload.created);
@@ -41,8 +41,8 @@ fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 
 fn slices<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     for workload in world.workloads().iter().filter(|workload| has_service(world, workload)) {
-        let of = &workload.object;
-        let Some(key) = key("EndpointSlice", &of.namespace, &format!("{}-{}", of.name, workload.hash)) else { continue };
+        let (of, service) = (&workload.object, workload.service_ref());
+        let Some(key) = key("EndpointSlice", &of.namespace, &format!("{}-{}", service.name, workload.hash)) else { continue };
         let pods = workload.pods.iter().filter_map(|row| Some((*row, world.pod_row(*row)?)));
         let pods: Vec<_> = pods.filter(|(_, pod)| !pod.gone && pod.node.is_some()).collect();
         let stamp = pods.iter().fold(workload.rv, |stamp, (_, pod)| stamp.wrapping_mul(31).wrapping_add(pod.rv));
@@ -51,7 +51,7 @@ fn slices<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             let mut metadata = metadata(world, &at, &implied_uid(&at), workload.created);
             metadata.insert(
                 "labels".to_owned(),
-                json!({"kubernetes.io/service-name": of.name,
+                json!({"kubernetes.io/service-name": service.name,
                 "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}),
             );
             let endpoints: Vec<_> = pods

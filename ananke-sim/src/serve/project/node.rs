@@ -91,7 +91,12 @@ fn conditions(world: &World, node: &Node) -> Value {
     ];
     let stopped = "Kubelet stopped posting node status.";
     let pressures = each.iter().map(|(kind, reason, message)| {
-        let (status, reason, message) = if lost { ("Unknown", "NodeStatusUnknown", stopped) } else { ("False", *reason, *message) };
+        let pressed = *kind == "DiskPressure" && world.has_disk_pressure();
+        let (status, reason, message) = match (lost, pressed) {
+            (true, _) => ("Unknown", "NodeStatusUnknown", stopped),
+            (false, true) => ("True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+            (false, false) => ("False", *reason, *message),
+        };
         json!({"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": beat, "lastTransitionTime": since})
     });
     let status = match node.ready {

@@ -1,0 +1,125 @@
+//! Trouble of the site: stores and disks that are full, and a manager of storage that waits for itself.
+
+use ananke_core::observation::Taint;
+
+use super::build::DAY;
+use super::{ApiFault, Ms, Way, World};
+
+/// The kubelet's own, which DaemonSets tolerate.
+pub(super) const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
+const NO_SPACE: &str =
+    "level=fatal msg=\"starting kubernetes: preparing server: bootstrap: etcdserver: mvcc: database space exceeded\"";
+const EMERGENCY: &str = "You are in emergency mode. Give root password for maintenance";
+const FOR_EVER: Ms = 30 * DAY;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SiteTrouble {
+    NoSpace,
+    DiskPressure,
+    WaitsForItself,
+    LostAddress,
+    Emergency,
+}
+
+/// What of it there is now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Site {
+    /// etcd's alarm: no server's unit gets through its first write.
+    no_space: bool,
+    pub(super) pressed: bool,
+    /// Nobody has the address of the API server.
+    no_address: bool,
+}
+
+impl SiteTrouble {
+    /// Id, what it is, whether a node has it, and who ends it.
+    pub const fn entry(self) -> (&'static str, &'static str, bool, Way) {
+        match self {
+            Self::NoSpace => (
+                "etcd-nospace-alarm",
+                "etcd has reached its quota: k3s ends on every server with its first write",
+                false,
+                Way::Person,
+            ),
+            Self::DiskPressure => (
+                "disk-pressure-taint",
+                "images that were pulled again filled the disks of all nodes, and the pod of dashboards/homepage was evicted",
+                false,
+                Way::Person,
+            ),
+            Self::WaitsForItself => (
+                "longhorn-webhook-loop",
+                "the pods of longhorn-manager wait for the webhook that they serve until they are made anew",
+                false,
+                Way::Ananke,
+            ),
+            Self::LostAddress => {
+                ("api-vip-deadlock", "nothing answers at the address of the API server, which runs", false, Way::Person)
+            }
+            Self::Emergency => (
+                "boot-stuck-emergency-mode",
+                "the host waits in a maintenance shell: a mount that its boot needs is not there",
+                true,
+                Way::Person,
+            ),
+        }
+    }
+}
+
+impl World {
+    pub(super) fn site_trouble(&mut self, trouble: SiteTrouble, host: usize) -> Result<(), String> {
+        match trouble {
+            SiteTrouble::NoSpace => {
+                self.site.no_space = true;
+                let servers = (0..self.hosts.len()).filter(|row| self.hosts[*row].server);
+                servers.collect::<Vec<_>>().into_iter().for_each(|row| self.fail_unit(row));
+            }
+            SiteTrouble::DiskPressure => {
+                self.evicted_leaf()?;
+                self.site.pressed = true;
+                for row in 0..self.nodes.len() {
+                    let taint = Taint { key: DISK_PRESSURE.into(), value: "".into(), effect: "NoSchedule".into() };
+                    self.nodes[row].taints.push(taint);
+                    self.taints_changed(row);
+                }
+            }
+            SiteTrouble::WaitsForItself => {
+                self.trouble(super::PodTrouble::WebhookLoop)?;
+                let manager = &mut self.workloads[self.known.storage];
+                (manager.service, manager.serves_as) = (true, Some("longhorn-admission-webhook"));
+            }
+            SiteTrouble::LostAddress => {
+                self.site.no_address = true;
+                self.inject_api_fault(ApiFault::Refused, FOR_EVER);
+            }
+            SiteTrouble::Emergency => {
+                let row = &mut self.hosts[host];
+                (row.sshd, row.sshd_broken, row.words) = (false, true, Some(EMERGENCY));
+                self.fail_unit(host);
+            }
+        }
+        Ok(())
+    }
+
+    /// A person must be there before the API can be reached.
+    pub(crate) fn address_is_lost(&self) -> bool {
+        self.site.no_address
+    }
+
+    /// The last words of a host's unit, where there is a reason for which it ends whenever it is started.
+    pub fn last_words(&self, host: usize) -> Option<&'static str> {
+        let row = self.hosts.get(host)?;
+        row.words.or((row.server && self.site.no_space).then_some(NO_SPACE))
+    }
+
+    /// What every kubelet says of its disk.
+    pub fn has_disk_pressure(&self) -> bool {
+        self.site.pressed
+    }
+
+    /// No quorum of servers runs before a person has been there.
+    pub(crate) fn control_is_lost(&self) -> bool {
+        let servers = || self.hosts.iter().filter(|host| host.server);
+        self.site.no_space || servers().filter(|host| !host.is_lost()).count() <= servers().count() / 2
+    }
+}
