@@ -64,8 +64,10 @@ pub(super) struct Schedule {
     /// The API server asked not to be asked before then.
     quiet: Option<Moment>,
     /// The probes, and the list of ingresses that they were made from.
-    probes: Option<(Option<Arc<Vec<IngressState>>>, Vec<Part>)>,
+    probes: Option<(Option<Ingresses>, Vec<Part>)>,
 }
+
+type Ingresses = Arc<Vec<IngressState>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Asked {

@@ -63,6 +63,7 @@ pub enum Way {
 
 impl ClusterTrouble {
     /// Id, what it is, whether a node has it, and who ends it.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub const fn entry(self) -> (&'static str, &'static str, bool, Way) {
         match self {
             Self::LeftCordon => {
