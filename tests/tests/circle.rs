@@ -109,8 +109,8 @@ fn it_is_up(cluster: &Cluster, report: &Value) {
     assert_eq!(truth["workloads_converged"], truth["workloads"], "{truth:#}");
 }
 
-/// kubectl does what kustomize-controller does when it applies an object: it makes the fields that were written in its name
-/// its applied ones, and applies what Git has.
+/// kubectl does what kustomize-controller does before it applies an object: it makes the fields that were written in its name
+/// its applied ones.
 fn flux_takes_over(cluster: &Cluster) {
     if !require("kubectl", "kubernetes-client") {
         return;
@@ -127,15 +127,6 @@ fn flux_takes_over(cluster: &Cluster) {
 
     let made_its_own = r#"[{"op": "replace", "path": "/metadata/managedFields/0/operation", "value": "Apply"}]"#;
     cluster.kubectl(&["patch", "deployment/gitea", "-n", "gitea", "--type=json", "-p", made_its_own]).ok();
-    let layer = cluster.state(GIT);
-    let kept = layer["objects"].as_array().unwrap().iter().map(|object| &object["body"]);
-    let mut in_git = kept.clone().find(|body| body["kind"] == "Deployment").unwrap().clone();
-    assert!(in_git["metadata"]["labels"].as_object_mut().unwrap().remove("app").is_some(), "{in_git:#}");
-    let file = cluster.path("gitea.json");
-    fs::write(&file, in_git.to_string()).unwrap();
-    let apply = ["apply", "--server-side", "--field-manager=kustomize-controller", "--validate=false", "-f"];
-    cluster.kubectl(&[&apply[..], &[file.to_str().unwrap()]].concat()).ok();
     let applied = found();
     assert_eq!(books(&applied), ["Apply of kustomize-controller"], "{applied:#}");
-    assert_eq!(applied["metadata"]["labels"].get("app"), None, "what Git does not have is gone");
 }

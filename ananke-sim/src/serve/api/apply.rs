@@ -27,9 +27,11 @@ pub fn apply(kind: &Kind, live: &Value, wanted: &Value, writer: &Writer<'_>, for
         entry.set = entry.set.without(&taken);
     }
     if let Some(mine) = &mine {
-        let mut kept = set.clone();
-        entries.iter().for_each(|entry| kept.union(&entry.set));
-        prune(&mut merged, &mine.set.without(&kept), Some(&kept));
+        let mut gone = mine.set.without(&set);
+        for entry in &entries {
+            gone = gone.without(&entry.set);
+        }
+        prune(&mut merged, &gone);
     }
     entries.push(managed::applied(kind, writer, set, mine.as_ref()));
     managed::put(&mut merged, entries);
@@ -69,17 +71,15 @@ fn merge(look: Look, live: &Value, wanted: &Value) -> Value {
 }
 
 /// Removes the fields of `gone`, and maps that it leaves empty.
-/// A field that was owned with all that is in it, as an update books it, goes only where nothing in it stays.
-fn prune(value: &mut Value, gone: &FieldSet, kept: Option<&FieldSet>) {
+fn prune(value: &mut Value, gone: &FieldSet) {
     for (step, below) in gone.steps() {
-        let kept = kept.and_then(|kept| kept.below(step));
-        let whole = below.is_member() && kept.is_none_or(FieldSet::is_empty);
+        let whole = below.is_member();
         match (step.split_once(':'), &mut *value) {
             (Some(("f", name)), Value::Object(map)) => {
                 if whole {
                     map.remove(name);
                 } else if let Some(field) = map.get_mut(name) {
-                    prune(field, below, kept);
+                    prune(field, below);
                     if field.as_object().is_some_and(Map::is_empty) {
                         map.remove(name);
                     }
@@ -91,7 +91,7 @@ fn prune(value: &mut Value, gone: &FieldSet, kept: Option<&FieldSet>) {
                 if whole {
                     items.retain(|item| !named(item));
                 } else if let Some(item) = items.iter_mut().find(|item| named(item)) {
-                    prune(item, below, kept);
+                    prune(item, below);
                 }
             }
             (Some(("v", word)), Value::Array(items)) => {
