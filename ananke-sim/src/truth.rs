@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::NodeName;
 use ananke_core::observation::Tri;
+use ananke_core::order::SUSPENDED_ANNOTATION;
 
-use crate::world::{Manner, Power, Workload, World};
+use crate::world::{FluxObject, Manner, Power, Workload, World};
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -96,7 +97,8 @@ impl World {
         for (row, kust) in self.kustomizations.iter().enumerate() {
             let of = |release: &usize| self.releases[*release].kustomization == row;
             let mut lost = (0..self.releases.len()).filter(of).filter_map(|release| self.trouble_of_release(release));
-            let held = lost.any(|trouble| trouble.needs_person())
+            let held = suspended_by_a_person(&kust.meta)
+                || lost.any(|trouble| trouble.needs_person())
                 || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
@@ -155,4 +157,9 @@ impl World {
             host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready || self.network_barred(node)
         })
     }
+}
+
+/// What a shutdown suspended has its stamp; without one it is a person's wish, and what stands on it waits with it.
+fn suspended_by_a_person(of: &FluxObject) -> bool {
+    of.suspended && !of.annotations.contains_key(SUSPENDED_ANNOTATION)
 }

@@ -1,7 +1,7 @@
 //! A cordon has a lease on disk before it is sent, is placed only by whoever holds the coordination Lease, ends in its window
 //! or asks for a person, and is never one of many.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ananke_core::lease::Purpose;
@@ -80,6 +80,8 @@ fn left(ended: &Ended) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::Outcome;
+    use std::collections::BTreeMap;
+
     use super::super::testing::{cordon, ended, node, record, sent};
     use super::*;
 

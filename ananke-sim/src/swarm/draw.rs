@@ -14,6 +14,8 @@ const SIZES: &[(i64, i64)] = &[(55, 6), (33, 14), (10, 40), (2, 200)];
 const KUSTOMIZATIONS: &[&str] = &["media", "home", "office", "dashboards", "monitoring"];
 const WORKLOADS: &[&str] =
     &["media/jellyseerr", "office/wallabag", "dashboards/uptime-kuma", "velero/velero", "cert-manager/cert-manager"];
+/// What a cluster gets out of only with what was kept for it: the scenarios of the circle have that.
+const OF_THE_CIRCLE: &[Fault] = &[Fault::GitPruned, Fault::ImagesLost];
 /// Trouble comes within these seconds, and a while after them it is calm.
 const TROUBLED: i64 = 20 * 60;
 
@@ -80,8 +82,8 @@ fn at(dice: &Dice, label: &str, nth: u64) -> u64 {
 /// only a person ends.
 fn faults(dice: &Dice, (nodes, servers): (usize, usize), steps: &mut Vec<Step>) {
     let share = dice.weighed("share", &[(20, 0), (30, 5), (30, 12), (20, 30)]).unwrap_or(5);
-    let kinds: Vec<Fault> =
-        (0..).zip(Fault::ALL).filter(|(nth, _)| dice.chance("kind", *nth, share)).map(|(_, fault)| *fault).collect();
+    let drawn = |fault: &&Fault| !OF_THE_CIRCLE.contains(fault) && dice.chance(fault.id(), 0, share);
+    let kinds: Vec<Fault> = Fault::ALL.iter().filter(drawn).copied().collect();
     let most = i64::try_from(2 + nodes / 10).unwrap_or(2);
     let mut hit = std::collections::BTreeSet::new();
     for nth in 0..dice.count("faults", 0, 0, most) {
@@ -90,14 +92,9 @@ fn faults(dice: &Dice, (nodes, servers): (usize, usize), steps: &mut Vec<Step>) 
             let lost_servers = hit.iter().filter(|node| **node <= servers).count();
             let last = if fault.needs_server() { servers } else { nodes };
             let first = if lost_servers < servers.saturating_sub(1) / 2 { 1 } else { servers + 1 };
-            let node = usize::try_from(dice.between(
-                "fault-node",
-                nth,
-                i64::try_from(first).unwrap_or(1),
-                i64::try_from(last).unwrap_or(1),
-            ));
-            match node {
-                Ok(node) if node <= last && hit.insert(node) => Some(node),
+            let (first, last) = (i64::try_from(first).unwrap_or(1), i64::try_from(last).unwrap_or(1));
+            match usize::try_from(dice.between("fault-node", nth, first, last)) {
+                Ok(node) if first <= last && hit.insert(node) => Some(node),
                 Ok(_) | Err(_) => continue,
             }
         } else {

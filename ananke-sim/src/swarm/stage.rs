@@ -31,7 +31,7 @@ use crate::world::{Ms, World};
 /// Once it is calm, a start-up is tried so often.
 const TRIES: u32 = 3;
 /// Somebody looks why it failed, and starts it again.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(120);
 /// Each try may take as long as the deadlines of all gates.
 const PATIENCE: Ms = 13 * 3_600_000;
 /// What is older than this has been looked at by whoever reports now.
