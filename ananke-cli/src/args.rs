@@ -242,6 +242,21 @@ pub struct Drill {
     /// Many drills: A..B, B left out.
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub seeds: Option<std::ops::Range<u64>>,
+    /// Drills at the same time; as many as there are cores, unless this is told.
+    #[arg(long, value_name = "N", requires = "seeds")]
+    pub jobs: Option<std::num::NonZero<usize>>,
+    /// Only this part of the seeds, of so many; parts are counted from 0.
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "seeds")]
+    pub shard: Option<Shard>,
+    /// Beside each drill, the shortest time that its world allows, and the time that others take in it.
+    #[arg(long, requires = "seeds")]
+    pub compare: bool,
+    /// Put together what the parts of a campaign wrote with -o json.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenario", "seed", "seeds", "nodes", "inject", "trap", "from"])]
+    pub merge: Vec<PathBuf>,
+    /// Write a page with pictures there too.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Drill the cluster of a file that `ananke snapshot` wrote, in the place of the simulator's own.
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
     pub from: Option<PathBuf>,
@@ -251,6 +266,25 @@ pub struct Drill {
     /// Trouble from the beginning, as `ananke sim faults` lists it; may be repeated.
     #[arg(long, value_name = "FAULT[=NODE]")]
     pub inject: Vec<String>,
+}
+
+/// A part of a range of seeds: every `of`th from the `index`th on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    pub index: u64,
+    pub of: u64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -535,6 +569,14 @@ fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     match parsed {
         Some((a, b)) if a < b => Ok(a..b),
         Some(_) | None => Err(format!("expected A..B with A below B, e.g. 0..200; found {text:?}")),
+    }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parsed = text.split_once('/').and_then(|(index, of)| Some(Shard { index: index.parse().ok()?, of: of.parse().ok()? }));
+    match parsed {
+        Some(shard) if shard.index < shard.of => Ok(shard),
+        Some(_) | None => Err(format!("expected I/N with I from 0 to N-1, e.g. 0/8; found {text:?}")),
     }
 }
 

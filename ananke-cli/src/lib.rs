@@ -6,6 +6,7 @@ mod clock;
 pub mod commands;
 pub mod config;
 pub mod exit;
+mod html;
 mod live;
 mod machine;
 mod notify;

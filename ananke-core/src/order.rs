@@ -244,7 +244,7 @@ impl Order {
         }
     }
 
-    /// The kind of action, as journals, reports and budgets name it.
+    /// The kind of action, as journals, reports and budgets name it: one of [`VERBS`].
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Host { order: HostOrder::Start(_), .. } => "start-unit",
@@ -279,6 +279,39 @@ impl Order {
         }
     }
 }
+
+/// Every kind of action.
+pub const VERBS: &[&str] = &[
+    "start-unit",
+    "stop-unit",
+    "restart-unit",
+    "kill-pods",
+    "save-snapshot",
+    "load-images",
+    "reboot",
+    "power-off",
+    "unseal",
+    "wake",
+    "cordon",
+    "uncordon",
+    "mark-manual",
+    "clear-mark",
+    "force-delete-pod",
+    "delete-job",
+    "scale",
+    "coordinate",
+    "uncoordinate",
+    "evict",
+    "delete-pod",
+    "set-branch",
+    "set-url",
+    "create",
+    "request-reconcile",
+    "reset-release",
+    "force-release",
+    "suspend",
+    "resume",
+];
 
 /// What a dry run prints, and a report.
 impl fmt::Display for Order {
@@ -324,5 +357,20 @@ impl fmt::Display for Order {
                 ClusterOrder::Resume { object, .. } => write!(f, "resume {object}"),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_is_listed() {
+        let (_, code) = include_str!("order.rs").split_once("fn verb(self)").unwrap();
+        let (code, _) = code.split_once("pub const VERBS").unwrap();
+        let said = code.lines().filter_map(|line| Some(line.split_once("=> \"")?.1.split_once('"')?.0));
+        let said: std::collections::BTreeSet<&str> = said.collect();
+        assert_eq!(said, VERBS.iter().copied().collect());
+        assert!(VERBS.len() == said.len() && said.contains("cordon"), "{said:?}");
     }
 }

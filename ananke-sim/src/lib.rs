@@ -3,6 +3,7 @@
 //! The model has no clock, no threads and no randomness but its seed; it compiles for wasm32. The same world on real
 //! sockets is behind the feature `serve`.
 
+pub mod campaign;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a rule looks at what it is about, and at nothing else")]
 pub mod check;
 pub mod daemon;
@@ -10,7 +11,10 @@ pub mod drill;
 pub mod executor;
 pub mod fault;
 #[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
+pub mod oracle;
+#[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]
 pub mod ports;
+pub mod rivals;
 pub mod rng;
 pub mod scenario;
 #[cfg(feature = "serve")]

@@ -52,6 +52,7 @@ pub use battery::{Cut, Quirk, Ups};
 pub use cluster_trouble::{ClusterTrouble, NOT_ASKED, Way};
 pub use coordination::{Coordination, NodeEvent};
 pub use extensions::METRICS_API;
+pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH};
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
 pub use lab::{Lab, LabWorkload};

@@ -10,6 +10,12 @@ pub(crate) struct Run<'a> {
     env: &'a [(&'a str, &'a str)],
 }
 
+/// What a command said, and whether it was content.
+pub(crate) struct Ended {
+    pub(crate) text: String,
+    pub(crate) success: bool,
+}
+
 /// The cargo that runs this task, so that both use one toolchain.
 pub(crate) fn cargo<'a>(args: &'a [&'a str]) -> Run<'a> {
     Run { program: "cargo", args, env: &[] }
@@ -33,16 +39,21 @@ impl<'a> Run<'a> {
 
     /// Its standard output as text; what it says on standard error is shown.
     pub(crate) fn output(&self) -> Result<String, String> {
-        println!("$ {}", self.line());
-        let output = self.command().stderr(Stdio::inherit()).output();
-        let output = output.map_err(|error| format!("cannot run {}: {error}", self.line()))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if output.status.success() {
+        let Ended { text, success } = self.any_output()?;
+        if success {
             Ok(text)
         } else {
             print!("{text}");
-            Err(format!("{} ended with {}", self.line(), output.status))
+            Err(format!("{} failed", self.line()))
         }
+    }
+
+    /// The same, however it ends.
+    pub(crate) fn any_output(&self) -> Result<Ended, String> {
+        println!("$ {}", self.line());
+        let output = self.command().stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("cannot run {}: {error}", self.line()))?;
+        Ok(Ended { text: String::from_utf8_lossy(&output.stdout).into_owned(), success: output.status.success() })
     }
 
     /// Whether it can be run at all, without a word.

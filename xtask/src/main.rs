@@ -9,13 +9,14 @@ mod dist;
 mod docs;
 mod gate;
 mod install;
+mod soak;
 mod traps;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask quality-gate [--quick] | bench [NAME] | install [--prefix DIR] [--destdir DIR] [--binary FILE]
-                          | dist [--check] [--target TRIPLE] | traps
+                          | dist [--check] [--target TRIPLE] | sim soak --minutes N | traps
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
       --quick    without the wasm build, the docs, the drills and the doc tests
@@ -31,6 +32,7 @@ const USAGE: &str =
   dist           a release binary that needs glibc alone, and a Debian package of it by cargo-deb, in target/dist
       --check    lintian, and the package installed and removed in a new Debian: as root, with lintian and debootstrap
       --target   for another machine, such as aarch64-unknown-linux-gnu
+  sim soak       the swarm on seeds that nobody has played, for so many minutes; what came of it is in target/soak
   traps          docs/traps.md, from the files in ananke-core/src/trap";
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["bench", name] => bench::run(Some(name)),
         ["dist", args @ ..] => dist::run(args),
         ["install", args @ ..] => install::run(args),
+        ["sim", args @ ..] => soak::run(args),
         ["traps"] => traps::run(),
         ["quality-gate"] => gate::run(gate::Extent::Full),
         ["quality-gate", "--quick"] => gate::run(gate::Extent::Quick),

@@ -1,12 +1,13 @@
 //! `drill`: one story, or many seeds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+mod many;
+mod page;
 
 use ananke_core::name::NodeName;
 use ananke_core::trap::{self, Entry};
 use ananke_core::verdict::Trap;
-use ananke_sim::drill::{self, Drill, Ending};
+use ananke_sim::campaign::{Beside, Seed};
+use ananke_sim::drill::{self, Ending};
 use ananke_sim::{Fault, Scenario, World};
 use serde::Serialize;
 
@@ -16,35 +17,6 @@ use crate::exit::Exit;
 use crate::render;
 use crate::state::snapshot;
 use crate::wire::Failure;
-
-/// What many drills come to.
-#[derive(Debug, Serialize)]
-struct Campaign {
-    runs: u64,
-    failed: u64,
-    recovered: u64,
-    manual: u64,
-    runs_per_second: u64,
-    recovery_seconds: Spread,
-    failures: Vec<Failed>,
-}
-
-/// Virtual seconds.
-#[derive(Debug, Serialize, Default, PartialEq, Eq)]
-struct Spread {
-    min: u64,
-    median: u64,
-    p90: u64,
-    max: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Failed {
-    seed: u64,
-    /// Prints that one run's story.
-    reproduce: String,
-    violations: Vec<String>,
-}
 
 /// One line of `--list`.
 #[derive(Debug, Serialize)]
@@ -94,9 +66,12 @@ pub(super) fn run(args: &args::Drill) -> Result<Exit, Failure> {
     if args.list {
         return list(args);
     }
+    if !args.merge.is_empty() {
+        return many::merge(args);
+    }
     let scenario = scenario(args)?;
     match &args.seeds {
-        Some(seeds) => many(args, &scenario, seeds.clone()),
+        Some(seeds) => many(args, &scenario, seeds),
         None => one(args, &scenario),
     }
 }
@@ -104,78 +79,35 @@ pub(super) fn run(args: &args::Drill) -> Result<Exit, Failure> {
 fn one(args: &args::Drill, scenario: &Scenario) -> Result<Exit, Failure> {
     let drill = drill::run(scenario, args.seed).map_err(|stalled| Failure::Internal(format!("the drill hung: {stalled}")))?;
     print(args.output.output, &drill, render::drill)?;
-    Ok(match drill.outcome {
+    let outcome = drill.outcome;
+    if let Some(file) = &args.html {
+        page::write(file, &page::of_run(&Seed::of_drill(drill, scenario, reproduce(args, args.seed), None).timeline()))?;
+    }
+    Ok(match outcome {
         Ending::Recovered => Exit::Done,
         Ending::Manual => Exit::PersonNeeded,
         Ending::Failed => Exit::NotInTime,
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the rate of drills is measured in real time, and never judged")]
-fn many(args: &args::Drill, scenario: &Scenario, seeds: std::ops::Range<u64>) -> Result<Exit, Failure> {
-    let began = Instant::now();
-    let next = AtomicU64::new(seeds.start);
-    let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut ended: Vec<(u64, Result<Drill, String>)> = std::thread::scope(|scope| {
-        let work = || {
-            let mut mine = Vec::new();
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= seeds.end {
-                    break mine;
-                }
-                mine.push((seed, drill::run(scenario, seed).map_err(|stalled| stalled.to_string())));
-            }
-        };
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-    });
-    ended.sort_by_key(|(seed, _)| *seed);
-    let campaign = summed(args, &ended, seeds.end.saturating_sub(seeds.start), began.elapsed().as_millis());
-    let failed = campaign.failed > 0;
-    print(args.output.output, &campaign, told)?;
-    Ok(if failed { Exit::NotInTime } else { Exit::Done })
+fn many(args: &args::Drill, scenario: &Scenario, seeds: &std::ops::Range<u64>) -> Result<Exit, Failure> {
+    let play = |seed: u64| match drill::run(scenario, seed) {
+        Ok(drill) => {
+            let beside = args.compare.then(|| Beside::of(scenario, seed));
+            Seed::of_drill(drill, scenario, reproduce(args, seed), beside)
+        }
+        Err(stalled) => Seed::broken(seed, reproduce(args, seed), stalled.to_string()),
+    };
+    many::run(args, &drilled(args), seeds, play)
 }
 
-/// A seed that did not come back at all (its thread died) counts as failed.
-fn summed(args: &args::Drill, ended: &[(u64, Result<Drill, String>)], runs: u64, millis: u128) -> Campaign {
-    let count =
-        |ending: Ending| count(ended.iter().filter(|(_, end)| matches!(end, Ok(drill) if drill.outcome == ending)).count());
-    let (recovered, manual) = (count(Ending::Recovered), count(Ending::Manual));
-    let failures = ended.iter().filter_map(|(seed, end)| {
-        let violations = match end {
-            Ok(drill) if drill.outcome == Ending::Failed => drill.violations.clone(),
-            Ok(_) => return None,
-            Err(stalled) => vec![stalled.clone()],
-        };
-        Some(Failed { seed: *seed, reproduce: reproduce(args, *seed), violations })
-    });
-    let mut seconds: Vec<u64> =
-        ended.iter().filter_map(|(_, end)| end.as_ref().ok()).map(|drill| drill.recovery_seconds).collect();
-    seconds.sort_unstable();
-    Campaign {
-        runs,
-        failed: runs.saturating_sub(recovered).saturating_sub(manual),
-        recovered,
-        manual,
-        runs_per_second: u64::try_from(u128::from(runs).saturating_mul(1000) / millis.max(1)).unwrap_or(u64::MAX),
-        recovery_seconds: spread(&seconds),
-        failures: failures.collect(),
-    }
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-fn spread(sorted: &[u64]) -> Spread {
-    let at = |percent: usize| sorted.get(sorted.len().saturating_sub(1).saturating_mul(percent) / 100).copied().unwrap_or(0);
-    Spread { min: at(0), median: at(50), p90: at(90), max: at(100) }
-}
-
+/// What repeats one of them.
 fn reproduce(args: &args::Drill, seed: u64) -> String {
-    let world = args.trap.as_ref().map_or_else(|| format!("--scenario {}", args.scenario), |trap| format!("--trap {trap}"));
-    let mut command = format!("ananke drill {world} --seed {seed}");
+    format!("ananke drill {} --seed {seed}", drilled(args))
+}
+
+fn drilled(args: &args::Drill) -> String {
+    let mut command = args.trap.as_ref().map_or_else(|| format!("--scenario {}", args.scenario), |trap| format!("--trap {trap}"));
     if let Some(file) = &args.from {
         command.push_str(&format!(" --from {}", file.display()));
     }
@@ -186,22 +118,6 @@ fn reproduce(args: &args::Drill, seed: u64) -> String {
         command.push_str(&format!(" --inject {fault}"));
     }
     command
-}
-
-fn told(campaign: &Campaign) -> String {
-    let Campaign { runs, failed, recovered, manual, runs_per_second, recovery_seconds: s, failures } = campaign;
-    let mut text = format!(
-        "{runs} drills, {runs_per_second} a second: {recovered} recovered, {manual} need a person, {failed} failed\n\
-         recovery in simulated seconds: min {}, median {}, p90 {}, max {}\n",
-        s.min, s.median, s.p90, s.max
-    );
-    for failure in failures {
-        text.push_str(&format!("failed: {}\n", failure.reproduce));
-        for violation in &failure.violations {
-            text.push_str(&format!("  {violation}\n"));
-        }
-    }
-    text
 }
 
 fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
@@ -275,13 +191,5 @@ mod tests {
         let said = |node: &str| is_there(&world, &NodeName::parse(node).unwrap());
         assert_eq!(said("titan-05"), Ok(()));
         assert_eq!(said("titan-99"), Err("there is no node titan-99; there are titan-01 to titan-05".to_owned()));
-    }
-
-    #[test]
-    fn the_spread_is_of_what_is_there() {
-        assert_eq!(spread(&[]), Spread::default());
-        assert_eq!(spread(&[5]), Spread { min: 5, median: 5, p90: 5, max: 5 });
-        let hundred: Vec<u64> = (0..=100).collect();
-        assert_eq!(spread(&hundred), Spread { min: 0, median: 50, p90: 90, max: 100 });
     }
 }

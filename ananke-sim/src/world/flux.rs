@@ -16,6 +16,13 @@ const KUST_INTERVAL: Ms = 10 * 60_000;
 const REQUEUE: Ms = 30_000;
 const RETRY_AFTER_FAILURE: Ms = 120_000;
 const HEALTH_TIMEOUT: Ms = 300_000;
+const FETCH: (Ms, Ms) = (800, 3_500);
+const APPLY: (Ms, Ms) = (1_000, 4_000);
+/// What is applied is first looked at after this long.
+const CHECK: Ms = 500;
+/// Nothing is fetched, nor applied, more quickly.
+pub(crate) const LEAST_FETCH: Ms = FETCH.0;
+pub(crate) const LEAST_APPLY: Ms = APPLY.0 + CHECK;
 /// Fetches that fail are repeated ever more slowly, up to this.
 const LONGEST_BACKOFF: Ms = 15 * 60_000;
 
@@ -74,7 +81,7 @@ impl World {
         if self.source.epoch != epoch || self.source.meta.suspended {
             return;
         }
-        let takes = self.draw("fetch", 0, u64::from(epoch), 800, 3_500);
+        let takes = self.draw("fetch", 0, u64::from(epoch), FETCH.0, FETCH.1);
         self.after(takes, Event::SourceFetched(epoch));
     }
 
@@ -199,7 +206,7 @@ impl World {
             let kust = &mut self.kustomizations[row];
             (kust.stage, kust.runs) = (KustStage::Applying, kust.runs + 1);
             let runs = kust.runs;
-            let takes = self.draw("apply", row, runs, 1_000, 4_000);
+            let takes = self.draw("apply", row, runs, APPLY.0, APPLY.1);
             self.flux_status(FluxRow::Kustomization(row), Tri::Unknown, "Progressing", "Reconciliation in progress");
             self.after(takes, Event::KustApplied(row, epoch));
         }
@@ -228,7 +235,7 @@ impl World {
         }
         self.kustomizations[row].stage = KustStage::Checking;
         self.after(HEALTH_TIMEOUT, Event::KustTimeout(row, epoch));
-        self.after(500, Event::KustCheck(row, epoch));
+        self.after(CHECK, Event::KustCheck(row, epoch));
     }
 
     /// A workload's status changed: the Kustomization that owns it may be waiting for that.

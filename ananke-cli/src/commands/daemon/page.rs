@@ -1,6 +1,5 @@
 //! The status page: HTML made here, without a script. What a person must do stands on top.
 
-mod html;
 mod runs;
 
 use ananke_core::intent::IntentState;
@@ -8,10 +7,10 @@ use ananke_core::lease::LeaseRecord;
 use ananke_core::name::human;
 use ananke_core::power::UpsState;
 
-use self::html::{Html, Tone};
 use super::board::{Power, Ups};
 use super::metrics::state_word;
 use super::seen::Seen;
+use crate::html::{Html, Tone};
 
 /// A list is no page of a book.
 const TODO_SHOWN: usize = 30;

@@ -32,7 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 16 * 1024;
 /// Between two tries at a port that somebody else has.
 const AGAIN: Duration = Duration::from_secs(30);
-const STYLE: &str = include_str!("page.css");
 
 const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -102,7 +101,7 @@ async fn answer(at: SocketAddr, board: &Board, state: &Path, request: Request<In
     }
     match request.uri().path() {
         "/" => response(StatusCode::OK, HTML, page::html(&Seen::take(board, state).await)),
-        "/page.css" => response(StatusCode::OK, CSS, STYLE.to_owned()),
+        "/page.css" => response(StatusCode::OK, CSS, crate::html::STYLE.to_owned()),
         "/metrics" => response(StatusCode::OK, METRICS, metrics::text(&Seen::take(board, state).await)),
         "/healthz" => health(&board.stuck()),
         _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /, /metrics and /healthz\n".to_owned()),

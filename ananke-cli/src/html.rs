@@ -1,16 +1,22 @@
 //! HTML in which text cannot become markup: only what stands in this program is taken as it is.
 
+mod gates;
+
 use ananke_core::port::clean;
+
+pub(crate) use gates::{gates, tone_of};
+
+pub(crate) const STYLE: &str = include_str!("html/page.css");
 
 /// Characters of one text; what is longer belongs into a report.
 const MAX_TEXT: usize = 400;
 
 #[derive(Debug, Default)]
-pub(super) struct Html(String);
+pub(crate) struct Html(String);
 
 /// How something is to be felt about; never by its colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Good,
     Wait,
     Bad,
@@ -18,7 +24,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    pub(super) fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Wait => "wait",
@@ -29,12 +35,12 @@ impl Tone {
 }
 
 impl Html {
-    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+    pub(crate) fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         for c in clean(text, MAX_TEXT).chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),
@@ -50,24 +56,24 @@ impl Html {
         self
     }
 
-    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+    pub(crate) fn number(&mut self, number: u64) -> &mut Self {
         self.0.push_str(&number.to_string());
         self
     }
 
-    pub(super) fn word(&mut self, tone: Tone, text: &str) -> &mut Self {
+    pub(crate) fn word(&mut self, tone: Tone, text: &str) -> &mut Self {
         self.raw("<span class=\"word ").raw(tone.class()).raw("\">").text(text).raw("</span>")
     }
 
     /// Says how many of a list are left out.
-    pub(super) fn more(&mut self, count: usize, shown: usize) -> &mut Self {
+    pub(crate) fn more(&mut self, count: usize, shown: usize) -> &mut Self {
         match count.checked_sub(shown) {
             Some(more @ 1..) => self.raw("<p><small>and ").text(&more.to_string()).raw(" more</small></p>"),
             Some(0) | None => self,
         }
     }
 
-    pub(super) fn done(self) -> String {
+    pub(crate) fn done(self) -> String {
         self.0
     }
 }
