@@ -19,6 +19,7 @@ mod success;
 mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::order::Order;
@@ -56,6 +57,12 @@ pub const BOUNDED: &str = "bounded";
 pub struct Violation {
     pub checker: String,
     pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.text)
+    }
 }
 
 /// What happened in a run, in order.

@@ -62,6 +62,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Manual => "manual",
+            Self::Stuck => "stuck",
+            Self::Forbidden => "forbidden",
+            Self::Crashed => "crashed",
+        }
+    }
+
     pub fn is_failure(self) -> bool {
         match self {
             Self::Recovered | Self::Manual => false,

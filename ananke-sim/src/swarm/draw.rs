@@ -64,14 +64,14 @@ pub fn draw(seed: u64) -> Story {
         (0.., _) => 1,
     };
     let mut steps = Vec::new();
-    faults(&dice, (nodes, servers), &mut steps);
+    let scenario = dice.weighed("scenario", SCENARIOS).unwrap_or("power-loss");
+    faults(&dice, (nodes, servers), scenario == "power-loss", &mut steps);
     people(&dice, nodes, &mut steps);
     ananke(&dice, &mut steps);
     power(&dice, &mut steps);
     let last = steps.iter().map(|step: &Step| step.at + step.act.lasts()).max().unwrap_or(0);
     let calm = last + dice.count("calm", 0, 60, 600);
-    let scenario = dice.weighed("scenario", SCENARIOS).unwrap_or("power-loss").to_owned();
-    Story { seed, scenario, nodes, servers, steps, calm }.tidy()
+    Story { seed, scenario: scenario.to_owned(), nodes, servers, steps, calm }.tidy()
 }
 
 fn at(dice: &Dice, label: &str, nth: u64) -> u64 {
@@ -80,9 +80,10 @@ fn at(dice: &Dice, label: &str, nth: u64) -> u64 {
 
 /// A subset of the kinds, so often as this run is bad. One host has one of its own, and a quorum of servers has none that
 /// only a person ends.
-fn faults(dice: &Dice, (nodes, servers): (usize, usize), steps: &mut Vec<Step>) {
+fn faults(dice: &Dice, (nodes, servers): (usize, usize), outage: bool, steps: &mut Vec<Step>) {
     let share = dice.weighed("share", &[(20, 0), (30, 5), (30, 12), (20, 30)]).unwrap_or(5);
-    let drawn = |fault: &&Fault| !OF_THE_CIRCLE.contains(fault) && dice.chance(fault.id(), 0, share);
+    let fits = |fault: &Fault| !OF_THE_CIRCLE.contains(fault) && (outage || !is_left_by_an_outage(*fault));
+    let drawn = |fault: &&Fault| fits(fault) && dice.chance(fault.id(), 0, share);
     let kinds: Vec<Fault> = Fault::ALL.iter().filter(drawn).copied().collect();
     let most = i64::try_from(2 + nodes / 10).unwrap_or(2);
     let mut hit = std::collections::BTreeSet::new();
@@ -101,10 +102,15 @@ fn faults(dice: &Dice, (nodes, servers): (usize, usize), steps: &mut Vec<Step>) 
             None
         };
         let lasts = fault.of_the_api().map(|_| dice.count("lasts", nth, 2, 240));
-        let late = lasts.is_some() || fault.needs_node() && dice.chance("late", nth, 40);
+        let late = lasts.is_some() || fault.needs_node() && !is_left_by_an_outage(fault) && dice.chance("late", nth, 40);
         let when = if late { at(dice, "fault-at", nth) } else { 0 };
         steps.push(Step { at: when, act: Act::Fault { fault, node, lasts } });
     }
+}
+
+/// What an outage leaves behind: Ananke mends it only where there was one, and nothing in a running cluster leads to it.
+fn is_left_by_an_outage(fault: Fault) -> bool {
+    matches!(fault, Fault::Pod(_) | Fault::Cluster(_) | Fault::CsiNotRegistered)
 }
 
 fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
