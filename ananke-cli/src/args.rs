@@ -245,6 +245,12 @@ pub struct Drill {
     /// Many drills: A..B, B left out.
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub seeds: Option<std::ops::Range<u64>>,
+    /// Whole stories of what can happen, each drawn from its seed: trouble of many kinds, people, a second Ananke, then calm.
+    #[arg(long, conflicts_with_all = ["scenario", "trap", "nodes", "inject", "from", "list", "merge", "compare"])]
+    pub swarm: bool,
+    /// A story from a file, as --swarm prints it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "trap", "nodes", "inject", "from", "list", "merge", "swarm", "seed", "seeds"])]
+    pub replay: Option<PathBuf>,
     /// Drills at the same time; as many as there are cores, unless this is told.
     #[arg(long, value_name = "N", requires = "seeds")]
     pub jobs: Option<std::num::NonZero<usize>>,

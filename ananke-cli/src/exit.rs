@@ -18,6 +18,8 @@ pub enum Exit {
     PersonNeeded = 4,
     /// A guard refused, another run holds the lock, or a shutdown took over.
     Refused = 5,
+    /// A rule was broken in a drill.
+    Forbidden = 6,
     Interrupted = 130,
 }
 

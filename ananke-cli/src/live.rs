@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use ananke_core::audit;
 use ananke_core::engine::News;
 use ananke_core::engine::walk::Walk;
 use ananke_core::eta::outlook;
 use ananke_core::name::{Moment, human};
+use ananke_core::order::Order;
 use ananke_core::report::GateStatus;
 use ananke_sim::drill::status_word;
 
@@ -23,6 +25,13 @@ pub(crate) struct Live {
     last: Option<Moment>,
 }
 
+/// What the auditor has against an order; it is sent all the same.
+pub(crate) fn log_objections(walk: &Walk, now: Moment, order: &Order) {
+    for objection in audit::objections(walk, now, order) {
+        tracing::error!(run = %walk.run, "an order breaks a rule: {objection}");
+    }
+}
+
 impl Live {
     pub(crate) fn new() -> Self {
         Self { terminal: std::io::stderr().is_terminal(), drawn: 0, last: None }
@@ -36,7 +45,10 @@ impl Live {
             News::Gate(change) => {
                 self.say(walk, now, &format!("{:<17} {:<8} {}", change.gate, status_word(change.status), change.text));
             }
-            News::Acting(action) => self.say(walk, now, &format!("{:<17} {} ({})", "do", action.order, action.why)),
+            News::Acting(action) => {
+                log_objections(walk, now, &action.order);
+                self.say(walk, now, &format!("{:<17} {} ({})", "do", action.order, action.why));
+            }
             News::Acted { order, error: Some(error) } => self.say(walk, now, &format!("{:<17} {order}: {error}", "failed")),
             News::Acted { error: None, .. } => {}
         }

@@ -16,6 +16,7 @@
 //! `examples/embed.rs` does all of that in less than a hundred lines. What a run recorded can be lived through again with
 //! [`engine::replay`], and explained with [`engine::explain`].
 
+pub mod audit;
 pub mod baseline;
 pub mod bootstrap;
 pub mod coordination;

@@ -15,6 +15,7 @@ use crate::drill::{Drill, Ending};
 use crate::oracle;
 use crate::rivals;
 use crate::scenario::Scenario;
+use crate::swarm::{self, Run};
 use crate::world::Ms;
 
 pub const SCHEMA: u32 = 1;
@@ -165,6 +166,28 @@ impl Seed {
             violations: drill.violations,
             gates: drill.gates,
             beside,
+        }
+    }
+
+    pub fn of_swarm(run: Run, reproduce: String) -> Self {
+        let kind = match run.ending {
+            swarm::Ending::Recovered => Kind::Recovered,
+            swarm::Ending::Manual => Kind::Manual,
+            swarm::Ending::Stuck | swarm::Ending::Forbidden | swarm::Ending::Crashed => Kind::Failed,
+        };
+        Self {
+            seed: run.seed,
+            ending: run.ending.id().to_owned(),
+            kind,
+            reproduce,
+            recovery_seconds: run.recovery_seconds,
+            violations: run.violations.iter().map(ToString::to_string).collect(),
+            gates: run.gates,
+            faults: run.faults,
+            traps: run.traps,
+            orders: run.remedies,
+            actions: Vec::new(),
+            beside: None,
         }
     }
 

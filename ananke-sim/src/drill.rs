@@ -11,7 +11,7 @@ use ananke_core::baseline::{Baseline, BaselineWorkload};
 use ananke_core::bootstrap::{BootstrapSpec, Cache, Layer};
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
-use ananke_core::name::{HostPath, Moment, NodeName, Subject};
+use ananke_core::name::{HostPath, Moment, NodeName};
 use ananke_core::port::Clock;
 use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::remedy::Action;
@@ -20,10 +20,10 @@ use ananke_core::spec::{
     Distribution, DrainSpec, FluxSpec, HostNeeds, IngressSpec, NodeRole, NodeSpec, ProbeMethod, Role, ServiceCheck, ShutdownMode,
     ShutdownSpec, Spec, SshTarget, StorageSpec, TimeSync, Transport, VaultSpec,
 };
-use ananke_core::verdict::Reason;
 pub use power::PowerStory;
 use serde::Serialize;
 
+use crate::check::Record;
 use crate::executor::{Sim, Stalled};
 use crate::ports::{MemoryState, SimPorts};
 use crate::scenario::{Exercise, Scenario};
@@ -139,61 +139,9 @@ fn still_up(world: &World, report: &Report) -> Vec<String> {
     found
 }
 
-/// Success only if the world is healthy, a loud stop only if a person is needed.
+/// Every rule, held against how the run ended.
 fn violations(world: &World, report: &Report) -> Vec<String> {
-    let truth = world.truly_healthy();
-    let needed = world.person_needed();
-    let mut found = Vec::new();
-    match report.outcome {
-        Outcome::Done => {
-            found.extend(truth.err().into_iter().flatten().map(|wrong| format!("reported done, but {wrong}")));
-            found.extend(needed.iter().map(|node| format!("reported done, but {node} needs a person")));
-        }
-        Outcome::Manual => {
-            if needed.is_empty() && !choice_for_a_person(world) {
-                found.push("asked for a person, and nobody is needed".to_owned());
-            }
-            let lost = truth.err().into_iter().flatten().filter(|wrong| !waits_for_branch(world, wrong));
-            found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
-            for node in needed {
-                let named = report
-                    .manual
-                    .iter()
-                    .any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
-                if !named {
-                    found.push(format!("{node} needs a person, and the report does not say so"));
-                }
-            }
-        }
-        Outcome::Failed | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted => {
-            found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
-        }
-    }
-    found.extend(world.harm().iter().cloned());
-    // A cordon stays only where a mark says why.
-    let marked = |node: &NodeName| {
-        report
-            .manual
-            .iter()
-            .any(|action| action.reason == Some(Reason::ManualActionMarked) && action.subject == Subject::Node(node.clone()))
-    };
-    found.extend(report.cordons.iter().filter(|node| !marked(node)).map(|node| format!("a cordon of Ananke is left on {node}")));
-    found
-}
-
-/// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release
-/// that stands in its own way.
-fn choice_for_a_person(world: &World) -> bool {
-    let crashing = world.workloads().iter().any(|workload| workload.crashing || workload.is_lost());
-    &*world.source().branch != "main"
-        || crashing
-        || world.decision_wanted()
-        || world.volumes().iter().any(|volume| volume.faulted)
-}
-
-/// What comes from a source on another branch is not taken until a person has chosen.
-fn waits_for_branch(world: &World, wrong: &str) -> bool {
-    &*world.source().branch != "main" && (wrong.starts_with("Kustomization") || wrong.contains("Flux source"))
+    Record::of_end(world, report).violations().into_iter().map(|violation| violation.text).collect()
 }
 
 /// What the daemon recorded while all was well, the day before.

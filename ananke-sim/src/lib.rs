@@ -4,6 +4,8 @@
 //! sockets is behind the feature `serve`.
 
 pub mod campaign;
+#[expect(clippy::wildcard_enum_match_arm, reason = "a rule looks at what it is about, and at nothing else")]
+pub mod check;
 pub mod daemon;
 pub mod drill;
 pub mod executor;
@@ -17,6 +19,8 @@ pub mod rng;
 pub mod scenario;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[expect(clippy::wildcard_enum_match_arm, reason = "a cue, an act or a canary is about little of what there is")]
+pub mod swarm;
 pub mod table;
 pub mod trap;
 #[expect(clippy::indexing_slicing, reason = "rows of a `Table` are never removed, and their numbers come from it")]

@@ -17,8 +17,9 @@ pub struct Scenario {
     pub start: Start,
     /// What a drill has Ananke do there.
     pub exercise: Exercise,
-    /// Three of them are servers, or one where there are fewer than three.
+    /// Three of them are servers, or one where there are fewer than three, unless `servers` says otherwise.
     pub nodes: usize,
+    pub servers: Option<usize>,
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
     pub pods: usize,
     pub foundation: Foundation,
@@ -93,6 +94,7 @@ impl Scenario {
             start: *start,
             exercise: if *id == SHUTDOWN { Exercise::Shutdown } else { Exercise::Startup },
             nodes: 30,
+            servers: None,
             pods: 0,
             foundation: *foundation,
             map: None,
@@ -109,6 +111,12 @@ impl Scenario {
     /// Between 1 and [`MAX_NODES`].
     pub fn with_nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes.clamp(1, MAX_NODES);
+        self
+    }
+
+    /// At least one, and at most as many as there are nodes.
+    pub fn with_servers(mut self, servers: usize) -> Self {
+        self.servers = Some(servers);
         self
     }
 
@@ -165,6 +173,7 @@ impl Default for Scenario {
             start: Start::PowerLoss,
             exercise: Exercise::Startup,
             nodes: 30,
+            servers: None,
             pods: 0,
             foundation: Foundation::Inside,
             map: None,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::NodeName;
-use ananke_core::observation::Tri;
+use ananke_core::observation::{Tri, UnitState};
+use ananke_core::order::SUSPENDED_ANNOTATION;
 
-use crate::world::{Manner, Power, Workload, World};
+use crate::world::{FluxObject, Host, Manner, Power, Workload, World};
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -61,7 +62,8 @@ impl World {
     pub fn person_needed(&self) -> Vec<NodeName> {
         let lost = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            let sick = host.is_lost() || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
+            let sick =
+                left_to_a_person(host) || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
             let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
             host.never_boots || host.key_changed || host.sshd_broken || mute || node.never_ready || node.storage.broken || sick
         };
@@ -74,7 +76,7 @@ impl World {
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || host.is_lost() || node.never_ready || self.network_barred(row) {
+            if host.never_boots || left_to_a_person(host) || node.never_ready || self.network_barred(row) {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -99,7 +101,8 @@ impl World {
         for (row, kust) in self.kustomizations.iter().enumerate() {
             let of = |release: &usize| self.releases[*release].kustomization == row;
             let mut lost = (0..self.releases.len()).filter(of).filter_map(|release| self.trouble_of_release(release));
-            let held = lost.any(|trouble| trouble.needs_person())
+            let held = suspended_by_a_person(&kust.meta)
+                || lost.any(|trouble| trouble.needs_person())
                 || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
@@ -156,7 +159,23 @@ impl World {
                 return true;
             }
             let host = &self.hosts[node];
-            host.never_boots || host.cannot_write() || host.is_lost() || self.nodes[node].never_ready || self.network_barred(node)
+            host.never_boots
+                || host.cannot_write()
+                || left_to_a_person(host)
+                || self.nodes[node].never_ready
+                || self.network_barred(node)
         })
     }
+}
+
+/// What a shutdown suspended has its stamp; without one it is a person's wish, and what stands on it waits with it.
+fn suspended_by_a_person(of: &FluxObject) -> bool {
+    of.suspended && !of.annotations.contains_key(SUSPENDED_ANNOTATION)
+}
+
+/// What keeps it down is ended by nobody but a person: Ananke reboots no server, and starts no unit where sudo asks for a
+/// password.
+fn left_to_a_person(host: &Host) -> bool {
+    let rooted = matches!(host.unit_state, UnitState::Active | UnitState::Activating) || host.manner != Manner::AsksPassword;
+    host.is_lost() || host.server && host.health.root_read_only || !rooted
 }

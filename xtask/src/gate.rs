@@ -5,6 +5,7 @@ mod dependencies;
 mod drills;
 mod purity;
 mod selects;
+mod swarm;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ struct Step {
 }
 
 /// Tests come last, so that their closing lines stand right above the summary.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", slow: false, run: || plain(&["fmt", "--all", "--check"], &[]) },
     Step { name: "purity: dependencies", slow: false, run: purity::dependency_tree },
     Step { name: "purity: biased selects", slow: false, run: selects::check },
@@ -43,6 +44,7 @@ const STEPS: [Step; 10] = [
     Step { name: "clippy", slow: false, run: || plain(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]) },
     Step { name: "doc", slow: true, run: || plain(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]) },
     Step { name: "drills", slow: true, run: drills::check },
+    Step { name: "swarm", slow: true, run: swarm::check },
     Step { name: "doc tests", slow: true, run: || plain(&["test", "--workspace", "--doc"], &[]) },
     Step { name: "tests", slow: false, run: tests },
 ];

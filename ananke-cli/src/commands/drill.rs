@@ -2,6 +2,7 @@
 
 mod many;
 mod page;
+mod swarm;
 
 use ananke_core::name::NodeName;
 use ananke_core::trap::{self, Entry};
@@ -68,6 +69,12 @@ pub(super) fn run(args: &args::Drill) -> Result<Exit, Failure> {
     }
     if !args.merge.is_empty() {
         return many::merge(args);
+    }
+    if let Some(file) = &args.replay {
+        return swarm::replay(args, file);
+    }
+    if args.swarm {
+        return swarm::run(args);
     }
     let scenario = scenario(args)?;
     match &args.seeds {

@@ -33,7 +33,7 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
     match &scenario.map {
         Some(map) => super::recorded::fill(&mut world, map),
         None => {
-            add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES));
+            add_hosts(&mut world, scenario.nodes.clamp(1, crate::scenario::MAX_NODES), scenario.servers);
             add_workloads(&mut world, scenario);
             if scenario.foundation == Foundation::Outside {
                 move_outside(&mut world);
@@ -152,8 +152,8 @@ fn racks() -> Table<Ups> {
     upses
 }
 
-fn add_hosts(world: &mut World, count: usize) {
-    let servers = if count >= 3 { 3 } else { 1 };
+fn add_hosts(world: &mut World, count: usize, servers: Option<usize>) {
+    let servers = servers.unwrap_or(if count >= 3 { 3 } else { 1 }).clamp(1, count);
     let digits = count.to_string().len().max(2);
     for row in 0..count {
         add_host(world, parsed(NodeName::parse, &format!("titan-{:0digits$}", row + 1)), row < servers);

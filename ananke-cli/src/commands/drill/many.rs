@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ananke_sim::campaign::{Campaign, Compared, Counts, Seed};
+use ananke_sim::swarm::Ending;
 
 use super::page;
 use crate::args::{self, Shard};
@@ -108,7 +109,18 @@ fn finish(args: &args::Drill, campaign: &Campaign) -> Result<Exit, Failure> {
         page::write(file, &page::of_campaign(campaign))?;
     }
     print(args.output.output, campaign, told)?;
-    Ok(if campaign.failed > 0 { Exit::NotInTime } else { Exit::Done })
+    Ok(worst(campaign))
+}
+
+/// The worst ending of all; that people are needed in some drills is no failure of theirs.
+fn worst(campaign: &Campaign) -> Exit {
+    let has = |ending: Ending| campaign.endings.contains_key(ending.id());
+    match (has(Ending::Crashed), has(Ending::Forbidden)) {
+        (true, _) => Exit::Internal,
+        (false, true) => Exit::Forbidden,
+        (false, false) if campaign.failed > 0 => Exit::NotInTime,
+        (false, false) => Exit::Done,
+    }
 }
 
 fn told(campaign: &Campaign) -> String {

@@ -1,0 +1,52 @@
+//! A loud stop comes only where a person is truly needed, names whoever needs one, and leaves nothing that could be had.
+
+use super::{Ended, Outcome, Record};
+
+pub(super) fn check(record: &Record) -> Vec<String> {
+    let stops = record.ends().filter(|ended| ended.quiet && ended.last && ended.report.outcome == Outcome::Manual);
+    stops.flat_map(of).collect()
+}
+
+fn of(ended: &Ended) -> Vec<String> {
+    let Ended { report, truth, .. } = ended;
+    let mut found = Vec::new();
+    if truth.needed.is_empty() && !truth.choice {
+        found.push("asked for a person, and nobody is needed".to_owned());
+    }
+    let lost = truth.wrong.iter().filter(|wrong| !(truth.other_branch && waits_for_branch(wrong)));
+    found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
+    for node in &truth.needed {
+        let named =
+            report.manual.iter().any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
+        if !named {
+            found.push(format!("{node} needs a person, and the report does not say so"));
+        }
+    }
+    found
+}
+
+/// What comes from a source on another branch is not taken until a person has chosen.
+fn waits_for_branch(wrong: &str) -> bool {
+    wrong.starts_with("Kustomization") || wrong.contains("Flux source")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{asks, ended, node, record};
+    use super::*;
+
+    #[test]
+    fn a_stop_is_held_against_the_world() {
+        let mut end = ended(Outcome::Manual);
+        assert_eq!(check(&record(end.clone())), ["asked for a person, and nobody is needed"]);
+        end.truth.needed = vec![node(3)];
+        asks(&mut end, 4);
+        assert_eq!(check(&record(end.clone())), ["titan-03 needs a person, and the report does not say so"]);
+        asks(&mut end, 3);
+        assert_eq!(check(&record(end.clone())), Vec::<String>::new());
+        end.truth.wrong = vec!["Kustomization media: not reconciled".to_owned()];
+        assert_eq!(check(&record(end.clone())), ["gave up what could be had: Kustomization media: not reconciled"]);
+        end.truth.other_branch = true;
+        assert_eq!(check(&record(end)), Vec::<String>::new(), "a person chooses the branch first");
+    }
+}
