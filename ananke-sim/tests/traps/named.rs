@@ -31,13 +31,9 @@ fn named(trap: Trap, seed: u64) -> BTreeSet<Trap> {
 
 #[test]
 fn what_passes_by_itself_is_named_meanwhile() {
-    for trap in [
-        Trap::PodUnexpectedAdmissionError,
-        Trap::ThunderingHerd,
-        Trap::LonghornRebuildStorm,
-        Trap::OtherAutomationFightsRecovery,
-        Trap::LbFailbackTooEarly,
-    ] {
+    for trap in
+        [Trap::PodUnexpectedAdmissionError, Trap::ThunderingHerd, Trap::LonghornRebuildStorm, Trap::OtherAutomationFightsRecovery]
+    {
         let named = named(trap, 1);
         assert!(named.contains(&trap), "{trap}: {named:?}");
     }
