@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ananke_core::report::Outcome;
 use ananke_core::spec::Spec;
 use ananke_sim::drill::{self, Drill, Ending};
-use ananke_sim::scenario::{Scenario, Start};
+use ananke_sim::scenario::Scenario;
 
 fn drilled(scenario: &str, seed: u64, change: impl FnOnce(&mut Spec)) -> Drill {
     drill::run_with(&Scenario::named(scenario).unwrap(), seed, change).unwrap()
@@ -48,16 +48,6 @@ fn a_mirror_is_enough_and_the_source_is_its_own_again() {
         assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
         assert_eq!((times(&drill, "create"), times(&drill, "set-url")), (0, 2));
     }
-}
-
-#[test]
-fn what_a_shutdown_suspended_is_resumed_when_the_source_is_fresh() {
-    let scenario = Scenario { start: Start::AfterShutdown, ..Scenario::named("circle").unwrap() };
-    let drill = drill::run(&scenario, 0).unwrap();
-    assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
-    let line = |of: &str| drill.story.iter().position(|line| line.contains(of)).unwrap();
-    let (made, fresh, resumed) = (line("    make "), line("flux-source     passed"), line("resume "));
-    assert!(made < fresh && fresh < resumed, "{:#?}", drill.story);
 }
 
 #[test]
