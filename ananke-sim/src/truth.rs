@@ -34,9 +34,6 @@ impl World {
             }
         }
         self.check_flux(&excused, &mut wrong);
-        for job in self.jobs().filter(|job| job.template != job.wanted) {
-            wrong.push(format!("{}: made from another template than Git has", job.object));
-        }
         for ingress in &self.ingresses {
             if !excused.contains(&ingress.backend) && !self.site_works(&ingress.host) {
                 wrong.push(format!("{}: does not answer", ingress.host));
@@ -116,6 +113,8 @@ impl World {
                 wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
             }
         }
+        let stale = self.jobs().filter(|job| job.template != job.wanted && !waiting.contains(&job.kustomization));
+        wrong.extend(stale.map(|job| format!("{}: made from another template than Git has", job.object)));
     }
 
     /// Workloads that cannot be whole without a person.
