@@ -37,9 +37,6 @@ impl World {
             }
         }
         self.check_flux(&excused, &mut wrong);
-        for job in self.jobs().filter(|job| job.template != job.wanted) {
-            wrong.push(format!("{}: made from another template than Git has", job.object));
-        }
         for ingress in &self.ingresses {
             if !excused.contains(&ingress.backend) && !self.site_works(&ingress.host) {
                 wrong.push(format!("{}: does not answer", ingress.host));
@@ -120,6 +117,8 @@ impl World {
                 wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
             }
         }
+        let stale = self.jobs().filter(|job| job.template != job.wanted && !waiting.contains(&job.kustomization));
+        wrong.extend(stale.map(|job| format!("{}: made from another template than Git has", job.object)));
     }
 
     /// Workloads that cannot be whole without a person.
@@ -173,9 +172,10 @@ fn suspended_by_a_person(of: &FluxObject) -> bool {
     of.suspended && !of.annotations.contains_key(SUSPENDED_ANNOTATION)
 }
 
-/// What keeps it down is ended by nobody but a person: Ananke reboots no server, and starts no unit where sudo asks for a
-/// password.
+/// What keeps it down is ended by nobody but a person: Ananke reboots no server, and starts no unit where it has no hands.
 fn left_to_a_person(host: &Host) -> bool {
-    let rooted = matches!(host.unit_state, UnitState::Active | UnitState::Activating) || host.manner != Manner::AsksPassword;
-    host.is_lost() || host.server && host.health.root_read_only || !rooted
+    let runs = matches!(host.unit_state, UnitState::Active | UnitState::Activating);
+    let unhandy = matches!(host.manner, Manner::AsksPassword | Manner::Stalls | Manner::Cuts);
+    let out_of_reach = unhandy || host.key_changed || host.sshd_broken;
+    host.is_lost() || host.server && host.health.root_read_only || out_of_reach && !runs
 }
