@@ -11,6 +11,7 @@ use crate::lease::Lease;
 use crate::name::{
     ArchiveName, LeaseId, MacAddress, Moment, NodeName, ObjectRef, ResourceVersion, RunId, SnapshotName, Subject, Uid, UnitName,
 };
+use crate::port::without_password;
 use crate::proof::DeathProof;
 
 /// Namespace and name of the Lease by which several Anankes of one cluster know of each other.
@@ -344,7 +345,7 @@ impl fmt::Display for Order {
                 ClusterOrder::Evict { pod, .. } => write!(f, "evict {pod}"),
                 ClusterOrder::Delete { pod, .. } => write!(f, "delete {pod} with its grace period"),
                 ClusterOrder::SetBranch { source, branch, .. } => write!(f, "set branch {branch} on {source}"),
-                ClusterOrder::SetUrl { source, url, .. } => write!(f, "have {source} fetched from {url}"),
+                ClusterOrder::SetUrl { source, url, .. } => write!(f, "have {source} fetched from {}", without_password(url)),
                 ClusterOrder::Create(manifest) => write!(f, "make {}, which is absent", manifest.object),
                 ClusterOrder::Reconcile { object, push: Push::None, .. } => write!(f, "ask Flux to reconcile {object}"),
                 ClusterOrder::Reconcile { object, push: Push::Reset, .. } => {

@@ -119,6 +119,21 @@ pub fn clean(text: &str, limit: usize) -> String {
     out
 }
 
+/// A text without the passwords that its URLs have before their hosts; user names stay.
+pub fn without_password(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`');
+        let (authority, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+        let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
+        let user = user.split(':').next().unwrap_or_default();
+        let at = if user.is_empty() { "" } else { "@" };
+        clean.push_str(&format!("://{user}{at}{host}{rest}"));
+    }
+    clean
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +143,18 @@ mod tests {
         let error = PortError::new(ErrorKind::Invalid, "read banner", "titan-01", "\u{1b}[2Jhello\r\nworld ");
         assert_eq!(error.to_string(), "read banner on titan-01:  [2Jhello  world");
         assert_eq!(clean("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn no_password_of_a_url_is_shown_wherever_it_stands() {
+        for (text, expected) in [
+            ("https://bot:hunter2@git.example/iac@v1", "https://bot@git.example/iac@v1"),
+            ("list remote for 'https://:hunter2@git.example': refused", "list remote for 'https://git.example': refused"),
+            ("a://b:c@d and e://f:g@h:1?x=y", "a://b@d and e://f@h:1?x=y"),
+            ("ssh://git@git.example:2222/iac", "ssh://git@git.example:2222/iac"),
+            ("user@host: no URL", "user@host: no URL"),
+        ] {
+            assert_eq!(without_password(text), expected);
+        }
     }
 }

@@ -31,8 +31,11 @@ pub use secrets::SECRET;
 
 use crate::world::{Ms, World};
 
+/// What in a record breaks a rule, one line each.
+pub type Rule = fn(&Record) -> Vec<String>;
+
 /// Every rule by its name.
-pub const ALL: &[(&str, fn(&Record) -> Vec<String>)] = &[
+pub const ALL: &[(&str, Rule)] = &[
     ("leases", leases::check),
     ("people", people::check),
     ("dry-run", dry_run::check),

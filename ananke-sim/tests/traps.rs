@@ -1,6 +1,11 @@
 //! Every trap that the world has, drilled: A recovers, B recovers or asks for one thing, H asks for one thing, and what a
 //! person is asked for names the trap. Two of the frequent ones at once end no worse than each alone (`traps/pairs.rs`).
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says how much it tried")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says how much it tried"
+)]
 
 #[path = "traps/named.rs"]
 mod named;

@@ -1,7 +1,7 @@
 //! Harbor, Gitea and Flux waiting for each other on the built binary: what the daemon keeps on a healthy day, and archives of
 //! images, get served clusters out of it after a power loss, one whose nodes have their images and one whose nodes have none.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! `ananke doctor` and `ananke snapshot` against a served cluster, and the picture that the README shows.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

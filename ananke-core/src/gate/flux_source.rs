@@ -11,6 +11,7 @@ use crate::engine::view::{Trust, View};
 use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::order::URL_ANNOTATION;
+use crate::port::without_password;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -44,13 +45,17 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
 
 /// What holds a source, if anything does; the Kustomizations that come from it ask too.
 pub(crate) fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
+    wrong_place(view, source).or_else(|| not_fetched(view, source))
+}
+
+/// Whether what is applied from it is what Git has now, or its mirror.
+pub(crate) fn is_fresh(view: &View<'_>, source: &SourceState) -> bool {
+    let in_place = wrong_place(view, source).is_none_or(|verdict| verdict.trap() == Some(Trap::FluxSourceIsInClusterGit));
+    in_place && not_fetched(view, source).is_none()
+}
+
+fn not_fetched(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     let object = &source.object;
-    // The config knows where the main source should be, and nothing of any other.
-    if *object == view.spec.flux.source
-        && let Some(verdict) = wrong_place(view, source)
-    {
-        return Some(verdict);
-    }
     if source.reconcile.suspended {
         return Some(Verdict::person(
             Reason::Suspended,
@@ -84,17 +89,24 @@ pub(crate) fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     })
 }
 
-/// URL and branch: what is there, and what should be.
+/// URL and branch: what is there, and what should be. The config knows that of the main source, and of no other.
 fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     let object = &source.object;
+    if *object != view.spec.flux.source {
+        return None;
+    }
     if let Some(from) = &source.url_from
         && view.spec.bootstrap.mirror.as_ref() == Some(&source.url)
     {
         return Some(Verdict::repairable(
             Reason::SourceUrlDiffers,
             Trap::FluxSourceIsInClusterGit,
-            format!("{object} is fetched from its mirror {} until {from} serves", source.url),
-            format!("set spec.url of {object} back to {from}, and take its annotation {URL_ANNOTATION} away"),
+            format!(
+                "{object} is fetched from its mirror {} until {from} serves",
+                without_password(&source.url),
+                from = without_password(from)
+            ),
+            format!("set spec.url of {object} back to {}, and take its annotation {URL_ANNOTATION} away", without_password(from)),
         ));
     }
     if let Some(expected) = &view.spec.flux.expected_url
@@ -102,8 +114,8 @@ fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     {
         return Some(Verdict::person(
             Reason::SourceUrlDiffers,
-            format!("{object} points at {}, expected is {expected}", source.url),
-            format!("set spec.url of {object} to {expected}, or correct expected_flux_source_url"),
+            format!("{object} points at {}, expected is {}", without_password(&source.url), without_password(expected)),
+            format!("set spec.url of {object} to {}, or correct expected_flux_source_url", without_password(expected)),
         ));
     }
     let wanted = wanted_branch(view)?;

@@ -9,6 +9,7 @@ use crate::engine::view::{Trust, View};
 use crate::name::Subject;
 use crate::observation::SourceState;
 use crate::order::{ClusterOrder, Order};
+use crate::port::without_password;
 use crate::report::GateStatus;
 use crate::verdict::{GateId, Trap};
 
@@ -45,7 +46,7 @@ fn away(view: &View<'_>, source: &SourceState) -> Option<Step> {
     if unfit || view.first_seen(TRAP, &subject).is_none() || pace.stage(view, TRAP, &subject) != Stage::Act {
         return None;
     }
-    Some((mirror.clone(), Some(source.url.clone()), format!("{} cannot be fetched", source.url)))
+    Some((mirror.clone(), Some(source.url.clone()), format!("{} cannot be fetched", without_password(&source.url))))
 }
 
 fn back(view: &View<'_>, source: &SourceState) -> Option<Step> {

@@ -1,9 +1,12 @@
-//! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those (trap 76).
+//! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those, each once what it comes from
+//! is fresh: Flux would apply what Git was before the outage (trap 76).
 
 use std::time::Duration;
 
 use super::{Action, Budget};
 use crate::engine::view::View;
+use crate::gate::flux_source;
+use crate::name::ObjectRef;
 use crate::order::{ClusterOrder, Order};
 use crate::port::clean;
 use crate::verdict::Trap;
@@ -12,8 +15,14 @@ const BUDGET: Budget = Budget { trap: Trap::FluxSuspendedLooksReady, times: 5, p
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
-    let kustomizations = flux.kustomizations.iter().map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
-    let releases = flux.helm_releases.iter().map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
+    let fresh = |source: &ObjectRef| {
+        let mut found = flux.sources.iter().filter(|it| it.object == *source);
+        found.all(|source| flux_source::is_fresh(view, source))
+    };
+    let kustomizations = flux.kustomizations.iter().filter(|it| fresh(&it.source));
+    let kustomizations = kustomizations.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
+    let releases = flux.helm_releases.iter().filter(|_| fresh(&view.spec.flux.source));
+    let releases = releases.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
     let mut actions = Vec::new();
     for (object, seen, state, stamp) in kustomizations.chain(releases) {
         let Some(stamp) = stamp.as_ref().filter(|_| state.suspended) else { continue };
@@ -29,6 +38,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 mod tests {
     use super::*;
     use crate::gate::testing::Bench;
+    use crate::name::Moment;
 
     #[test]
     fn only_our_own_stamp_is_lifted() {
@@ -38,5 +48,33 @@ mod tests {
         assert!(plan(&bench.view()).is_empty());
         bench.change_kustomization("apps", |k| k.suspend_stamp = Some("shutdown-1 2026-03-14T01:00:00Z".into()));
         assert_eq!(plan(&bench.view())[0].order.to_string(), "resume Kustomization flux-system/apps");
+    }
+
+    #[test]
+    fn nothing_is_resumed_before_its_source_is_fresh() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_kustomization("apps", |k| {
+            (k.reconcile.suspended, k.suspend_stamp) = (true, Some("shutdown-1 2026-03-14T01:00:00Z".into()));
+        });
+        let resumed = |bench: &Bench| !plan(&bench.view()).is_empty();
+        assert!(resumed(&bench));
+        let url = bench.view().flux().unwrap().as_ref().unwrap().sources[0].url.clone();
+        bench.change_source(|source| source.url = "ssh://elsewhere".into());
+        assert!(!resumed(&bench), "a person chooses where it comes from");
+        bench.change_source(|source| {
+            source.url = url.clone();
+            source.reconcile.handled_at = Some(Moment::from_millis(0).to_string().into());
+            source.artifact_updated = None;
+        });
+        assert!(!resumed(&bench), "it was not fetched since the outage");
+        bench.change_source(|source| {
+            (source.url_from, source.url) = (Some(url.clone()), "https://mirror.example/iac".into());
+        });
+        bench.spec.bootstrap.mirror = Some("https://mirror.example/iac".into());
+        assert!(!resumed(&bench), "the mirror was not fetched either");
+        let now = bench.now;
+        bench.change_source(|source| source.reconcile.handled_at = Some(now.to_string().into()));
+        assert!(resumed(&bench), "a mirror serves");
     }
 }

@@ -87,13 +87,14 @@ mod tests {
 
     #[test]
     fn a_cordon_is_placed_with_care() {
-        let with = |change: fn(&mut Sent)| {
+        type Change = fn(&mut Sent);
+        let with = |change: Change| {
             let mut order = cordon(7);
             change(&mut order);
             check(&sent([order]))
         };
         assert_eq!(with(|_| {}), Vec::<String>::new());
-        let broken: [(fn(&mut Sent), &str); 3] = [
+        let broken: [(Change, &str); 3] = [
             (|it| it.scene.lease_on_disk = false, "titan-07 was cordoned before its lease was on disk"),
             (|it| it.scene.coordinator = Some("tethys".to_owned()), "titan-07 was cordoned without the coordination Lease"),
             (|it| it.scene.cordons = 3, "titan-07 was cordoned while 3 nodes were cordoned"),

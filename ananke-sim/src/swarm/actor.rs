@@ -213,7 +213,7 @@ impl StateWrites for Actor<'_> {
         self.write(self.state.save_report(report)).await
     }
     async fn append(&self, entry: &Entry) -> Answer<()> {
-        if self.has(Canary::NoJournalLine) && matches!(&entry.what, Line::Acting { .. }) && entry.seq % 5 == 0 {
+        if self.has(Canary::NoJournalLine) && matches!(&entry.what, Line::Acting { .. }) && entry.seq.is_multiple_of(5) {
             return Ok(());
         }
         self.write(self.state.append(entry)).await

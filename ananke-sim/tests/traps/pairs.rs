@@ -38,7 +38,7 @@ fn part(trap: Trap) -> Part {
         (Trap::DrainBlockedByPdb, Part::Drain),
     ];
     let other = OTHERS.iter().find(|(of, _)| *of == trap).map(|(_, part)| *part);
-    other.or_else(|| ananke_sim::trap::fault(trap).map(Part::Fault)).unwrap_or_else(|| panic!("nothing stands for {trap}"))
+    other.or_else(|| ananke_sim::trap::fault(trap).map(Part::Fault)).expect("something stands for each frequent trap")
 }
 
 /// What a healthy cluster can have too is there when the drain begins.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ananke_core::doctor::map::{Applier, Source};
 use ananke_core::doctor::{Part, PartKind};
+use ananke_core::port::without_password;
 use serde::Deserialize;
 
 use super::super::meta::{Meta, null_is_default};
@@ -73,20 +74,7 @@ pub(crate) fn bucket(of: RawSource) -> Result<Option<Source>, String> {
 
 fn source(kind: PartKind, of: RawSource) -> Source {
     let object = Part::new(kind, &of.metadata.namespace, &of.metadata.name);
-    Source { object, url: without_credentials(&of.spec.url), secret: of.spec.secret_ref.map(|of| of.name) }
-}
-
-/// A URL may have a password before its host, which is nobody's business here.
-fn without_credentials(url: &str) -> Arc<str> {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or(user);
-            format!("{scheme}://{user}@{host}{path}").into()
-        }
-        None => url.into(),
-    }
+    Source { object, url: without_password(&of.spec.url).into(), secret: of.spec.secret_ref.map(|of| of.name) }
 }
 
 pub(crate) fn kustomization(of: RawApplier) -> Result<Option<Applier>, String> {
@@ -123,18 +111,6 @@ fn source_kind(kind: &str) -> Option<PartKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_source_keeps_no_password() {
-        for (url, expected) in [
-            ("ssh://git@git.example:2222/iac", "ssh://git@git.example:2222/iac"),
-            ("https://bot:token@git.example/iac@v1", "https://bot@git.example/iac@v1"),
-            ("https://git.example/iac", "https://git.example/iac"),
-            ("minio.example:9000", "minio.example:9000"),
-        ] {
-            assert_eq!(&*without_credentials(url), expected);
-        }
-    }
 
     #[test]
     fn a_release_has_its_chart_from_one_of_three_places() {
