@@ -180,6 +180,8 @@ fn is_there(scenario: &Scenario, node: &NodeName) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -198,5 +200,16 @@ mod tests {
         let said = |node: &str| is_there(&world, &NodeName::parse(node).unwrap());
         assert_eq!(said("titan-05"), Ok(()));
         assert_eq!(said("titan-99"), Err("there is no node titan-99; there are titan-01 to titan-05".to_owned()));
+    }
+
+    #[test]
+    fn the_job_of_a_campaign_asks_for_what_there_is() {
+        let job = include_str!("../../../deploy/drill-campaign.yaml");
+        let line = job.lines().find_map(|line| line.trim().strip_prefix("args: [")?.strip_suffix(']')).unwrap();
+        let words = line.replace("$(JOB_COMPLETION_INDEX)", "7").replace('"', "");
+        let parsed = args::Args::try_parse_from(std::iter::once("ananke").chain(words.split(", "))).unwrap();
+        let args::Command::Drill(drill) = parsed.command else { panic!("{words}") };
+        assert!(drill.swarm && job.contains("completions: 8\n"));
+        assert_eq!(drill.shard, Some(args::Shard { index: 7, of: 8 }));
     }
 }

@@ -325,6 +325,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_less_often_is_believed_until_its_answer_comes() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.now = bench.now.plus(Duration::from_secs(14));
+        assert!(bench.view().ingresses().is_ok(), "they are asked again after ten seconds");
+        assert!(bench.view().pods().is_err(), "they are asked again after two");
+    }
+
+    #[test]
     fn a_server_that_asks_for_a_pause_is_left_alone_and_everybody_else_is_not() {
         let mut bench = Bench::new(1);
         bench.all_up();

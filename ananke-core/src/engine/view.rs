@@ -101,11 +101,11 @@ impl<'a> View<'a> {
     }
 
     pub fn ingresses(&self) -> Result<&'a [IngressState], Gap> {
-        self.obs.ingresses.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+        self.obs.ingresses.fresh(self.now, self.far_limit()).map(|list| list.as_slice())
     }
 
     pub fn namespaces(&self) -> Result<&'a [Arc<str>], Gap> {
-        self.obs.namespaces.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+        self.obs.namespaces.fresh(self.now, self.far_limit()).map(|list| list.as_slice())
     }
 
     pub fn storage(&self) -> Result<&'a StorageState, Gap> {

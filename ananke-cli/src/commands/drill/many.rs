@@ -186,6 +186,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_campaign_ends_with_the_code_of_its_worst_drill() {
+        let of = |endings: &[&str], failed: u64| {
+            let endings = endings.iter().map(|ending| ((*ending).to_owned(), 1)).collect();
+            worst(&Campaign { endings, failed, ..Campaign::new(String::new()) })
+        };
+        assert_eq!(of(&["recovered", "manual"], 0), Exit::Done);
+        assert_eq!(of(&["recovered", "stuck"], 1), Exit::NotInTime);
+        assert_eq!(of(&["stuck", "forbidden"], 2), Exit::Forbidden);
+        assert_eq!(of(&["crashed", "forbidden"], 2), Exit::Internal);
+    }
+
+    #[test]
     fn shards_take_every_seed_once() {
         for (from, to, of) in [(0, 10, 3), (5, 6, 4), (0, 100, 1), (7, 50, 8)] {
             let seeds = from..to;
