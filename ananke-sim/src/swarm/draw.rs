@@ -110,7 +110,7 @@ fn faults(dice: &Dice, (nodes, servers): (usize, usize), outage: bool, steps: &m
 
 /// What an outage leaves behind: Ananke mends it only where there was one, and nothing in a running cluster leads to it.
 fn is_left_by_an_outage(fault: Fault) -> bool {
-    matches!(fault, Fault::Pod(_) | Fault::Cluster(_) | Fault::CsiNotRegistered)
+    matches!(fault, Fault::Pod(_) | Fault::Cluster(_) | Fault::Site(_) | Fault::CsiNotRegistered)
 }
 
 fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
