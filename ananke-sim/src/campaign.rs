@@ -214,9 +214,11 @@ impl Seed {
     }
 
     pub fn timeline(&self) -> Timeline {
+        // The soak comes after the recovery.
+        let passed = self.gates.iter().filter_map(|gate| gate.passed_after).max().map_or(0, |passed| passed.as_secs());
         Timeline {
             title: format!("seed {}: {}", self.seed, self.ending),
-            seconds: self.recovery_seconds,
+            seconds: self.recovery_seconds.max(passed),
             gates: self.gates.clone(),
             actions: self.actions.clone(),
         }
