@@ -136,7 +136,8 @@ impl World {
                 .filter(|row| !excused.contains(row))
                 .filter(|row| {
                     let gone = |need: &usize| excused.contains(need) && self.workloads[*need].endpoints == 0;
-                    self.workloads[*row].needs.iter().any(gone)
+                    let needs = &self.workloads[*row].needs;
+                    needs.iter().any(gone) || self.lacks_image(*row) && self.serve_images().iter().any(gone)
                 })
                 .collect();
             if more.is_empty() {

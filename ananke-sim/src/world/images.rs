@@ -39,6 +39,17 @@ impl World {
         !inside || self.serves(self.known.registry) && self.site_works(HARBOR)
     }
 
+    /// A pod of it waits for an image.
+    pub(crate) fn lacks_image(&self, workload: usize) -> bool {
+        self.workloads[workload].pods.iter().any(|pod| self.pods[*pod].pulls > 0)
+    }
+
+    /// What must serve for images to be had from the cluster's own registry.
+    pub(crate) fn serve_images(&self) -> Vec<usize> {
+        let front = self.ingresses.iter().find(|ingress| &*ingress.host == HARBOR).map(|ingress| ingress.backend);
+        [self.known.registry, self.known.ingress].into_iter().chain(front).collect()
+    }
+
     /// What a kubelet says of a pod whose image it cannot have.
     pub fn pull_failure(&self, pod: &Pod) -> Option<String> {
         if pod.pulls == 0 || pod.reason != "ImagePullBackOff" {
