@@ -55,6 +55,22 @@ pub enum GateStatus {
     Failed,
 }
 
+impl GateStatus {
+    /// As reports have it.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Holding => "holding",
+            Self::Unknown => "unknown",
+            Self::Passed => "passed",
+            Self::Manual => "manual",
+            Self::NotApplicable => "not-applicable",
+            Self::CutShort => "cut-short",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A gate in a progress file or a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateReport {

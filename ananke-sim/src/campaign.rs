@@ -270,7 +270,7 @@ impl Campaign {
         }
         for gate in &seed.gates {
             let tally = self.gates.entry(gate.id).or_default();
-            *tally.endings.entry(status_id(gate.status)).or_default() += 1;
+            *tally.endings.entry(gate.status.id().to_owned()).or_default() += 1;
             if gate.status == GateStatus::Passed {
                 tally.seconds.add(gate.took.as_secs());
             }
@@ -388,21 +388,6 @@ fn sum<K: Ord + Clone>(mine: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
     for (key, count) in more {
         *mine.entry(key.clone()).or_default() += count;
     }
-}
-
-/// As JSON has it.
-pub fn status_id(status: GateStatus) -> String {
-    match status {
-        GateStatus::Pending => "pending",
-        GateStatus::Holding => "holding",
-        GateStatus::Unknown => "unknown",
-        GateStatus::Passed => "passed",
-        GateStatus::Manual => "manual",
-        GateStatus::NotApplicable => "not-applicable",
-        GateStatus::CutShort => "cut-short",
-        GateStatus::Failed => "failed",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

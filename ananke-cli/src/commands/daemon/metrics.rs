@@ -6,7 +6,7 @@ use std::time::Duration;
 use ananke_core::intent::IntentState;
 use ananke_core::lease::LeaseState;
 use ananke_core::power::UpsState;
-use ananke_core::report::{Command, GateReport, GateStatus, Outcome};
+use ananke_core::report::{Command, GateReport, Outcome};
 
 use super::seen::Seen;
 
@@ -130,7 +130,7 @@ fn runs(out: &mut Text, seen: &Seen) {
     };
     let each = || commands.into_iter().flat_map(|command| gates(command).iter().map(move |gate| (command_word(command), gate)));
     let status = |(command, gate): (&'static str, &GateReport)| {
-        sample(&[("command", command), ("gate", gate.id.id()), ("status", status_word(gate.status))], 1)
+        sample(&[("command", command), ("gate", gate.id.id()), ("status", gate.status.id())], 1)
     };
     out.family(&GATE, each().map(status));
     out.family(
@@ -173,20 +173,6 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("yielded", Outcome::Yielded),
     ("interrupted", Outcome::Interrupted),
 ];
-
-/// As reports have it.
-fn status_word(status: GateStatus) -> &'static str {
-    match status {
-        GateStatus::Pending => "pending",
-        GateStatus::Holding => "holding",
-        GateStatus::Unknown => "unknown",
-        GateStatus::Passed => "passed",
-        GateStatus::Manual => "manual",
-        GateStatus::NotApplicable => "not-applicable",
-        GateStatus::CutShort => "cut-short",
-        GateStatus::Failed => "failed",
-    }
-}
 
 fn command_word(command: Command) -> &'static str {
     match command {

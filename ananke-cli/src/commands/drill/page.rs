@@ -180,7 +180,7 @@ fn gate_times(out: &mut Html, campaign: &Campaign) {
         for seconds in [median, p90] {
             out.raw("</td><td class=\"number\">").text(&human(Duration::from_secs(seconds)));
         }
-        let of = |status| tally.endings.get(&ananke_sim::campaign::status_id(status)).copied().unwrap_or(0);
+        let of = |status: GateStatus| tally.endings.get(status.id()).copied().unwrap_or(0);
         let known: u64 = statuses.into_iter().map(of).sum();
         let other = tally.endings.values().sum::<u64>().saturating_sub(known);
         for count in statuses.into_iter().map(of).chain([other]) {
