@@ -279,7 +279,7 @@ impl HostModel for Facts<'_> {
         Ok(())
     }
     fn reboot(&mut self) {}
-    fn power_off(&mut self) {}
+    fn power_off(&mut self, _force: bool) {}
 }
 
 #[async_trait]
@@ -336,6 +336,7 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
         (Command::LoadImages(archive(), Distribution::K3s), HostCommand::LoadImages),
         (Command::Reboot, HostCommand::Reboot),
         (Command::PowerOff, HostCommand::PowerOff),
+        (Command::PowerOffNow, HostCommand::PowerOffNow),
         (Command::Settings, HostCommand::Settings),
         (look(HostNeeds::default()), HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() }),
         (look(needs()), HostCommand::Inspect { unit: one(&unit), needs: needs() }),

@@ -88,6 +88,7 @@ fn pod_state(world: &World, pod: &Pod) -> PodState {
         deleting: false,
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
+        role: world.database_role(pod).map(Into::into),
     }
 }
 
@@ -174,6 +175,13 @@ impl<W: HasWorld> Stage for WorldStage<W> {
             world.inject(Fault::Pod(PodTrouble::ShutdownLeftover), None).expect("a pod to have it");
             let ended = world.pods().find(|pod| pod.ended.is_some()).expect("its kubelet has ended it");
             Ok((ended.object.clone(), true))
+        })
+    }
+
+    async fn leader(&self) -> Given<(String, String)> {
+        self.0.act(|world| {
+            let leader = world.leader().expect("an attacher leads");
+            Ok((leader.namespace.to_string(), leader.name.to_owned()))
         })
     }
 
