@@ -197,6 +197,8 @@ impl ApiStage {
             Kind::StatefulSet => ("/apis/apps/v1".to_owned(), "statefulsets"),
             Kind::DaemonSet => ("/apis/apps/v1".to_owned(), "daemonsets"),
             Kind::Job => ("/apis/batch/v1".to_owned(), "jobs"),
+            Kind::CronJob => ("/apis/batch/v1".to_owned(), "cronjobs"),
+            Kind::CephCluster => ("/apis/ceph.rook.io/v1".to_owned(), "cephclusters"),
             Kind::Ingress => ("/apis/networking.k8s.io/v1".to_owned(), "ingresses"),
             Kind::VolumeAttachment => ("/apis/storage.k8s.io/v1".to_owned(), "volumeattachments"),
             Kind::GitRepository | Kind::Kustomization | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease => {

@@ -131,7 +131,12 @@ fn look(world: &World, object: &ObjectRef) -> Option<Look> {
             ..bare(meta.uid.as_str())
         }),
         Kind::Ingress | Kind::Service | Kind::ConfigMap | Kind::ServiceAccount => Some(Look::default()),
-        Kind::OCIRepository | Kind::Bucket | Kind::PersistentVolumeClaim | Kind::VolumeAttachment => {
+        Kind::OCIRepository
+        | Kind::Bucket
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment
+        | Kind::CephCluster
+        | Kind::CronJob => {
             panic!("no case looks at {object}")
         }
     }
@@ -208,8 +213,8 @@ impl<W: HasWorld> Stage for WorldStage<W> {
     async fn warning(&self) -> Given<EventState> {
         self.0.act(|world| {
             world.inject(Fault::Pod(PodTrouble::LeakedAddresses), None).expect("a pod to have it");
-            let Warning { pod, reason, message } = world.warnings().pop().expect("its kubelet says so");
-            Ok(EventState { about: pod, reason: reason.into(), message: message.into(), last: None })
+            let Warning { about, reason, message } = world.warnings().pop().expect("its kubelet says so");
+            Ok(EventState { about, reason: reason.into(), message: message.into(), last: None })
         })
     }
 
