@@ -154,6 +154,7 @@ mod tests {
             "/usr/local/bin/k3s ctr images import -",
             "/usr/bin/systemctl reboot",
             "/usr/bin/systemctl poweroff",
+            "/usr/bin/systemctl poweroff --force",
             "/usr/local/bin/ananke intent show -o json",
             "/usr/local/bin/ananke peer shutdown --within [0-9][0-9][0-9][0-9][0-9]s",
         ];
