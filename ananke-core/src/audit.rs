@@ -69,13 +69,15 @@ fn unleased(view: &View<'_>, lease: &Lease) -> Option<String> {
 /// Whether etcd loses its majority by it: servers that are being stopped too count as gone.
 fn costs_quorum(view: &View<'_>, node: &NodeName, order: &HostOrder) -> Option<String> {
     let stops = match order {
-        HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff => true,
+        HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff | HostOrder::PowerOffNow => true,
         HostOrder::Start(_) | HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) | HostOrder::LoadImages(_) => false,
     };
     let runs = |name: &NodeName| view.host(name).is_ok_and(|host| host.unit == UnitState::Active);
     let stopping = |name: &NodeName| {
         let subject = Subject::Node(name.clone());
-        ["stop-unit", "restart-unit", "reboot", "power-off"].iter().any(|verb| view.history.tries(verb, &subject).in_flight)
+        ["stop-unit", "restart-unit", "reboot", "power-off", "power-off-now"]
+            .iter()
+            .any(|verb| view.history.tries(verb, &subject).in_flight)
     };
     if !stops || !view.spec.servers().any(|(name, _)| name == node) || !runs(node) {
         return None;

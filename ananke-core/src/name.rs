@@ -238,6 +238,8 @@ pub enum Kind {
     VolumeAttachment,
     ConfigMap,
     ServiceAccount,
+    CephCluster,
+    CronJob,
 }
 
 impl fmt::Display for Kind {

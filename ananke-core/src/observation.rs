@@ -49,6 +49,9 @@ pub struct Observation {
     /// Pods of workloads that have ended, and are kept.
     #[serde(default)]
     pub ended: Fact<Arc<Vec<PodState>>>,
+    /// Leases by which the pods of a controller elect one of them.
+    #[serde(default)]
+    pub leaders: Fact<Arc<Vec<LeaderState>>>,
     /// The coordination Lease; `None` where there is none yet.
     pub coordination: Fact<Option<CoordinationState>>,
     /// Since when the coordination Lease is as it is, by our own looks; kept by [`Observation::fold_coordination`].
@@ -105,6 +108,9 @@ pub struct HostHealth {
     pub missing_packages: Vec<PackageName>,
     /// Not active.
     pub missing_units: Vec<UnitName>,
+    /// Active services that switch the host off by themselves, by what its UPS says: `nut-monitor`, `apcupsd`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<UnitName>,
     /// Of the data directories of Kubernetes and the required mounts; what the host could not tell is left out.
     #[serde(default)]
     pub space: Vec<DiskSpace>,
@@ -371,6 +377,9 @@ pub struct PodState {
     pub claims: Vec<Arc<str>>,
     /// Static pods (`kubernetes.io/config.mirror`) live and die with their kubelet.
     pub mirror: bool,
+    /// What a database's operator calls it (label `spilo-role`, `cnpg.io/instanceRole` or `role`): `master`, `primary`, `replica`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Arc<str>>,
 }
 
 impl PodState {
@@ -423,6 +432,9 @@ pub struct StorageState {
     pub claims: Vec<ClaimState>,
     /// `None` where the cluster serves no Longhorn API.
     pub longhorn: Option<LonghornState>,
+    /// Rook's CephClusters; empty where it is not served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceph: Vec<CephState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -481,6 +493,16 @@ pub struct LonghornVolume {
     pub state: Arc<str>,
     /// `status.robustness`: `healthy`, `degraded`, `faulted`, `unknown`.
     pub robustness: Arc<str>,
+}
+
+/// A CephCluster, as Rook's operator last looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CephState {
+    pub object: ObjectRef,
+    /// `status.ceph.lastChecked`; it may be from before the outage.
+    pub checked: Option<Moment>,
+    /// `status.ceph.details`: messages by check, such as `OSDMAP_FLAGS` and `OSD_DOWN`.
+    pub checks: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// The EndpointSlices of one Service.
@@ -550,6 +572,18 @@ pub struct CoordinationState {
     pub version: ResourceVersion,
     /// None where it was given back.
     pub holder: Option<String>,
+    pub renewed: Option<Moment>,
+    /// `spec.leaseDurationSeconds`.
+    pub lasts: Duration,
+}
+
+/// A Lease by which the pods of a controller elect the one that works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderState {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    /// `spec.holderIdentity`: the name of a pod, with or without something behind an underscore.
+    pub holder: Arc<str>,
     pub renewed: Option<Moment>,
     /// `spec.leaseDurationSeconds`.
     pub lasts: Duration,

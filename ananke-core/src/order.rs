@@ -206,6 +206,8 @@ pub enum HostOrder {
     LoadImages(ArchiveName),
     Reboot,
     PowerOff,
+    /// The same without waiting for what does not stop: programs are ended, file systems unmounted, and that is all.
+    PowerOffNow,
 }
 
 impl Order {
@@ -256,6 +258,7 @@ impl Order {
             Self::Host { order: HostOrder::LoadImages(_), .. } => "load-images",
             Self::Host { order: HostOrder::Reboot, .. } => "reboot",
             Self::Host { order: HostOrder::PowerOff, .. } => "power-off",
+            Self::Host { order: HostOrder::PowerOffNow, .. } => "power-off-now",
             Self::Unseal => "unseal",
             Self::Wake { .. } => "wake",
             Self::Cluster(order) => match order {
@@ -291,6 +294,7 @@ pub const VERBS: &[&str] = &[
     "load-images",
     "reboot",
     "power-off",
+    "power-off-now",
     "unseal",
     "wake",
     "cordon",
@@ -328,6 +332,7 @@ impl fmt::Display for Order {
             Self::Host { node, order: HostOrder::LoadImages(archive) } => write!(f, "load the images of {archive} on {node}"),
             Self::Host { node, order: HostOrder::Reboot } => write!(f, "reboot {node}"),
             Self::Host { node, order: HostOrder::PowerOff } => write!(f, "power off {node}"),
+            Self::Host { node, order: HostOrder::PowerOffNow } => write!(f, "power off {node}, whatever does not stop there"),
             Self::Unseal => write!(f, "unseal Vault"),
             Self::Wake { node, mac } => write!(f, "wake {node} by its network card {mac}"),
             Self::Cluster(order) => match order {

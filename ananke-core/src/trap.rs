@@ -16,6 +16,7 @@ mod api_vip_deadlock;
 mod apiservice_unavailable_ns_terminating;
 mod boot_stuck_emergency_mode;
 mod catalogue;
+mod ceph_flags_left_set;
 mod ceph_pgs_unavailable;
 mod cert_manager_webhook_not_serving;
 mod cilium_agent_taint_gap;
@@ -27,12 +28,14 @@ mod control_plane_certs_expired;
 mod control_plane_waits_for_first_server;
 mod coredns_down;
 mod crashloop_backoff_lag;
+pub(crate) mod cronjob_missed_starts;
 mod csi_driver_not_registered;
 mod data_disk_not_mounted;
 mod disk_pressure_taint;
 mod drain_blocked_by_pdb;
 mod etcd_member_corrupt;
 mod etcd_nospace_alarm;
+mod etcd_quorum_lost;
 mod external_secrets_backoff;
 mod flux_artifact_ready_lie;
 mod flux_controller_wedged;
@@ -77,6 +80,7 @@ mod pod_shutdown_leftovers;
 mod pod_terminating_on_dead_node;
 mod pod_unexpected_admission_error;
 mod pod_unknown_container_status;
+mod postgres_operator_no_recovery;
 mod pvc_filesystem_damaged;
 mod registry_in_cluster_deadlock;
 mod registry_rate_limited;
@@ -84,13 +88,17 @@ mod registry_rewrite_to_missing_proxy;
 mod root_filesystem_read_only;
 mod scaled_to_zero_not_restored;
 mod second_outage_mid_recovery;
+mod shutdown_hangs_or_becomes_reboot;
+mod stale_leader_lease;
 mod stale_volumeattachment_multi_attach;
 mod swap_re_enabled;
 mod thundering_herd;
+mod two_shutdown_brains;
 mod ups_charge_too_low_to_start;
 mod ups_comms_lost_data_stale;
 mod ups_flap_or_selftest;
 mod ups_fsd_latched;
+mod ups_loadoff_on_mains_disables_backup;
 mod ups_low_battery_flag_lies;
 mod ups_power_race_hosts_stay_off;
 mod ups_stale_on_battery_counter;
@@ -170,6 +178,9 @@ fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason
     if matches!(gate, GateId::ControlPlane | GateId::NodeSsh) {
         return unknown.gap.error.as_ref().and_then(|error| error.reason).or(Some(Reason::ApiNotAnswering));
     }
+    if matches!(gate, GateId::WorkersStopped | GateId::ServersStopped) {
+        return unknown.gap.error.as_ref().and_then(|error| error.reason).or(Some(Reason::HostUnreachable));
+    }
     let well = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
     let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well(GateId::Workloads) && well(GateId::Endpoints);
     way_in.then_some(Reason::AddressNotAnswering)
@@ -243,8 +254,11 @@ const WORTH_ASKING: Duration = Duration::from_secs(60);
 /// to be told what it is.
 pub(crate) fn wants_events(view: &View<'_>) -> bool {
     let old_enough = |gate: &crate::engine::walk::GateRun| gate.opened.is_some_and(|at| view.now.since(at) >= WORTH_ASKING);
-    [GateId::Workloads, GateId::Foundation, GateId::Storage, GateId::DnsCni, GateId::NodesReady]
+    // While all has to hold, what holds no gate can be told of.
+    let soaks = view.gates.get(&GateId::Soak).is_some_and(|gate| gate.opened.is_some() && gate.settled.is_none());
+    let mut held = [GateId::Workloads, GateId::Foundation, GateId::Storage, GateId::DnsCni, GateId::NodesReady]
         .iter()
         .filter_map(|id| view.gates.get(id))
-        .any(|gate| matches!(gate.status, GateStatus::Holding | GateStatus::Manual) && old_enough(gate))
+        .filter(|gate| matches!(gate.status, GateStatus::Holding | GateStatus::Manual) && old_enough(gate));
+    soaks || held.next().is_some()
 }

@@ -205,6 +205,8 @@ registry!(
         SshRefused = "ssh-refused",
         MachineDiffers = "machine-differs",
         AddressNotAnswering = "address-not-answering",
+        CephFlagsSet = "ceph-flags-set",
+        UpsBypassed = "ups-bypassed",
     }
 );
 
@@ -297,6 +299,14 @@ registry!(
         NodeDnsServedByCluster = "node-dns-served-by-cluster",
         OrchestratorInsideBlastRadius = "orchestrator-inside-blast-radius",
         WanOrSwitchUpLate = "wan-or-switch-up-late",
+        EtcdQuorumLost = "etcd-quorum-lost",
+        CephFlagsLeftSet = "ceph-flags-left-set",
+        StaleLeaderLease = "stale-leader-lease",
+        CronjobMissedStarts = "cronjob-missed-starts",
+        PostgresOperatorNoRecovery = "postgres-operator-no-recovery",
+        ShutdownHangs = "shutdown-hangs-or-becomes-reboot",
+        TwoShutdownBrains = "two-shutdown-brains",
+        UpsLoadoffOnMains = "ups-loadoff-on-mains-disables-backup",
     }
 );
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ananke_core::name::{Kind, Moment, ObjectRef, Texts};
 use ananke_core::observation::{
-    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EventState, HelmReleaseState, IngressState, JobState,
-    KustomizationState, LonghornNode, LonghornVolume, NodeState, PodState, SourceState, WebhookState, WorkloadState,
+    ApiServiceState, AttachmentState, CephState, ClaimState, CsiNodeState, EventState, HelmReleaseState, IngressState, JobState,
+    KustomizationState, LeaderState, LonghornNode, LonghornVolume, NodeState, PodState, SourceState, WebhookState, WorkloadState,
 };
 
 use crate::flux_api::FluxApi;
+use crate::translate::coordination::{self, Lease};
 use crate::translate::endpoints::{self, EndpointSlice, Service};
 use crate::translate::event::{self, Event};
 use crate::translate::extensions::{self, ApiService, WebhookConfiguration};
@@ -19,7 +20,7 @@ use crate::translate::job::{self, Job};
 use crate::translate::namespace::{self, Namespace};
 use crate::translate::node::{self, Node, NodeLease};
 use crate::translate::pod::{self, Pod};
-use crate::translate::storage::{self, Claim, CsiNode, LhNode, LhVolume, VolumeAttachment};
+use crate::translate::storage::{self, Ceph, Claim, CsiNode, LhNode, LhVolume, VolumeAttachment};
 use crate::translate::workload::{self, DaemonSet, Replicated};
 
 /// All objects of one kind. `I` has the fields that are read of an object, `T` is what is kept of it.
@@ -114,6 +115,14 @@ pub(crate) static EVENTS: Collection<Event, EventState> = Collection {
     take: event::event,
     share: |_, _| (),
 };
+/// Those of kubelets are read with the nodes.
+pub(crate) static LEADERS: Collection<Lease, LeaderState> = Collection {
+    tried: "list leases",
+    path: Cow::Borrowed("/apis/coordination.k8s.io/v1/leases"),
+    selector: coordination::LEADERS,
+    take: coordination::leader,
+    share: |_, _| (),
+};
 pub(crate) static JOBS: Collection<Job, JobState> = Collection::new("list jobs", "/apis/batch/v1/jobs", job::job);
 
 pub(crate) static VALIDATING_WEBHOOKS: Collection<WebhookConfiguration, Vec<WebhookState>> = Collection::new(
@@ -142,6 +151,11 @@ impl LonghornCollections {
             volumes: Collection::at("list Longhorn's volumes", format!("/apis/{version}/volumes"), storage::longhorn_volume),
         }
     }
+}
+
+/// Rook's CephClusters, under the version that is served.
+pub(crate) fn ceph(version: &str) -> Collection<Ceph, CephState> {
+    Collection::at("list CephClusters", format!("/apis/{version}/cephclusters"), storage::ceph)
 }
 
 /// Flux's kinds, under the versions that are served; none where a kind is not.

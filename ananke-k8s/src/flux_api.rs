@@ -71,7 +71,9 @@ impl FluxApi {
             | Kind::PersistentVolumeClaim
             | Kind::VolumeAttachment
             | Kind::ConfigMap
-            | Kind::ServiceAccount => None,
+            | Kind::ServiceAccount
+            | Kind::CephCluster
+            | Kind::CronJob => None,
         }
     }
 }

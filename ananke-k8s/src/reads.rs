@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, LonghornState,
-    NodeState, PodState, StorageState, WorkloadState,
+    ApiHealth, CephState, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState,
+    LeaderState, LonghornState, NodeState, PodState, StorageState, WorkloadState,
 };
 use ananke_core::port::{ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{
-    API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDED_PODS, ENDPOINT_SLICES, EVENTS,
-    FluxCollections, INGRESSES, JOBS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES, PODS, SERVICES,
-    STATEFUL_SETS, VALIDATING_WEBHOOKS,
+    self, API_SERVICES, ATTACHMENTS, CLAIMS, CSI_NODES, Collection, DAEMON_SETS, DEPLOYMENTS, ENDED_PODS, ENDPOINT_SLICES,
+    EVENTS, FluxCollections, INGRESSES, JOBS, LEADERS, LonghornCollections, MUTATING_WEBHOOKS, NAMESPACES, NODE_LEASES, NODES,
+    PODS, SERVICES, STATEFUL_SETS, VALIDATING_WEBHOOKS,
 };
 use crate::connect::KubeCluster;
 use crate::error;
@@ -74,9 +74,9 @@ impl ClusterReads for KubeCluster {
     }
 
     async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
-        let (csi_nodes, attachments, claims, longhorn) =
-            tokio::try_join!(self.list(&CSI_NODES), self.list(&ATTACHMENTS), self.list(&CLAIMS), self.longhorn(),)?;
-        Ok(Arc::new(StorageState { csi_nodes, attachments, claims, longhorn }))
+        let (csi_nodes, attachments, claims, longhorn, ceph) =
+            tokio::try_join!(self.list(&CSI_NODES), self.list(&ATTACHMENTS), self.list(&CLAIMS), self.longhorn(), self.ceph())?;
+        Ok(Arc::new(StorageState { csi_nodes, attachments, claims, longhorn, ceph }))
     }
 
     async fn endpoints(&self) -> Result<Arc<Vec<EndpointsState>>, PortError> {
@@ -102,6 +102,10 @@ impl ClusterReads for KubeCluster {
         self.list(&ENDED_PODS).await.map(Arc::new)
     }
 
+    async fn leaders(&self) -> Result<Arc<Vec<LeaderState>>, PortError> {
+        self.list(&LEADERS).await.map(Arc::new)
+    }
+
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {
         const TRIED: &str = "read the coordination Lease";
         match self.get(TRIED, &coordination::path()).await {
@@ -118,6 +122,15 @@ impl KubeCluster {
         let Some(of) = self.longhorn_collections().await? else { return Ok(None) };
         let (nodes, volumes) = tokio::try_join!(self.list(&of.nodes), self.list(&of.volumes))?;
         Ok(Some(LonghornState { nodes, volumes }))
+    }
+
+    /// Empty where the cluster serves no Rook.
+    pub(crate) async fn ceph(&self) -> Result<Vec<CephState>, PortError> {
+        let served = self.versions_of("discover Rook", ("ceph.rook.io", &["cephclusters"])).await?;
+        match served.get("cephclusters") {
+            Some(version) => self.list(&collection::ceph(version)).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn dry_run(&self) -> Result<(), PortError> {

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ananke_core::name::{Moment, ObjectRef};
 use ananke_core::observation::{
     ApiHealth, ApiServiceState, AttachmentState, ClaimState, CoordinationState, CsiNodeState, EndpointsState, EventState,
-    ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, LonghornNode, LonghornState,
-    LonghornVolume, NodeState, PodState, SourceState, StorageState, WebhookState, WorkloadState,
+    ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, LeaderState, LonghornNode,
+    LonghornState, LonghornVolume, NodeState, PodState, SourceState, StorageState, WebhookState, WorkloadState,
 };
 use ananke_core::port::{ClusterPart, ClusterReads, ErrorKind, PortError};
 use async_trait::async_trait;
@@ -189,13 +189,20 @@ impl ClusterReads for WatchedCluster {
     }
 
     async fn storage(&self) -> Result<Arc<StorageState>, PortError> {
-        let (csi_nodes, attachments, claims, longhorn) =
-            tokio::try_join!(self.csi_nodes.read(), self.attachments.read(), self.claims.read(), self.longhorn())?;
+        // There is one CephCluster at most in most clusters, and its status is not often asked for.
+        let (csi_nodes, attachments, claims, longhorn, ceph) = tokio::try_join!(
+            self.csi_nodes.read(),
+            self.attachments.read(),
+            self.claims.read(),
+            self.longhorn(),
+            self.cluster.ceph()
+        )?;
         Ok(Arc::new(StorageState {
             csi_nodes: csi_nodes.items.to_vec(),
             attachments: attachments.items.to_vec(),
             claims: claims.items.to_vec(),
             longhorn,
+            ceph,
         }))
     }
 
@@ -226,6 +233,10 @@ impl ClusterReads for WatchedCluster {
 
     async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
         self.cluster.ended().await
+    }
+
+    async fn leaders(&self) -> Result<Arc<Vec<LeaderState>>, PortError> {
+        self.cluster.leaders().await
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

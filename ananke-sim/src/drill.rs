@@ -76,6 +76,9 @@ pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) 
     }
     let sim = Sim::new(World::new(scenario, seed));
     let mut spec = spec(&sim.world());
+    if scenario.exercise == Exercise::PowerOff {
+        spec.shutdown.mode = ShutdownMode::Poweroff;
+    }
     change(&mut spec);
     let (soak, nodes) = (spec.soak, spec.nodes.len());
     let (ports, state, clock) = (SimPorts::new(&sim), MemoryState::default(), sim.clock());
@@ -87,7 +90,7 @@ pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) 
         let reads = ports.reads(&clock, &state);
         let hands = ports.hands(&state);
         let walk = match scenario.exercise {
-            Exercise::Shutdown => engine::shutdown(spec, started, "drill", None, None),
+            Exercise::Shutdown | Exercise::PowerOff => engine::shutdown(spec, started, "drill", None, None),
             Exercise::Startup | Exercise::Power(_) => engine::startup(engine::startup_plan(), spec, started, None, None),
         };
         let never = Box::pin(std::future::pending());
@@ -95,7 +98,7 @@ pub fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut Spec)) 
     };
     story.close();
     let violations = match scenario.exercise {
-        Exercise::Shutdown => still_up(&sim.world(), &report),
+        Exercise::Shutdown | Exercise::PowerOff => still_up(&sim.world(), &report),
         Exercise::Startup | Exercise::Power(_) => violations(&sim.world(), &report),
     };
     Ok(told(scenario, seed, (nodes, soak), story.lines, (report, violations)))
@@ -130,7 +133,8 @@ fn told(
 /// A shutdown has succeeded only if nothing of the cluster can write any more, and nothing of Ananke is left on it.
 fn still_up(world: &World, report: &Report) -> Vec<String> {
     let mut found = Vec::new();
-    if report.outcome != Outcome::Done {
+    let asked = report.outcome == Outcome::Manual && world.went_by_itself();
+    if report.outcome != Outcome::Done && !asked {
         found.push(format!("ended as {:?}: {}", report.outcome, report.summary));
     }
     let hosts = world.hosts().iter().enumerate().filter(|(row, _)| world.writes(*row));

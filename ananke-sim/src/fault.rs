@@ -119,6 +119,8 @@ impl Fault {
         Self::Pod(PodTrouble::NodeResolver),
         Self::Pod(PodTrouble::LateWan),
         Self::Pod(PodTrouble::NoPrimary),
+        Self::Pod(PodTrouble::StaleLeader),
+        Self::Pod(PodTrouble::LostReplicas),
         Self::Unit(UnitTrouble::Address),
         Self::Unit(UnitTrouble::Swap),
         Self::Unit(UnitTrouble::Kernel),
@@ -152,11 +154,17 @@ impl Fault {
         Self::Cluster(ClusterTrouble::OtherAutomation),
         Self::Cluster(ClusterTrouble::RebuildStorm),
         Self::Cluster(ClusterTrouble::Failback),
+        Self::Cluster(ClusterTrouble::CephFlags),
+        Self::Cluster(ClusterTrouble::Bypass),
+        Self::Cluster(ClusterTrouble::MissedStarts),
         Self::Site(SiteTrouble::NoSpace),
         Self::Site(SiteTrouble::DiskPressure),
         Self::Site(SiteTrouble::WaitsForItself),
         Self::Site(SiteTrouble::LostAddress),
         Self::Site(SiteTrouble::Emergency),
+        Self::Site(SiteTrouble::LostServers),
+        Self::Site(SiteTrouble::OwnAgent),
+        Self::Site(SiteTrouble::Hangs),
     ];
 
     pub fn id(self) -> &'static str {

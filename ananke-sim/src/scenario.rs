@@ -64,6 +64,8 @@ pub enum Start {
 pub enum Exercise {
     Startup,
     Shutdown,
+    /// The same with `--mode poweroff`.
+    PowerOff,
     /// The daemon watches what power does.
     Power(PowerStory),
 }

@@ -5,6 +5,7 @@ use ananke_core::verdict::Trap;
 use crate::drill::PowerStory;
 use crate::fault::Fault;
 use crate::scenario::{Exercise, Scenario};
+use crate::world::SiteTrouble;
 
 /// Traps that every power loss has.
 const EVERYWHERE: &[Trap] = &[
@@ -40,6 +41,12 @@ const SCENARIOS: &[(Trap, &str)] = &[
     (Trap::RegistryInClusterDeadlock, "circle-cold"),
 ];
 
+/// Traps that a shutdown meets.
+const SHUTDOWNS: &[(Trap, Fault, Exercise)] = &[
+    (Trap::TwoShutdownBrains, Fault::Site(SiteTrouble::OwnAgent), Exercise::Shutdown),
+    (Trap::ShutdownHangs, Fault::Site(SiteTrouble::Hangs), Exercise::PowerOff),
+];
+
 /// Traps that the daemon meets while it watches.
 const POWER: &[(Trap, PowerStory)] = &[
     (Trap::UpsFlapOrSelftest, PowerStory::Flaps),
@@ -62,6 +69,9 @@ const SMALL: &[(Trap, usize)] = &[(Trap::KineSqliteMalformed, 2)];
 pub fn scenario(trap: Trap) -> Option<Scenario> {
     if let Some((_, name)) = SCENARIOS.iter().find(|(of, _)| *of == trap) {
         return Scenario::named(name);
+    }
+    if let Some((_, fault, exercise)) = SHUTDOWNS.iter().find(|(of, ..)| *of == trap) {
+        return Scenario::named("shutdown").map(|scenario| scenario.with_exercise(*exercise).with_fault(*fault, None));
     }
     if let Some((_, story)) = POWER.iter().find(|(of, _)| *of == trap) {
         return Scenario::named("healthy").map(|scenario| scenario.with_exercise(Exercise::Power(*story)));

@@ -61,10 +61,12 @@ pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH};
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
 pub use lab::{Lab, LabWorkload};
+pub use many_pods::Ceph;
 pub use model::*;
 pub use network::{
     CHARTS, INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, MOUNTS, REPLICAS, RESOLVER, SECRET_STORE, SECRET_STORE_URL,
 };
+pub use old_clients::Leader;
 pub use power::LONGHORN_DISK;
 pub use site_trouble::SiteTrouble;
 pub use storage::{Attachment, DRIVER, LONGHORN_NAMESPACE, NodeStorage, Volume};
@@ -126,6 +128,7 @@ pub(crate) enum Event {
     ReleaseDone(usize, u32),
     ApiFaultEnds(u32),
     TroublePasses(usize),
+    AgentActs(usize),
     ShutdownUnlatched,
     OtherReboots(usize),
 }
@@ -447,8 +450,8 @@ impl World {
             }
             Kind::Job => self.revisions.jobs = self.revision,
             Kind::Ingress | Kind::Service => self.revisions.network = self.revision,
-            Kind::Namespace | Kind::ConfigMap | Kind::ServiceAccount => {}
-            Kind::PersistentVolumeClaim | Kind::VolumeAttachment => self.revisions.storage = self.revision,
+            Kind::Namespace | Kind::ConfigMap | Kind::ServiceAccount | Kind::CronJob => {}
+            Kind::PersistentVolumeClaim | Kind::VolumeAttachment | Kind::CephCluster => self.revisions.storage = self.revision,
         }
         if let Some((limit, log)) = &mut self.log {
             if log.len() >= *limit {
@@ -483,6 +486,7 @@ impl World {
             Event::PodStarted(pod, epoch) => self.pod_started(pod, epoch),
             Event::PodProbe(pod, epoch) => self.pod_probe(pod, epoch),
             Event::OtherReboots(node) => self.other_reboots(node),
+            Event::AgentActs(host) => self.agent_acts(host),
             Event::TroublePasses(workload) => self.trouble_passes(workload),
             Event::ShutdownUnlatched => self.shutdown_unlatched(),
             Event::PodGone(pod, epoch) => self.pod_gone(pod, epoch),

@@ -283,7 +283,7 @@ impl Story {
             Quirk::Silent => Hindrance::Silent,
             Quirk::Low => Hindrance::Low,
             Quirk::Forced => Hindrance::Forced,
-            Quirk::Tests | Quirk::Calibrates => return,
+            Quirk::Tests | Quirk::Calibrates | Quirk::Bypasses => return,
         };
         let still = self.sim.world().upses().iter().any(|ups| ups.has(quirk));
         self.rules.borrow_mut().hindered(by, on || still);

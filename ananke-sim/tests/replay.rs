@@ -113,8 +113,10 @@ fn a_run_that_died_is_replayed_as_far_as_it_got() {
 
 #[test]
 fn whatever_goes_wrong_in_whatever_world_it_comes_again() {
+    // A journal has no layers that were kept, and what was pruned is known by them alone.
+    let all: Vec<Fault> = Fault::ALL.iter().copied().filter(|fault| *fault != Fault::GitPruned).collect();
     for seed in 20..26_usize {
-        let faults: Vec<Fault> = (0..3).map(|nth| Fault::ALL[(seed * 7 + nth * 5) % Fault::ALL.len()]).collect();
+        let faults: Vec<Fault> = (0..3).map(|nth| all[(seed * 7 + nth * 5) % all.len()]).collect();
         let entries = start_up(u64::try_from(seed).unwrap(), &faults);
         replay(&entries).unwrap_or_else(|error| panic!("seed {seed}, {faults:?}: {error}"));
     }

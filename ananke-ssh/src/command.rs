@@ -67,6 +67,8 @@ pub enum Command {
     LoadImages(ArchiveName, Distribution),
     Reboot,
     PowerOff,
+    /// `systemctl poweroff --force`: units are not stopped one by one, and none of them is waited for.
+    PowerOffNow,
     /// Asks another Ananke what its operator last wanted.
     PeerIntent,
     /// Asks another Ananke for what it alone should do.
@@ -120,6 +122,7 @@ impl Command {
             HostOrder::LoadImages(archive) => Self::LoadImages(archive.clone(), distribution),
             HostOrder::Reboot => Self::Reboot,
             HostOrder::PowerOff => Self::PowerOff,
+            HostOrder::PowerOffNow => Self::PowerOffNow,
         }
     }
 
@@ -138,7 +141,8 @@ impl Command {
             | Self::Restart(_)
             | Self::SaveSnapshot(_, Distribution::K3s)
             | Self::Reboot
-            | Self::PowerOff => sudo(),
+            | Self::PowerOff
+            | Self::PowerOffNow => sudo(),
             Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent | Self::PeerAsk(_) => {
                 format!("sh -c 'echo; echo {}; {}'", answer::MARK, sudo())
             }
@@ -160,6 +164,7 @@ impl Command {
             Self::LoadImages(_, distribution) => vec![images::as_root(*distribution)],
             Self::Reboot => vec![format!("{SYSTEMCTL} reboot")],
             Self::PowerOff => vec![format!("{SYSTEMCTL} poweroff")],
+            Self::PowerOffNow => vec![format!("{SYSTEMCTL} poweroff --force")],
             Self::PeerIntent => vec![format!("{ANANKE} intent show -o json")],
             Self::PeerAsk(request) => vec![format!("{ANANKE} peer {}", peer::words(*request))],
         }
@@ -179,6 +184,7 @@ impl Command {
             Self::LoadImages(archive, _) => format!("load the images of {archive}"),
             Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
+            Self::PowerOffNow => "power off by force".to_owned(),
             Self::PeerIntent => "ask the peer for its intent".to_owned(),
             Self::PeerAsk(PeerRequest::Shutdown { .. }) => "ask the peer to shut the cluster down".to_owned(),
             Self::PeerAsk(PeerRequest::Startup) => "ask the peer to start the cluster".to_owned(),
@@ -197,6 +203,7 @@ impl Command {
             | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
+            | Self::PowerOffNow
             | Self::PeerAsk(_) => false,
         }
     }
@@ -210,6 +217,7 @@ impl Command {
             | Self::Restart(_)
             | Self::Reboot
             | Self::PowerOff
+            | Self::PowerOffNow
             | Self::PeerIntent => usual,
             Self::PeerAsk(_) => usual.max(peer::DECIDES),
             Self::ListSnapshots(_) => usual * 2,
@@ -232,6 +240,7 @@ impl Command {
             | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
+            | Self::PowerOffNow
             | Self::PeerIntent
             | Self::PeerAsk(_) => MAX_STDOUT,
         }
@@ -252,6 +261,7 @@ impl Command {
             | Self::ListSnapshots(_)
             | Self::Reboot
             | Self::PowerOff
+            | Self::PowerOffNow
             | Self::PeerIntent
             | Self::PeerAsk(_) => parse_order(output),
         }
@@ -356,6 +366,7 @@ mod tests {
             (Command::Restart(unit()), "sudo -n systemctl restart --no-block k3s-agent.service"),
             (Command::Reboot, "sudo -n systemctl reboot"),
             (Command::PowerOff, "sudo -n systemctl poweroff"),
+            (Command::PowerOffNow, "sudo -n systemctl poweroff --force"),
             (
                 Command::SaveSnapshot(snapshot(), Distribution::K3s),
                 "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
@@ -414,6 +425,7 @@ mod tests {
         for order in [
             HostOrder::Reboot,
             HostOrder::PowerOff,
+            HostOrder::PowerOffNow,
             HostOrder::SaveSnapshot(snapshot()),
             HostOrder::KillPods(unit()),
             HostOrder::LoadImages(archive()),

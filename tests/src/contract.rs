@@ -95,6 +95,8 @@ pub trait Stage {
     async fn guarded_pod(&self) -> Given<(PodState, String)>;
     /// A pod that has ended, and whether a workload owns it.
     async fn ended_pod(&self) -> Given<(ObjectRef, bool)>;
+    /// A Lease by which the pods of a controller elect one, as namespace and name.
+    async fn leader(&self) -> Given<(String, String)>;
     /// A workload and its wanted number of replicas.
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)>;
     /// A finished Job that a Kustomization applied.

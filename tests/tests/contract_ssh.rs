@@ -154,6 +154,7 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
     }
     perform(HostOrder::Reboot).await.unwrap();
     perform(HostOrder::PowerOff).await.unwrap();
+    perform(HostOrder::PowerOffNow).await.unwrap();
     let sent = lines()[before..].to_vec();
     assert_eq!(
         sent[..3],
@@ -163,7 +164,8 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
             "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
         ]
     );
-    assert_eq!(sent[sent.len() - 2..], ["sudo -n systemctl reboot", "sudo -n systemctl poweroff"]);
+    let off = ["sudo -n systemctl reboot", "sudo -n systemctl poweroff", "sudo -n systemctl poweroff --force"];
+    assert_eq!(sent[sent.len() - 3..], off);
     for order in [HostOrder::Start(unit("nothing")), HostOrder::Restart(unit("nothing"))] {
         let error = perform(order).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Missing, "{error}");
@@ -279,7 +281,7 @@ impl HostModel for Facts<'_> {
         Ok(())
     }
     fn reboot(&mut self) {}
-    fn power_off(&mut self) {}
+    fn power_off(&mut self, _force: bool) {}
 }
 
 #[async_trait]
@@ -336,6 +338,7 @@ fn the_simulated_shell_knows_exactly_the_lines_that_are_sent() {
         (Command::LoadImages(archive(), Distribution::K3s), HostCommand::LoadImages),
         (Command::Reboot, HostCommand::Reboot),
         (Command::PowerOff, HostCommand::PowerOff),
+        (Command::PowerOffNow, HostCommand::PowerOffNow),
         (Command::Settings, HostCommand::Settings),
         (look(HostNeeds::default()), HostCommand::Inspect { unit: one(&unit), needs: HostNeeds::default() }),
         (look(needs()), HostCommand::Inspect { unit: one(&unit), needs: needs() }),
@@ -615,6 +618,7 @@ async fn openssh_holds_the_contract() {
         "[-n][/usr/local/bin/k3s-killall.sh]",
         "[-n][systemctl][reboot]",
         "[-n][systemctl][poweroff]",
+        "[-n][systemctl][poweroff][--force]",
         "[-n][systemctl][start][--no-block][nothing]",
         "[-n][systemctl][restart][--no-block][nothing]",
     ];

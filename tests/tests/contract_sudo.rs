@@ -151,7 +151,7 @@ fn sudo_refuses_what_is_near_a_command() {
         "systemctl start k3s@a:b.service",
         "systemctl stop k3s@a:b",
         "systemctl stop --force k3s@a:b.service",
-        "systemctl poweroff --force",
+        "systemctl poweroff --force --force",
         "systemctl reboot",
         "systemctl",
         "/usr/local/bin/k3s etcd-snapshot ls",

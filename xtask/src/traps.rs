@@ -18,6 +18,12 @@ Class A: Ananke gets out of it by itself. B: it waits or takes a gentle first st
 must do, and touches nothing. `remedies` in the config switches each off, or has it ask. `ananke drill --trap ID` drills those
 that the simulated world has.
 
+Not here: `hypervisor-ha-fights-shutdown`. Which guests a hypervisor's HA manager restarts, and whether it is disarmed, stands
+in the hypervisor's own API alone, which Ananke does not speak. What of it shows at a host, a boot in the middle of a shutdown
+that nobody asked for, cannot be told from a power-off that became a reboot, and is named with that trap
+(`shutdown-hangs-or-becomes-reboot`). Not drilled: `orchestrator-inside-blast-radius`. Where it strikes, the machine that would
+report is the one that went dark, so no run is left to end with an instruction; `ananke doctor` finds it on a healthy day.
+
 ";
 
 #[derive(Debug, Deserialize)]

@@ -80,7 +80,9 @@ impl Part {
             | name::Kind::Job
             | name::Kind::VolumeAttachment
             | name::Kind::ConfigMap
-            | name::Kind::ServiceAccount => return None,
+            | name::Kind::ServiceAccount
+            | name::Kind::CephCluster
+            | name::Kind::CronJob => return None,
         };
         Some(Self { kind, namespace: object.namespace.clone(), name: object.name.clone() })
     }

@@ -262,9 +262,12 @@ impl Explainer<'_> {
             Kind::GitRepository | Kind::Kustomization | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease => {
                 Evidence::of("the list of Flux objects", &obs.flux, at)
             }
+            Kind::CronJob => Evidence::of("the list of Events", &obs.events, at),
             Kind::Job => Evidence::of("the list of jobs", &obs.jobs, at),
             Kind::Service => Evidence::of("the list of endpoints", &obs.endpoints, at),
-            Kind::PersistentVolumeClaim | Kind::VolumeAttachment => Evidence::of("the list of volumes", &obs.storage, at),
+            Kind::PersistentVolumeClaim | Kind::VolumeAttachment | Kind::CephCluster => {
+                Evidence::of("the list of volumes", &obs.storage, at)
+            }
         }
     }
 }

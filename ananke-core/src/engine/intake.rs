@@ -14,7 +14,7 @@ use crate::intent::Intent;
 use crate::name::{Moment, NodeName};
 use crate::observation::{
     ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
-    JobState, NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    JobState, LeaderState, NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
@@ -36,6 +36,7 @@ pub(super) enum Reading {
     Extensions(Result<Arc<ExtensionsState>, PortError>),
     Events(Result<Arc<Vec<EventState>>, PortError>),
     Ended(Result<Arc<Vec<PodState>>, PortError>),
+    Leaders(Result<Arc<Vec<LeaderState>>, PortError>),
     Coordination(Result<Option<CoordinationState>, PortError>),
     Vault(Result<VaultState, PortError>),
     OwnClock(Result<Option<bool>, PortError>),
@@ -65,6 +66,7 @@ impl Reading {
         | Self::Extensions(Err(error))
         | Self::Events(Err(error))
         | Self::Ended(Err(error))
+        | Self::Leaders(Err(error))
         | Self::Coordination(Err(error)) = self
         {
             return error.retry_after;
@@ -94,6 +96,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Extensions => within(reads, deadline, "list webhooks and APIServices", cluster.extensions(), Reading::Extensions),
         Part::Events => within(reads, deadline, "list events", cluster.events(), Reading::Events),
         Part::Ended => within(reads, deadline, "list ended pods", cluster.ended(), Reading::Ended),
+        Part::Leaders => within(reads, deadline, "list leases", cluster.leaders(), Reading::Leaders),
         Part::Coordination => {
             within(reads, deadline, "read the coordination Lease", cluster.coordination(), Reading::Coordination)
         }
@@ -194,6 +197,7 @@ impl Walk {
             Reading::Extensions(read) => fold_shared(&mut obs.extensions, read, now),
             Reading::Events(read) => fold_shared(&mut obs.events, read, now),
             Reading::Ended(read) => fold_shared(&mut obs.ended, read, now),
+            Reading::Leaders(read) => fold_shared(&mut obs.leaders, read, now),
             Reading::Coordination(read) => {
                 let same = matches!((&read, obs.coordination.last(), obs.coordination.newest_failure()), (Ok(new), Some(old), None) if new == old);
                 obs.fold_coordination(read, now);

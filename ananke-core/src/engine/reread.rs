@@ -79,6 +79,7 @@ fn read_well(reading: &Reading) -> Option<Part> {
         | Reading::Extensions(_)
         | Reading::Events(_)
         | Reading::Ended(_)
+        | Reading::Leaders(_)
         | Reading::OwnClock(_)
         | Reading::Confirmations(_)
         | Reading::Baseline(_)

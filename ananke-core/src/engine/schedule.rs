@@ -39,6 +39,7 @@ pub(super) enum Part {
     Extensions,
     Events,
     Ended,
+    Leaders,
     Coordination,
     Vault,
     OwnClock,
@@ -164,7 +165,7 @@ impl Schedule {
         }
         parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
         if trap::wants_events(&view) {
-            parts.extend([Part::Events, Part::Ended]);
+            parts.extend([Part::Events, Part::Ended, Part::Leaders]);
         }
         if walk.spec.vault.is_some() {
             parts.push(Part::Vault);
@@ -261,6 +262,7 @@ impl Part {
             | Self::Extensions
             | Self::Events
             | Self::Ended
+            | Self::Leaders
             | Self::Coordination => true,
             Self::Intent
             | Self::Vault
@@ -296,7 +298,9 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
         | Part::Peer(_)
         | Part::Confirmations
         | Part::Snapshots(_) => poll * 2,
-        Part::Ingresses | Part::Events | Part::Ended | Part::Namespaces | Part::OwnClock | Part::Baseline => poll * 5,
+        Part::Ingresses | Part::Events | Part::Ended | Part::Leaders | Part::Namespaces | Part::OwnClock | Part::Baseline => {
+            poll * 5
+        }
         Part::Host(node) => match view.host(node) {
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,

@@ -14,8 +14,8 @@ use crate::lease::LeaseRecord;
 use crate::name::{Moment, NodeName, RunId, Subject};
 use crate::observation::{
     ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
-    JobState, NodeState, Observation, PodIndex, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState,
-    WorkloadState,
+    JobState, LeaderState, NodeState, Observation, PodIndex, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading,
+    VaultState, WorkloadState,
 };
 use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
@@ -132,6 +132,11 @@ impl<'a> View<'a> {
     /// Pods of workloads that have ended, as far as they were read.
     pub fn ended(&self) -> &'a [PodState] {
         self.obs.ended.fresh(self.now, self.far_limit()).map_or(&[], |list| list.as_slice())
+    }
+
+    /// Who leads the controllers of the cluster, as far as that was read.
+    pub fn leaders(&self) -> &'a [LeaderState] {
+        self.obs.leaders.fresh(self.now, self.far_limit()).map_or(&[], |list| list.as_slice())
     }
 
     pub fn coordination(&self) -> Result<Option<&'a CoordinationState>, Gap> {

@@ -279,9 +279,7 @@ impl Walk {
 
     fn judgement(&self, row: &Row, now: Moment) -> Judgement {
         let mut judgement = (row.evaluate)(&self.view(now));
-        if !self.plan.latching {
-            trap::explain(&self.view(now), row.id, &mut judgement);
-        }
+        trap::explain(&self.view(now), row.id, &mut judgement);
         judgement
     }
 

@@ -194,7 +194,9 @@ fn short(kind: Kind) -> &'static str {
         | Kind::PersistentVolumeClaim
         | Kind::VolumeAttachment
         | Kind::ConfigMap
-        | Kind::ServiceAccount => "git",
+        | Kind::ServiceAccount
+        | Kind::CephCluster
+        | Kind::CronJob => "git",
     }
 }
 

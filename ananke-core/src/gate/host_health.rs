@@ -4,12 +4,14 @@
 //! went read-only, a clock that an etcd member cannot live with (traps 18, 20, 23, 24). Clocks and units may still come
 //! right by themselves, and a worker's root by one reboot; the rest is a person's job at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::node_ssh::leave_out;
 use crate::engine::view::View;
 use crate::name::{NodeName, Subject};
 use crate::observation::{DiskSpace, HostState};
+use crate::power::{Supply, Word};
 use crate::remedy::reboot_host::{self, Stance};
 use crate::spec::{NodeRole, NodeSpec, TimeSync};
 use crate::verdict::{Judgement, Reason, Verdict};
@@ -52,6 +54,10 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
                     .iter()
                     .filter_map(|space| short(space, LOW_BELOW).filter(|_| short(space, FULL_BELOW).is_none()));
                 judgement.notes.extend(low.map(|text| format!("on {name}, {text}")));
+                let alone = host.health.agents.iter().filter(|_| !view.spec.power.upses.is_empty());
+                judgement.notes.extend(alone.map(|agent| {
+                    format!("{agent} on {name} acts on the UPS by itself: let it act after Ananke's shutdown only, or not at all")
+                }));
                 verdict(host, machine(view, name, node, host).into_iter().chain(held).collect())
             }
             None => Verdict::follows(
@@ -62,8 +68,30 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Node(name.clone()), verdict);
     }
+    judgement.subjects.extend(supplies(view));
     leave_out(view, &mut judgement);
     judgement
+}
+
+/// UPSs through which mains go with no battery behind them: the next outage is a hard cut for all that they feed. A self-test
+/// or a calibration passes.
+fn supplies<'a>(view: &'a View<'_>) -> impl Iterator<Item = (Subject, Verdict)> + 'a {
+    let bare = |name: &Arc<str>| {
+        let reading = view.ups(name).ok()?;
+        let cut_out = reading.has(Word::Bypass) && reading.supply() == Supply::Line;
+        cut_out.then(|| {
+            Verdict::waiting(
+                Reason::UpsBypassed,
+                format!("{name} says {}: mains go through it, and no battery stands behind them", reading.status.join(" ")),
+                format!(
+                    "on the host of upsd: `upscmd -l {name}` lists what this UPS takes; `load.on` or `bypass.stop` ends it, or the \
+                     switch on the UPS. Until then nothing at it outlasts a cut"
+                ),
+            )
+        })
+    };
+    let names = view.spec.power.upses.iter().map(|ups| &ups.name);
+    names.filter_map(move |name| Some((Subject::Ups(name.clone()), bare(name)?)))
 }
 
 /// The first finding is the reason; the others are told with it. A person is asked for only when the first needs one.

@@ -3,9 +3,16 @@
 use crate::engine::view::View;
 use crate::lease::Lease;
 use crate::name::{Subject, human};
+use crate::trap::cronjob_missed_starts;
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
+    let mut judgement = judge(view);
+    judgement.notes.extend(cronjob_missed_starts::notes(view));
+    judgement
+}
+
+fn judge(view: &View<'_>) -> Judgement {
     // A state directory that was carried here may hold leases of another cluster: they are no business of this one.
     let here = |lease: &Lease| view.obs.api.last().is_none_or(|api| api.cluster_uid == lease.cluster_uid);
     let mut outstanding = view.leases.iter().filter(|record| record.state.outstanding()).map(|record| &record.lease);

@@ -3,6 +3,8 @@
 //!
 //! Each node, claim and attachment is a subject of its own, so that one bad disk holds up nothing but what needs it.
 
+mod ceph;
+
 use std::collections::BTreeMap;
 
 use crate::engine::view::View;
@@ -39,6 +41,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     }
     judge_claims(view, &seen, &mut judgement);
     judge_attachments(view, &seen, &mut judgement);
+    for (object, verdict) in seen.storage.ceph.iter().filter_map(|found| Some((&found.object, ceph::judge(view, found)?))) {
+        judgement.set(Subject::Object(object.clone()), verdict);
+    }
     judgement
 }
 
@@ -80,7 +85,11 @@ impl<'a> Seen<'a> {
     fn uses_csi(&self, view: &View<'_>) -> bool {
         let configured = !view.spec.storage.drivers.is_empty() || !view.spec.storage.claims.is_empty();
         let registered = self.storage.csi_nodes.iter().any(|node| !node.drivers.is_empty());
-        configured || registered || !self.storage.attachments.is_empty() || self.storage.longhorn.is_some()
+        configured
+            || registered
+            || !self.storage.attachments.is_empty()
+            || self.storage.longhorn.is_some()
+            || !self.storage.ceph.is_empty()
     }
 
     /// Drivers that the node must have: those that are configured, and those that it is seen to use. A driver that keeps to

@@ -425,6 +425,7 @@ impl Bench {
                 deleting: false,
                 claims: Vec::new(),
                 mirror: false,
+                role: None,
             });
         }
         self.obs.pods = Fact::known(all, self.now);

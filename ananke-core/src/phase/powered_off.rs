@@ -16,6 +16,7 @@ use crate::spec::{NodeRole, ShutdownMode};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 const VERB: &str = "power-off";
+const FORCED: &str = "power-off-now";
 const BUDGET: u32 = 2;
 /// A host takes its time to stop what else runs on it.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -99,7 +100,10 @@ pub(super) fn silent(view: &View<'_>, node: &NodeName) -> Option<Duration> {
 /// When the host was last ordered off; an order that is still under way has not reached it yet.
 fn ordered(view: &View<'_>, node: &NodeName) -> Option<Moment> {
     let subject = Subject::Node(node.clone());
-    let tries = view.history.tries(VERB, &subject);
+    let (tries, forced) = (view.history.tries(VERB, &subject), view.history.tries(FORCED, &subject));
+    if forced.count > 0 {
+        return forced.last.filter(|_| !forced.in_flight);
+    }
     if tries.count > 0 {
         return tries.last.filter(|_| !tries.in_flight);
     }
@@ -126,11 +130,49 @@ fn orders(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let of_role = view.spec.nodes.iter().filter(|(_, node)| node.role == role).map(|(name, _)| name);
     let on = of_role.filter(|name| answers(view, name).is_ok() && !is_own_host(view, name));
     on.filter_map(|name| {
-        let order = Order::Host { node: name.clone(), order: HostOrder::PowerOff };
-        let allowed = view.history.allows(VERB, &order.subject(), view.now, BUDGET, PAUSE);
+        let how = disobeys(view, name);
+        let forced = view.history.tries(FORCED, &Subject::Node(name.clone())).count > 0;
+        if forced && how != Some(Disobeys::Rebooted) {
+            return None;
+        }
+        let hangs = how == Some(Disobeys::Hangs);
+        // Nothing of the cluster writes there any more, so nothing of it is cut short.
+        let (order, verb, budget) = if hangs && at_rest(view, name, role) {
+            (HostOrder::PowerOffNow, FORCED, 1)
+        } else {
+            (HostOrder::PowerOff, VERB, BUDGET)
+        };
+        let order = Order::Host { node: name.clone(), order };
+        let allowed = view.history.allows(verb, &order.subject(), view.now, budget, PAUSE);
         allowed.then(|| Action { order, why: "--mode poweroff".to_owned() })
     })
     .collect()
+}
+
+/// How a host that was ordered off and answers goes against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disobeys {
+    /// It has been stopping for so long.
+    Hangs,
+    /// It has booted since.
+    Rebooted,
+}
+
+/// None for a host that does not answer, was not ordered off, or has its time to go down.
+pub(crate) fn disobeys(view: &View<'_>, node: &NodeName) -> Option<Disobeys> {
+    let ordered = ordered(view, node)?;
+    answers(view, node).ok()?;
+    let (since, uptime) = (view.now.since(ordered), view.host(node).ok()?.uptime);
+    if uptime < since { Some(Disobeys::Rebooted) } else { (since >= PAUSE).then_some(Disobeys::Hangs) }
+}
+
+fn at_rest(view: &View<'_>, node: &NodeName, role: NodeRole) -> bool {
+    let phase = match role {
+        NodeRole::Worker => GateId::PodsStopped,
+        NodeRole::Server => GateId::ServersStopped,
+    };
+    let gate = view.gates.get(&phase);
+    gate.is_some_and(|gate| gate.judgement.subjects.get(&Subject::Node(node.clone())).is_some_and(Verdict::is_pass))
 }
 
 /// The workers are off, or have had their time.
@@ -239,6 +281,27 @@ mod tests {
         assert!(texts(&bench).is_empty());
         pass_time(&mut bench, 1);
         assert_eq!(texts(&bench), ["power off n2", "power off n3", "power off n1"]);
+    }
+
+    #[test]
+    fn a_host_that_hangs_is_forced_once_where_nothing_of_the_cluster_runs_on_it() {
+        let mut bench = bench();
+        bench.spec.deadlines.insert(GateId::PoweredOff, Duration::from_secs(1200));
+        act(&mut bench);
+        for n in [2, 3] {
+            bench.host(n, |host| host.unit = crate::observation::UnitState::Inactive);
+        }
+        bench.host(3, |host| host.leftovers.shims = 1);
+        bench.settle(GateId::PodsStopped, super::super::pods_stopped::evaluate);
+        bench.open(GateId::PoweredOff);
+        pass_time(&mut bench, 60);
+        let forced = |n: usize| format!("power off n{n}, whatever does not stop there");
+        assert_eq!(texts(&bench)[..2], [forced(2), "power off n3".to_owned()]);
+        act(&mut bench);
+        for seconds in [1, 89] {
+            pass_time(&mut bench, seconds);
+            assert!(!texts(&bench).iter().any(|text| text.contains("n2")), "force is the last that is tried");
+        }
     }
 
     #[test]

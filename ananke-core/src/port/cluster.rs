@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::engine::Permit;
 use crate::observation::{
-    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, NodeState,
-    PodState, StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, LeaderState,
+    NodeState, PodState, StorageState, WorkloadState,
 };
 use crate::order::ClusterOrder;
 
@@ -87,6 +87,11 @@ pub trait ClusterReads: Send + Sync {
 
     /// Pods of Deployments, StatefulSets and DaemonSets that have ended and are still there, of all namespaces.
     async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
+        Ok(Arc::default())
+    }
+
+    /// Leases of all namespaces but `kube-node-lease` that somebody holds; nothing rests on one that is missing.
+    async fn leaders(&self) -> Result<Arc<Vec<LeaderState>>, PortError> {
         Ok(Arc::default())
     }
 

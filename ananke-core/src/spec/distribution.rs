@@ -54,6 +54,20 @@ impl Distribution {
         }
     }
 
+    /// The last resort where most members of etcd are gone for good: one goes on alone, with what it has.
+    pub(crate) fn go_on_alone(self, server: &str) -> String {
+        match self {
+            Self::K3s => format!(
+                "on {server}: copy /var/lib/rancher/k3s/server/db aside, run `k3s server --cluster-reset`, start k3s, and let the \
+                 others join anew with an empty server/db"
+            ),
+            Self::Kubeadm => format!(
+                "on {server}: copy /var/lib/etcd aside, give etcd `--force-new-cluster` once in \
+                 /etc/kubernetes/manifests/etcd.yaml, and let the others join anew with an empty /var/lib/etcd"
+            ),
+        }
+    }
+
     /// What a person does about certificates that are refused, on a server with that unit.
     pub(crate) fn renew_certificates(self, server: &str, unit: &str) -> String {
         match self {

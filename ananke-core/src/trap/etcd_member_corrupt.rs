@@ -1,6 +1,11 @@
 //! The power cut tore the files of a member of etcd.
 
+use std::sync::Arc;
+
+use super::evidence::says;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
+use crate::engine::view::View;
+use crate::name::NodeName;
 use crate::verdict::{GateId, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -24,6 +29,11 @@ const WORDS: &[&str] = &[
     "snap: snapshot file doesn",
     "invalid page type",
 ];
+
+/// The words of a server whose member does not read its own data.
+pub(super) fn damaged<'a>(view: &View<'a>, server: &NodeName) -> Option<&'a Arc<str>> {
+    view.known_host(server)?.words.iter().rev().find(|line| says(line, WORDS))
+}
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let said = case.logged(WORDS)?;

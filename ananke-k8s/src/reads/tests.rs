@@ -134,7 +134,7 @@ async fn flux_is_discovered_once() {
 #[tokio::test]
 async fn a_cluster_without_longhorn_has_volumes_all_the_same() {
     let server = Server::start(|request| match path(request) {
-        "/apis/longhorn.io" => Answer::Json(404, "404 page not found\n".to_owned()),
+        "/apis/longhorn.io" | "/apis/ceph.rook.io" => Answer::Json(404, "404 page not found\n".to_owned()),
         _ => Answer::Json(200, r#"{"items":null}"#.to_owned()),
     })
     .await;
@@ -157,8 +157,11 @@ fn longhorn(path: &str) -> Option<&'static str> {
 
 #[tokio::test]
 async fn longhorn_is_read_under_the_version_that_is_served() {
-    let server =
-        Server::start(|request| Answer::Json(200, longhorn(path(request)).unwrap_or(r#"{"items":[]}"#).to_owned())).await;
+    let server = Server::start(|request| match path(request) {
+        "/apis/ceph.rook.io" => Answer::Json(404, "404 page not found\n".to_owned()),
+        path => Answer::Json(200, longhorn(path).unwrap_or(r#"{"items":[]}"#).to_owned()),
+    })
+    .await;
     let state = server.cluster().storage().await.unwrap();
     assert_eq!(state.longhorn, Some(LonghornState::default()));
     assert!(server.requests().contains(&"GET /apis/longhorn.io/v1beta3/volumes?limit=500".to_owned()), "{:?}", server.requests());
@@ -168,7 +171,9 @@ async fn longhorn_is_read_under_the_version_that_is_served() {
 async fn longhorn_that_cannot_be_read_is_an_error() {
     let server = Server::start(|request| match longhorn(path(request)) {
         Some(found) => Answer::Json(200, found.to_owned()),
-        None if request.contains("longhorn.io") => Answer::Json(404, r#"{"message":"not found"}"#.to_owned()),
+        None if request.contains("longhorn.io") || request.contains("ceph.rook.io") => {
+            Answer::Json(404, r#"{"message":"not found"}"#.to_owned())
+        }
         None => Answer::Json(200, r#"{"items":[]}"#.to_owned()),
     })
     .await;

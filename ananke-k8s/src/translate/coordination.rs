@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use ananke_core::name::{LeaseId, Moment, NodeName, ResourceVersion};
-use ananke_core::observation::CoordinationState;
+use ananke_core::observation::{CoordinationState, LeaderState};
 use ananke_core::order::{COORDINATION, COORDINATION_LASTS};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::meta::Meta;
+use super::meta::{Meta, named};
 use super::order::{JSON, MANAGER, MERGE, Write};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces";
+
+pub(crate) const LEADERS: &str = "metadata.namespace!=kube-node-lease";
+
+named!(Lease);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Lease {
@@ -40,6 +44,20 @@ pub(crate) fn state(lease: Lease) -> Result<CoordinationState, String> {
     let lasts = lease.spec.lease_duration_seconds.and_then(|secs| u64::try_from(secs).ok()).unwrap_or(0);
     let holder = lease.spec.holder_identity.filter(|holder| !holder.is_empty());
     Ok(CoordinationState { version, holder, renewed, lasts: Duration::from_secs(lasts) })
+}
+
+/// None for a Lease that nobody holds.
+pub(crate) fn leader(lease: Lease) -> Result<Option<LeaderState>, String> {
+    let Lease { metadata, spec } = lease;
+    let Some(holder) = spec.holder_identity.filter(|holder| !holder.is_empty()) else { return Ok(None) };
+    let lasts = spec.lease_duration_seconds.and_then(|secs| u64::try_from(secs).ok()).unwrap_or(0);
+    Ok(Some(LeaderState {
+        namespace: metadata.namespace.into(),
+        name: metadata.name.into(),
+        holder: holder.into(),
+        renewed: spec.renew_time.and_then(|text| Moment::parse(&text).ok()),
+        lasts: Duration::from_secs(lasts),
+    }))
 }
 
 /// Creates the Lease where none was seen, else takes or renews the one that was: whoever is late gets a conflict.
@@ -139,6 +157,19 @@ mod tests {
 
     fn seen() -> ResourceVersion {
         ResourceVersion::parse("7").unwrap()
+    }
+
+    #[test]
+    fn a_controllers_lease_says_who_leads_and_since_when_it_was_not_renewed() {
+        let of = |holder: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"name":"external-attacher-leader-driver-longhorn-io","namespace":"longhorn-system"}},"spec":{{"holderIdentity":"{holder}","leaseDurationSeconds":15,"renewTime":"2026-03-14T02:06:11.250000Z","leaseTransitions":4}}}}"#
+            );
+            leader(serde_json::from_str(&text).unwrap()).unwrap()
+        };
+        let held = of("csi-attacher-6d8f5c9b7-x2k4q").unwrap();
+        assert_eq!((held.holder.as_ref(), held.renewed, held.lasts.as_secs()), ("csi-attacher-6d8f5c9b7-x2k4q", Some(at()), 15));
+        assert_eq!(of(""), None, "it was given back");
     }
 
     #[test]

@@ -63,6 +63,7 @@ fn about(object: &Involved) -> Option<ObjectRef> {
         "ReplicaSet" => (Kind::Deployment, object.name.rsplit_once('-')?.0),
         "StatefulSet" => (Kind::StatefulSet, object.name.as_str()),
         "DaemonSet" => (Kind::DaemonSet, object.name.as_str()),
+        "CronJob" => (Kind::CronJob, object.name.as_str()),
         "PersistentVolumeClaim" => (Kind::PersistentVolumeClaim, object.name.as_str()),
         _ => return None,
     };

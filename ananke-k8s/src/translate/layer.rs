@@ -151,7 +151,9 @@ pub(crate) fn collection(tried: &'static str, object: &ObjectRef) -> Result<Stri
         | Kind::HelmRelease
         | Kind::Job
         | Kind::PersistentVolumeClaim
-        | Kind::VolumeAttachment => return Err(wrong("objects of this kind are not kept")),
+        | Kind::VolumeAttachment
+        | Kind::CephCluster
+        | Kind::CronJob => return Err(wrong("objects of this kind are not kept")),
     };
     if !is_name(&object.namespace) {
         return Err(wrong("this is not the namespace of an object"));

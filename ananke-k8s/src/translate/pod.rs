@@ -16,6 +16,9 @@ pub(crate) const SELECTOR: &str = "status.phase!=Succeeded,status.phase!=Failed"
 /// The others.
 pub(crate) const ENDED: &str = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown";
 
+/// Zalando's operator, CloudNativePG and Patroni by itself.
+const ROLES: &[&str] = &["spilo-role", "cnpg.io/instanceRole", "role"];
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pod {
     metadata: Meta,
@@ -119,6 +122,7 @@ fn state(pod: Pod) -> Result<PodState, String> {
         deleting: metadata.deletion_timestamp.is_some(),
         claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
+        role: ROLES.iter().find_map(|label| metadata.labels.get(*label)).map(|role| role.as_str().into()),
     })
 }
 
@@ -132,6 +136,9 @@ pub(crate) fn share(pod: &mut PodState, texts: &mut Texts) {
     }
     if let Some(node) = &mut pod.node {
         node.share(texts);
+    }
+    if let Some(role) = &mut pod.role {
+        texts.share(role);
     }
 }
 
@@ -200,6 +207,19 @@ mod tests {
 
     fn check(text: &str) -> Option<PodState> {
         pod(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_member_of_a_database_has_the_role_that_its_operator_gives_it() {
+        let role = |labels: &str| {
+            check(&format!(r#"{{"metadata":{{"name":"db-0","namespace":"apps","uid":"u","labels":{labels}}}}}"#)).unwrap().role
+        };
+        assert_eq!(role(r#"{"application":"spilo","spilo-role":"master"}"#).as_deref(), Some("master"));
+        assert_eq!(
+            role(r#"{"cnpg.io/cluster":"db","cnpg.io/instanceRole":"replica","role":"replica"}"#).as_deref(),
+            Some("replica")
+        );
+        assert_eq!(role(r#"{"app":"web"}"#), None);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Volumes: CSI drivers on the nodes, attachments, claims, and Longhorn's own objects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ananke_core::name::{Kind, NodeName, ObjectRef};
-use ananke_core::observation::{AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, Tri};
+use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
+use ananke_core::observation::{AttachmentState, CephState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, Tri};
 use serde::Deserialize;
 
 use super::meta::{Condition, Meta, condition, named, null_is_default, set};
 
-named!(CsiNode, VolumeAttachment, Claim, LhNode, LhVolume);
+named!(CsiNode, VolumeAttachment, Claim, LhNode, LhVolume, Ceph);
 
 /// `storage.k8s.io/v1` CSINode; its name is the node's.
 #[derive(Debug, Deserialize)]
@@ -129,6 +130,35 @@ struct LhKubernetes {
     pvc_name: String,
 }
 
+/// `ceph.rook.io/v1` CephCluster.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ceph {
+    metadata: Meta,
+    #[serde(default, deserialize_with = "null_is_default")]
+    status: CephStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CephStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    ceph: CephHealth,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct CephHealth {
+    last_checked: String,
+    #[serde(deserialize_with = "null_is_default")]
+    details: BTreeMap<Arc<str>, CephCheck>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CephCheck {
+    message: Arc<str>,
+}
+
 pub(crate) fn csi_node(of: CsiNode) -> Result<Option<CsiNodeState>, String> {
     let drivers = of.spec.drivers.into_iter().map(|driver| driver.name).collect();
     Ok(Some(CsiNodeState { node: node_name(&of.metadata.name)?, drivers }))
@@ -176,6 +206,12 @@ pub(crate) fn longhorn_volume(of: LhVolume) -> Result<Option<LonghornVolume>, St
     Ok(Some(LonghornVolume { name: of.metadata.name.into(), claim, state: of.status.state, robustness: of.status.robustness }))
 }
 
+pub(crate) fn ceph(of: Ceph) -> Result<Option<CephState>, String> {
+    let CephHealth { last_checked, details } = of.status.ceph;
+    let checks = details.into_iter().map(|(check, found)| (check, found.message)).collect();
+    Ok(Some(CephState { object: of.metadata.object(Kind::CephCluster), checked: Moment::parse(&last_checked).ok(), checks }))
+}
+
 fn node_name(text: &str) -> Result<NodeName, String> {
     NodeName::parse(text).map_err(|error| error.to_string())
 }
@@ -197,6 +233,21 @@ mod tests {
         );
         assert_eq!((registered.node.as_str(), registered.drivers), ("titan-11", vec!["driver.longhorn.io".into()]));
         assert!(with(r#"{"drivers":null}"#).drivers.is_empty());
+    }
+
+    #[test]
+    fn a_ceph_cluster_has_the_time_at_which_rook_looked_and_what_it_found() {
+        let of = |status: &str| {
+            let text = format!(r#"{{"metadata":{{"name":"rook-ceph","namespace":"rook-ceph","uid":"u"}},"status":{status}}}"#);
+            ceph(serde_json::from_str(&text).unwrap()).unwrap().unwrap()
+        };
+        let told = of(
+            r#"{"phase":"Ready","ceph":{"health":"HEALTH_WARN","lastChecked":"2026-03-14T02:05:31Z","details":{"OSDMAP_FLAGS":{"message":"noout flag(s) set","severity":"HEALTH_WARN"}}}}"#,
+        );
+        assert_eq!(told.checked, Moment::parse("2026-03-14T02:05:31Z").ok());
+        assert_eq!(told.checks.get("OSDMAP_FLAGS").map(AsRef::as_ref), Some("noout flag(s) set"));
+        let new = of("null");
+        assert_eq!((new.checked, new.checks.len()), (None, 0), "its operator has not looked yet");
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub(super) fn check(record: &Record) -> Vec<String> {
 fn stops(order: &Order) -> Option<&NodeName> {
     match order {
         Order::Host { node, order } => match order {
-            HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff => Some(node),
+            HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff | HostOrder::PowerOffNow => {
+                Some(node)
+            }
             HostOrder::Start(_) | HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) | HostOrder::LoadImages(_) => None,
         },
         Order::Cluster(_) | Order::Unseal | Order::Wake { .. } => None,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ananke_core::engine::Permit;
 use ananke_core::name::{Kind, ResourceVersion};
 use ananke_core::observation::{
-    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, NodeState,
-    PodState, StorageState, WorkloadState,
+    ApiHealth, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState, LeaderState,
+    NodeState, PodState, StorageState, WorkloadState,
 };
 use ananke_core::order::{ClusterOrder, REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 use ananke_core::port::{ClusterActions, ClusterReads, ErrorKind, PortError};
@@ -135,6 +135,11 @@ impl ClusterReads for SimPorts {
     async fn ended(&self) -> Result<Arc<Vec<PodState>>, PortError> {
         self.call("list ended pods", Needs::Cache).await?;
         Ok(views(self).ended(self.sim.world().cached()))
+    }
+
+    async fn leaders(&self) -> Result<Arc<Vec<LeaderState>>, PortError> {
+        self.call("list leases", Needs::Cache).await?;
+        Ok(super::storage_views::leaders(self.sim.world().cached()))
     }
 
     async fn coordination(&self) -> Result<Option<CoordinationState>, PortError> {

@@ -153,6 +153,7 @@ impl HostActions for SimPorts {
             HostOrder::LoadImages(_) => "k3s ctr images import",
             HostOrder::Reboot => "systemctl reboot",
             HostOrder::PowerOff => "systemctl poweroff",
+            HostOrder::PowerOffNow => "systemctl poweroff --force",
         };
         let row = self.connect(node, tried).await?;
         self.may(row, tried, node)?;
@@ -161,7 +162,12 @@ impl HostActions for SimPorts {
             HostOrder::KillPods(_) | HostOrder::SaveSnapshot(_) | HostOrder::LoadImages(_) => {
                 self.latency("host-work", WORK.0, WORK.1).await
             }
-            HostOrder::Start(_) | HostOrder::Stop(_) | HostOrder::Restart(_) | HostOrder::Reboot | HostOrder::PowerOff => {}
+            HostOrder::Start(_)
+            | HostOrder::Stop(_)
+            | HostOrder::Restart(_)
+            | HostOrder::Reboot
+            | HostOrder::PowerOff
+            | HostOrder::PowerOffNow => {}
         }
         if let HostOrder::Start(unit) | HostOrder::Stop(unit) | HostOrder::Restart(unit) | HostOrder::KillPods(unit) = order
             && !same_unit(unit, &self.sim.world().hosts()[row].unit)
@@ -178,7 +184,8 @@ impl HostActions for SimPorts {
             | HostOrder::SaveSnapshot(_)
             | HostOrder::LoadImages(_)
             | HostOrder::Reboot
-            | HostOrder::PowerOff => Ok(()),
+            | HostOrder::PowerOff
+            | HostOrder::PowerOffNow => Ok(()),
         }
     }
 }
@@ -192,7 +199,8 @@ fn carry_out(world: &mut World, node: &NodeName, order: &HostOrder) -> Result<()
         HostOrder::SaveSnapshot(name) => world.save_snapshot(node, name),
         HostOrder::LoadImages(name) => world.load_archive(node, name),
         HostOrder::Reboot => world.reboot(node),
-        HostOrder::PowerOff => world.power_off(node),
+        HostOrder::PowerOff => world.power_off(node, false),
+        HostOrder::PowerOffNow => world.power_off(node, true),
     }
 }
 

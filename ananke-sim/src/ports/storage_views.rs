@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::{
-    ApiServiceState, AttachmentState, ClaimState, CsiNodeState, EndpointsState, EventState, ExtensionsState, LonghornNode,
-    LonghornState, LonghornVolume, StorageState, Tri, WebhookState,
+    ApiServiceState, AttachmentState, CephState, ClaimState, CsiNodeState, EndpointsState, EventState, ExtensionsState,
+    LeaderState, LonghornNode, LonghornState, LonghornVolume, StorageState, Tri, WebhookState,
 };
 
 use super::views::Words;
-use crate::world::{DRIVER, METRICS_API, NOT_ASKED, Pod, Workload, World};
+use crate::world::{Ceph, DRIVER, METRICS_API, NOT_ASKED, Pod, Workload, World};
 
 pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
     let driver = words.get(DRIVER);
@@ -54,7 +54,13 @@ pub(super) fn state(world: &World, words: &mut Words) -> StorageState {
         attachments: attachments.collect(),
         claims: claims.collect(),
         longhorn: Some(longhorn),
+        ceph: world.ceph().map(|found| ceph(world, &found)).into_iter().collect(),
     }
+}
+
+fn ceph(world: &World, found: &Ceph) -> CephState {
+    let checks = found.checks.iter().map(|(check, message)| ((*check).into(), (*message).into())).collect();
+    CephState { object: found.object.clone(), checked: Some(world.wall(found.checked)), checks }
 }
 
 /// The Service of a workload, which leads to all its pods that have a node.
@@ -74,8 +80,19 @@ pub(super) fn endpoints(world: &World, workload: &Workload) -> EndpointsState {
 pub(super) fn events(world: &World) -> Arc<Vec<EventState>> {
     let last = Some(world.wall(world.now()));
     let state =
-        |it: crate::world::Warning| EventState { about: it.pod, reason: it.reason.into(), message: it.message.into(), last };
+        |it: crate::world::Warning| EventState { about: it.about, reason: it.reason.into(), message: it.message.into(), last };
     Arc::new(world.warnings().into_iter().map(state).collect())
+}
+
+pub(super) fn leaders(world: &World) -> Arc<Vec<LeaderState>> {
+    let state = |it: crate::world::Leader| LeaderState {
+        namespace: it.namespace,
+        name: it.name.into(),
+        holder: it.holder,
+        renewed: Some(world.wall(it.renewed)),
+        lasts: std::time::Duration::from_secs(it.lasts_secs),
+    };
+    Arc::new(world.leader().map(state).into_iter().collect())
 }
 
 /// The metrics API, which a Deployment of the cluster serves, and what trouble there is beside it: cert-manager's webhook is

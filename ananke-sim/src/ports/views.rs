@@ -144,7 +144,8 @@ impl Views {
 
     pub(super) fn storage(&mut self, world: &World) -> Arc<StorageState> {
         let words = &mut self.words;
-        kept(&mut self.storage, world.revisions().storage, || storage::state(world, words))
+        let looked = world.ceph().map_or(0, |ceph| ceph.checked.unsigned_abs());
+        kept(&mut self.storage, world.revisions().storage.wrapping_add(looked), || storage::state(world, words))
     }
 
     pub(super) fn endpoints(&mut self, world: &World) -> Arc<Vec<EndpointsState>> {
@@ -179,6 +180,7 @@ fn pod_state(world: &World, pod: &crate::world::Pod, words: &mut Words) -> PodSt
         deleting: pod.deleting.is_some(),
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
+        role: world.database_role(pod).map(|role| words.get(role)),
     }
 }
 

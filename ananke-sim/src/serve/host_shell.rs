@@ -40,7 +40,11 @@ const INSPECT: [&str; 5] = [
         r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
         r#"p units "$(for n in "#,
     ),
-    r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+    concat!(
+        r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
+        r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute; "#,
+        r#"do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+    ),
 ];
 const START: [&str; 2] = ["sudo -n systemctl start --no-block ", ""];
 const STOP: [&str; 2] = ["sudo -n systemctl stop ", ""];
@@ -63,6 +67,7 @@ const SETTINGS: &str = concat!(
 const LOAD: &str = "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null";
 const REBOOT: &str = "sudo -n systemctl reboot";
 const POWER_OFF: &str = "sudo -n systemctl poweroff";
+const POWER_OFF_NOW: &str = "sudo -n systemctl poweroff --force";
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +87,7 @@ pub enum HostCommand {
     Settings,
     Reboot,
     PowerOff,
+    PowerOffNow,
 }
 
 /// What the host says of itself.
@@ -120,7 +126,8 @@ pub trait HostModel {
     /// `Err` is what ctr says.
     fn load_images(&mut self, archive: &[u8]) -> Result<(), String>;
     fn reboot(&mut self);
-    fn power_off(&mut self);
+    /// `force`: whatever does not stop.
+    fn power_off(&mut self, force: bool);
 }
 
 /// What a command printed, and how it ended.
@@ -146,6 +153,7 @@ pub fn parse(line: &str) -> Option<HostCommand> {
         .or_else(|| whole(SETTINGS, HostCommand::Settings))
         .or_else(|| whole(REBOOT, HostCommand::Reboot))
         .or_else(|| whole(POWER_OFF, HostCommand::PowerOff))
+        .or_else(|| whole(POWER_OFF_NOW, HostCommand::PowerOffNow))
 }
 
 fn inspected(line: &str) -> Option<HostCommand> {
@@ -205,7 +213,11 @@ pub fn run(line: &str, input: &[u8], host: &mut dyn HostModel) -> ExecReply {
             ExecReply::default()
         }
         Some(HostCommand::PowerOff) => {
-            host.power_off();
+            host.power_off(false);
+            ExecReply::default()
+        }
+        Some(HostCommand::PowerOffNow) => {
+            host.power_off(true);
             ExecReply::default()
         }
         None => {
@@ -282,6 +294,7 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         ("space", lacks.space.iter().map(used).collect()),
         ("packages", states(&needs.packages, &lacks.missing_packages, "ii ", "")),
         ("units", states(&needs.units, &lacks.missing_units, "active", "inactive")),
+        ("agents", lacks.agents.iter().map(|agent| format!("{agent}:active ")).collect()),
         ("end", "ok".to_owned()),
     ];
     let stdout = lines.iter().map(|(key, value)| format!("\nananke:{key}={value}\n")).collect();
@@ -376,7 +389,7 @@ mod tests {
         fn reboot(&mut self) {
             self.reboots += 1;
         }
-        fn power_off(&mut self) {
+        fn power_off(&mut self, _force: bool) {
             self.off = true;
         }
     }
@@ -472,6 +485,7 @@ mod tests {
                 "space=/a:91%: /b:91%: ",
                 "packages=",
                 "units=iscsid:active ",
+                "agents=",
                 "end=ok"
             ]
         );

@@ -153,7 +153,7 @@ impl HostModel for Shell<'_> {
         self.world.reboot(&self.host.name).ok();
     }
 
-    fn power_off(&mut self) {
-        self.world.power_off(&self.host.name).ok();
+    fn power_off(&mut self, force: bool) {
+        self.world.power_off(&self.host.name, force).ok();
     }
 }

@@ -142,6 +142,9 @@ impl World {
         if self.refuses_pods(self.pods[row].workload) && self.pods[row].deleting.is_none() {
             self.harmed(format!("{namespace}/{name} was deleted while a webhook lets no pod be made in its place"));
         }
+        if self.is_only_copy(row) {
+            self.harmed(format!("{namespace}/{name} was deleted, the primary of a database that no replica follows"));
+        }
         self.note(|_| format!("deleted {namespace}/{name}"));
         self.terminate(row);
         self.settle();

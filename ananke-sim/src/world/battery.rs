@@ -45,6 +45,8 @@ pub enum Quirk {
     Tests,
     /// It runs its battery down to measure it, with mains and what there is to run down: `OB CAL`. It ends when mains fail.
     Calibrates,
+    /// Mains go through, and no battery stands behind them: `OL BYPASS`.
+    Bypasses,
 }
 
 /// A host that lost its power while something of the cluster could write on it.
@@ -93,6 +95,7 @@ impl World {
         words.extend_from_slice(match (self.mains, charge) {
             (true, _) if ups.has(Quirk::Calibrates) => &["OB", "CAL", "DISCHRG"],
             (true, _) if ups.has(Quirk::Tests) => &["OL", "DISCHRG"],
+            (true, _) if ups.has(Quirk::Bypasses) => &["OL", "BYPASS"],
             (true, 1000) => &["OL"],
             (true, _) => &["OL", "CHRG"],
             (false, _) => &["OB", "DISCHRG"],
@@ -160,7 +163,8 @@ impl World {
             (ups.charge, ups.since, ups.epoch) = (charge, now, ups.epoch + 1);
             if !mains {
                 ups.quirks.remove(&Quirk::Calibrates);
-                let (left, epoch) = (charge * ups.lasts / 1000, ups.epoch);
+                let left = if ups.has(Quirk::Bypasses) { 0 } else { charge * ups.lasts / 1000 };
+                let epoch = ups.epoch;
                 self.after(left, Event::BatteryEmpty(row, epoch));
             }
         }

@@ -176,6 +176,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         server,
         power: Power::Up,
         never_boots: false,
+        hangs: false,
         slow_boot: false,
         stays_off: false,
         mac: mac(row),

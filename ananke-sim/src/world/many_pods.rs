@@ -1,9 +1,9 @@
 //! Trouble of workloads that no world has by itself, and of many at once.
 
-use ananke_core::name::Kind as ObjectKind;
+use ananke_core::name::{Kind as ObjectKind, ObjectRef};
 
-use super::World;
-use super::trouble::{Cure, Kind, Told};
+use super::trouble::{Cure, Kind, Told, Warning};
+use super::{Ms, World};
 
 /// The OSD that comes to the wrong device.
 const OSD: Kind = Kind {
@@ -40,7 +40,48 @@ const REBUILT: Kind = Kind { id: "longhorn-rebuild-storm", told: Told::Status, w
 const ON_VOLUMES: &[(&str, &str)] =
     &[("media", "prowlarr"), ("media", "radarr"), ("media", "navidrome"), ("office", "paperless")];
 
+/// Events are kept longer; nobody looks later.
+const SAID_FOR: Ms = 15 * 60_000;
+
+/// What Rook's operator says of its cluster.
+#[derive(Debug, Clone)]
+pub struct Ceph {
+    pub object: ObjectRef,
+    /// When it last looked: before the outage, or just now.
+    pub checked: Ms,
+    pub checks: Vec<(&'static str, &'static str)>,
+}
+
 impl World {
+    /// The controller says it once, when it looks at the CronJob again.
+    pub(super) fn missed_starts(&self) -> Option<Warning> {
+        let now = self.troubles.missed_starts && self.controllers_work() && self.now - self.api_since() < SAID_FOR;
+        now.then(|| Warning {
+            about: ObjectRef::new(ObjectKind::CronJob, "monitoring", "probe-targets"),
+            reason: "TooManyMissedTimes",
+            message: "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
+        })
+    }
+
+    /// A Ceph cluster that was told not to move its data while its machines are down.
+    pub(super) fn leave_flags(&mut self) {
+        let operator = self.install(ObjectKind::Deployment, "rook-ceph", "rook-ceph-operator");
+        self.workloads[operator].replicas = 1;
+        self.mark_dirty(operator);
+        self.troubles.flagged = Some(operator);
+    }
+
+    /// None where there is no Rook.
+    pub fn ceph(&self) -> Option<Ceph> {
+        let operator = &self.workloads[self.troubles.flagged?];
+        let looks = operator.pods.iter().any(|pod| self.pods[*pod].serving);
+        Some(Ceph {
+            object: ObjectRef::new(ObjectKind::CephCluster, "rook-ceph", "rook-ceph"),
+            checked: if looks { self.now - self.now % 60_000 } else { 0 },
+            checks: vec![("OSDMAP_FLAGS", "noout,norebalance flag(s) set")],
+        })
+    }
+
     pub(super) fn install_ceph(&mut self) {
         for (name, sick) in [("rook-ceph-mon-a", false), ("rook-ceph-osd-0", true)] {
             let row = self.install(ObjectKind::Deployment, "rook-ceph", name);

@@ -72,6 +72,8 @@ pub struct Host {
     pub snapshots: Vec<SnapshotState>,
     /// It was told to power off: it stays so until its supply was away or somebody presses the button.
     pub told_off: bool,
+    /// A job on it does not stop, so it does not go down in good order.
+    pub hangs: bool,
     /// The unit was told to restart, and starts again when it has stopped.
     pub(crate) restarting: bool,
     /// The unit has done its own part of starting and waits for others.
@@ -94,13 +96,15 @@ impl Host {
 
     /// What an inspection finds, of all that it is asked for.
     pub fn lacks(&self, needs: &HostNeeds) -> HostHealth {
-        let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, space } = &self.health;
+        let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, agents, space } =
+            &self.health;
         HostHealth {
             root_read_only: *root_read_only,
             clock_synced: *clock_synced,
             missing_mounts: common(&needs.mounts, missing_mounts),
             missing_packages: common(&needs.packages, missing_packages),
             missing_units: common(&needs.units, missing_units),
+            agents: agents.clone(),
             space: space.clone(),
         }
     }

@@ -1,7 +1,10 @@
 //! Pods that hold on to what they knew before the outage, to the harm of others: until they are made anew, others wait.
 
+use std::sync::Arc;
+
 use super::cluster_trouble::AGENT_TAINT;
-use super::{Ms, World};
+use super::trouble::STALE_LEADER;
+use super::{Event, Ms, World};
 
 /// A DaemonSet whose pod from before keeps a node, or all, from something until it is made anew.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +21,22 @@ pub(super) struct Cure {
     pub(super) of: usize,
     pub(super) since: Ms,
 }
+
+/// The Lease by which the pods of the attacher elect one of them.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    pub namespace: Arc<str>,
+    pub name: &'static str,
+    pub holder: Arc<str>,
+    pub renewed: Ms,
+    pub lasts_secs: u64,
+}
+
+const ATTACHER: (&str, &str) = ("longhorn-system", "csi-attacher");
+const ATTACHER_LEASE: &str = "external-attacher-leader-driver-longhorn-io";
+const LEASE_SECS: u64 = 15;
+/// A candidate counts the Lease of another from when it first saw it.
+const TAKES_OVER: Ms = 16_000;
 
 /// So long after the mains the address has moved to a node that is not ready to have it.
 const MOVED: std::ops::Range<Ms> = 120_000..200_000;
@@ -85,8 +104,31 @@ impl World {
         let cures = |it: &Cure| it.by == workload && created > it.since;
         while let Some(place) = self.troubles.cures.iter().position(cures) {
             let cure = self.troubles.cures.remove(place);
-            self.trouble_passes(cure.of);
+            if self.row_of(ATTACHER.0, ATTACHER.1) == Ok(workload) {
+                self.after(TAKES_OVER, Event::TroublePasses(cure.of));
+            } else {
+                self.trouble_passes(cure.of);
+            }
         }
+    }
+
+    /// Who leads the attacher; none where there is no attacher. A pod that is no more does while those that are there hang on
+    /// connections that lead nowhere.
+    pub fn leader(&self) -> Option<Leader> {
+        let row = self.row_of(ATTACHER.0, ATTACHER.1).ok()?;
+        let waits = |it: &super::Workload| it.trouble.is_some_and(|(kind, _)| kind.id == STALE_LEADER);
+        let stale = self.workloads.iter().any(waits);
+        let first = || self.workloads[row].pods.iter().find(|pod| self.pods[**pod].serving);
+        let holder =
+            if stale { format!("{}-6d8f5c9b7-x2k4q", ATTACHER.1).into() } else { self.pods[*first()?].object.name.clone() };
+        let (namespace, name) = (ATTACHER.0.into(), ATTACHER_LEASE);
+        Some(Leader {
+            namespace,
+            name,
+            holder,
+            renewed: if stale { 0 } else { self.now - self.now % 5_000 },
+            lasts_secs: LEASE_SECS,
+        })
     }
 
     /// What kustomize-controller says of an artifact that it cannot download.

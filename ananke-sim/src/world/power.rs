@@ -55,8 +55,13 @@ impl World {
     }
 
     /// `systemctl poweroff`: the host is dark some seconds later, and stays so.
-    pub fn power_off(&mut self, node: &NodeName) -> Result<(), String> {
+    /// One that hangs in a job that does not stop goes on answering, unless it is forced.
+    pub fn power_off(&mut self, node: &NodeName, force: bool) -> Result<(), String> {
         let host = self.live_host(node)?;
+        if self.hosts[host].hangs && !force {
+            self.note(|world| format!("{}: told to power off, and hangs", world.hosts[host].name));
+            return Ok(());
+        }
         let takes = self.draw("power-off", host, self.hosts[host].boots, 4_000, 12_000);
         let row = &mut self.hosts[host];
         row.told_off = true;

@@ -1,9 +1,10 @@
 //! Trouble of the site: stores and disks that are full, and a manager of storage that waits for itself.
 
-use ananke_core::observation::Taint;
+use ananke_core::name::UnitName;
+use ananke_core::observation::{Taint, UnitState};
 
 use super::build::DAY;
-use super::{ApiFault, Ms, Way, World};
+use super::{ApiFault, Event, Ms, Way, World};
 
 /// The kubelet's own, which DaemonSets tolerate.
 pub(super) const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
@@ -11,6 +12,7 @@ const NO_SPACE: &str =
     "level=fatal msg=\"starting kubernetes: preparing server: bootstrap: etcdserver: mvcc: database space exceeded\"";
 const EMERGENCY: &str = "You are in emergency mode. Give root password for maintenance";
 const FOR_EVER: Ms = 30 * DAY;
+const ACTS_AFTER: Ms = 25_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SiteTrouble {
@@ -19,6 +21,9 @@ pub enum SiteTrouble {
     WaitsForItself,
     LostAddress,
     Emergency,
+    LostServers,
+    OwnAgent,
+    Hangs,
 }
 
 /// What of it there is now.
@@ -62,6 +67,21 @@ impl SiteTrouble {
                 true,
                 Way::Person,
             ),
+            Self::LostServers => {
+                ("etcd-quorum-lost", "the boards of all servers but the first died with the mains", false, Way::Person)
+            }
+            Self::Hangs => (
+                "shutdown-hangs-or-becomes-reboot",
+                "a job on the host does not stop: told to power off it goes on answering, unless it is forced",
+                true,
+                Way::Itself,
+            ),
+            Self::OwnAgent => (
+                "two-shutdown-brains",
+                "where everything runs, the host's own upsmon switches it off 25 s later, whatever is stopped there",
+                true,
+                Way::Itself,
+            ),
         }
     }
 }
@@ -97,8 +117,37 @@ impl World {
                 (row.sshd, row.sshd_broken, row.words) = (false, true, Some(EMERGENCY));
                 self.fail_unit(host);
             }
+            SiteTrouble::Hangs => self.hosts[host].hangs = true,
+            SiteTrouble::OwnAgent => {
+                self.hosts[host].health.agents.extend(UnitName::parse("nut-monitor").ok());
+                if self.hosts[host].unit_state == UnitState::Active {
+                    self.after(ACTS_AFTER, Event::AgentActs(host));
+                }
+            }
+            SiteTrouble::LostServers => {
+                let servers: Vec<usize> = (0..self.hosts.len()).filter(|row| self.hosts[*row].server).collect();
+                if servers.len() < 2 {
+                    return Err("a single server has no quorum to lose".to_owned());
+                }
+                for row in servers.into_iter().skip(1) {
+                    self.hosts[row].never_boots = true;
+                    self.host_down(row);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The timer of a host's own upsmon is over.
+    pub(super) fn agent_acts(&mut self, host: usize) {
+        let name = self.hosts[host].name.clone();
+        // A host that is off already is not switched off.
+        drop(self.power_off(&name, true));
+    }
+
+    /// A host went down by its own agent, in the middle of what somebody else did.
+    pub fn went_by_itself(&self) -> bool {
+        self.hosts.iter().any(|host| host.told_off && !host.health.agents.is_empty())
     }
 
     /// A person must be there before the API can be reached.
@@ -120,6 +169,7 @@ impl World {
     /// No quorum of servers runs before a person has been there.
     pub(crate) fn control_is_lost(&self) -> bool {
         let servers = || self.hosts.iter().filter(|host| host.server);
-        self.site.no_space || servers().filter(|host| !host.is_lost()).count() <= servers().count() / 2
+        let there = servers().filter(|host| !host.is_lost() && !host.never_boots).count();
+        self.site.no_space || there <= servers().count() / 2
     }
 }

@@ -77,6 +77,9 @@ use Cure::{By, Passes, Person, Remade};
 use Told::{Event, Status};
 
 const MINUTE: Ms = 60_000;
+const LOST_REPLICAS: &str = "postgres-operator-no-recovery";
+const PRIMARY: &str = "master";
+pub(super) const STALE_LEADER: &str = "stale-leader-lease";
 
 troubles! {
     WedgedDns = "coredns-down", "the pods of cluster DNS hang until they are made anew", "kube-system/coredns",
@@ -130,6 +133,11 @@ troubles! {
         "MountVolume.MountDevice failed for volume \"pvc-7c1e\" : rpc error: code = Aborted desc = volume pvc-7c1e share not yet available";
     MissingSecret = "external-secrets-backoff", "External Secrets waits out a back-off, and office/miniflux waits for its Secret", "office/miniflux",
         "CreateContainerConfigError", Status, By("external-secrets/external-secrets"), "secret \"miniflux\" not found";
+    LostReplicas = "postgres-operator-no-recovery", "the replicas of databases/postgres do not follow their primary until they are made anew", "databases/postgres",
+        "ContainersNotReady", Event("Unhealthy"), Remade, "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    StaleLeader = "stale-leader-lease", "nobody attaches the volume of media/navidrome: a pod of the attacher that is no more leads, and the others hang", "media/navidrome",
+        "ContainerCreating", Event("FailedAttachVolume"), By("longhorn-system/csi-attacher"),
+        "AttachVolume.Attach failed for volume \"pvc-7c1e\" : timed out waiting for external-attacher of driver.longhorn.io CSI driver to attach volume pvc-7c1e";
     NoPrimary = "galera-no-safe-bootstrap", "no member of the Galera cluster knows that it was the last", "media/jellyfin",
         "CrashLoopBackOff", Status, Person,
         "Error: [ERROR] WSREP: It may not be safe to bootstrap the cluster from this node. It was not the last one to leave the cluster and may not contain all the updates. To force cluster bootstrap with this node, edit the grastate.dat file manually and set safe_to_bootstrap to 1 .";
@@ -193,7 +201,8 @@ impl UnitTrouble {
 /// A Warning that a kubelet keeps repeating.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    pub pod: ObjectRef,
+    /// A pod, or a CronJob.
+    pub about: ObjectRef,
     pub reason: &'static str,
     pub message: &'static str,
 }
@@ -219,6 +228,9 @@ impl World {
             self.after(after, super::Event::TroublePasses(row));
         }
         for pod in self.workloads[row].pods.clone() {
+            if self.is_only_copy(pod) {
+                continue;
+            }
             if let Some(phase) = kind.told.phase() {
                 self.end_for_good(pod, kind, phase);
                 continue;
@@ -234,9 +246,27 @@ impl World {
         self.wake(self.workloads[workload].pods.clone());
     }
 
+    /// What the operator of the database calls it.
+    pub fn database_role(&self, pod: &Pod) -> Option<&'static str> {
+        let of = &self.workloads[pod.workload].object;
+        let database =
+            of.kind == ananke_core::name::Kind::StatefulSet && (&*of.namespace, &*of.name) == ("databases", "postgres");
+        database.then_some(if pod.ordinal == 0 { PRIMARY } else { "replica" })
+    }
+
+    /// Without a replica that follows it, the primary is all there is.
+    pub(super) fn is_only_copy(&self, pod: usize) -> bool {
+        let row = &self.pods[pod];
+        let lost = self.workloads[row.workload].trouble.is_some_and(|(kind, _)| kind.id == LOST_REPLICAS);
+        lost && self.database_role(row) == Some(PRIMARY)
+    }
+
     /// What this pod has. One that was made after the trouble came is spared, where that is the cure.
     pub fn trouble_of(&self, pod: &Pod) -> Option<Kind> {
         let (kind, since) = self.workloads[pod.workload].trouble?;
+        if kind.id == LOST_REPLICAS && self.database_role(pod) == Some(PRIMARY) {
+            return None;
+        }
         (kind.cure != Cure::Remade || pod.created <= since).then_some(kind)
     }
 
@@ -246,8 +276,8 @@ impl World {
             let kind = self.trouble_of(pod).filter(|_| !pod.serving)?;
             let Told::Event(reason) = kind.told else { return None };
             self.nodes[pod.node?].alive_since?;
-            Some(Warning { pod: pod.object.clone(), reason, message: kind.words })
+            Some(Warning { about: pod.object.clone(), reason, message: kind.words })
         };
-        self.pods().filter_map(warning).collect()
+        self.pods().filter_map(warning).chain(self.missed_starts()).collect()
     }
 }

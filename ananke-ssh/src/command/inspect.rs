@@ -52,6 +52,11 @@ const UNITS: &str = concat!(
     r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
     r#"p units "$(for n in "#
 );
+/// Which services there are that act on a UPS by themselves: NUT's upsmon, apcupsd, CyberPower's and APC's own.
+const AGENTS: &str = concat!(
+    r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
+    r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute"#,
+);
 const END: &str = r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#;
 
 /// Longer lines of a log are cut off.
@@ -78,7 +83,7 @@ pub(super) fn line(unit: &UnitName, needs: &HostNeeds, distribution: Distributio
     let mounts = words(needs.mounts.iter().map(|path| plain(path.as_str())));
     let packages = words(needs.packages.iter().map(|package| package.as_str()));
     let units = words(needs.units.iter().map(UnitName::as_str));
-    format!("{HEAD}{shims}{SHIMS}{unit}{MOUNTS}{mounts}{MOUNTED}{data}{PACKAGES}{packages}{UNITS}{units}{END}")
+    format!("{HEAD}{shims}{SHIMS}{unit}{MOUNTS}{mounts}{MOUNTED}{data}{PACKAGES}{packages}{UNITS}{units}{AGENTS}{END}")
 }
 
 /// Counts containers by their shims, whose arguments stand on a line each. k3s has its shim in its own directory; beside
@@ -135,6 +140,7 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
             missing_mounts: missing(&needs.mounts, |path| mounts.get(plain(path.as_str())).is_some_and(|state| *state == "rw")),
             missing_packages: missing(&needs.packages, |name| packages.get(name.as_str()).is_some_and(|state| installed(state))),
             missing_units: missing(&needs.units, |name| units.get(name.as_str()).is_some_and(|state| is_up(state))),
+            agents: agents(get("agents")?),
             space: space(get("space")?, needs),
         },
         leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
@@ -171,6 +177,12 @@ fn no_markers(output: &Output) -> Refusal {
 /// `name:state name:state …`; a unit's name may have colons of its own.
 fn states(text: &str) -> BTreeMap<&str, &str> {
     text.split_ascii_whitespace().filter_map(|word| word.rsplit_once(':')).collect()
+}
+
+/// Those that run.
+fn agents(text: &str) -> Vec<UnitName> {
+    let active = states(text).into_iter().filter(|(_, state)| is_up(state));
+    active.filter_map(|(name, _)| UnitName::parse(name).ok()).collect()
 }
 
 fn missing<T: Clone>(asked: &[T], there: impl Fn(&T) -> bool) -> Vec<T> {

@@ -19,6 +19,7 @@ pub fn of_node(role: NodeRole, unit: &UnitName, distribution: Distribution) -> V
         Command::Restart(unit()),
         Command::KillPods(unit(), distribution),
         Command::PowerOff,
+        Command::PowerOffNow,
     ];
     match role {
         NodeRole::Server => {
@@ -61,6 +62,7 @@ impl Command {
             | Self::LoadImages(..)
             | Self::Reboot
             | Self::PowerOff
+            | Self::PowerOffNow
             | Self::PeerIntent => None,
         };
         self.as_root().iter().map(|command| line(command, hole.as_deref(), user)).collect()
@@ -128,7 +130,8 @@ mod tests {
             Command::ListSnapshots(_) => of_archives(distribution),
             Command::LoadImages(..) => Some(Command::Reboot),
             Command::Reboot => Some(Command::PowerOff),
-            Command::PowerOff => Some(Command::PeerIntent),
+            Command::PowerOff => Some(Command::PowerOffNow),
+            Command::PowerOffNow => Some(Command::PeerIntent),
             Command::PeerIntent => Some(Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_secs(540)) })),
             Command::PeerAsk(_) => None,
         };
@@ -151,6 +154,7 @@ mod tests {
             "/usr/local/bin/k3s ctr images import -",
             "/usr/bin/systemctl reboot",
             "/usr/bin/systemctl poweroff",
+            "/usr/bin/systemctl poweroff --force",
             "/usr/local/bin/ananke intent show -o json",
             "/usr/local/bin/ananke peer shutdown --within [0-9][0-9][0-9][0-9][0-9]s",
         ];
@@ -206,9 +210,12 @@ mod tests {
                     | Command::PeerAsk(_) => [false, false],
                     Command::SaveSnapshot(..) | Command::ListSnapshots(_) => [true, false],
                     Command::Reboot => [false, true],
-                    Command::Start(_) | Command::Stop(_) | Command::Restart(_) | Command::KillPods(..) | Command::PowerOff => {
-                        [true, true]
-                    }
+                    Command::Start(_)
+                    | Command::Stop(_)
+                    | Command::Restart(_)
+                    | Command::KillPods(..)
+                    | Command::PowerOff
+                    | Command::PowerOffNow => [true, true],
                 };
                 assert_eq!(sent, expected, "{command:?}");
             }

@@ -170,6 +170,7 @@ impl ApiStage {
             deleting: false,
             claims: vec!["data".into()],
             mirror: false,
+            role: None,
         })
     }
 
@@ -196,6 +197,8 @@ impl ApiStage {
             Kind::StatefulSet => ("/apis/apps/v1".to_owned(), "statefulsets"),
             Kind::DaemonSet => ("/apis/apps/v1".to_owned(), "daemonsets"),
             Kind::Job => ("/apis/batch/v1".to_owned(), "jobs"),
+            Kind::CronJob => ("/apis/batch/v1".to_owned(), "cronjobs"),
+            Kind::CephCluster => ("/apis/ceph.rook.io/v1".to_owned(), "cephclusters"),
             Kind::Ingress => ("/apis/networking.k8s.io/v1".to_owned(), "ingresses"),
             Kind::VolumeAttachment => ("/apis/storage.k8s.io/v1".to_owned(), "volumeattachments"),
             Kind::GitRepository | Kind::Kustomization | Kind::OCIRepository | Kind::Bucket | Kind::HelmRelease => {
@@ -259,6 +262,15 @@ impl Stage for ApiStage {
 
     async fn ended_pod(&self) -> Given<(ObjectRef, bool)> {
         self.make_pod("Succeeded").await.map(|pod| (pod.object, false))
+    }
+
+    async fn leader(&self) -> Given<(String, String)> {
+        let name = self.fresh("leader");
+        let spec =
+            json!({"holderIdentity": "attacher-0", "leaseDurationSeconds": 15, "renewTime": "2026-03-14T02:06:00.000000Z"});
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec});
+        self.make(&self.inside("coordination.k8s.io/v1", "leases"), lease).await?;
+        Ok((self.name.clone(), name))
     }
 
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)> {

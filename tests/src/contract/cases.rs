@@ -18,6 +18,7 @@ macro_rules! k8s_contract {
             reads::what_others_put_on_a_node_is_read,
             reads::a_pod_is_read_with_its_node_and_owner,
             reads::a_pod_that_has_ended_is_listed_apart_where_a_workload_owns_it,
+            reads::leases_of_controllers_are_read_without_those_of_kubelets,
             reads::workloads_have_their_wanted_replicas,
             reads::namespaces_are_named,
             reads::claims_are_read,

@@ -88,6 +88,7 @@ fn pod_state(world: &World, pod: &Pod) -> PodState {
         deleting: false,
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
+        role: world.database_role(pod).map(Into::into),
     }
 }
 
@@ -130,7 +131,12 @@ fn look(world: &World, object: &ObjectRef) -> Option<Look> {
             ..bare(meta.uid.as_str())
         }),
         Kind::Ingress | Kind::Service | Kind::ConfigMap | Kind::ServiceAccount => Some(Look::default()),
-        Kind::OCIRepository | Kind::Bucket | Kind::PersistentVolumeClaim | Kind::VolumeAttachment => {
+        Kind::OCIRepository
+        | Kind::Bucket
+        | Kind::PersistentVolumeClaim
+        | Kind::VolumeAttachment
+        | Kind::CephCluster
+        | Kind::CronJob => {
             panic!("no case looks at {object}")
         }
     }
@@ -177,6 +183,13 @@ impl<W: HasWorld> Stage for WorldStage<W> {
         })
     }
 
+    async fn leader(&self) -> Given<(String, String)> {
+        self.0.act(|world| {
+            let leader = world.leader().expect("an attacher leads");
+            Ok((leader.namespace.to_string(), leader.name.to_owned()))
+        })
+    }
+
     async fn workload(&self, kind: Kind) -> Given<(ObjectRef, u32)> {
         self.0.act(|world| {
             let found = world.workloads().iter().find(|of| of.object.kind == kind).expect("every kind runs");
@@ -200,8 +213,8 @@ impl<W: HasWorld> Stage for WorldStage<W> {
     async fn warning(&self) -> Given<EventState> {
         self.0.act(|world| {
             world.inject(Fault::Pod(PodTrouble::LeakedAddresses), None).expect("a pod to have it");
-            let Warning { pod, reason, message } = world.warnings().pop().expect("its kubelet says so");
-            Ok(EventState { about: pod, reason: reason.into(), message: message.into(), last: None })
+            let Warning { about, reason, message } = world.warnings().pop().expect("its kubelet says so");
+            Ok(EventState { about, reason: reason.into(), message: message.into(), last: None })
         })
     }
 

@@ -1,5 +1,6 @@
 //! Warnings of kubelets, as Events of the core API.
 
+use ananke_core::name::Kind;
 use serde_json::json;
 
 use super::super::api::store::Key;
@@ -11,8 +12,8 @@ const REPEATED: Ms = 60_000;
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     for warning in world.warnings() {
-        let name = format!("{}.17c1e7c1e7c1e7c1", warning.pod.name);
-        if let Some(key) = key("Event", &warning.pod.namespace, &name) {
+        let name = format!("{}.17c1e7c1e7c1e7c1", warning.about.name);
+        if let Some(key) = key("Event", &warning.about.namespace, &name) {
             let (at, minute) = (key.clone(), world.now() / REPEATED);
             let stamp = u64::try_from(minute).unwrap_or(0);
             out.push(Projected { key, stamp, make: Box::new(move || make(world, &warning, &at, minute * REPEATED)) });
@@ -21,13 +22,14 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 }
 
 fn make(world: &World, warning: &Warning, key: &Key, last: Ms) -> serde_json::Value {
-    let Warning { pod, reason, message } = warning;
+    let Warning { about, reason, message } = warning;
     let metadata = metadata(world, key, &super::implied_uid(key), last);
-    let found = world.pods().find(|found| found.object == *pod);
+    let found = world.pods().find(|found| found.object == *about);
     let uid = found.map_or("", |pod| pod.uid.as_str());
     let host = found.and_then(|pod| world.nodes().get(pod.node?)).map_or("", |node| node.name.as_str());
+    let (version, by) = if about.kind == Kind::CronJob { ("batch/v1", "cronjob-controller") } else { ("v1", "kubelet") };
     json!({"kind": "Event", "apiVersion": "v1", "metadata": metadata, "type": "Warning", "reason": reason, "message": message,
-        "involvedObject": {"kind": "Pod", "apiVersion": "v1", "namespace": pod.namespace, "name": pod.name, "uid": uid},
-        "source": {"component": "kubelet", "host": host}, "reportingComponent": "kubelet", "reportingInstance": host,
+        "involvedObject": {"kind": about.kind, "apiVersion": version, "namespace": about.namespace, "name": about.name, "uid": uid},
+        "source": {"component": by, "host": host}, "reportingComponent": by, "reportingInstance": host,
         "firstTimestamp": time(world, last), "lastTimestamp": time(world, last), "count": 1, "eventTime": null})
 }

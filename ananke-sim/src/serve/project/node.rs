@@ -34,6 +34,15 @@ pub(super) fn leases<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         };
         out.push(Projected { key, stamp: renewed.unsigned_abs(), make: Box::new(make) });
     }
+    let Some(leader) = world.leader() else { return };
+    let Some(key) = key("Lease", &leader.namespace, leader.name) else { return };
+    let (at, stamp) = (key.clone(), leader.renewed.unsigned_abs());
+    let make = move || {
+        let renewed = micro_time(world, leader.renewed);
+        let spec = json!({"holderIdentity": leader.holder, "leaseDurationSeconds": leader.lasts_secs, "renewTime": renewed});
+        object(&at, metadata(world, &at, &implied_uid(&at), 0), spec, None)
+    };
+    out.push(Projected { key, stamp, make: Box::new(make) });
 }
 
 fn make(world: &World, row: usize, node: &Node, key: &Key) -> Value {

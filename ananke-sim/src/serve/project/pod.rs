@@ -26,7 +26,7 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
 fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
     let mut metadata = metadata(world, key, pod.uid.as_str(), pod.created);
     let app = &workload.object.name;
-    metadata.insert("labels".to_owned(), labels(pod, workload));
+    metadata.insert("labels".to_owned(), labels(pod, workload, world.database_role(pod)));
     metadata.insert("generateName".to_owned(), json!(format!("{app}-")));
     metadata.insert("ownerReferences".to_owned(), owned_by(workload));
     metadata.insert("generation".to_owned(), json!(if pod.deleting.is_some() { 2 } else { 1 }));
@@ -64,12 +64,22 @@ pub(super) fn dns_policy(workload: &Workload) -> &'static str {
     if workload.asks_cluster_dns() { "ClusterFirst" } else { "Default" }
 }
 
-fn labels(pod: &Pod, workload: &Workload) -> Value {
+fn of_database(role: Option<&str>, mut labels: Value) -> Value {
+    if let (Some(role), Some(map)) = (role, labels.as_object_mut()) {
+        map.insert("spilo-role".to_owned(), json!(role));
+    }
+    labels
+}
+
+fn labels(pod: &Pod, workload: &Workload, role: Option<&str>) -> Value {
     let app = &workload.object.name;
     match workload.object.kind {
         Kind::Deployment => json!({"app": app, "pod-template-hash": workload.hash}),
-        Kind::StatefulSet => json!({"app": app, "apps.kubernetes.io/pod-index": pod.ordinal.to_string(),
+        Kind::StatefulSet => of_database(
+            role,
+            json!({"app": app, "apps.kubernetes.io/pod-index": pod.ordinal.to_string(),
             "statefulset.kubernetes.io/pod-name": pod.object.name, "controller-revision-hash": format!("{app}-{}", workload.hash)}),
+        ),
         Kind::DaemonSet
         | Kind::Node
         | Kind::Namespace
@@ -85,7 +95,9 @@ fn labels(pod: &Pod, workload: &Workload) -> Value {
         | Kind::PersistentVolumeClaim
         | Kind::VolumeAttachment
         | Kind::ConfigMap
-        | Kind::ServiceAccount => {
+        | Kind::ServiceAccount
+        | Kind::CephCluster
+        | Kind::CronJob => {
             json!({"app": app, "controller-revision-hash": workload.hash, "pod-template-generation": "1"})
         }
     }

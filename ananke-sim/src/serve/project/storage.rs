@@ -5,13 +5,18 @@ use serde_json::{Value, json};
 use super::super::api::kinds::find;
 use super::super::api::store::Key;
 use super::{Projected, implied_uid, key, metadata, object, owner, time};
-use crate::world::{Attachment, DRIVER, LONGHORN_NAMESPACE, Node, REPLICAS, Volume, World};
+use crate::world::{Attachment, Ceph, DRIVER, LONGHORN_NAMESPACE, Node, REPLICAS, Volume, World};
 
 const CLASS: &str = "longhorn";
 const SIZE: &str = "10Gi";
 const BYTES: &str = "10737418240";
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    if let Some(ceph) = world.ceph() {
+        let stamp = u64::try_from(ceph.checked).unwrap_or(0);
+        let key = key("CephCluster", &ceph.object.namespace, &ceph.object.name);
+        push(out, key, stamp, move |at| ceph_cluster(world, &ceph, at));
+    }
     for node in world.nodes() {
         let rv = node.storage.rv;
         push(out, key("CSINode", "", node.name.as_str()), rv, move |at| csi_node(world, node, at));
@@ -28,6 +33,16 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             push(out, key, volume.rv, move |at| attachment(world, volume, found, at));
         }
     }
+}
+
+/// As Rook's operator writes it.
+fn ceph_cluster(world: &World, found: &Ceph, key: &Key) -> Value {
+    let metadata = metadata(world, key, &implied_uid(key), 0);
+    let details: serde_json::Map<String, Value> = (found.checks.iter())
+        .map(|(check, message)| ((*check).to_owned(), json!({"severity": "HEALTH_WARN", "message": message})))
+        .collect();
+    let health = json!({"health": "HEALTH_WARN", "lastChecked": time(world, found.checked), "details": details});
+    object(key, metadata, json!({"dataDirHostPath": "/var/lib/rook"}), Some(json!({"phase": "Ready", "ceph": health})))
 }
 
 fn push<'a>(out: &mut Vec<Projected<'a>>, key: Option<Key>, stamp: u64, make: impl Fn(&Key) -> Value + 'a) {

@@ -37,7 +37,7 @@ fn a_stopped_unit_leaves_shims_and_mounts_until_they_are_killed() {
 fn power_off_is_for_real_and_lasts_until_the_supply_was_away_or_the_button_is_pressed() {
     let mut world = world("healthy", 1);
     let power = |world: &World| world.hosts()[row(world, "titan-09")].power;
-    world.power_off(&node("titan-09")).unwrap();
+    world.power_off(&node("titan-09"), false).unwrap();
     assert_eq!(power(&world), Power::Up, "a shutdown takes seconds");
     world.advance_to(MINUTE);
     assert_eq!(power(&world), Power::Off);
@@ -47,7 +47,7 @@ fn power_off_is_for_real_and_lasts_until_the_supply_was_away_or_the_button_is_pr
     world.switch_on(&node("titan-09"));
     world.advance_to(20 * MINUTE);
     assert_eq!(power(&world), Power::Up);
-    world.power_off(&node("titan-09")).unwrap();
+    world.power_off(&node("titan-09"), false).unwrap();
     world.advance_to(21 * MINUTE);
     world.power_cut();
     world.power_restore();

@@ -8,7 +8,8 @@ const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2
     ananke:synced=yes\n\nananke:shims=14\n\nananke:csi=3\n\n\
     ananke:unit=LoadState=loaded ActiveState=activating \n\nananke:mounts=/var/lib/longhorn:rw /srv:ro /gone: \n\n\
     ananke:space=/var/lib/rancher/k3s:42%:3% /var/lib/longhorn:100%:- /srv:: /gone:x%:1% /etc:1%:1% \n\n\
-    ananke:packages=open-iscsi:ii  nfs-common:rc  gone: \n\nananke:units=iscsid:active a@b:c:inactive \n\nananke:end=ok\n";
+    ananke:packages=open-iscsi:ii  nfs-common:rc  gone: \n\nananke:units=iscsid:active a@b:c:inactive \n\n\
+    ananke:agents=nut-monitor:active apcupsd:inactive pwrstatd:inactive PowerChute:unknown \n\nananke:end=ok\n";
 
 fn unit() -> UnitName {
     UnitName::parse("k3s-agent.service").unwrap()
@@ -58,7 +59,9 @@ fn the_line_is_this_and_no_other() {
             r#"w="/var/lib/longhorn /srv /gone"; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#,
             r#"p space "$(for n in /var/lib/rancher/k3s $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#,
             r#"p packages "$(for n in open-iscsi nfs-common gone; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
-            r#"p units "$(for n in iscsid a@b:c; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+            r#"p units "$(for n in iscsid a@b:c; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
+            r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute; "#,
+            r#"do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
         ],
     );
     let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
@@ -119,11 +122,13 @@ fn an_answer_is_read() {
     assert_eq!(inspection.time, Moment::from_millis(1_773_453_971_250));
     assert_eq!(inspection.unit, UnitState::Activating);
     assert_eq!(inspection.leftovers, Leftovers { shims: 14, mounts: 3 });
-    let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, space } = inspection.health;
+    let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, agents, space } =
+        inspection.health;
     assert_eq!((root_read_only, clock_synced), (false, Some(true)));
     assert_eq!(missing_mounts.iter().map(HostPath::as_str).collect::<Vec<_>>(), ["/srv", "/gone"], "read-only is not enough");
     assert_eq!(missing_packages.iter().map(PackageName::as_str).collect::<Vec<_>>(), ["nfs-common", "gone"]);
     assert_eq!(missing_units.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["a@b:c"]);
+    assert_eq!(agents.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["nut-monitor"]);
     let space: Vec<_> = space.iter().map(|one| (one.path.as_str(), one.free_percent, one.free_inodes_percent)).collect();
     assert_eq!(space, [("/var/lib/rancher/k3s", 58, Some(97)), ("/var/lib/longhorn", 0, None)], "what was asked for and told");
 }

@@ -59,6 +59,15 @@ pub async fn a_pod_that_has_ended_is_listed_apart_where_a_workload_owns_it(s: &S
     Ok(())
 }
 
+pub async fn leases_of_controllers_are_read_without_those_of_kubelets(s: &Subject<'_>) -> Outcome {
+    let (namespace, name) = s.stage.leader().await?;
+    let leaders = s.port.leaders().await.unwrap();
+    let found = leaders.iter().find(|found| *found.namespace == *namespace && *found.name == *name);
+    assert!(found.is_some_and(|found| found.renewed.is_some() && found.lasts.as_secs() == 15 && !found.holder.is_empty()));
+    assert!(leaders.iter().all(|found| *found.namespace != *"kube-node-lease"), "those are read with the nodes");
+    Ok(())
+}
+
 pub async fn workloads_have_their_wanted_replicas(s: &Subject<'_>) -> Outcome {
     for kind in [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet] {
         let (object, replicas) = s.stage.workload(kind).await?;
