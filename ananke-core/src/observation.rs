@@ -656,8 +656,11 @@ impl Observation {
         hinted.or_else(|| nodes.iter().find(|node| node.name == *name))
     }
 
-    /// Takes a list of nodes and notes which kubelets renewed their Lease since the list before.
-    pub fn fold_nodes(&mut self, read: Result<Arc<Vec<NodeState>>, crate::port::PortError>, at: Moment) {
+    /// Takes a list of nodes and notes which kubelets renewed their Lease since the list before. Says whether that is news:
+    /// a kubelet that goes on renewing is none.
+    pub fn fold_nodes(&mut self, read: Result<Arc<Vec<NodeState>>, crate::port::PortError>, at: Moment) -> bool {
+        let mut news = !matches!((&read, self.nodes.last(), self.nodes.newest_failure()),
+            (Ok(new), Some(old), None) if same_but_renewals(new, old));
         if let Ok(nodes) = &read {
             // While the API was away no kubelet could renew its Lease: none was silent, and each has its time again.
             if self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY) {
@@ -675,7 +678,10 @@ impl Observation {
                 }
                 let Some(renewed) = node.renewed else { continue };
                 match self.heartbeats.get_mut(&node.name) {
-                    Some(beat) if renewed > beat.renewed => (beat.renewed, beat.advanced_at) = (renewed, Some(at)),
+                    Some(beat) if renewed > beat.renewed => {
+                        news |= beat.advanced_at.is_none_or(|before| at.since(before) > RENEWED_EVERY * 2);
+                        (beat.renewed, beat.advanced_at) = (renewed, Some(at));
+                    }
                     Some(_) => {}
                     None => {
                         self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, watched_since: at, advanced_at: None });
@@ -684,6 +690,7 @@ impl Observation {
             }
         }
         self.nodes.fold(read, at);
+        news
     }
 
     /// Notes where the pods stand in a list that was read.
@@ -702,5 +709,35 @@ impl Observation {
             }
         }
         self.coordination.fold(read, at);
+    }
+}
+
+/// Leases are renewed all the time, and lists that differ in nothing else are the same.
+fn same_but_renewals(new: &Arc<Vec<NodeState>>, old: &Arc<Vec<NodeState>>) -> bool {
+    let same = |new: &NodeState, old: &NodeState| new == old || NodeState { renewed: new.renewed, ..old.clone() } == *new;
+    Arc::ptr_eq(new, old) || new.len() == old.len() && new.iter().zip(old.iter()).all(|(new, old)| same(new, old))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::Bench;
+
+    #[test]
+    fn a_kubelet_that_goes_on_renewing_is_no_news_and_one_that_begins_to_is() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let mut look = |after: u64, change: &dyn Fn(&mut NodeState)| {
+            bench.now = bench.now.plus(Duration::from_secs(after));
+            let mut nodes = bench.obs.nodes.last().map(|list| list.as_ref().clone()).unwrap_or_default();
+            nodes.iter_mut().for_each(change);
+            bench.obs.fold_nodes(Ok(Arc::new(nodes)), bench.now)
+        };
+        let now = |node: &mut NodeState| node.renewed = node.renewed.map(|at| at.plus(Duration::from_secs(10)));
+        look(10, &now);
+        assert!(!look(10, &now), "it renews as it always does");
+        assert!(!look(2, &|_| ()), "it has not renewed yet");
+        assert!(look(30, &now), "it was silent for long");
+        assert!(look(2, &|node| node.unschedulable = true), "somebody cordoned it");
     }
 }

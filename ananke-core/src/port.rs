@@ -112,8 +112,13 @@ impl PortError {
 
 /// Remote text is data: control characters become spaces, and no more than `limit` characters are kept.
 pub fn clean(text: &str, limit: usize) -> String {
-    let mut out: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
-    if text.trim().chars().count() > limit {
+    let text = text.trim();
+    // Most texts are plain and short, and are cleaned at every judgement.
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
+    if text.chars().count() > limit {
         out.push('…');
     }
     out

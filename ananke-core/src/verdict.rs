@@ -333,7 +333,7 @@ impl Verdict {
         Self::hold(reason, text, BlockerKind::Follows(cause), see)
     }
 
-    fn hold(reason: Reason, text: impl Into<String>, kind: BlockerKind, if_it_lasts: impl Into<String>) -> Self {
+    pub(crate) fn hold(reason: Reason, text: impl Into<String>, kind: BlockerKind, if_it_lasts: impl Into<String>) -> Self {
         let trap = match &kind {
             BlockerKind::Repairable(trap) => Some(*trap),
             BlockerKind::Waiting | BlockerKind::Person | BlockerKind::Follows(_) => None,

@@ -32,8 +32,11 @@ use crate::report::{ActionOutcome, Command, Outcome, Report};
 
 /// Everything is judged again at least this often: facts age, deadlines pass.
 const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
-/// Answers that come within this time are judged together.
+/// Answers that come within this time are judged together: a fifth of a second, and for each node beyond four hundred half a
+/// millisecond more, up to a second: the larger the cluster, the more a judgement costs.
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
+const LONGEST_AT_MOST: Duration = Duration::from_secs(1);
+const AT_MOST_PER_NODE: Duration = Duration::from_micros(500);
 /// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Progress is written at least this often: whoever keeps the leases knows by it that the run is alive.
@@ -255,7 +258,7 @@ impl<'a, 'o> Run<'a, 'o> {
             self.wait().await;
             let now = self.reads.clock.now();
             let quiet = now.since(self.judged);
-            if quiet >= JUDGE_AT_LEAST || quiet >= JUDGE_AT_MOST && self.walk.take_changed() {
+            if quiet >= JUDGE_AT_LEAST || quiet >= self.judge_at_most() && self.walk.take_changed() {
                 let changes = self.judge(now);
                 self.record_judgement(now).await;
                 for change in &changes {
@@ -273,6 +276,11 @@ impl<'a, 'o> Run<'a, 'o> {
         }
     }
 
+    fn judge_at_most(&self) -> Duration {
+        let nodes = u32::try_from(self.walk.spec.nodes.len()).unwrap_or(u32::MAX);
+        AT_MOST_PER_NODE.saturating_mul(nodes).clamp(JUDGE_AT_MOST, LONGEST_AT_MOST)
+    }
+
     fn ask(&mut self, once: bool) {
         let now = self.reads.clock.now();
         for part in self.schedule.take_due(&self.walk, now, once) {
@@ -284,7 +292,7 @@ impl<'a, 'o> Run<'a, 'o> {
     /// Waits for an answer, for the next part to be due, or for the time to judge again.
     async fn wait(&mut self) {
         let changed = self.walk.is_changed();
-        let judge_at = self.judged.plus(if changed { JUDGE_AT_MOST } else { JUDGE_AT_LEAST });
+        let judge_at = self.judged.plus(if changed { self.judge_at_most() } else { JUDGE_AT_LEAST });
         let until = self.schedule.next_due().map_or(judge_at, |due| due.min(judge_at));
         let (event, changed) = {
             let timer = self.reads.clock.sleep_until(until);

@@ -177,9 +177,7 @@ impl Walk {
                 if read.is_ok() {
                     self.nodes_asked = asked;
                 }
-                let same = matches!((&read, obs.nodes.last()), (Ok(new), Some(old)) if Arc::ptr_eq(new, old) || new == old);
-                obs.fold_nodes(read, now);
-                !same
+                obs.fold_nodes(read, now)
             }
             Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
             Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),

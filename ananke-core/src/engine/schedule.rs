@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::view::View;
 use super::walk::Walk;
 use crate::gate::http_check::{self, Check};
 use crate::name::{Moment, NodeName};
@@ -60,15 +59,83 @@ pub(super) struct Schedule {
     wanted: Vec<Part>,
     /// Places in `wanted`, each by when it may be due: never later than it is, so that it costs nothing to look at the rest.
     queue: BTreeSet<(Moment, usize)>,
-    /// What is wanted follows from what was seen; it is worked out again only when that changed.
+    /// What is wanted follows from what was seen: looked at again when that changed, and worked out again when this did.
     settled: bool,
+    shape: Option<Shape>,
     /// The API server asked not to be asked before then.
     quiet: Option<Moment>,
-    /// The probes, and the list of ingresses that they were made from.
-    probes: Option<(Option<Ingresses>, Vec<Part>)>,
 }
 
-type Ingresses = Arc<Vec<IngressState>>;
+/// What decides which parts are wanted, beside what stays the same for a run.
+#[derive(Debug)]
+struct Shape {
+    /// The API answers.
+    api: bool,
+    /// etcd's snapshots are still to be taken.
+    snapshots: bool,
+    /// Something is still to be drained.
+    drain: bool,
+    events: bool,
+    /// What the probes are made from, as long as it is believed.
+    ingresses: Option<Arc<Vec<IngressState>>>,
+}
+
+impl Shape {
+    fn of(walk: &Walk, now: Moment) -> Self {
+        let view = walk.view(now);
+        let is_open = |id, unless| walk.gates.get(&id).map_or(unless, |gate| gate.settled.is_none());
+        Self {
+            api: view.api().is_ok() && walk.obs.api.newest_failure().is_none(),
+            snapshots: walk.plan.latching && walk.spec.shutdown.etcd_snapshot && is_open(GateId::EtcdSnapshot, false),
+            drain: walk.plan.latching && !walk.spec.drain.skip && is_open(GateId::VolumesDetached, false),
+            events: !walk.plan.latching && trap::wants_events(&view),
+            ingresses: walk.obs.ingresses.last().filter(|_| view.ingresses().is_ok()).cloned(),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let flags = |of: &Self| (of.api, of.snapshots, of.drain, of.events);
+        let list = |of: &Self| of.ingresses.as_ref().map(Arc::as_ptr);
+        flags(self) == flags(other) && list(self) == list(other)
+    }
+
+    /// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
+    fn parts(&self, walk: &Walk, now: Moment) -> Vec<Part> {
+        let mut parts = vec![Part::Intent, Part::Api, Part::OwnClock, Part::Confirmations, Part::Baseline];
+        if !walk.plan.latching {
+            parts.extend(walk.spec.peers.iter().cloned().map(Part::Peer));
+        }
+        if self.snapshots {
+            let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
+            parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
+        }
+        parts.extend(walk.spec.power.upses.iter().map(|ups| Part::Ups(ups.name.clone())));
+        parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
+        if !self.api {
+            return parts;
+        }
+        parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses, Part::Storage, Part::Coordination]);
+        if !walk.spec.required_namespaces.is_empty() {
+            parts.push(Part::Namespaces);
+        }
+        if walk.plan.latching {
+            // What a drain must leave alone.
+            if self.drain {
+                parts.extend([Part::Endpoints, Part::Extensions]);
+            }
+            return parts;
+        }
+        parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
+        if self.events {
+            parts.extend([Part::Events, Part::Ended, Part::Leaders]);
+        }
+        if walk.spec.vault.is_some() {
+            parts.push(Part::Vault);
+        }
+        parts.extend(http_check::all(&walk.view(now)).into_iter().map(|check| Part::Probe(Arc::new(check))));
+        parts
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Asked {
@@ -109,8 +176,11 @@ impl Schedule {
     /// The parts that are due, marked as asked.
     pub(super) fn take_due(&mut self, walk: &Walk, now: Moment, once: bool) -> Vec<Part> {
         if !self.settled {
-            let wanted = self.wanted(walk, now);
-            self.want(wanted);
+            let shape = Shape::of(walk, now);
+            if !self.shape.as_ref().is_some_and(|known| known.is(&shape)) {
+                self.want(shape.parts(walk, now));
+                self.shape = Some(shape);
+            }
             self.settled = true;
         }
         let quiet = self.quiet.filter(|_| !once);
@@ -133,54 +203,6 @@ impl Schedule {
             part
         };
         due.map(mark).collect()
-    }
-
-    /// What can be asked now: lists only where the API answers, probes only where the hosts to ask are known.
-    fn wanted(&mut self, walk: &Walk, now: Moment) -> Vec<Part> {
-        let view = walk.view(now);
-        let mut parts = vec![Part::Intent, Part::Api, Part::OwnClock, Part::Confirmations, Part::Baseline];
-        if !walk.plan.latching {
-            parts.extend(walk.spec.peers.iter().cloned().map(Part::Peer));
-        }
-        let saved = walk.gates.get(&GateId::EtcdSnapshot).is_none_or(|gate| gate.settled.is_some());
-        if walk.plan.latching && walk.spec.shutdown.etcd_snapshot && !saved {
-            let servers = walk.spec.servers().filter(|(_, node)| node.target.is_some());
-            parts.extend(servers.map(|(name, _)| Part::Snapshots(name.clone())));
-        }
-        parts.extend(walk.spec.power.upses.iter().map(|ups| Part::Ups(ups.name.clone())));
-        parts.extend(walk.spec.nodes.iter().filter(|(_, node)| node.target.is_some()).map(|(name, _)| Part::Host(name.clone())));
-        if view.api().is_err() || walk.obs.api.newest_failure().is_some() {
-            return parts;
-        }
-        parts.extend([Part::Nodes, Part::Flux, Part::Workloads, Part::Pods, Part::Ingresses, Part::Storage, Part::Coordination]);
-        if !walk.spec.required_namespaces.is_empty() {
-            parts.push(Part::Namespaces);
-        }
-        if walk.plan.latching {
-            // What a drain must leave alone.
-            if walk.gates.get(&GateId::VolumesDetached).is_some_and(|gate| gate.settled.is_none()) && !walk.spec.drain.skip {
-                parts.extend([Part::Endpoints, Part::Extensions]);
-            }
-            return parts;
-        }
-        parts.extend([Part::Endpoints, Part::Jobs, Part::Extensions]);
-        if trap::wants_events(&view) {
-            parts.extend([Part::Events, Part::Ended, Part::Leaders]);
-        }
-        if walk.spec.vault.is_some() {
-            parts.push(Part::Vault);
-        }
-        parts.extend_from_slice(self.probes(&view));
-        parts
-    }
-
-    fn probes(&mut self, view: &View<'_>) -> &[Part] {
-        let list = view.obs.ingresses.last().filter(|_| view.ingresses().is_ok());
-        let same = |of: &Option<Arc<_>>| of.as_ref().map(Arc::as_ptr) == list.map(Arc::as_ptr);
-        let known = self.probes.take().filter(|(of, _)| same(of));
-        let probe = |check| Part::Probe(Arc::new(check));
-        let made = || (list.cloned(), http_check::all(view).into_iter().map(probe).collect());
-        &self.probes.insert(known.unwrap_or_else(made)).1
     }
 
     /// Puts all that is wanted into the queue, save what is being asked: that comes with its answer.

@@ -12,7 +12,7 @@ use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::order::URL_ANNOTATION;
 use crate::port::without_password;
-use crate::verdict::{Judgement, Reason, Trap, Verdict};
+use crate::verdict::{BlockerKind, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let source = &view.spec.flux.source;
@@ -43,9 +43,17 @@ pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
     held(view, source).unwrap_or_else(|| Verdict::pass(fetched()))
 }
 
-/// What holds a source, if anything does; the Kustomizations that come from it ask too.
-pub(crate) fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
-    wrong_place(view, source).or_else(|| not_fetched(view, source))
+/// What holds a source, if anything does.
+fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
+    wrong_place(view, source).or_else(|| not_fetched(view, source).map(|why| why.verdict(view, source)))
+}
+
+/// Why it is held, for the Kustomizations that come from it: each asks, at every judgement.
+pub(crate) fn why_held(view: &View<'_>, source: &SourceState) -> Option<(Reason, BlockerKind)> {
+    match wrong_place(view, source) {
+        Some(Verdict::Hold(blocker)) => Some((blocker.reason, blocker.kind)),
+        Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => not_fetched(view, source).map(|why| why.kind(view, source)),
+    }
 }
 
 /// Whether what is applied from it is what Git has now, or its mirror.
@@ -54,39 +62,65 @@ pub(crate) fn is_fresh(view: &View<'_>, source: &SourceState) -> bool {
     in_place && not_fetched(view, source).is_none()
 }
 
-fn not_fetched(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
-    let object = &source.object;
-    if source.reconcile.suspended {
-        return Some(Verdict::person(
-            Reason::Suspended,
-            format!("{object} is suspended, so nothing is fetched"),
-            format!(
-                "find out who suspended {object}, then `flux resume source {} {} -n {}`",
-                short(object.kind),
-                object.name,
-                object.namespace
-            ),
-        ));
-    }
+/// Why a source's artifact is not what Git has now.
+#[derive(Clone, Copy)]
+enum NotFetched {
+    Suspended,
+    NotReady,
+    NotProved,
+}
+
+fn not_fetched(view: &View<'_>, source: &SourceState) -> Option<NotFetched> {
     let state = &source.reconcile;
-    if state.ready != Tri::True || state.observed_generation != state.generation || source.revision.is_none() {
-        let text = format!("{object} is not ready: {}", said(state));
-        let kind = object.kind.to_string().to_lowercase();
-        let instruction = format!("look at `kubectl describe {kind} {} -n {}`", object.name, object.namespace);
-        let mirrored = *object == view.spec.flux.source && view.spec.bootstrap.mirror.is_some() && state.ready == Tri::False;
-        return Some(match mirrored {
-            true => Verdict::repairable(Reason::SourceNotReady, Trap::FluxSourceIsInClusterGit, text, instruction),
-            false => Verdict::waiting(Reason::SourceNotReady, text, instruction),
-        });
+    if state.suspended {
+        Some(NotFetched::Suspended)
+    } else if state.ready != Tri::True || state.observed_generation != state.generation || source.revision.is_none() {
+        Some(NotFetched::NotReady)
+    } else {
+        (!proved(view, source)).then_some(NotFetched::NotProved)
     }
-    (!proved(view, source)).then(|| {
-        Verdict::repairable(
-            Reason::NotProvedThisBoot,
-            Trap::FluxArtifactReadyLie,
-            format!("{object} says Ready, but its artifact was not fetched since the cluster came up"),
-            format!("look at the logs of source-controller: {object} does not handle a reconcile request"),
-        )
-    })
+}
+
+impl NotFetched {
+    fn kind(self, view: &View<'_>, source: &SourceState) -> (Reason, BlockerKind) {
+        let mirrored = source.object == view.spec.flux.source
+            && view.spec.bootstrap.mirror.is_some()
+            && source.reconcile.ready == Tri::False;
+        match self {
+            Self::Suspended => (Reason::Suspended, BlockerKind::Person),
+            Self::NotReady if mirrored => (Reason::SourceNotReady, BlockerKind::Repairable(Trap::FluxSourceIsInClusterGit)),
+            Self::NotReady => (Reason::SourceNotReady, BlockerKind::Waiting),
+            Self::NotProved => (Reason::NotProvedThisBoot, BlockerKind::Repairable(Trap::FluxArtifactReadyLie)),
+        }
+    }
+
+    fn verdict(self, view: &View<'_>, source: &SourceState) -> Verdict {
+        let object = &source.object;
+        let (text, if_it_lasts) = match self {
+            Self::Suspended => (
+                format!("{object} is suspended, so nothing is fetched"),
+                format!(
+                    "find out who suspended {object}, then `flux resume source {} {} -n {}`",
+                    short(object.kind),
+                    object.name,
+                    object.namespace
+                ),
+            ),
+            Self::NotReady => {
+                let kind = object.kind.to_string().to_lowercase();
+                (
+                    format!("{object} is not ready: {}", said(&source.reconcile)),
+                    format!("look at `kubectl describe {kind} {} -n {}`", object.name, object.namespace),
+                )
+            }
+            Self::NotProved => (
+                format!("{object} says Ready, but its artifact was not fetched since the cluster came up"),
+                format!("look at the logs of source-controller: {object} does not handle a reconcile request"),
+            ),
+        };
+        let (reason, kind) = self.kind(view, source);
+        Verdict::hold(reason, text, kind, if_it_lasts)
+    }
 }
 
 /// URL and branch: what is there, and what should be. The config knows that of the main source, and of no other.

@@ -117,12 +117,9 @@ fn waits_for_source(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
         let instruction = || format!("find out what should create {needed}, or what {object} should come from");
         return known.then(|| Verdict::waiting(Reason::SourceAbsent, format!("{}, which does not exist", text()), instruction()));
     };
-    match flux_source::held(view, source)? {
-        Verdict::Hold(blocker) if !main || blocker.kind == BlockerKind::Person || lost(view, needed) => {
-            Some(Verdict::follows(blocker.reason, Subject::Object(needed.clone()), text()))
-        }
-        Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,
-    }
+    let (reason, kind) = flux_source::why_held(view, source)?;
+    let told = !main || kind == BlockerKind::Person || lost(view, needed);
+    told.then(|| Verdict::follows(reason, Subject::Object(needed.clone()), text()))
 }
 
 /// The gate of the main source has left it to a person, be it for what it was recognised as.

@@ -70,13 +70,23 @@ fn foundation_is_away(view: &View<'_>) -> bool {
 }
 
 fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bool {
+    if found.reconcile.suspended || judged_well(view, &found.object) {
+        return false;
+    }
     let source_proved = flux
         .sources
         .iter()
         .find(|source| source.object == found.source)
-        .is_some_and(|source| flux_source::held(view, source).is_none());
+        .is_some_and(|source| flux_source::why_held(view, source).is_none());
     let parents_ready = || found.depends_on.iter().all(|parent| kustomizations::ready(view, flux, parent));
-    !found.reconcile.suspended && source_proved && parents_ready() && !kustomizations::judge(view, flux, found).is_pass()
+    source_proved && parents_ready() && !kustomizations::judge(view, flux, found).is_pass()
+}
+
+/// Its gate has just said so: actions are planned on what was judged.
+fn judged_well(view: &View<'_>, object: &ObjectRef) -> bool {
+    let gate = view.gates.get(&GateId::Kustomizations);
+    let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(object.clone())));
+    verdict.is_some_and(Verdict::is_pass)
 }
 
 fn request(view: &View<'_>, budget: Budget, (object, state): (&ObjectRef, &Reconcile), why: &str) -> Option<Action> {

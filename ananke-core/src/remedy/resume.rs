@@ -19,13 +19,13 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         let mut found = flux.sources.iter().filter(|it| it.object == *source);
         found.all(|source| flux_source::is_fresh(view, source))
     };
-    let kustomizations = flux.kustomizations.iter().filter(|it| fresh(&it.source));
-    let kustomizations = kustomizations.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
-    let releases = flux.helm_releases.iter().filter(|_| fresh(&view.spec.flux.source));
-    let releases = releases.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp));
+    let kustomizations = flux.kustomizations.iter();
+    let kustomizations = kustomizations.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp, &it.source));
+    let releases = flux.helm_releases.iter();
+    let releases = releases.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp, &view.spec.flux.source));
     let mut actions = Vec::new();
-    for (object, seen, state, stamp) in kustomizations.chain(releases) {
-        let Some(stamp) = stamp.as_ref().filter(|_| state.suspended) else { continue };
+    for (object, seen, state, stamp, source) in kustomizations.chain(releases) {
+        let Some(stamp) = stamp.as_ref().filter(|_| state.suspended && fresh(source)) else { continue };
         let order = Order::Cluster(ClusterOrder::Resume { object: object.clone(), seen: seen.clone() });
         if BUDGET.allows(view, &order) {
             actions.push(Action { order, why: format!("Ananke suspended it ({})", clean(stamp, 80)) });

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use ananke_sim::Ms;
 
-use crate::recording::{Histories, Id, Seen};
+use super::recording::{Histories, Id, Seen};
 
 /// How far times may differ.
 const SLACK: Ms = 2_000;

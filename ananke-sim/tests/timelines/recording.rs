@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ananke_sim::Ms;
 use serde_json::Value;
 
-use crate::shown::{self, State};
+use super::shown::{self, State};
 
 /// Kind and name.
 pub(crate) type Id = (String, String);

@@ -8,8 +8,8 @@ use ananke_sim::serve::project;
 use ananke_sim::world::{Lab, LabWorkload, NodePatch, Refusal};
 use ananke_sim::{Ms, World};
 
-use crate::recording::{Histories, Id, Recording, Seen};
-use crate::shown::{self, State};
+use super::recording::{Histories, Id, Recording, Seen};
+use super::shown::{self, State};
 
 /// When the recorded controller looked at its nodes, of every five seconds.
 const LOOK: Ms = 600;

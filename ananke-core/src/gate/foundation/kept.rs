@@ -28,7 +28,7 @@ pub(super) fn judge(view: &View<'_>, workloads: &[WorkloadState]) -> Vec<(Object
 fn is_fetched(view: &View<'_>) -> bool {
     let Ok(Some(flux)) = view.flux() else { return false };
     let source = flux.sources.iter().find(|source| source.object == view.spec.flux.source);
-    source.is_some_and(|source| flux_source::held(view, source).is_none())
+    source.is_some_and(|source| flux_source::why_held(view, source).is_none())
 }
 
 fn absent(view: &View<'_>, layer: &Layer, manifest: &Manifest, before: Option<&ObjectRef>) -> Verdict {

@@ -1,0 +1,29 @@
+//! The built binary as operators meet it: one program, as the contracts are.
+
+mod alerts;
+mod at_boot;
+mod circle;
+mod daemon;
+mod doctor;
+mod explain;
+mod half_alive;
+mod hostile_hosts;
+mod install;
+mod kubectl;
+mod leases;
+mod manual;
+mod many_hosts;
+mod notices;
+mod nut_served;
+mod nut_tls;
+mod output;
+mod peers;
+mod power;
+mod rbac;
+mod recovery;
+mod served_power;
+mod ssh_config;
+mod status_page;
+mod trouble;
+mod trust;
+mod update;
