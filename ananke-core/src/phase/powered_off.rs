@@ -139,7 +139,7 @@ fn workers_are_gone(view: &View<'_>) -> bool {
     let on = |name: &NodeName| silent(view, name).is_none() && !left_behind(view, GateId::WorkersStopped, name);
     let opened = view.gates.get(&GateId::PoweredOff).and_then(|gate| gate.opened);
     let had_their_time = opened.is_some_and(|opened| {
-        let patience = deadline::limit(view.spec, GateId::PoweredOff, view.started, opened).patience;
+        let patience = deadline::limit(view.spec, GateId::PoweredOff, view.began, opened).patience;
         view.now.since(opened) >= WORKERS_FIRST.min(patience / 2)
     });
     had_their_time || !view.spec.workers().any(|(name, node)| node.is_managed() && !is_own_host(view, name) && on(name))

@@ -225,6 +225,7 @@ mod tests {
                 gates: Vec::new(),
                 actions: Vec::new(),
                 earlier: Vec::new(),
+                reboots: Vec::new(),
             };
             let known = Known { intent: self.intent.as_ref(), progress: Some(&progress), paused: self.paused };
             self.duty.owed(&self.spec, known, self.now)

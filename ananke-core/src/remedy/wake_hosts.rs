@@ -43,8 +43,8 @@ fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
     if error.kind != ErrorKind::Transient || error.reason == Some(Reason::SshRefused) || view.kubelet_alive(name) {
         return None;
     }
-    let heard = last_heard(view, name).unwrap_or(view.started);
-    Some(view.now.since(heard.max(view.started)))
+    let heard = last_heard(view, name).unwrap_or(view.began);
+    Some(view.now.since(heard.max(view.began)))
 }
 
 fn last_heard(view: &View<'_>, name: &NodeName) -> Option<Moment> {
