@@ -205,6 +205,7 @@ registry!(
         SshRefused = "ssh-refused",
         MachineDiffers = "machine-differs",
         AddressNotAnswering = "address-not-answering",
+        SshBroken = "ssh-broken",
     }
 );
 
