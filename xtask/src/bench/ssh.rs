@@ -52,18 +52,17 @@ pub(super) fn run() -> Result<String, String> {
     };
     let (mut costs, mut shares): ([Vec<Cost>; 3], [Vec<f64>; 4]) = Default::default();
     for _ in 0..RUNS {
-        for (nth, command) in [ananke(), clush(), parallel()].into_iter().enumerate() {
+        let clients = [ananke(), clush(), parallel()];
+        for ((command, costs), shares) in clients.into_iter().zip(&mut costs).zip(&mut shares) {
             let (cost, share) = served(&server, command)?;
-            costs[nth].push(cost);
-            shares[nth].push(share);
+            costs.push(cost);
+            shares.push(share);
         }
-        shares[3].push(served(&server, bare())?.1);
+        let [.., of_bare] = &mut shares;
+        of_bare.push(served(&server, bare())?.1);
     }
     let [ours, clush, parallel] = costs.map(|costs| median(&costs));
-    let shares = shares.map(|mut shares| {
-        shares.sort_by(f64::total_cmp);
-        shares[RUNS / 2]
-    });
+    let shares = shares.map(middle);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let least = shares.into_iter().fold(f64::INFINITY, f64::min) / processors as f64;
     let ratio = |peer: Cost| {
@@ -86,6 +85,11 @@ pub(super) fn run() -> Result<String, String> {
     text.push_str(&warm(&server, &example, of_ours)?);
     text.push_str(&multiplexed(&server)?);
     Ok(text)
+}
+
+fn middle(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
 /// What a client cost, and the processor time that it cost the server.
