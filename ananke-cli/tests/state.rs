@@ -80,6 +80,7 @@ fn progress(command: Command) -> Progress {
         gates: vec![],
         actions: vec![],
         earlier: vec![],
+        reboots: vec![],
     }
 }
 

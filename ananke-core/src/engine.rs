@@ -9,6 +9,7 @@ pub mod history;
 mod intake;
 pub mod journal;
 pub mod keeper;
+mod own_clock;
 mod record;
 pub mod replay;
 mod reread;
@@ -23,7 +24,7 @@ use crate::baseline::{self, Baseline};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, RunId};
 use crate::observation::Observation;
-use crate::report::{Command, EarlierRun, Progress};
+use crate::report::{ActionOutcome, ActionReport, Command, Progress};
 use crate::spec::Spec;
 use crate::verdict::GateId;
 use crate::{gate, phase, remedy};
@@ -50,8 +51,10 @@ pub fn startup(plan: Plan, spec: Spec, now: Moment, left: Option<Progress>, inte
     let recent = |progress: &Progress| now.since(progress.updated) <= RESUMABLE;
     let stopped = intent.filter(|intent| intent.state == IntentState::ShutdownComplete).map(|intent| intent.at);
     let same_life = |progress: &Progress| stopped.is_none_or(|at| progress.started > at);
-    walk.resume(left.filter(|progress| died(progress) && recent(progress) && same_life(progress)));
-    walk.history = history_of(Command::Startup, &walk.earlier);
+    let goes_on = left.as_ref().is_some_and(|progress| died(progress) && recent(progress) && same_life(progress));
+    walk.reboots = left.as_ref().map_or_else(Vec::new, |progress| remembered(progress, goes_on, now));
+    walk.resume(left.filter(|_| goes_on));
+    walk.history = history_of(&walk);
     walk.raise_floor(intent);
     walk
 }
@@ -98,12 +101,21 @@ fn plan(command: Command) -> Plan {
     }
 }
 
-/// Budgets that runs which died on the same job have spent. Those of a shutdown begin anew.
-fn history_of(command: Command, earlier: &[EarlierRun]) -> History {
-    match command {
-        Command::Startup => History::from_actions(earlier.iter().flat_map(|run| &run.actions)),
+/// Budgets that runs which died on the same job have spent, and reboots. Those of a shutdown begin anew.
+fn history_of(walk: &Walk) -> History {
+    match walk.plan.command {
+        Command::Startup => History::from_actions(walk.reboots.iter().chain(walk.earlier.iter().flat_map(|run| &run.actions))),
         Command::Shutdown | Command::Status => History::default(),
     }
+}
+
+/// Reboots that a new start-up knows of, oldest first: all that the runs before it ordered, but for those of a run that goes
+/// on, which are among its actions.
+fn remembered(left: &Progress, goes_on: bool, now: Moment) -> Vec<ActionReport> {
+    let ended = (!goes_on).then(|| left.earlier.iter().flat_map(|run| &run.actions).chain(&left.actions));
+    let all = left.reboots.iter().chain(ended.into_iter().flatten());
+    let ordered = |action: &&ActionReport| action.verb == history::REBOOT && action.outcome != ActionOutcome::Planned;
+    all.filter(ordered).filter(|action| now.since(action.at) < history::REBOOT_REMEMBERED).cloned().collect()
 }
 
 /// A shutdown that goes on where `left` stopped, if the intent says that it is still wanted. Budgets begin anew: the pods of a
@@ -168,8 +180,10 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::testing::Bench;
-    use crate::report::GateStatus;
+    use crate::gate::testing::{Bench, node};
+    use crate::name::Subject;
+    use crate::order::{HostOrder, Order};
+    use crate::report::{GateStatus, Outcome};
 
     #[test]
     fn what_was_seen_is_judged_again_without_a_cluster() {
@@ -182,6 +196,34 @@ mod tests {
         let later = bench.now.plus(Duration::from_secs(3600));
         let stale = status_of(bench.spec, bench.obs, later);
         assert_ne!(stale.gates[&GateId::NodesReady].status, GateStatus::Passed, "a fact has an age");
+    }
+
+    /// A start-up rebooted node 2 at `at` and ended so; none: it died.
+    fn rebooted(bench: &Bench, at: Moment, outcome: Option<Outcome>) -> Progress {
+        let mut walk = startup(startup_plan(), bench.spec.clone(), at, None, None);
+        let order = Order::Host { node: node(2), order: HostOrder::Reboot };
+        walk.record_sent(&order, "its root is read-only", at);
+        (walk.dry_run, walk.outcome) = (false, outcome);
+        walk.progress(at)
+    }
+
+    #[test]
+    fn a_reboot_is_remembered_for_a_day_whatever_became_of_its_run() {
+        let (bench, hour) = (Bench::new(2), Duration::from_secs(3600));
+        let tries = |walk: &Walk| walk.history.tries(history::REBOOT, &Subject::Node(node(2))).count;
+        for outcome in [None, Some(Outcome::Done), Some(Outcome::Manual), Some(Outcome::Failed)] {
+            let mut left = rebooted(&bench, bench.now, outcome);
+            // However many start-ups come and go.
+            for (hours, known) in [(0, 1), (2, 1), (23, 1), (24, 0), (25, 0)] {
+                let now = bench.now.plus(hour * hours);
+                let mut walk = startup(startup_plan(), bench.spec.clone(), now, Some(left), None);
+                assert_eq!(tries(&walk), known, "{hours} h after a run that ended {outcome:?}");
+                walk.judge(now);
+                assert_eq!(tries(&walk), known, "{hours} h after a run that ended {outcome:?}, judged");
+                (walk.dry_run, walk.outcome) = (false, outcome);
+                left = walk.progress(now);
+            }
+        }
     }
 
     #[test]

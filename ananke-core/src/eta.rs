@@ -86,7 +86,7 @@ impl Walk {
             command: self.plan.command,
             started: self.started,
             outcome,
-            seconds: now.since(self.started).as_secs(),
+            seconds: now.since(self.began).as_secs(),
             gates: self.gates.iter().filter_map(|(id, gate)| Some((*id, took(gate)?))).collect(),
         })
     }

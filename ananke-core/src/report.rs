@@ -182,6 +182,9 @@ pub struct Progress {
     /// Runs before this one that died on the same job, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierRun>,
+    /// Reboots that runs before those ordered: no new start-up orders them again for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboots: Vec<ActionReport>,
 }
 
 /// What is known of a run that died.

@@ -207,6 +207,7 @@ registry!(
         AddressNotAnswering = "address-not-answering",
         CephFlagsSet = "ceph-flags-set",
         UpsBypassed = "ups-bypassed",
+        SshBroken = "ssh-broken",
     }
 );
 

@@ -583,3 +583,11 @@ fn hosts_that_boot_behind_a_shutdown_are_stopped_at_the_next_outage() {
 fn a_host_that_boots_into_an_outage_is_stopped_with_all_that_it_was_about_to_start() {
     ends_well(664, 4, [(3, 4, 300), (11, 4, 300)], &[Act::Cut(1033), Act::Wait(110), Act::Cut(303)]);
 }
+
+/// Found by seed 5645: hosts booted into an outage while a start-up waited at its guards, with the intent of the shutdown
+/// before it.
+#[test]
+fn hosts_that_boot_while_a_start_up_waits_for_power_are_stopped() {
+    let acts = [Act::Wait(1), Act::Quirk(0, Quirk::Forced, 5), Act::Strike(Command::Startup, 22, 1), Act::Cut(268)];
+    ends_well(0, 3, [(5, 4, 300), (3, 4, 300)], &acts);
+}

@@ -157,7 +157,8 @@ impl Connection {
         let Some(identity) = access.identities.get(&host.login.identity_file) else {
             return Err(host.error(ErrorKind::Invalid, "log in", "its key was not read"));
         };
-        host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, identity)).await??;
+        let logged_in = host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, identity)).await;
+        logged_in.map_err(broke_off)??;
         Ok(Self { handle, _through: through })
     }
 
@@ -190,15 +191,15 @@ impl Connection {
     pub(crate) async fn run(&self, host: Host<'_>, settings: &SshSettings, request: &Request<'_>) -> Result<Output, Broken> {
         let Request { command, feed, started } = request;
         let tried = command.title();
-        let unsent = |error| Broken { error, stage: Stage::Unsent };
-        let sent = |error| Broken { error, stage: Stage::Sent };
+        let unsent = |error| Broken { error: broke_off(error), stage: Stage::Unsent };
+        let sent = |error| Broken { error: broke_off(error), stage: Stage::Sent };
         let late = "the connection gave no channel";
         let channel = host
             .within(settings.connect_timeout, &tried, late, self.handle.channel_open_session())
             .await
             .map_err(unsent)?
             .map_err(|error| Broken {
-                error: host.error(ErrorKind::Transient, &tried, explain(&error)),
+                error: broke_off(host.error(ErrorKind::Transient, &tried, explain(&error))),
                 stage: if matches!(error, russh::Error::ChannelOpenFailure(_)) { Stage::Full } else { Stage::Unsent },
             })?;
         started();
@@ -233,9 +234,15 @@ pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, 
     Ok(stream)
 }
 
-/// The key exchange, within its time.
+/// Whom somebody answered at first is no dark machine, whatever went wrong then.
+fn broke_off(error: PortError) -> PortError {
+    if error.kind == ErrorKind::Transient { error.with_reason(Reason::SshBroken) } else { error }
+}
+
+/// The key exchange, within its time: a port that accepts is one of a machine that runs.
 pub(crate) async fn shake_hands<T>(host: Host<'_>, limit: Duration, exchange: impl Future<Output = T>) -> Result<T, PortError> {
-    host.within(limit, CONNECT, "the port accepted, but the key exchange did not end", exchange).await
+    let late = "the port accepted, but the key exchange did not end";
+    host.within(limit, CONNECT, late, exchange).await.map_err(|error| error.with_reason(Reason::SshRefused))
 }
 
 /// Reads a channel to its end, within the bounds of any answer we ask for.

@@ -52,8 +52,8 @@ impl SshSettings {
     /// 64 hosts at once keep file descriptors and the start-up burst of a rack in bounds.
     pub const CONCURRENCY: usize = 64;
 
-    /// A rack is asked every few seconds during a run; what a daemon asked once need not be held for ever.
-    pub const IDLE: Duration = Duration::from_secs(600);
+    /// A rack is asked every few seconds during a run. A daemon looks once in a while, and would hold 100 KiB a host for it.
+    pub const IDLE: Duration = Duration::from_secs(60);
 
     /// Settings with the usual limits, without an agent, pins or archives.
     pub fn new(routes: BTreeMap<NodeName, Route>) -> Self {

@@ -1,5 +1,6 @@
-//! A power loss in the simulator alone: its upsd tells the daemon, which stops the served cluster in time, is told that mains
-//! are back, and starts it. On the way the daemon dies once, and nobody hears the same notice twice.
+//! A power loss in the simulator alone: its upsd tells the daemon, which stops the served cluster in time and switches its
+//! hosts off, is told that mains are back, and starts it. On the way the daemon dies once, and nobody hears the same notice
+//! twice.
 
 #![expect(clippy::disallowed_methods, reason = "a test starts real programs")]
 
@@ -16,14 +17,15 @@ fn start_daemon(cluster: &Cluster, log: &Path) -> Going {
 }
 
 #[test]
-fn the_served_batteries_stop_the_cluster_and_mains_bring_it_back() {
-    let cluster = Cluster::up(&["--nodes", "4", "--speed", "15", "--scenario", "healthy"]);
+fn the_served_batteries_switch_the_cluster_off_and_mains_bring_it_back() {
+    let cluster = Cluster::up(&["--nodes", "4", "--speed", "12", "--scenario", "healthy"]);
     let (tell, notices) = (cluster.path("tell"), cluster.path("notices"));
     fs::write(&tell, format!("#!/bin/sh\n{{ echo \"$1\"; cat; echo; }} >> {}\n", notices.display())).expect("a program");
     assert!(Command::new("chmod").arg("755").arg(&tell).status().expect("chmod exists").success());
-    // Full batteries carry the hosts for 48 s of ours. A shutdown has 15 s, and so it begins when 30 are left.
+    // Full batteries carry the hosts for 60 s of ours. A shutdown has 20 s, and so it begins when 40 are left.
     cluster.edit_config(|text| {
-        let text = text.replace("default_budget_seconds: 20", "default_budget_seconds: 15");
+        let text = text.replace("default_budget_seconds: 25", "default_budget_seconds: 20");
+        let text = text.replacen("power:\n", "power:\n  shutdown_mode: poweroff\n", 1);
         format!("minimum_charge_percent: 10\nnotify: [{{command: [{}]}}]\n{text}", tell.display())
     });
     let told = || fs::read_to_string(&notices).unwrap_or_default();
@@ -31,7 +33,7 @@ fn the_served_batteries_stop_the_cluster_and_mains_bring_it_back() {
 
     let checked = cluster.ananke(&["config", "check"]).ok();
     assert!(
-        checked.contains("answered: UPS rack-a@127.0.0.1:") && checked.contains(": OL, charge 100 %, runtime 48s"),
+        checked.contains("answered: UPS rack-a@127.0.0.1:") && checked.contains(": OL, charge 100 %, runtime 1m00s"),
         "{checked}"
     );
     let log = cluster.path("daemon.log");
@@ -50,7 +52,9 @@ fn the_served_batteries_stop_the_cluster_and_mains_bring_it_back() {
 
     comes(": shutdown ended: done\n");
     let truth = cluster.truth();
-    assert_eq!((&truth["hosts_up"], &truth["units_running"]), (&4.into(), &0.into()), "{truth:#}");
+    assert_eq!((&truth["hosts_up"], &truth["units_running"]), (&0.into(), &0.into()), "{truth:#}");
+    let report = fs::read_to_string(cluster.path("state/last-shutdown-report.json")).unwrap_or_default();
+    assert_eq!(report.matches("\"verb\": \"power-off\"").count(), 4, "each host was ordered off once: {report}");
     cluster.power("restore");
     comes(": start-up ended: done\n");
     let truth = cluster.truth();

@@ -366,7 +366,7 @@ impl<'a, 'o> Run<'a, 'o> {
         self.judged = now;
         // Facts age: what was fresh at the last judgement may not be at this one.
         self.schedule.unsettle();
-        self.walk.uptime = self.reads.clock.uptime();
+        self.walk.tick(self.reads.clock.uptime(), now);
         let changes = self.walk.judge(now);
         for change in &changes {
             tracing::info!(run = %self.walk.run, gate = %change.gate, status = ?change.status, "{}", change.text);

@@ -45,6 +45,13 @@ impl GateRun {
         }
     }
 
+    /// Moves every time that something is waited for since.
+    pub(super) fn waits(&mut self, moved: impl Fn(Moment) -> Moment) {
+        for at in [&mut self.opened, &mut self.settled, &mut self.passed, &mut self.waiting_since] {
+            *at = at.map(&moved);
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn opened_at(now: Moment) -> Self {
         Self { opened: Some(now), ..Self::new() }

@@ -11,6 +11,9 @@ use crate::verdict::Trap;
 
 /// The verb of `HostOrder::Reboot`.
 pub(crate) const REBOOT: &str = "reboot";
+/// For this long a host is not rebooted again, whatever has ended since: the run, or the power. A disk that one reboot did not
+/// bring back would be started anew with every start-up.
+pub(crate) const REBOOT_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -51,7 +54,7 @@ pub(crate) struct Brake {
 }
 
 impl History {
-    /// From the actions of runs that died on the same job: their budgets stay spent.
+    /// From the actions of runs before this one: their budgets stay spent.
     pub fn from_actions<'a>(actions: impl Iterator<Item = &'a ActionReport>) -> Self {
         let mut history = Self::default();
         for action in actions {
@@ -130,7 +133,7 @@ impl History {
         for (verb, tried) in &mut self.done {
             tried.retain(|subject, tries| {
                 let newest = tries.last.or(tries.first);
-                let born = if verb == REBOOT { whole } else { life(subject) };
+                let born = if verb == REBOOT { whole.min(started.minus(REBOOT_REMEMBERED)) } else { life(subject) };
                 tries.in_flight || newest.is_none_or(|at| at >= started || at >= born)
             });
         }

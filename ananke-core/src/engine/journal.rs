@@ -10,7 +10,7 @@ use crate::name::{Moment, RunId};
 use crate::order::Order;
 use crate::port::PortError;
 use crate::port::clock::Uptime;
-use crate::report::{Command, EarlierRun, GateStatus, Outcome};
+use crate::report::{ActionReport, Command, EarlierRun, GateStatus, Outcome};
 use crate::spec::Spec;
 use crate::verdict::GateId;
 
@@ -80,4 +80,6 @@ pub struct Start {
     pub floor: Option<Moment>,
     pub leases: Vec<LeaseRecord>,
     pub earlier: Vec<EarlierRun>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboots: Vec<ActionReport>,
 }

@@ -134,7 +134,7 @@ impl Replay {
                 Err(ReplayError::Unusable { entry: entry.seq, why: "the run begins a second time".to_owned() })
             }
             What::Judged { seen, uptime } => {
-                self.replayed.walk.uptime.clone_from(uptime);
+                self.replayed.walk.tick(uptime.clone(), entry.at);
                 self.judge(entry, seen)
             }
             What::Gate { gate, status, text } => {
@@ -267,6 +267,7 @@ impl Walk {
             floor: self.floor.since,
             leases: self.leases.clone(),
             earlier: self.earlier.clone(),
+            reboots: self.reboots.clone(),
         }
     }
 
@@ -282,7 +283,8 @@ impl Walk {
         walk.floor.since = start.floor;
         walk.leases = start.leases.clone();
         walk.earlier = start.earlier.clone();
-        walk.history = super::history_of(command, &walk.earlier);
+        walk.reboots = start.reboots.clone();
+        walk.history = super::history_of(&walk);
         walk
     }
 }

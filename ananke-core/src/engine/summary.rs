@@ -28,6 +28,7 @@ impl Walk {
             gates: self.gate_reports(now),
             actions: self.actions.clone(),
             earlier: self.earlier.clone(),
+            reboots: self.reboots.clone(),
         }
     }
 
@@ -42,7 +43,7 @@ impl Walk {
             reason: self.reason.clone(),
             started: self.started,
             ended: now,
-            took: now.since(self.started),
+            took: now.since(self.began),
             normal: self.past.whole().map(|normal| normal.median),
             outcome,
             summary: self.summary(outcome, &manual, now),
@@ -192,7 +193,7 @@ impl Walk {
     }
 
     fn summary(&self, outcome: Outcome, manual: &[ManualAction], now: Moment) -> String {
-        let took = human(now.since(self.started));
+        let took = human(now.since(self.began));
         let what = match self.plan.command {
             Command::Startup | Command::Shutdown if self.plan.partial => "the gates that were asked for pass",
             Command::Startup => "the cluster is up",

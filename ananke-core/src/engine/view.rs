@@ -45,6 +45,8 @@ pub struct View<'a> {
     pub spec: &'a Spec,
     pub now: Moment,
     pub started: Moment,
+    /// The same, moved with the wall clock where that was set since: what is waited for is waited for since then.
+    pub began: Moment,
     pub trust: Trust,
     /// Proof of reconciliation counts from here: the cluster's start, as far as Ananke can tell.
     pub floor: Moment,

@@ -97,8 +97,13 @@ pub struct Walk {
     pub(super) floor: Floor,
     /// Those of the spec, which may name thousands of workers beside them.
     servers: Vec<NodeName>,
-    /// This machine's own clock at the newest judgement.
+    /// When it began, by what the wall clock says since it was last set: what it waits for, it waits for since then.
+    pub(crate) began: Moment,
+    /// This machine's own clock at the newest judgement, and when that was.
     pub uptime: Option<Uptime>,
+    pub(super) ticked: Moment,
+    /// Reboots that runs before this one ordered, which have ended: they are remembered for a while.
+    pub reboots: Vec<ActionReport>,
     pub(super) nodes_asked: Moment,
     /// What the orders that were planned last are about.
     about: BTreeMap<(&'static str, Subject), Trap>,
@@ -178,7 +183,10 @@ impl Walk {
             interrupted: None,
             floor: Floor::default(),
             servers,
+            began: started,
             uptime: None,
+            ticked: started,
+            reboots: Vec::new(),
             nodes_asked: Moment::from_millis(0),
             about: BTreeMap::new(),
             sightings: Sightings::new(),
@@ -205,6 +213,7 @@ impl Walk {
             spec: &self.spec,
             now,
             started: self.started,
+            began: self.began,
             trust: self.trust,
             floor: self.floor_moment(),
             run: &self.run,
@@ -312,7 +321,7 @@ impl Walk {
     fn limit(&self, gate: GateId, now: Moment) -> Limit {
         let waiting = self.gates.get(&gate).and_then(|gate| gate.waiting_since).unwrap_or(now);
         match self.plan.command {
-            Command::Shutdown => deadline::limit(&self.spec, gate, self.started, waiting),
+            Command::Shutdown => deadline::limit(&self.spec, gate, self.began, waiting),
             Command::Startup | Command::Status => Limit { patience: self.spec.deadline(gate), cut: None },
         }
     }

@@ -9,6 +9,7 @@ use crate::fact::Gap;
 use crate::name::Subject;
 use crate::observation::UnitState;
 use crate::port::{ErrorKind, PortError};
+use crate::remedy::start_units;
 use crate::spec::NodeRole;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
@@ -79,12 +80,12 @@ fn explain(view: &View<'_>, gap: Gap) -> Verdict {
     }
     if running < quorum && !stopped.is_empty() {
         let units = stopped.join(", ");
-        return Verdict::repairable(
-            Reason::UnitNotRunning,
-            Trap::ControlPlaneWaits,
-            format!("{running} of {all} server units run, etcd needs {quorum}; not running: {units}"),
-            format!("look at `journalctl -u {}` of {units}", unit(view)),
-        );
+        let text = format!("{running} of {all} server units run, etcd needs {quorum}; not running: {units}");
+        let (text, look) = match view.spec.servers().find_map(|(name, _)| start_units::refused(view, name)) {
+            Some((error, remedy)) => (format!("{text}: {error}"), remedy),
+            None => (text, format!("look at `journalctl -u {}` of {units}", unit(view))),
+        };
+        return Verdict::repairable(Reason::UnitNotRunning, Trap::ControlPlaneWaits, text, look);
     }
     let remedy = gap.error.as_ref().map_or_else(|| look_at_the_journal(view), |error| told(view, error));
     Verdict::unknown(gap, remedy)

@@ -133,7 +133,7 @@ fn judge_peer(view: &View<'_>, peer: &Arc<str>) -> Verdict {
 
 /// How long the guards have waited, once that is longer than anything they wait for may keep the cluster down.
 fn waited(view: &View<'_>) -> Option<String> {
-    let waited = view.now.since(view.started);
+    let waited = view.now.since(view.began);
     (waited >= view.spec.guard_wait).then(|| human(waited))
 }
 

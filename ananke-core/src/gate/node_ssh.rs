@@ -59,7 +59,8 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec, known: Option<&HostS
             let error = gap.error.as_ref();
             let instruction =
                 error.and_then(|error| error.remedy.clone()).unwrap_or_else(|| match error.and_then(|error| error.reason) {
-                    Some(Reason::SshRefused) => see_its_sshd(name, node),
+                    Some(Reason::SshRefused) => see_its_sshd(name, node, "does not answer though the machine runs"),
+                    Some(Reason::SshBroken) => see_its_sshd(name, node, "lets us in and breaks off before it has answered"),
                     _ => {
                         let woken = wake_hosts::stayed_dark(view, name, node);
                         woken.map_or_else(String::new, |woken| format!("{woken}: ")) + &go_and_look(name, node)
@@ -76,10 +77,10 @@ pub(crate) fn go_and_look(name: &NodeName, node: &NodeSpec) -> String {
     format!("go to {name}{place}: press its power button if its power light is off, else check its network cable{then}")
 }
 
-/// The instruction for a box whose kernel answers, and whose sshd does not.
-fn see_its_sshd(name: &NodeName, node: &NodeSpec) -> String {
+/// The instruction for a box whose kernel answers, and whose sshd does not do as it should.
+fn see_its_sshd(name: &NodeName, node: &NodeSpec, what: &str) -> String {
     let (place, then) = (place(node), must_work(node));
-    format!("at the console of {name}{place}: `systemctl status ssh sshd`, which does not answer though the machine runs{then}")
+    format!("at the console of {name}{place}: `systemctl status ssh sshd`, which {what}{then}")
 }
 
 fn place(node: &NodeSpec) -> String {
@@ -132,6 +133,10 @@ mod tests {
         let refused = PortError::new(ErrorKind::Transient, "connect", "n1", "refused").with_reason(Reason::SshRefused);
         bench.obs.hosts.entry(node(1)).or_default().fold(Err(refused), bench.now);
         let look = "`systemctl status ssh sshd`, which does not answer though the machine runs";
+        assert_eq!(told(&bench), format!("at the console of n1 (rack 2): {look}; {then}"));
+        let broken = PortError::new(ErrorKind::Transient, "ssh", "n1", "the connection broke").with_reason(Reason::SshBroken);
+        bench.obs.hosts.entry(node(1)).or_default().fold(Err(broken), bench.now);
+        let look = "`systemctl status ssh sshd`, which lets us in and breaks off before it has answered";
         assert_eq!(told(&bench), format!("at the console of n1 (rack 2): {look}; {then}"));
     }
 

@@ -10,6 +10,7 @@ use crate::name::{NodeName, Subject};
 use crate::observation::{NodeState, Tri};
 use crate::port::clean;
 use crate::remedy::restart_agent::{Stance, Ward};
+use crate::remedy::start_units;
 use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
@@ -42,7 +43,7 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
             Verdict::waiting(reason, text, format!("look at {name} by the tools of its system: Ananke has no SSH there"))
         }
         None => Verdict::follows(reason, Subject::Node(name.clone()), format!("{text}, and its host does not answer SSH")),
-        Some(_) => ailing(view, expected, found, ward, reason, text),
+        Some(_) => ailing(view, (name, expected), found, ward, reason, text),
     };
     let Some(node) = found else {
         return silent(Reason::NodeAbsent, format!("{name} is not registered"));
@@ -102,9 +103,19 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
 }
 
 /// A node whose host runs: whether its agent is restarted, and if not, why not.
-fn ailing(view: &View<'_>, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward, reason: Reason, text: String) -> Verdict {
+fn ailing(
+    view: &View<'_>,
+    (name, expected): (&NodeName, &NodeSpec),
+    found: Option<&NodeState>,
+    ward: &Ward,
+    reason: Reason,
+    text: String,
+) -> Verdict {
     let unit = &expected.unit;
-    let look = format!("look at `journalctl -u {unit}` there: the host runs and its kubelet does not report");
+    let (text, look) = match start_units::refused(view, name) {
+        Some((error, remedy)) => (format!("{text}: {error}"), remedy),
+        None => (text, format!("look at `journalctl -u {unit}` there: the host runs and its kubelet does not report")),
+    };
     let Some(node) = found else { return Verdict::waiting(reason, text, look) };
     match ward.stance(view, node) {
         Stance::Waits => Verdict::waiting(reason, text, look),
@@ -146,7 +157,10 @@ fn unknown(view: &View<'_>, nodes: &[NodeState]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::testing::Bench;
+    use crate::gate::testing::{Bench, node};
+    use crate::observation::UnitState;
+    use crate::order::{HostOrder, Order};
+    use crate::port::{ErrorKind, PortError};
 
     #[test]
     fn ready_is_believed_only_with_an_advancing_lease_and_this_boots_id() {
@@ -165,6 +179,29 @@ mod tests {
         bench.check(evaluate, "n1: hold machine-differs person");
         bench.obs.hosts.clear();
         bench.check(evaluate, "n1: hold host-unreachable follows n1");
+    }
+
+    #[test]
+    fn whose_unit_nobody_may_start_is_told_what_is_missing_and_not_to_read_a_journal() {
+        let mut bench = Bench::new(1);
+        bench.api_up();
+        bench.host_up(1);
+        let told = |bench: &Bench| match evaluate(&bench.view()).subjects.remove(&Subject::Node(node(1))) {
+            Some(Verdict::Hold(blocker)) => (blocker.text, blocker.if_it_lasts),
+            other => panic!("{other:?}"),
+        };
+        let start = Order::Host { node: node(1), order: HostOrder::Start(bench.spec.nodes[&node(1)].unit.clone()) };
+        bench.host(1, |host| host.unit = UnitState::Inactive);
+        let journal = "look at `journalctl -u k3s` there: the host runs and its kubelet does not report";
+        assert_eq!(told(&bench), ("n1 is not registered".to_owned(), journal.to_owned()));
+        let missing = "add to /etc/sudoers.d/ananke on n1: ops ALL=(root) NOPASSWD: /usr/bin/systemctl start --no-block k3s";
+        let error = PortError::new(ErrorKind::Denied, "start k3s", "n1", "sudo: a password is required").with_remedy(missing);
+        bench.history.sent(&start, bench.now);
+        bench.history.answered(&start, Some(error));
+        let text = "n1 is not registered: start k3s on n1: sudo: a password is required";
+        assert_eq!(told(&bench), (text.to_owned(), missing.to_owned()));
+        bench.host(1, |host| host.unit = UnitState::Active);
+        assert_eq!(told(&bench).1, journal, "somebody has started it");
     }
 
     #[test]
@@ -203,7 +240,7 @@ mod tests {
     fn a_node_that_the_config_does_not_know_is_noted_unless_it_is_ignored() {
         let mut bench = Bench::new(2);
         bench.all_up();
-        let node = crate::gate::testing::node(2);
+        let node = node(2);
         bench.spec.nodes.remove(&node);
         bench.check(evaluate, "n1: pass\nnote: n2 is in the cluster and not in the config");
         bench.spec.ignored.push(node);

@@ -21,7 +21,7 @@ fn judge(view: &View<'_>) -> Judgement {
         let verdict = Verdict::waiting(Reason::CordonOutstanding, text, format!("remove it with: {}", lease.remove_with));
         return Judgement::of(Subject::Cluster, verdict);
     }
-    let mut since = view.started;
+    let mut since = view.began;
     for (id, gate) in view.gates.iter().filter(|(id, _)| **id != GateId::Soak) {
         match gate.settled {
             Some(settled) => since = since.max(settled),

@@ -76,6 +76,7 @@ impl Bench {
             spec: &self.spec,
             now: self.now,
             started: Moment::parse("2026-03-14T02:06:00Z").unwrap(),
+            began: Moment::parse("2026-03-14T02:06:00Z").unwrap(),
             trust: Trust::Proven,
             floor: Moment::parse("2026-03-14T02:00:00Z").unwrap(),
             run: &self.run,

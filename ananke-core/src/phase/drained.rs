@@ -161,7 +161,7 @@ fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) 
 fn patience(view: &View<'_>) -> Duration {
     let own = view.spec.drain.patience;
     let opened = view.gates.get(&GateId::Drained).and_then(|gate| gate.opened);
-    let cut = opened.and_then(|opened| deadline::limit(view.spec, GateId::Drained, view.started, opened).cut);
+    let cut = opened.and_then(|opened| deadline::limit(view.spec, GateId::Drained, view.began, opened).cut);
     cut.zip(opened).map_or(own, |(cut, opened)| own.min(cut.since(opened) / 2))
 }
 

@@ -9,7 +9,7 @@ use crate::engine::view::{Trust, View};
 use crate::fact::Gap;
 use crate::name::{Moment, NodeName, Subject, human};
 use crate::order::{HostOrder, Order};
-use crate::port::ErrorKind;
+use crate::port::{ErrorKind, PortError};
 use crate::remedy::Action;
 use crate::report::ActionOutcome;
 use crate::spec::{NodeRole, ShutdownMode};
@@ -91,7 +91,9 @@ pub(super) fn silent(view: &View<'_>, node: &NodeName) -> Option<Duration> {
     let ordered = ordered(view, node)?;
     let fact = view.obs.hosts.get(node)?;
     let gap = fact.fresh(view.now, Duration::ZERO).err()?;
-    let unreachable = gap.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Transient);
+    // A session that breaks was one of a machine that runs.
+    let silent = |error: &PortError| error.kind == ErrorKind::Transient && error.reason != Some(Reason::SshBroken);
+    let unreachable = gap.error.as_ref().is_some_and(silent);
     let since = fact.seen_at().map_or(ordered, |seen| seen.max(ordered));
     let silence = view.now.since(since);
     (unreachable && gap.at.is_some_and(|at| at > since) && silence >= SILENT_FOR).then_some(silence)
@@ -181,7 +183,7 @@ fn workers_are_gone(view: &View<'_>) -> bool {
     let on = |name: &NodeName| silent(view, name).is_none() && !left_behind(view, GateId::WorkersStopped, name);
     let opened = view.gates.get(&GateId::PoweredOff).and_then(|gate| gate.opened);
     let had_their_time = opened.is_some_and(|opened| {
-        let patience = deadline::limit(view.spec, GateId::PoweredOff, view.started, opened).patience;
+        let patience = deadline::limit(view.spec, GateId::PoweredOff, view.began, opened).patience;
         view.now.since(opened) >= WORKERS_FIRST.min(patience / 2)
     });
     had_their_time || !view.spec.workers().any(|(name, node)| node.is_managed() && !is_own_host(view, name) && on(name))
@@ -197,7 +199,6 @@ mod tests {
     use super::*;
     use crate::gate::testing::{Bench, node};
     use crate::name::RunId;
-    use crate::port::PortError;
     use crate::report::{ActionReport, EarlierRun};
 
     fn bench() -> Bench {
@@ -355,6 +356,9 @@ mod tests {
         bench.now = bench.now.plus(SILENT_FOR);
         let refused = PortError::new(ErrorKind::Untrusted, "ssh", node(3), "another host key");
         bench.obs.hosts.get_mut(&node(3)).unwrap().fold(Err(refused), bench.now);
+        bench.check(evaluate, "n1: hold still-powered waiting\nn2: unknown\nn3: unknown");
+        let broken = PortError::new(ErrorKind::Transient, "ssh", node(2), "it broke").with_reason(Reason::SshBroken);
+        bench.obs.hosts.get_mut(&node(2)).unwrap().fold(Err(broken), bench.now);
         bench.check(evaluate, "n1: hold still-powered waiting\nn2: unknown\nn3: unknown");
     }
 

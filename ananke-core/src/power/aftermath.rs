@@ -113,3 +113,99 @@ async fn ran_on(hosts: &dyn HostReads, clock: &dyn Clock, name: &NodeName, node:
         Either::Right(((), _)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::gate::testing::{Bench, node};
+    use crate::name::UnitName;
+    use crate::observation::HostState;
+    use crate::port::PortError;
+    use crate::port::clock::Uptime;
+
+    const START: Moment = Moment::from_millis(1_773_453_971_000);
+
+    /// How a host meets a look.
+    #[derive(Clone, Copy)]
+    enum Met {
+        /// It has run for so many seconds.
+        Up(u64),
+        Fails(ErrorKind),
+        Hangs,
+    }
+
+    /// The nth is node n. Time stands still, and whoever waits for it has waited.
+    struct Hosts<'a>(&'a [Met]);
+
+    #[async_trait]
+    impl HostReads for Hosts<'_> {
+        async fn inspect(&self, name: &NodeName, _: &UnitName, _: &HostNeeds) -> Result<HostState, PortError> {
+            let nth = (1..).zip(self.0).find(|(n, _)| node(*n) == *name);
+            match *nth.unwrap().1 {
+                Met::Up(seconds) => {
+                    let mut bench = Bench::new(1);
+                    bench.host_up(1);
+                    let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+                    Ok(HostState { uptime: Duration::from_secs(seconds), ..host })
+                }
+                Met::Fails(kind) => Err(PortError::new(kind, "ssh", name, "found")),
+                Met::Hangs => std::future::pending().await,
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Clock for Hosts<'_> {
+        fn now(&self) -> Moment {
+            START
+        }
+        fn uptime(&self) -> Option<Uptime> {
+            None
+        }
+        async fn sleep_until(&self, _: Moment) {}
+    }
+
+    /// Who has booted, and who is silent, of these, where mains failed so many seconds ago; less than none: our clock was
+    /// set back since.
+    fn found(hosts: &[Met], failed: i64, change: impl FnOnce(&mut Bench)) -> [String; 2] {
+        let mut bench = Bench::new(hosts.len());
+        change(&mut bench);
+        let since = Moment::from_millis(START.as_millis() - failed * 1000);
+        let found = hosts_found(&Hosts(hosts), &Hosts(hosts), &bench.spec, since).now_or_never().unwrap();
+        let named = |names: Vec<NodeName>| names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
+        [named(found.booted), named(found.silent)]
+    }
+
+    #[test]
+    fn whoever_ran_for_less_than_mains_are_away_has_booted_and_whoever_does_not_answer_is_silent() {
+        let hosts = [
+            Met::Up(600),
+            Met::Up(60),
+            Met::Up(59),
+            Met::Fails(ErrorKind::Transient),
+            Met::Hangs,
+            // Somebody is there, and lets nobody in: a person's job as it was before.
+            Met::Fails(ErrorKind::Untrusted),
+            Met::Fails(ErrorKind::Denied),
+        ];
+        assert_eq!(found(&hosts, 60, |_| {}), ["n3", "n4 n5"]);
+        assert_eq!(found(&hosts, 601, |_| {}), ["n1 n2 n3", "n4 n5"]);
+        assert_eq!(found(&hosts, -1, |_| {}), ["n1 n2 n3", "n4 n5"], "where our clock was set back, the worse is believed");
+    }
+
+    #[test]
+    fn a_node_without_ssh_is_neither() {
+        assert_eq!(found(&[Met::Up(1), Met::Hangs], 60, |bench| (1..=2).for_each(|n| bench.unmanage(n))), ["", ""]);
+    }
+
+    #[test]
+    fn a_few_are_named_and_the_others_counted() {
+        let names: Vec<NodeName> = (1..=5).map(node).collect();
+        assert_eq!(few(&[]), None);
+        assert_eq!(few(&names[..3]).unwrap(), "n1, n2, n3");
+        assert_eq!(few(&names).unwrap(), "n1, n2, n3 and 2 more");
+    }
+}

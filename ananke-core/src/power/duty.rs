@@ -112,8 +112,11 @@ impl Duty {
     /// Another Ananke asks for it: whether it is to begin, for it may be under way.
     pub fn asked(&mut self, command: Command, now: Moment) -> bool {
         let begins = self.under_way.insert(command);
-        if begins && command == Command::Shutdown {
-            self.watch.stops(Some(now));
+        match command {
+            Command::Shutdown if begins => self.watch.stops(Some(now)),
+            // It wakes hosts, or somebody switches them on for it, before it says in its intent that it has begun.
+            Command::Startup if begins => self.watch.stops(None),
+            Command::Shutdown | Command::Startup | Command::Status => {}
         }
         begins
     }
@@ -222,6 +225,7 @@ mod tests {
                 gates: Vec::new(),
                 actions: Vec::new(),
                 earlier: Vec::new(),
+                reboots: Vec::new(),
             };
             let known = Known { intent: self.intent.as_ref(), progress: Some(&progress), paused: self.paused };
             self.duty.owed(&self.spec, known, self.now)
@@ -291,6 +295,18 @@ mod tests {
         assert_eq!(site.lives("OB", 15, 60), "");
         site.duty.looked(&site.spec.power, site.now, &found(true, false));
         assert_eq!(site.lives("OB", 15, 60), "1 shut down");
+    }
+
+    /// Its guards hold it, and the intent says what the shutdown left; but somebody may have switched hosts on for it.
+    #[test]
+    fn a_start_up_that_has_not_begun_its_work_hides_nobody_who_boots() {
+        let mut site = Site::new();
+        site.lives("OL", 90, 30);
+        assert_eq!(site.lives("FSD OL", 90, 30), "1 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("OL", 90, 100), "61 start up");
+        assert_eq!(site.lives("OB", 15, 60), "16 shut down");
     }
 
     #[test]

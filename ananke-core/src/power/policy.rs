@@ -43,7 +43,8 @@ pub struct PowerWatch {
     /// When outages began that were none of the blips.
     pub(super) outages: Vec<Moment>,
     in_outage: bool,
-    /// When the shutdown began since which mains have not come back: where they did, hosts may boot, and k3s with them.
+    /// When the shutdown began since which nothing can have booted hosts, and k3s with them: neither mains that came back nor
+    /// a start-up.
     pub(super) rests: Option<Moment>,
     pub(super) aftermath: Aftermath,
 }
@@ -78,7 +79,7 @@ impl PowerWatch {
         &self.outages
     }
 
-    /// A shutdown begins, or came to nothing.
+    /// A shutdown begins; none: it came to nothing, or what follows may boot hosts again.
     pub fn stops(&mut self, began: Option<Moment>) {
         self.rests = began;
     }

@@ -159,7 +159,7 @@ fn lacks_network_only(node: &NodeState) -> bool {
 
 fn watched(view: &View<'_>, node: &NodeName) -> bool {
     let long_ago = |since: Moment| view.now.since(since) >= WATCHED;
-    long_ago(view.started) && view.obs.heartbeats.get(node).is_none_or(|beat| long_ago(beat.watched_since))
+    long_ago(view.began) && view.obs.heartbeats.get(node).is_none_or(|beat| long_ago(beat.watched_since))
 }
 
 #[cfg(test)]

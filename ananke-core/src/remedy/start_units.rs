@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use super::Action;
 use crate::engine::view::View;
-use crate::name::Subject;
+use crate::name::{NodeName, Subject};
 use crate::observation::UnitState;
 use crate::order::{HostOrder, Order};
+use crate::port::ErrorKind;
 
+/// The verb of `HostOrder::Start`.
+const START: &str = "start-unit";
 /// Times a unit is started in one recovery before a person must look.
 const BUDGET: u32 = 3;
 /// k3s gives up on its own start after 90 s or so (`TimeoutStartSec`): sooner, a second start helps nothing.
@@ -37,6 +40,15 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         Order::Cluster(_) | Order::Unseal | Order::Wake { .. } => None,
     });
     actions
+}
+
+/// What the host said to the newest start of its unit, which still does not run, and what a person does about it: none
+/// unless it was refused for good, with the way out.
+pub(crate) fn refused(view: &View<'_>, name: &NodeName) -> Option<(String, String)> {
+    view.known_host(name).filter(|host| matches!(host.unit, UnitState::Inactive | UnitState::Failed))?;
+    let error = view.history.tries(START, &Subject::Node(name.clone())).error?;
+    let for_good = matches!(error.kind, ErrorKind::Denied | ErrorKind::Missing);
+    Some((error.to_string(), error.remedy.filter(|_| for_good)?))
 }
 
 #[cfg(test)]

@@ -39,12 +39,13 @@ fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
         return None;
     }
     let error = view.obs.hosts.get(name)?.newest_failure()?;
-    // A port that is refused, and a kubelet that renews, prove a kernel that runs.
-    if error.kind != ErrorKind::Transient || error.reason == Some(Reason::SshRefused) || view.kubelet_alive(name) {
+    // A port that is refused, a session that breaks, and a kubelet that renews, prove a kernel that runs.
+    let answers = matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken));
+    if error.kind != ErrorKind::Transient || answers || view.kubelet_alive(name) {
         return None;
     }
-    let heard = last_heard(view, name).unwrap_or(view.started);
-    Some(view.now.since(heard.max(view.started)))
+    let heard = last_heard(view, name).unwrap_or(view.began);
+    Some(view.now.since(heard.max(view.began)))
 }
 
 fn last_heard(view: &View<'_>, name: &NodeName) -> Option<Moment> {

@@ -9,7 +9,7 @@ pub(super) const ENTRY: Entry = Entry {
     often: Often::Medium,
     symptom: "findmnt says ro, and k3s does not run",
     precondition: "the node holds no quorum and nothing that only it has",
-    budget: "one reboot a recovery",
+    budget: "one reboot a day",
     effect: "reboots once, which replays the journal; if it is read-only again, the disk is for a person to look at",
     evidence: &[
         "https://rhotertj.de/posts/sdcard-failure",

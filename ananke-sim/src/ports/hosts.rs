@@ -58,11 +58,12 @@ impl SimPorts {
             Manner::Usual | Manner::Noisy | Manner::AsksPassword => Ok(()),
             Manner::Stalls => {
                 self.sim.delay(COMMAND_LIMIT).await;
-                Err(PortError::new(ErrorKind::Transient, tried, node, "the command did not end within 20.0 s"))
+                let found = "the command did not end within 20.0 s";
+                Err(PortError::new(ErrorKind::Transient, tried, node, found).with_reason(Reason::SshBroken))
             }
             Manner::Cuts => {
                 let found = "the connection broke before the command ended";
-                Err(PortError::new(ErrorKind::Transient, tried, node, found))
+                Err(PortError::new(ErrorKind::Transient, tried, node, found).with_reason(Reason::SshBroken))
             }
         }
     }

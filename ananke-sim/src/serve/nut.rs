@@ -2,12 +2,14 @@
 //! log in. Nobody may set or command anything here, and there is no TLS.
 
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::cluster::Cluster;
+use crate::executor::lock;
 use crate::world::{Quirk, Ups, World};
 
 /// Who may log in; the config of a served cluster names it.
@@ -24,19 +26,19 @@ const HELP: &str = "Commands: HELP VER GET LIST SET INSTCMD LOGIN LOGOUT USERNAM
 
 /// Serves until it is dropped.
 pub async fn run(listener: TcpListener, cluster: Arc<Cluster>) -> io::Result<()> {
+    let logins = Arc::<Logins>::default();
     loop {
-        let (stream, _) = listener.accept().await?;
-        let cluster = cluster.clone();
+        let (stream, from) = listener.accept().await?;
+        let (cluster, client) = (cluster.clone(), Client::of(from.ip(), logins.clone()));
         tokio::spawn(async move {
             // Whoever went away needs no answer.
-            serve(stream, &cluster).await.ok();
+            serve(stream, client, &cluster).await.ok();
         });
     }
 }
 
-async fn serve(stream: TcpStream, cluster: &Cluster) -> io::Result<()> {
+async fn serve(stream: TcpStream, mut client: Client, cluster: &Cluster) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let mut client = Client::default();
     while !client.is_gone {
         let mut line = Vec::new();
         (&mut stream).take(LINE_LIMIT).read_until(b'\n', &mut line).await?;
@@ -49,12 +51,36 @@ async fn serve(stream: TcpStream, cluster: &Cluster) -> io::Result<()> {
     Ok(())
 }
 
-/// One connection.
+/// Who is logged in, over all connections: a login ends with its connection.
 #[derive(Debug, Default)]
+struct Logins(Mutex<Vec<Weak<Login>>>);
+
+#[derive(Debug)]
+struct Login {
+    ups: Arc<str>,
+    from: IpAddr,
+}
+
+impl Logins {
+    fn add(&self, login: &Arc<Login>) {
+        let mut all = lock(&self.0);
+        all.retain(|login| login.strong_count() > 0);
+        all.push(Arc::downgrade(login));
+    }
+
+    fn at(&self, ups: &str) -> Vec<Arc<Login>> {
+        lock(&self.0).iter().filter_map(Weak::upgrade).filter(|login| &*login.ups == ups).collect()
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
 struct Client {
+    from: IpAddr,
     user: Option<String>,
     password: Option<String>,
-    is_logged_in: bool,
+    login: Option<Arc<Login>>,
+    logins: Arc<Logins>,
     is_gone: bool,
 }
 
@@ -62,6 +88,10 @@ struct Client {
 type Refusal = &'static str;
 
 impl Client {
+    fn of(from: IpAddr, logins: Arc<Logins>) -> Self {
+        Self { from, user: None, password: None, login: None, logins, is_gone: false }
+    }
+
     /// Lines, each with its end.
     fn ask(&mut self, line: &str, world: &World) -> String {
         let words = words(line);
@@ -79,8 +109,8 @@ impl Client {
             ("NETVER" | "PROTVER", []) => Ok(PROTOCOL.to_owned()),
             ("HELP", []) => Ok(HELP.to_owned()),
             ("STARTTLS", []) => Err("FEATURE-NOT-CONFIGURED"),
-            ("LIST", [what, of @ ..]) => list(&what.to_ascii_uppercase(), of, world),
-            ("GET", [what, of @ ..]) => get(&what.to_ascii_uppercase(), of, world),
+            ("LIST", [what, of @ ..]) => list(&what.to_ascii_uppercase(), of, world, &self.logins),
+            ("GET", [what, of @ ..]) => get(&what.to_ascii_uppercase(), of, world, &self.logins),
             ("USERNAME", [name]) => once(&mut self.user, name, "ALREADY-SET-USERNAME"),
             ("PASSWORD", [word]) => once(&mut self.password, word, "ALREADY-SET-PASSWORD"),
             ("LOGIN", [ups]) => self.log_in(ups, world),
@@ -100,14 +130,16 @@ impl Client {
 
     fn log_in(&mut self, ups: &str, world: &World) -> Result<String, Refusal> {
         let (user, password) = self.known()?;
-        if self.is_logged_in {
+        if self.login.is_some() {
             return Err("ALREADY-LOGGED-IN");
         }
-        named(world, ups)?;
+        let ups = named(world, ups)?.name.clone();
         if (user, password) != (USER, PASSWORD) {
             return Err("ACCESS-DENIED");
         }
-        self.is_logged_in = true;
+        let login = Arc::new(Login { ups, from: self.from });
+        self.logins.add(&login);
+        self.login = Some(login);
         Ok("OK".to_owned())
     }
 
@@ -126,7 +158,7 @@ fn once(slot: &mut Option<String>, word: &str, already: Refusal) -> Result<Strin
     Ok("OK".to_owned())
 }
 
-fn list(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
+fn list(what: &str, of: &[&str], world: &World, logins: &Logins) -> Result<String, Refusal> {
     let (head, lines): (String, Vec<String>) = match (what, of) {
         ("UPS", _) => {
             let lines = world.upses().iter().map(|ups| format!("UPS {} \"{}\"", ups.name, described(ups)));
@@ -136,6 +168,11 @@ fn list(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
             let ups = heard(world, name)?;
             let lines = variables(world, ups).into_iter().map(|(name, value)| format!("VAR {} {name} \"{value}\"", ups.name));
             (format!("{what} {name}"), lines.collect())
+        }
+        ("CLIENT", [name]) => {
+            let ups = &named(world, name)?.name;
+            let lines = logins.at(ups).into_iter().map(|login| format!("CLIENT {ups} {}", login.from));
+            (format!("{what} {ups}"), lines.collect())
         }
         ("CMD" | "RW", [name]) => (format!("{what} {}", named(world, name)?.name), Vec::new()),
         _ => return Err("INVALID-ARGUMENT"),
@@ -147,7 +184,7 @@ fn list(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
         .join("\n"))
 }
 
-fn get(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
+fn get(what: &str, of: &[&str], world: &World, logins: &Logins) -> Result<String, Refusal> {
     match (what, of) {
         ("VAR", [name, variable]) => {
             let ups = heard(world, name)?;
@@ -158,6 +195,10 @@ fn get(what: &str, of: &[&str], world: &World) -> Result<String, Refusal> {
         ("UPSDESC", [name]) => {
             let ups = named(world, name)?;
             Ok(format!("UPSDESC {} \"{}\"", ups.name, described(ups)))
+        }
+        ("NUMLOGINS", [name]) => {
+            let ups = &named(world, name)?.name;
+            Ok(format!("NUMLOGINS {ups} {}", logins.at(ups).len()))
         }
         _ => Err("INVALID-ARGUMENT"),
     }
@@ -220,7 +261,12 @@ mod tests {
 
     /// Every request with its answer, on one connection.
     fn check(world: &World, exchange: &[(&str, &str)]) -> Client {
-        let mut client = Client::default();
+        check_beside(&Arc::default(), world, exchange)
+    }
+
+    /// The same beside other connections.
+    fn check_beside(logins: &Arc<Logins>, world: &World, exchange: &[(&str, &str)]) -> Client {
+        let mut client = Client::of(IpAddr::from([127, 0, 0, 1]), logins.clone());
         for (request, answer) in exchange {
             assert_eq!(client.ask(request, world).trim_end(), *answer, "{request}");
         }
@@ -271,5 +317,29 @@ mod tests {
         );
         assert!(client.is_gone);
         check(&world, &[("USERNAME ananke", "OK"), ("PASSWORD other", "OK"), ("LOGIN rack-a", "ERR ACCESS-DENIED")]);
+    }
+
+    #[test]
+    fn a_login_is_listed_at_its_ups_while_its_connection_lasts() {
+        let (world, logins) = (world(), Arc::default());
+        let empty = [
+            ("LIST CLIENT rack-a", "BEGIN LIST CLIENT rack-a\nEND LIST CLIENT rack-a"),
+            ("GET NUMLOGINS rack-a", "NUMLOGINS rack-a 0"),
+        ];
+        let log_in = [("USERNAME ananke", "OK"), ("PASSWORD secret", "OK"), ("LOGIN rack-a", "OK")];
+        let client = check_beside(&logins, &world, &log_in);
+        check_beside(
+            &logins,
+            &world,
+            &[
+                ("LIST CLIENT rack-a", "BEGIN LIST CLIENT rack-a\nCLIENT rack-a 127.0.0.1\nEND LIST CLIENT rack-a"),
+                ("GET NUMLOGINS rack-a", "NUMLOGINS rack-a 1"),
+                ("LIST CLIENT rack-b", "BEGIN LIST CLIENT rack-b\nEND LIST CLIENT rack-b"),
+                ("LIST CLIENT rack-z", "ERR UNKNOWN-UPS"),
+                ("LIST CLIENT", "ERR INVALID-ARGUMENT"),
+            ],
+        );
+        drop(client);
+        check_beside(&logins, &world, &empty);
     }
 }

@@ -15,21 +15,25 @@ use ananke_core::spec::{Distribution, HostNeeds};
 
 use super::{Output, Refusal, Remedy, invalid, refusal};
 
-/// The time comes first: it is compared with the middle of the exchange. `o` finds how a path is mounted: of several mounts
-/// on one path the last one counts. `s` is how much of a file system is used, of its space or with `-i` of its inodes.
+/// The time comes first: it is compared with the middle of the exchange. `f` prints the first line of a file, and `a` tells
+/// whether there is such a program. Into `x`, `o` puts how a path is mounted, where of several mounts on one path the last one
+/// counts, and `s` how much of a file system is used, of its space or with `-i` of its inodes.
+///
+/// What the shell can do itself it does: a process more for each is most of what a look costs its host.
 ///
 /// Where the kernel does not call the clock synchronised, chrony and ntpd are asked: chrony without `rtcsync` disciplines a
 /// clock and does not tell the kernel.
 const HEAD: &str = concat!(
     r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
-    r#"p time "$(date +%s.%N)"; p boot_id "$(cat /proc/sys/kernel/random/boot_id)"; "#,
-    r#"p machine_id "$(cat /etc/machine-id)"; p uptime "$(cat /proc/uptime)"; "#,
-    r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; printf %s "$x"; }; "#,
-    r#"s() { timeout -s KILL 3 df -P "$@" 2>/dev/null | grep -o "[0-9]*%" | tail -n 1; }; "#,
-    r#"p root "$(o /)"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
-    r#"[ "$x" = yes ] || x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap") "#,
-    r#"$(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; p synced "$x"; "#,
-    r#"p shims "$(if cat /proc/1/cmdline >/dev/null 2>&1; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | "#,
+    r#"p time "$(date +%s.%N)"; f() { x=; read -r x < "$2"; p "$1" "$x"; }; f boot_id /proc/sys/kernel/random/boot_id; "#,
+    r#"f machine_id /etc/machine-id; f uptime /proc/uptime; "#,
+    r#"a() { command -v "$1" > /dev/null; }; "#,
+    r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; }; "#,
+    r#"s() { x=; for t in $(timeout -s KILL 3 df -P "$@" 2>/dev/null); do case $t in [0-9]*%) x=$t;; esac; done; }; "#,
+    r#"o /; p root "$x"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+    r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
+    r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
+    r#"p shims "$(if true 2>/dev/null < /proc/1/cmdline; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | "#,
 );
 const SHIMS: &str = concat!(
     r#"; else echo hidden; fi)"; "#,
@@ -38,16 +42,15 @@ const SHIMS: &str = concat!(
 );
 /// The log of a unit that does not run tells why; who may not read the journal has an empty one.
 const MOUNTS: &str = concat!(
-    r#"; x=$(systemctl show -p LoadState -p ActiveState "$u" 2>&1 | tr "\n" " "); p unit "$x"; "#,
+    r#"; set -f; set -- $(systemctl show -p LoadState -p ActiveState "$u" 2>&1); set +f; x="$*"; p unit "$x"; "#,
     r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
     r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
 );
-const MOUNTED: &str =
-    concat!(r#""; p mounts "$(for n in $w; do printf "%s:%s " "$n" "$(o "$n")"; done)"; "#, r#"p space "$(for n in "#,);
+const MOUNTED: &str = concat!(r#""; y=; for n in $w; do o "$n"; y="$y$n:$x "; done; p mounts "$y"; "#, r#"y=; for n in "#,);
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
 /// required packages is left empty: what they bring can be asked for as units.
 const PACKAGES: &str =
-    concat!(r#" $w; do printf "%s:%s:%s " "$n" "$(s "$n")" "$(s -i "$n")"; done)"; "#, r#"p packages "$(for n in "#,);
+    concat!(r#" $w; do s "$n"; y="$y$n:$x:"; s -i "$n"; y="$y$x "; done; p space "$y"; "#, r#"p packages "$(for n in "#,);
 const UNITS: &str = concat!(
     r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
     r#"p units "$(for n in "#

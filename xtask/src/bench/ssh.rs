@@ -1,32 +1,22 @@
 //! One pass over 64 hosts beside clush and parallel-ssh: 64 loopback addresses of one OpenSSH server.
 
+mod server;
+
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use super::{Cost, cost, line, median};
 use crate::cargo::{build_dist, build_example};
+use server::{Server, serve};
 
 const HOSTS: usize = 64;
 const RUNS: usize = 5;
-
-/// A server on every loopback address, while this lives.
-struct Server {
-    child: Child,
-    dir: PathBuf,
-    port: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        fs::remove_dir_all(&self.dir).ok();
-    }
-}
+/// Looks at each host over its kept connection.
+const PASSES: usize = 20;
+/// Commands over one kept connection of ssh.
+const COMMANDS: usize = 100;
 
 pub(super) fn run() -> Result<String, String> {
     let program = build_dist(&[])?;
@@ -53,14 +43,28 @@ pub(super) fn run() -> Result<String, String> {
         command.args(["-p", "64", "-i", "-x", &options, "-h"]).arg(&nodes).arg(remote);
         command
     };
-    let mut costs: [Vec<Cost>; 3] = Default::default();
+    // The cheapest thing that a client can ask for, by the key exchange that costs the server least.
+    let bare = || {
+        let mut command = Command::new("clush");
+        let options = format!("{options} -o KexAlgorithms=curve25519-sha256");
+        command.args(["-f", "64", "-o", &options, "-w", &list.join(","), "true"]);
+        command
+    };
+    let (mut costs, mut shares): ([Vec<Cost>; 3], [Vec<f64>; 4]) = Default::default();
     for _ in 0..RUNS {
-        let [ours, theirs, others] = &mut costs;
-        ours.push(cost(ananke(), &server.dir, &[0])?);
-        theirs.push(cost(clush(), &server.dir, &[0])?);
-        others.push(cost(parallel(), &server.dir, &[0])?);
+        let clients = [ananke(), clush(), parallel()];
+        for ((command, costs), shares) in clients.into_iter().zip(&mut costs).zip(&mut shares) {
+            let (cost, share) = served(&server, command)?;
+            costs.push(cost);
+            shares.push(share);
+        }
+        let [.., of_bare] = &mut shares;
+        of_bare.push(served(&server, bare())?.1);
     }
     let [ours, clush, parallel] = costs.map(|costs| median(&costs));
+    let shares = shares.map(middle);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let least = shares.into_iter().fold(f64::INFINITY, f64::min) / processors as f64;
     let ratio = |peer: Cost| {
         let wall = ours.wall.as_secs_f64() / peer.wall.as_secs_f64();
         format!("  ratio: {wall:.2} of the time (aim 0.33), {:.2} of the CPU (aim 0.10)\n", ours.cpu / peer.cpu)
@@ -71,20 +75,73 @@ pub(super) fn run() -> Result<String, String> {
     text.push_str(&ratio(clush));
     text.push_str(&line("parallel-ssh -p 64", parallel));
     text.push_str(&ratio(parallel));
-    text.push_str(&format!("  warm, a look at a host over its kept connection (aim 2 ms): {}\n", warm(&server, &example)?));
+    let [of_ours, of_clush, of_parallel, of_bare] = shares;
+    text.push_str(&format!(
+        "  the server's own CPU: {of_ours:.2} s for ananke, {of_clush:.2} s for clush, {of_parallel:.2} s for parallel-ssh, \
+         {of_bare:.2} s for logins that run `true`\n  \
+         the server's floor on {processors} processors: {least:.2} s, {:.2} of clush's time: no client can be faster here\n",
+        least / clush.wall.as_secs_f64()
+    ));
+    text.push_str(&warm(&server, &example, of_ours)?);
+    text.push_str(&multiplexed(&server)?);
     Ok(text)
 }
 
-/// What a look costs once all are connected.
-fn warm(server: &Server, example: &Path) -> Result<String, String> {
+fn middle(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+/// What a client cost, and the processor time that it cost the server.
+fn served(server: &Server, command: Command) -> Result<(Cost, f64), String> {
+    server.settle();
+    let before = server.cpu();
+    let cost = cost(command, &server.dir, &[0])?;
+    server.settle();
+    Ok((cost, server.cpu() - before))
+}
+
+/// What a look costs once all are connected; `cold`: what one pass with its logins costs the server.
+fn warm(server: &Server, example: &Path, cold: f64) -> Result<String, String> {
     let mut command = Command::new(example);
-    command.arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args(["20", &user()]);
-    let output = command.args((1..=HOSTS).map(|nth| format!("{}:{}", address(nth), server.port))).output();
-    let output = output.map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    command.arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args([&PASSES.to_string(), &user()]);
+    command.args((1..=HOSTS).map(|nth| format!("{}:{}", address(nth), server.port)));
+    server.settle();
+    let before = server.cpu();
+    let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    server.settle();
+    let share = (server.cpu() - before - cold) * 1000.0 / (PASSES * HOSTS) as f64;
+    let said = String::from_utf8_lossy(&output.stdout);
+    Ok(format!(
+        "  warm, a look at a host over its kept connection (aim 2 ms): {}; {share:.2} ms of the server's CPU\n",
+        said.trim()
+    ))
+}
+
+/// The same with OpenSSH's own way to keep a connection, and a command that does nothing.
+fn multiplexed(server: &Server) -> Result<String, String> {
+    let socket = server.dir.join("control");
+    let options = options(server);
+    let ssh = |args: &[&str]| {
+        let mut command = Command::new("ssh");
+        command.args(options.split(' ')).arg("-S").arg(&socket).args(args);
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let status = status.map_err(|error| format!("cannot run {command:?}: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
+    };
+    let login = format!("{}@{}", user(), address(1));
+    ssh(&["-M", "-f", "-N", &login])?;
+    let (begun, before) = (Instant::now(), server.cpu());
+    for _ in 0..COMMANDS {
+        ssh(&[&login, "true"])?;
+    }
+    let per = |seconds: f64| seconds * 1000.0 / COMMANDS as f64;
+    let (wall, share) = (per(begun.elapsed().as_secs_f64()), per(server.cpu() - before));
+    ssh(&["-O", "exit", &login])?;
+    Ok(format!("  warm, `true` over a kept connection of ssh (ControlMaster): {wall:.2} ms; {share:.2} ms of the server's CPU\n"))
 }
 
 fn user() -> String {
@@ -102,45 +159,6 @@ fn options(server: &Server) -> String {
         "-p {} -i {dir}/id -o UserKnownHostsFile={dir}/known_hosts -o BatchMode=yes -o IdentitiesOnly=yes -o LogLevel=ERROR",
         server.port
     )
-}
-
-fn serve() -> Result<Server, String> {
-    let dir = std::env::temp_dir().join(format!("ananke-bench-ssh-{}", std::process::id()));
-    let failed = |error: std::io::Error| format!("cannot prepare {}: {error}", dir.display());
-    fs::create_dir_all(&dir).map_err(failed)?;
-    for key in ["id", "host_key"] {
-        let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(dir.join(key));
-        let made = keygen.status().map_err(|error| format!("cannot run ssh-keygen (install openssh-client): {error}"))?;
-        if !made.success() {
-            return Err(format!("ssh-keygen ended with {made}"));
-        }
-    }
-    fs::copy(dir.join("id.pub"), dir.join("authorized_keys")).map_err(failed)?;
-    let port = TcpListener::bind("127.0.1.1:0").and_then(|listener| listener.local_addr()).map_err(failed)?.port();
-    let host_key = fs::read_to_string(dir.join("host_key.pub")).map_err(failed)?;
-    let known: String = (1..=HOSTS).map(|nth| format!("[{}]:{port} {host_key}", address(nth))).collect();
-    fs::write(dir.join("known_hosts"), known).map_err(failed)?;
-    let place = dir.display();
-    // All addresses at once: the server must not throttle what the clients are compared by. A bash that thinks it is the
-    // second one reads no start-up files, which may take longer than all the rest.
-    let text = format!(
-        "ListenAddress 0.0.0.0\nPort {port}\nHostKey {place}/host_key\nAuthorizedKeysFile {place}/authorized_keys\nPidFile none\n\
-         StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 500\nSetEnv SHLVL=2\nLogLevel ERROR\n"
-    );
-    fs::write(dir.join("sshd_config"), text).map_err(failed)?;
-    fs::create_dir_all("/run/sshd").ok();
-    let mut sshd = Command::new("/usr/sbin/sshd");
-    sshd.args(["-D", "-e", "-f"]).arg(dir.join("sshd_config")).stderr(Stdio::null());
-    let child = sshd.spawn().map_err(|error| format!("cannot run sshd (install openssh-server): {error}"))?;
-    let server = Server { child, dir, port };
-    for _ in 0..100 {
-        if std::net::TcpStream::connect((address(1), port)).is_ok() {
-            return Ok(server);
-        }
-        sleep(Duration::from_millis(50));
-    }
-    Err("sshd did not start".to_owned())
 }
 
 /// A config of nodes of which only SSH is asked; its API server is a port that nobody listens on.

@@ -137,6 +137,7 @@ fn progress() -> Progress {
         ],
         actions: vec![],
         earlier: vec![],
+        reboots: vec![],
     }
 }
 

@@ -1,0 +1,81 @@
+//! This machine's wall clock beside its uptime. Where it is set in the middle of a run, as after a boot without a battery
+//! behind the clock, nothing has been waited for longer or shorter by that.
+
+use super::walk::Walk;
+use crate::name::Moment;
+use crate::port::clock::Uptime;
+
+/// By less, the two differ where nobody set anything: one is read after the other.
+const SET_MILLIS: i64 = 2_000;
+
+impl Walk {
+    /// Takes what this machine's clocks say for the judgement at `now`.
+    pub(super) fn tick(&mut self, uptime: Option<Uptime>, now: Moment) {
+        let own = self.uptime.as_ref().zip(uptime.as_ref()).and_then(|(before, after)| passed(before, after));
+        let set = own.map_or(0, |own| now.as_millis().saturating_sub(self.ticked.as_millis()).saturating_sub(own));
+        if set.saturating_abs() >= SET_MILLIS {
+            self.began = moved(self.began, set);
+            for gate in self.gates.values_mut() {
+                gate.waits(|at| moved(at, set));
+            }
+        }
+        (self.uptime, self.ticked) = (uptime, now);
+    }
+}
+
+/// Milliseconds by the machine's own clock; none across boots.
+fn passed(before: &Uptime, after: &Uptime) -> Option<i64> {
+    let span = (before.boot == after.boot).then(|| after.since_boot.checked_sub(before.since_boot)).flatten()?;
+    i64::try_from(span.as_millis()).ok()
+}
+
+fn moved(at: Moment, millis: i64) -> Moment {
+    Moment::from_millis(at.as_millis().saturating_add(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{startup, startup_plan};
+    use crate::gate::testing::Bench;
+    use crate::name::BootId;
+    use crate::report::GateStatus;
+    use crate::verdict::GateId;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// A start-up whose guards wait for a peer for so many seconds, in steps of one, while the wall clock is set by `set`
+    /// milliseconds after the first; what then became of them, and how long the run says that it took.
+    fn guards_after(seconds: i64, set: i64, same_boot: bool) -> (GateStatus, u64) {
+        let mut bench = Bench::new(1);
+        bench.spec.peers = vec!["tethys".into()];
+        bench.spec.guard_wait = Duration::from_secs(600);
+        let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
+        let at = |second: i64| moved(bench.now, second * 1000 + if second > 0 { set } else { 0 });
+        for second in 0..=seconds {
+            let boot = BootId::parse(if same_boot || second == 0 { "b1" } else { "b2" }).unwrap();
+            let since_boot = Duration::from_secs(u64::try_from(60 + second).unwrap());
+            walk.obs.intent = crate::fact::Fact::known(None, at(second));
+            walk.obs.own_clock = crate::fact::Fact::known(Some(true), at(second));
+            walk.tick(Some(Uptime { boot, since_boot }), at(second));
+            walk.judge(at(second));
+        }
+        (walk.gates[&GateId::Guards].status, walk.report(at(seconds)).took.as_secs())
+    }
+
+    #[test]
+    fn the_guards_wait_by_the_clock_that_nobody_sets() {
+        for set in [0, 6 * HOUR, -6 * HOUR] {
+            assert_eq!(guards_after(599, set, true), (GateStatus::Unknown, 599), "the clock was set by {set} ms");
+            assert_eq!(guards_after(600, set, true), (GateStatus::Passed, 600), "the clock was set by {set} ms");
+        }
+        assert_eq!(guards_after(10, 1_999, true), (GateStatus::Unknown, 11), "so little is left as it is");
+    }
+
+    #[test]
+    fn where_the_uptimes_are_of_two_boots_only_wall_time_counts() {
+        assert_eq!(guards_after(1, 6 * HOUR, false).1, 6 * 3600 + 1);
+    }
+}
