@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::scenario::{Exercise, Scenario};
 
 /// Traps that every power loss has.
-const EVERYWHERE: &[Trap] = &[
+pub(crate) const EVERYWHERE: &[Trap] = &[
     Trap::NodeReadyButOff,
     Trap::FullDisruptionNoEvictions,
     Trap::ControlPlaneWaits,

@@ -254,6 +254,7 @@ impl<'a, 'o> Run<'a, 'o> {
             self.ask(false);
             self.wait().await;
             let now = self.reads.clock.now();
+            self.heed_clock(now);
             let quiet = now.since(self.judged);
             if quiet >= JUDGE_AT_LEAST || quiet >= JUDGE_AT_MOST && self.walk.take_changed() {
                 let changes = self.judge(now);
@@ -270,6 +271,14 @@ impl<'a, 'o> Run<'a, 'o> {
                 }
                 (self.observer)(&self.walk, now, &News::Tick);
             }
+        }
+    }
+
+    /// Where somebody set the clock back, what was to come at a time that lies far ahead by it comes now.
+    fn heed_clock(&mut self, now: Moment) {
+        if now < self.judged {
+            (self.judged, self.saved) = (now, self.saved.min(now));
+            self.schedule.set_back(now);
         }
     }
 
