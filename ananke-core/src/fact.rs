@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::name::{Moment, human};
 use crate::port::PortError;
 
+/// What was seen so far ahead of now was seen before the clock was set back: how old it is, nobody knows.
+const AHEAD: Duration = Duration::from_secs(2);
+
 /// What was last seen of one part of the world, and what went wrong since.
 ///
 /// A failed read does not erase the value before it: that one ages, and stops counting when it is too old.
@@ -66,6 +69,10 @@ impl<T> Fact<T> {
     pub fn fresh(&self, now: Moment, limit: Duration) -> Result<&T, Gap> {
         self.if_fresh(now, limit).ok_or_else(|| {
             self.failed.clone().unwrap_or_else(|| match &self.seen {
+                Some(Seen { at, .. }) if *at > now => {
+                    let text = format!("seen {} ahead of now: the clock was set back since", human(at.since(now)));
+                    Gap { error: None, at: Some(*at), text }
+                }
                 Some(Seen { at, .. }) => {
                     Gap { error: None, at: Some(*at), text: format!("last seen {} ago", human(now.since(*at))) }
                 }
@@ -76,7 +83,8 @@ impl<T> Fact<T> {
 
     /// The same for whoever does not ask why.
     pub fn if_fresh(&self, now: Moment, limit: Duration) -> Option<&T> {
-        self.seen.as_ref().filter(|seen| now.since(seen.at) <= limit).map(|seen| &seen.value)
+        let believed = |seen: &&Seen<T>| seen.at <= now.plus(AHEAD) && now.since(seen.at) <= limit;
+        self.seen.as_ref().filter(believed).map(|seen| &seen.value)
     }
 
     /// The error of the newest attempt, if it failed: an older value may still count.
@@ -103,6 +111,15 @@ impl<T> Fact<T> {
 mod tests {
     use super::*;
     use crate::port::ErrorKind;
+
+    #[test]
+    fn what_lies_ahead_was_seen_before_the_clock_was_set_back() {
+        let t0 = Moment::from_millis(0);
+        let fact = Fact::known(7, t0.plus(AHEAD));
+        assert_eq!(fact.fresh(t0, Duration::MAX), Ok(&7), "clocks are read one after the other");
+        let fact = Fact::known(7, t0.plus(Duration::from_secs(3600)));
+        assert_eq!(fact.fresh(t0, Duration::MAX).unwrap_err().text, "seen 1h00m ahead of now: the clock was set back since");
+    }
 
     #[test]
     fn a_fact_ages_and_a_failure_does_not_make_it_younger() {

@@ -43,6 +43,10 @@ pub struct Campaign {
     /// Beside the shortest that each world allows, and beside others; where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
+    /// Thousandths of the shortest time of a world without trouble that the first run took, where trouble came and nothing was
+    /// missing at its end.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub troubled_over_shortest: Counts,
     pub gates: BTreeMap<GateId, GateTally>,
     /// Faults that the drilled worlds had.
     pub faults: BTreeMap<String, u64>,
@@ -112,6 +116,10 @@ pub struct Seed {
     pub traps: Vec<Trap>,
     pub orders: BTreeMap<String, u64>,
     pub actions: Vec<(u64, String)>,
+    /// Of the run that these were done in, where it is not all of the story; in virtual seconds.
+    pub took: Option<u64>,
+    /// As [`Campaign::troubled_over_shortest`] has it.
+    pub troubled_over_shortest: Option<u64>,
     pub beside: Option<Beside>,
 }
 
@@ -163,6 +171,8 @@ impl Seed {
             faults: scenario.faults.iter().map(|(fault, _)| fault.id().to_owned()).collect(),
             orders,
             actions: actions(&report.actions, report.started),
+            took: None,
+            troubled_over_shortest: None,
             violations: drill.violations,
             gates: drill.gates,
             beside,
@@ -170,6 +180,7 @@ impl Seed {
     }
 
     pub fn of_swarm(run: Run, reproduce: String) -> Self {
+        let over = troubled_over_shortest(&run);
         let kind = match run.ending {
             swarm::Ending::Recovered => Kind::Recovered,
             swarm::Ending::Manual => Kind::Manual,
@@ -186,7 +197,9 @@ impl Seed {
             faults: run.faults,
             traps: run.traps,
             orders: run.remedies,
-            actions: Vec::new(),
+            actions: run.actions,
+            took: Some(run.last_seconds),
+            troubled_over_shortest: over,
             beside: None,
         }
     }
@@ -205,6 +218,8 @@ impl Seed {
             traps: Vec::new(),
             orders: BTreeMap::new(),
             actions: Vec::new(),
+            took: None,
+            troubled_over_shortest: None,
             beside: None,
         }
     }
@@ -218,11 +233,19 @@ impl Seed {
         let passed = self.gates.iter().filter_map(|gate| gate.passed_after).max().map_or(0, |passed| passed.as_secs());
         Timeline {
             title: format!("seed {}: {}", self.seed, self.ending),
-            seconds: self.recovery_seconds.max(passed),
+            seconds: self.took.unwrap_or(self.recovery_seconds).max(passed),
             gates: self.gates.clone(),
             actions: self.actions.clone(),
         }
     }
+}
+
+/// Of the first run of a story, in thousandths.
+fn troubled_over_shortest(run: &Run) -> Option<u64> {
+    let troubled = run.story.scenario == "power-loss" && !run.faults.is_empty();
+    let took = run.first_recovery.filter(|_| troubled)?;
+    let shortest = oracle::shortest(&run.story.scenario().ok()?, run.seed)?.at;
+    took.saturating_mul(1_000_000).checked_div(u64::try_from(shortest).ok()?)
 }
 
 /// Seconds from the beginning, and what was done.
@@ -244,6 +267,7 @@ impl Campaign {
             endings: BTreeMap::new(),
             recovery_seconds: Counts::default(),
             compared: None,
+            troubled_over_shortest: Counts::default(),
             gates: BTreeMap::new(),
             faults: BTreeMap::new(),
             traps: BTreeMap::new(),
@@ -278,6 +302,7 @@ impl Campaign {
         seed.faults.iter().for_each(|fault| *self.faults.entry(fault.clone()).or_default() += 1);
         seed.traps.iter().for_each(|trap| *self.traps.entry(*trap).or_default() += 1);
         sum(&mut self.orders, &seed.orders);
+        self.troubled_over_shortest.extend(seed.troubled_over_shortest);
         if let Some(beside) = seed.beside.filter(|_| seed.kind == Kind::Recovered) {
             self.compared.get_or_insert_default().add(seed, beside);
         }
@@ -308,6 +333,7 @@ impl Campaign {
         }
         sum(&mut self.endings, &other.endings);
         self.recovery_seconds.merge(&other.recovery_seconds);
+        self.troubled_over_shortest.merge(&other.troubled_over_shortest);
         for (gate, tally) in &other.gates {
             let mine = self.gates.entry(*gate).or_default();
             sum(&mut mine.endings, &tally.endings);

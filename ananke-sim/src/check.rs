@@ -4,6 +4,7 @@
 mod bounded;
 mod budgets;
 mod dry_run;
+mod fresh;
 mod guards;
 mod harm;
 mod journal;
@@ -13,6 +14,7 @@ mod plans;
 mod quorum;
 mod reasons;
 mod secrets;
+mod shutdown;
 mod stop;
 mod success;
 #[cfg(test)]
@@ -21,14 +23,16 @@ mod testing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use ananke_core::lease::MANUAL_ANNOTATION;
 use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::order::Order;
-use ananke_core::report::{GateReport, GateStatus, Outcome, Report};
-use ananke_core::verdict::GateId;
+use ananke_core::report::{Command, GateReport, GateStatus, Outcome, Report};
+use ananke_core::verdict::{GateId, Trap};
 use serde::{Deserialize, Serialize};
 
 pub use secrets::SECRET;
 
+use crate::fault::Fault;
 use crate::world::{Ms, World};
 
 /// What in a record breaks a rule, one line each.
@@ -44,11 +48,13 @@ pub const ALL: &[(&str, Rule)] = &[
     ("plans", plans::check),
     ("budgets", budgets::check),
     ("quorum", quorum::check),
+    ("fresh", fresh::check),
     ("harm", harm::check),
     ("reasons", reasons::check),
     ("secrets", secrets::check),
     ("success", success::check),
     ("stop", stop::check),
+    ("shutdown", shutdown::check),
     (BOUNDED, bounded::check),
 ];
 
@@ -86,6 +92,10 @@ pub enum What {
     Began {
         by: &'static str,
     },
+    /// Its machine died, and whatever ran there.
+    Died {
+        by: &'static str,
+    },
     /// An order left for the world.
     Sent(Box<Sent>),
     /// The auditor of plans objects to an order that is about to be sent.
@@ -97,6 +107,10 @@ pub enum What {
         text: String,
     },
     Ended(Box<Ended>),
+    /// A fault came into the world.
+    Struck(Fault),
+    /// A gate named a trap, or the daemon met it.
+    Met(Trap),
     /// Somebody did something that made things worse.
     Harmed(String),
     /// How the cluster looks now.
@@ -148,6 +162,8 @@ pub struct Scene {
     pub on_battery: Option<Ms>,
     /// Of the weakest battery, in percent.
     pub charge: i64,
+    /// The Flux source was fetched in this life of the cluster.
+    pub fetched: bool,
 }
 
 /// A run is over, and so the world is then.
@@ -172,6 +188,10 @@ pub struct Truth {
     pub choice: bool,
     /// The source is left on another branch.
     pub other_branch: bool,
+    /// Hosts on which something of the cluster can write.
+    pub writing: Vec<NodeName>,
+    /// Nodes on which Ananke's mark asks for a person.
+    pub marked: Vec<NodeName>,
 }
 
 /// The cluster as those see it who did not do anything to it.
@@ -194,8 +214,21 @@ impl Truth {
             needed: world.person_needed(),
             choice: choice_for_a_person(world),
             other_branch: &*world.source().branch != "main",
+            marked: marked(world),
+            writing: world
+                .hosts()
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| world.writes(*row))
+                .map(|(_, host)| host.name.clone())
+                .collect(),
         }
     }
+}
+
+fn marked(world: &World) -> Vec<NodeName> {
+    let marked = world.nodes().iter().filter(|node| node.annotations.contains_key(MANUAL_ANNOTATION));
+    marked.map(|node| node.name.clone()).collect()
 }
 
 /// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release
@@ -242,7 +275,12 @@ impl Record {
         })
     }
 
+    /// Start-ups that came to their end.
     fn ends(&self) -> impl Iterator<Item = &Ended> {
+        self.all_ends().filter(|ended| ended.report.command == Command::Startup)
+    }
+
+    fn all_ends(&self) -> impl Iterator<Item = &Ended> {
         self.events.iter().filter_map(|event| match &event.what {
             What::Ended(ended) => Some(&**ended),
             _ => None,

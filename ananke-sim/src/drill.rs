@@ -31,6 +31,8 @@ use crate::world::{LONGHORN_DISK, Ms, World, parsed};
 
 /// A start-up that takes longer than this in virtual time has hung: the gates' deadlines add up to less.
 const LIMIT: Ms = 4 * 3_600_000;
+/// Everything has held for so long at the end.
+pub(crate) const SOAK: Duration = Duration::from_secs(60);
 
 /// What `drill` prints, and `-o json` writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -208,7 +210,7 @@ pub fn spec(world: &World) -> Spec {
         },
         services: checklist().into_iter().filter(|check| is_served(world, &check.url)).collect(),
         unit_grace: Duration::from_secs(60),
-        soak: Duration::from_secs(60),
+        soak: SOAK,
         poll: Duration::from_secs(2),
         cordon_window: Duration::from_secs(3600),
         max_cordons: 3,

@@ -5,23 +5,28 @@
 mod actor;
 mod canary;
 mod draw;
+mod gear;
+mod remedy;
 mod shrink;
 mod stage;
 mod story;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ananke_core::report::{GateReport, ManualAction, Outcome, Report};
+use ananke_core::report::{Command, GateReport, ManualAction, Outcome, Report};
 use ananke_core::verdict::Trap;
 use serde::{Deserialize, Serialize};
 
 pub use canary::Canary;
 pub use draw::draw;
+pub use gear::Gear;
 pub use shrink::shrink;
 pub use story::{Act, NotAStory, Step, Story};
 
 use crate::check::{BOUNDED, Record, Violation, What};
+use crate::fault::Fault;
+use crate::{campaign, drill, trap};
 
 /// What came of one story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +43,20 @@ pub struct Run {
     pub manual: Vec<ManualAction>,
     /// Ids of the faults that the story has, each once.
     pub faults: Vec<String>,
-    /// Traps that something was done about or that a person was told of, in all runs.
+    /// Traps that were met in all runs: named, acted on, told to a person, or in the world where no gate names them.
     pub traps: Vec<Trap>,
     /// Orders that were sent, by their verb.
     pub remedies: BTreeMap<String, u64>,
     /// How many times a run of Ananke began.
     pub runs: u64,
+    /// How long the last one took, in virtual seconds.
+    pub last_seconds: u64,
+    /// What it did, in seconds from its beginning.
+    pub actions: Vec<(u64, String)>,
+    /// What the first one took until everything was there, the soak left out, where nothing was missing at its end; in virtual
+    /// seconds.
+    #[serde(default)]
+    pub first_recovery: Option<u64>,
 }
 
 /// How a story ended, best first.
@@ -136,21 +149,24 @@ fn told(story: &Story, record: &Record, crashed: Option<String>) -> Run {
         .iter()
         .flat_map(|report| report.actions.iter().filter_map(|it| it.trap).chain(report.manual.iter().filter_map(|it| it.trap)))
         .collect();
-    traps.sort_unstable();
-    traps.dedup();
-    let mut faults: Vec<String> =
-        story.steps.iter().filter_map(|step| step.act.fault()).map(|fault| fault.id().to_owned()).collect();
-    faults.sort_unstable();
-    faults.dedup();
     let mut remedies = BTreeMap::new();
     let mut runs = 0;
     for event in &record.events {
         match &event.what {
-            What::Sent(sent) => *remedies.entry(sent.order.verb().to_owned()).or_default() += 1,
+            What::Sent(sent) => {
+                *remedies.entry(sent.order.verb().to_owned()).or_default() += 1;
+                let drains = sent.run.as_str().starts_with("shutdown") && sent.order.verb() == "delete-pod";
+                traps.extend(drains.then_some(Trap::DrainBlockedByPdb));
+            }
             What::Began { .. } => runs += 1,
             _ => {}
         }
     }
+    let faults = struck(story, record);
+    traps.extend(met(story, record, &faults));
+    traps.sort_unstable();
+    traps.dedup();
+    let faults = faults.into_iter().map(|fault| fault.id().to_owned()).collect();
     Run {
         seed: story.seed,
         story: story.clone(),
@@ -164,7 +180,42 @@ fn told(story: &Story, record: &Record, crashed: Option<String>) -> Run {
         traps,
         remedies,
         runs,
+        last_seconds: last.map_or(0, |report| report.took.as_secs()),
+        actions: last.map(|report| campaign::actions(&report.actions, report.started)).unwrap_or_default(),
+        first_recovery: first_recovery(record),
     }
+}
+
+/// Of the run that began with the story.
+fn first_recovery(record: &Record) -> Option<u64> {
+    let runs = record.events.iter().filter(|event| matches!(event.what, What::Began { .. } | What::Ended(_)));
+    let report = runs.take(2).find_map(|event| report(&event.what))?;
+    let took = report.took.saturating_sub(drill::SOAK).as_secs();
+    (report.command == Command::Startup && report.outcome == Outcome::Done).then_some(took)
+}
+
+/// Faults that came into the world, each once; some stand in where it begins.
+fn struck(story: &Story, record: &Record) -> Vec<Fault> {
+    let begins: &[Fault] = match story.scenario.as_str() {
+        "circle" => &[Fault::GitPruned],
+        "circle-cold" => &[Fault::GitPruned, Fault::ImagesLost],
+        _ => &[],
+    };
+    let came = record.events.iter().filter_map(|event| if let What::Struck(fault) = event.what { Some(fault) } else { None });
+    let mut faults: Vec<Fault> = begins.iter().copied().chain(came).collect();
+    faults.sort_unstable();
+    faults.dedup();
+    faults
+}
+
+/// Traps that were named, and those that no gate names by themselves: what the world had that is one.
+fn met(story: &Story, record: &Record, faults: &[Fault]) -> BTreeSet<Trap> {
+    let named = record.events.iter().filter_map(|event| if let What::Met(trap) = event.what { Some(trap) } else { None });
+    let nameless = |trap: &Trap| ananke_core::trap::entry(*trap).is_some_and(|entry| entry.diagnosis.is_none());
+    let had = Trap::ALL.iter().copied().filter(nameless).filter(|trap| trap::fault(*trap).is_some_and(|it| faults.contains(&it)));
+    let lost = story.scenario == "power-loss" || story.steps.iter().any(|step| matches!(step.act, Act::Outage(_)));
+    let everywhere = if lost { trap::EVERYWHERE } else { &[] };
+    named.chain(had).chain(everywhere.iter().copied()).collect()
 }
 
 fn report(what: &What) -> Option<&Report> {

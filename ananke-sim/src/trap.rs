@@ -8,7 +8,7 @@ use crate::scenario::{Exercise, Scenario};
 use crate::world::SiteTrouble;
 
 /// Traps that every power loss has.
-const EVERYWHERE: &[Trap] = &[
+pub(crate) const EVERYWHERE: &[Trap] = &[
     Trap::NodeReadyButOff,
     Trap::FullDisruptionNoEvictions,
     Trap::ControlPlaneWaits,

@@ -69,7 +69,8 @@ impl World {
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
-            let marked = node.never_ready && node.annotations.contains_key(MANUAL_ANNOTATION);
+            let unwell = node.never_ready || left_to_a_person(host);
+            let marked = unwell && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }

@@ -8,12 +8,12 @@ use ananke_sim::swarm::{self, Canary, Story};
 /// `cargo test -p ananke-sim --test swarm -- --ignored --nocapture` for the new ones.
 const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::NoJournalLine, "journal", 0),
-    (Canary::LeaseNotOnDisk, "leases", 33),
+    (Canary::LeaseNotOnDisk, "leases", 2),
     (Canary::CordonKept, "leases", 17),
     (Canary::ForcesPods, "harm", 0),
-    (Canary::IgnoresPower, "guards", 7),
+    (Canary::IgnoresPower, "guards", 3),
     (Canary::UncordonsPeople, "people", 0),
-    (Canary::ResumesPeople, "people", 7),
+    (Canary::ResumesPeople, "people", 9),
     (Canary::Repeats, "budgets", 0),
     (Canary::StopsServers, "quorum", 0),
     (Canary::AlwaysDone, "success", 1),
@@ -22,6 +22,9 @@ const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::TellsSecret, "secrets", 0),
     (Canary::DryRunActs, "dry-run", 10),
     (Canary::GivesUp, "bounded", 0),
+    (Canary::ResumesStale, "fresh", 0),
+    (Canary::DeafToShutdown, "guards", 3),
+    (Canary::ForgetsOne, "stop", 10),
 ];
 
 /// A campaign of so many stories would have found each of them.

@@ -257,6 +257,7 @@ impl<'a, 'o> Run<'a, 'o> {
             self.ask(false);
             self.wait().await;
             let now = self.reads.clock.now();
+            self.heed_clock(now);
             let quiet = now.since(self.judged);
             if quiet >= JUDGE_AT_LEAST || quiet >= self.judge_at_most() && self.walk.take_changed() {
                 let changes = self.judge(now);
@@ -279,6 +280,14 @@ impl<'a, 'o> Run<'a, 'o> {
     fn judge_at_most(&self) -> Duration {
         let nodes = u32::try_from(self.walk.spec.nodes.len()).unwrap_or(u32::MAX);
         AT_MOST_PER_NODE.saturating_mul(nodes).clamp(JUDGE_AT_MOST, LONGEST_AT_MOST)
+    }
+
+    /// Where somebody set the clock back, what was to come at a time that lies far ahead by it comes now.
+    fn heed_clock(&mut self, now: Moment) {
+        if now < self.judged {
+            (self.judged, self.saved) = (now, self.saved.min(now));
+            self.schedule.set_back(now);
+        }
     }
 
     fn ask(&mut self, once: bool) {

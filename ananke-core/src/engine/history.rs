@@ -77,14 +77,14 @@ impl History {
     /// Whether one more try fits the budget and the pause since the last one.
     pub fn allows(&self, verb: &str, subject: &Subject, now: Moment, budget: u32, pause: Duration) -> bool {
         let tries = self.tries(verb, subject);
-        !tries.in_flight && tries.count < budget && tries.last.is_none_or(|last| now.since(last) >= pause)
+        !tries.in_flight && tries.count < budget && tries.last.is_none_or(|last| is_over(last, pause, now))
     }
 
     /// The same, of the tries that were about this trap.
     pub(crate) fn allows_for(&self, trap: Trap, order: &Order, now: Moment, budget: u32, pause: Duration) -> bool {
         let Some(tries) = self.done.get(order.verb()).and_then(|tried| tried.get(&order.subject())) else { return budget > 0 };
         let share = tries.shares.get(&trap).copied().unwrap_or_default();
-        !tries.in_flight && share.count < budget && share.last.is_none_or(|last| now.since(last) >= pause)
+        !tries.in_flight && share.count < budget && share.last.is_none_or(|last| is_over(last, pause, now))
     }
 
     /// How many more actions about `trap` the brake lets through.
@@ -174,6 +174,11 @@ impl Tries {
             share.last = None;
         }
     }
+}
+
+/// Whether so long has passed since then; a time that lies ahead is one of before the clock was set back.
+fn is_over(last: Moment, pause: Duration, now: Moment) -> bool {
+    last > now || now.since(last) >= pause
 }
 
 #[cfg(test)]

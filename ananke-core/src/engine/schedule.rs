@@ -241,6 +241,16 @@ impl Schedule {
         self.quiet = self.quiet.max(until);
     }
 
+    /// The clock was set back to `now`: nothing is put off for longer than that by what it said before.
+    pub(super) fn set_back(&mut self, now: Moment) {
+        for asked in self.asked.values_mut() {
+            (asked.at, asked.next) = (asked.at.min(now), asked.next.min(now));
+            asked.again = asked.again.map(|again| again.min(now));
+        }
+        self.quiet = self.quiet.map(|until| until.min(now));
+        self.queue = std::mem::take(&mut self.queue).into_iter().map(|(at, place)| (at.min(now), place)).collect();
+    }
+
     /// When the next part that is wanted is due.
     pub(super) fn next_due(&self) -> Option<Moment> {
         self.queue.first().map(|(at, _)| *at)
@@ -375,6 +385,20 @@ mod tests {
         assert!(schedule.next_due().is_some_and(|next| next <= t0.plus(Duration::from_secs(8))));
         let after = due(&mut schedule, &walk, t0.plus(Duration::from_secs(7)));
         assert!(after.contains(&Part::Api) && after.contains(&Part::Nodes), "{after:?}");
+    }
+
+    #[test]
+    fn nothing_waits_for_the_time_that_a_clock_told_before_it_was_set_back() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let mut walk = engine::startup(engine::startup_plan(), bench.spec.clone(), bench.now, None, None);
+        walk.obs = bench.obs.clone();
+        let (mut schedule, year) = (Schedule::default(), Duration::from_secs(365 * 86_400));
+        let asked = due(&mut schedule, &walk, bench.now);
+        let earlier = bench.now.minus(year);
+        schedule.set_back(earlier);
+        assert_eq!(schedule.next_due(), Some(earlier));
+        assert_eq!(schedule.take_due(&walk, earlier, false).len(), asked.len());
     }
 
     #[test]

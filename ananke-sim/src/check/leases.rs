@@ -1,7 +1,7 @@
 //! A cordon has a lease on disk before it is sent, is placed only by whoever holds the coordination Lease, ends in its window
 //! or asks for a person, and is never one of many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ananke_core::lease::Purpose;
@@ -9,7 +9,7 @@ use ananke_core::name::{Moment, NodeName, Subject};
 use ananke_core::order::{ClusterOrder, Order};
 use ananke_core::verdict::Reason;
 
-use super::{Ended, Look, Record, Sent, What};
+use super::{Command, Ended, Look, Record, Sent, What};
 
 /// As the worlds' spec has them.
 const WINDOW: Duration = Duration::from_secs(3600);
@@ -22,12 +22,14 @@ pub(super) fn check(record: &Record) -> Vec<String> {
     let mut found = Vec::new();
     let mut reachable: Option<Moment> = None;
     let mut overdue = BTreeSet::new();
+    let mut seen: BTreeMap<NodeName, (Option<Moment>, Moment)> = BTreeMap::new();
     for event in &record.events {
         match &event.what {
             What::Sent(sent) => found.extend(placed(sent)),
             What::Looked(look) => {
                 reachable = if look.api { reachable.or(look.wall) } else { None };
-                let late = late(look, reachable).into_iter().filter(|node| overdue.insert(node.clone()));
+                first_seen(&mut seen, look);
+                let late = late(look, reachable, &seen).into_iter().filter(|node| overdue.insert(node.clone()));
                 found.extend(late.map(|node| format!("the cordon of Ananke on {node} outlived its lease, and nobody was asked")));
             }
             What::Ended(ended) if ended.quiet => found.extend(left(ended)),
@@ -52,11 +54,27 @@ fn placed(sent: &Sent) -> Vec<String> {
 }
 
 /// Nodes whose lease ended long ago, as did the last time at which nobody could reach them.
-fn late(look: &Look, reachable: Option<Moment>) -> Vec<NodeName> {
+fn late(look: &Look, reachable: Option<Moment>, seen: &BTreeMap<NodeName, (Option<Moment>, Moment)>) -> Vec<NodeName> {
     let (Some(now), Some(since)) = (look.wall, reachable) else { return Vec::new() };
-    let over = |expires: Moment| now.since(expires.max(since)) > GRACE;
-    let late = look.cordons.iter().filter(|(_, (expires, marked))| !marked && expires.is_some_and(over));
+    let over = |node: &NodeName, expires: Moment| {
+        let first = seen.get(node).map_or(now, |(_, first)| *first);
+        // Whoever wrote another time had another clock.
+        let by_the_clock = (first..=first.plus(WINDOW).plus(GRACE)).contains(&expires);
+        let expires = if by_the_clock { expires } else { first.plus(WINDOW) };
+        now.since(expires.max(since)) > GRACE
+    };
+    let late = look.cordons.iter().filter(|(node, (expires, marked))| !marked && expires.is_some_and(|at| over(node, at)));
     late.map(|(node, _)| node.clone()).collect()
+}
+
+/// Since when each cordon has been there, by the clock on the wall.
+fn first_seen(seen: &mut BTreeMap<NodeName, (Option<Moment>, Moment)>, look: &Look) {
+    seen.retain(|node, (expires, _)| look.cordons.get(node).is_some_and(|(of, _)| of == expires));
+    for (node, (expires, _)) in &look.cordons {
+        if let Some(now) = look.wall {
+            seen.entry(node.clone()).or_insert((*expires, now));
+        }
+    }
 }
 
 /// A cordon stays only where a mark says why.
@@ -68,11 +86,12 @@ fn left(ended: &Ended) -> Vec<String> {
             .iter()
             .any(|action| action.reason == Some(Reason::ManualActionMarked) && action.subject == Subject::Node(node.clone()))
     };
+    let of_another = |node: &NodeName| report.command == Command::Shutdown && ended.truth.marked.contains(node);
     let through = report.got_through();
     report
         .cordons
         .iter()
-        .filter(|node| through && !marked(node))
+        .filter(|node| through && !marked(node) && !of_another(node))
         .map(|node| format!("a cordon of Ananke is left on {node}"))
         .collect()
 }
@@ -80,8 +99,6 @@ fn left(ended: &Ended) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::Outcome;
-    use std::collections::BTreeMap;
-
     use super::super::testing::{cordon, ended, node, record, sent};
     use super::*;
 
@@ -123,6 +140,9 @@ mod tests {
         assert_eq!(with(&[look(0, true, false), look(4501, true, false), look(4600, true, false)]), told);
         assert_eq!(with(&[look(0, true, false), look(4501, true, true)]), Vec::<String>::new(), "marked");
         assert_eq!(with(&[look(4000, false, false), look(4100, true, false), look(4501, true, false)]), Vec::<String>::new());
+        let other = |wall| Look { wall: Some(at(wall)), ..look(0, true, false) };
+        assert_eq!(with(&[other(9000), other(9000 + 4500)]), Vec::<String>::new(), "who wrote it has another clock");
+        assert_eq!(with(&[other(9000), other(9000 + 4501)]), told, "and no more time than others");
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn order(n: usize, order: Order) -> Sent {
             servers_up: (1..=3).map(node).collect(),
             on_battery: None,
             charge: 100,
+            fetched: true,
         },
     }
 }

@@ -1,19 +1,23 @@
 //! One Ananke of a story: its disk, its clock and its hands, all of whose doings are written down.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use ananke_core::baseline::Baseline;
 use ananke_core::engine::journal::{Entry, What as Line};
 use ananke_core::engine::{Hands, Permit, Reads};
-use ananke_core::intent::Intent;
+use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, TAINT_KEY};
 use ananke_core::name::{MacAddress, Moment, NodeName};
 use ananke_core::observation::UnitState;
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
 use ananke_core::port::clock::Uptime;
-use ananke_core::port::{Clock, ClusterActions, ErrorKind, HostActions, PortError, PowerActions, StateWrites, VaultActions};
-use ananke_core::report::{PastRun, Progress, Report};
+use ananke_core::port::{
+    Clock, ClusterActions, ErrorKind, HostActions, MachineReads, PortError, PowerActions, StateWrites, VaultActions,
+};
+use ananke_core::report::{Command, PastRun, Progress, Report};
+use ananke_core::verdict::Trap;
 use async_trait::async_trait;
 
 use super::canary::Canary;
@@ -34,11 +38,27 @@ pub(super) struct Scenery {
     pub(super) canary: Option<Canary>,
     /// Orders that were sent, by all.
     sent: AtomicU64,
+    /// Traps that were met.
+    met: Mutex<BTreeSet<Trap>>,
 }
 
 impl Scenery {
     pub(super) fn new(sim: Sim, canary: Option<Canary>) -> Self {
-        Self { sim, record: Mutex::default(), dark_since: Mutex::default(), canary, sent: AtomicU64::new(0) }
+        Self {
+            sim,
+            record: Mutex::default(),
+            dark_since: Mutex::default(),
+            canary,
+            sent: AtomicU64::new(0),
+            met: Mutex::default(),
+        }
+    }
+
+    /// Notes a trap, once.
+    pub(super) fn meets(&self, trap: Trap) {
+        if lock(&self.met).insert(trap) {
+            self.note(What::Met(trap));
+        }
     }
 
     pub(super) fn note(&self, what: What) {
@@ -53,6 +73,8 @@ pub(super) struct Actor<'a> {
     pub(super) state: MemoryState,
     pub(super) ports: SimPorts,
     pub(super) clock: OwnClock,
+    /// How far its newest shutdown came, beside the newest start-up.
+    pub(super) shutdown: Mutex<Option<Progress>>,
     /// Nothing can be written to the disk.
     pub(super) full: AtomicBool,
 }
@@ -93,13 +115,14 @@ impl<'a> Actor<'a> {
             name,
             state: MemoryState::default(),
             ports: SimPorts::new(sim),
+            shutdown: Mutex::default(),
             clock: OwnClock { right: sim.clock(), ahead: AtomicI64::new(0) },
             full: AtomicBool::new(false),
         }
     }
 
     pub(super) fn reads(&self) -> Reads<'_> {
-        self.ports.reads(&self.clock, &self.state)
+        Reads { machine: self, ..self.ports.reads(&self.clock, &self.state) }
     }
 
     pub(super) fn hands(&self) -> Hands<'_> {
@@ -143,6 +166,7 @@ impl<'a> Actor<'a> {
             servers_up: up.map(|host| host.name.clone()).collect(),
             on_battery: lock(&self.scenery.dark_since).map(|since| world.now() - since),
             charge: world.upses().iter().map(|ups| world.charge(ups) / 10).min().unwrap_or(100),
+            fetched: world.source().fresh,
         }
     }
 
@@ -156,6 +180,16 @@ impl<'a> Actor<'a> {
 
     fn has(&self, canary: Canary) -> bool {
         self.scenery.canary == Some(canary)
+    }
+}
+
+/// A clock that is off by more follows no time source: `ananke` says so, and waits for a while.
+const FOLLOWS: i64 = 180_000;
+
+#[async_trait]
+impl MachineReads for Actor<'_> {
+    async fn clock_synced(&self) -> Answer<Option<bool>> {
+        Ok(Some(self.clock.ahead.load(Ordering::Relaxed).abs() <= FOLLOWS))
     }
 }
 
@@ -198,6 +232,9 @@ impl PowerActions for Actor<'_> {
 #[async_trait]
 impl StateWrites for Actor<'_> {
     async fn save_intent(&self, intent: &Intent) -> Answer<()> {
+        if self.has(Canary::DeafToShutdown) && intent.state == IntentState::ShuttingDown {
+            return Ok(());
+        }
         self.write(self.state.save_intent(intent)).await
     }
     async fn save_leases(&self, leases: &[LeaseRecord]) -> Answer<()> {
@@ -207,6 +244,13 @@ impl StateWrites for Actor<'_> {
         self.write(self.state.save_leases(leases)).await
     }
     async fn save_progress(&self, progress: &Progress) -> Answer<()> {
+        if progress.command == Command::Shutdown {
+            let kept = async {
+                *lock(&self.shutdown) = Some(progress.clone());
+                Ok(())
+            };
+            return self.write(kept).await;
+        }
         self.write(self.state.save_progress(progress)).await
     }
     async fn save_report(&self, report: &Report) -> Answer<()> {

@@ -2,7 +2,7 @@
 
 use ananke_core::engine::walk::Change;
 use ananke_core::intent::{Intent, IntentState};
-use ananke_core::name::NodeName;
+use ananke_core::name::{NodeName, ResourceVersion};
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
 use ananke_core::report::{Outcome, Report};
 use ananke_core::spec::Spec;
@@ -43,6 +43,12 @@ pub enum Canary {
     DryRunActs,
     /// A start-up gives up its last tries.
     GivesUp,
+    /// A Kustomization is resumed as soon as its source is asked for.
+    ResumesStale,
+    /// The intent of a shutdown is not written.
+    DeafToShutdown,
+    /// The first of those things that a person is needed for is left out.
+    ForgetsOne,
 }
 
 impl Canary {
@@ -62,6 +68,9 @@ impl Canary {
         Self::TellsSecret,
         Self::DryRunActs,
         Self::GivesUp,
+        Self::ResumesStale,
+        Self::DeafToShutdown,
+        Self::ForgetsOne,
     ];
 
     /// The operator's expectations as this Ananke has them.
@@ -78,6 +87,12 @@ impl Canary {
             Self::StopsServers if nth == 30 => {
                 let servers = world.hosts().iter().filter(|host| host.server).take(2);
                 servers.map(|host| Order::Host { node: host.name.clone(), order: HostOrder::Stop(host.unit.clone()) }).collect()
+            }
+            Self::ResumesStale if matches!(order, Order::Cluster(ClusterOrder::Reconcile { .. })) && !world.source().fresh => {
+                let object = world.kustomizations().iter().next().map(|it| it.meta.object.clone());
+                let seen = ResourceVersion::parse("1").ok();
+                let resume = object.zip(seen).map(|(object, seen)| Order::Cluster(ClusterOrder::Resume { object, seen }));
+                resume.into_iter().collect()
             }
             _ => Vec::new(),
         }
@@ -120,6 +135,7 @@ impl Canary {
                     action.instruction = action.instruction.replace("titan-", "tethys-");
                 }
             }
+            Self::ForgetsOne if !report.manual.is_empty() => drop(report.manual.remove(0)),
             Self::TellsSecret => report.notes.push(format!("fetched with {SECRET}")),
             _ => {}
         }

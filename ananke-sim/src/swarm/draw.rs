@@ -1,9 +1,11 @@
 //! A story from a seed alone. Each run has kinds of trouble of its own, and some have much of it: what never meets in an
 //! average run does in one that has little else.
 
+use super::gear::Gear;
 use super::story::{Act, Step, Story};
 use crate::fault::Fault;
 use crate::rng::Rng;
+use crate::world::{ClusterTrouble, Graph, Quirk, SiteTrouble};
 
 /// How many in a hundred begin like this.
 const SCENARIOS: &[(i64, &str)] =
@@ -16,6 +18,15 @@ const WORKLOADS: &[&str] =
     &["media/jellyseerr", "office/wallabag", "dashboards/uptime-kuma", "velero/velero", "cert-manager/cert-manager"];
 /// What a cluster gets out of only with what was kept for it: the scenarios of the circle have that.
 const OF_THE_CIRCLE: &[Fault] = &[Fault::GitPruned, Fault::ImagesLost];
+/// Every node is closed to new pods.
+const CORDONED: &[Fault] = &[
+    Fault::Cluster(ClusterTrouble::ForeignCordons),
+    Fault::Cluster(ClusterTrouble::RebootLock),
+    Fault::Cluster(ClusterTrouble::OutOfService),
+    Fault::Site(SiteTrouble::DiskPressure),
+];
+/// How many seconds a clock that was lost is off.
+const LOST_CLOCKS: &[i64] = &[-7200, 7200, -1_773_453_960, -40_000_000, 31_536_000];
 /// Trouble comes within these seconds, and a while after them it is calm.
 const TROUBLED: i64 = 20 * 60;
 
@@ -58,9 +69,11 @@ pub fn draw(seed: u64) -> Story {
     let dice = Dice { rng: Rng::new(seed) };
     let most = dice.weighed("size", SIZES).unwrap_or(6);
     let nodes = usize::try_from(dice.between("nodes", 0, 1, most)).unwrap_or(1);
-    let servers = match (nodes, dice.between("servers", 0, 0, 9)) {
-        (5.., 0..=2) => 5,
-        (3.., 0..=8) => 3,
+    let servers = match (nodes, dice.between("servers", 0, 0, 19)) {
+        (5.., 0..=4) => 5,
+        (4.., 5) => 4,
+        (2.., 6) => 2,
+        (3.., 0..=17) => 3,
         (0.., _) => 1,
     };
     let mut steps = Vec::new();
@@ -69,9 +82,16 @@ pub fn draw(seed: u64) -> Story {
     people(&dice, nodes, &mut steps);
     ananke(&dice, &mut steps);
     power(&dice, &mut steps);
+    let gear = gear(&dice, scenario, &steps);
+    shutdowns(&dice, &mut steps);
+    if gear.contains(&Gear::Daemon) {
+        batteries(&dice, &mut steps);
+    }
+    afterwards(&dice, &mut steps);
+    let gear = without_known(&mut steps, gear);
     let last = steps.iter().map(|step: &Step| step.at + step.act.lasts()).max().unwrap_or(0);
     let calm = last + dice.count("calm", 0, 60, 600);
-    Story { seed, scenario: scenario.to_owned(), nodes, servers, steps, calm }.tidy()
+    Story { seed, scenario: scenario.to_owned(), nodes, servers, gear, steps, calm }.tidy()
 }
 
 fn at(dice: &Dice, label: &str, nth: u64) -> u64 {
@@ -143,6 +163,25 @@ fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
     }
 }
 
+/// What is known to end badly together, and is not mended yet: a campaign would find it again and again. Whoever mends one
+/// takes it out of here.
+fn without_known(steps: &mut Vec<Step>, mut gear: Vec<Gear>) -> Vec<Gear> {
+    let has = |steps: &[Step], faults: &[Fault]| steps.iter().any(|step| step.act.fault().is_some_and(|it| faults.contains(&it)));
+    // Where every node is cordoned and nothing runs any more, each thing is said to follow another, and nobody names the cordon.
+    if has(steps, CORDONED) {
+        steps.retain(|step| !matches!(step.act, Act::Shutdown(_) | Act::Blip(_)));
+    }
+    // A source that refuses the key and has a mirror is taken for one whose server is away.
+    if has(steps, &[Fault::Cluster(ClusterTrouble::DeniedSource)]) {
+        gear.retain(|gear| *gear != Gear::Mirror);
+    }
+    // After another outage within the hour the agent is restarted a second time.
+    if has(steps, &[Fault::NodeNeverReady]) {
+        steps.retain(|step| !matches!(step.act, Act::Outage(_) | Act::Blip(_) | Act::Reboot(_)));
+    }
+    gear
+}
+
 /// What befalls Ananke itself.
 fn ananke(dice: &Dice, steps: &mut Vec<Step>) {
     let kills = dice.weighed("kills", &[(60, 0), (25, 1), (15, 4)]).unwrap_or(0);
@@ -158,6 +197,85 @@ fn ananke(dice: &Dice, steps: &mut Vec<Step>) {
     perhaps("look", 15, Act::Look);
     perhaps("disk", 10, Act::DiskFull(dice.count("disk-lasts", 0, 5, 600)));
     perhaps("clock", 10, Act::Clock(dice.between("clock-by", 0, -120, 120)));
+    if dice.chance("clock-lost", 0, 4) {
+        // Hours, or as long as it takes back to 1970 or to the day of its firmware, until a time source answers.
+        let by = dice.one_of("clock-lost-by", 0, LOST_CLOCKS).copied().unwrap_or(-3600);
+        let (from, lasts) = (at(dice, "clock-lost", 1), dice.count("clock-lost-lasts", 0, 20, 540));
+        steps.extend([Step { at: from, act: Act::Clock(by) }, Step { at: from + lasts, act: Act::Clock(-by) }]);
+    }
+}
+
+/// What the site has beside the usual, and lacks.
+fn gear(dice: &Dice, scenario: &str, steps: &[Step]) -> Vec<Gear> {
+    let has = |fault| steps.iter().any(|step| step.act.fault() == Some(fault));
+    let wrong_branch = if has(Fault::WrongBranch) { 50 } else { 3 };
+    let locked = if has(Fault::VaultSealed) { 30 } else { 3 };
+    // What was kept for a cluster is what it gets out of the circle with.
+    let kept = if scenario.starts_with("circle") { 0 } else { 4 };
+    let chances = [
+        (Gear::Daemon, 18),
+        (Gear::PowersOff, 15),
+        (Gear::Mirror, 25),
+        (Gear::ForcesBranch, wrong_branch),
+        (Gear::NoWake, 8),
+        (Gear::NoKeys, locked),
+        (Gear::NoLayers, kept),
+        (Gear::NoArchives, kept),
+        (Gear::SmallBatteries, 15),
+        (Gear::Hands, 50),
+    ];
+    let drawn = |(gear, in_hundred): &(Gear, i64)| dice.chance(gear.id(), 0, *in_hundred).then_some(*gear);
+    let graph = dice.weighed("graph", &[(79, None), (7, Some(Graph::Chain)), (7, Some(Graph::Fan)), (7, Some(Graph::Diamonds))]);
+    chances.iter().filter_map(drawn).chain(graph.flatten().map(Gear::Graph)).collect()
+}
+
+/// A person stops the cluster, and perhaps mains go while it is stopped, or after.
+fn shutdowns(dice: &Dice, steps: &mut Vec<Step>) {
+    if !dice.chance("shutdown", 0, 14) {
+        return;
+    }
+    let (from, lasts) = (at(dice, "shutdown", 1), dice.count("shutdown-lasts", 0, 30, 1500));
+    steps.push(Step { at: from, act: Act::Shutdown(lasts) });
+    let after = from + dice.count("shutdown-then", 0, 5, 600);
+    match dice.between("shutdown-then", 1, 0, 9) {
+        0..=2 => steps.push(Step { at: after, act: Act::Outage(dice.count("shutdown-then", 2, 20, 900)) }),
+        3 => steps.push(Step { at: after, act: Act::Kill(dice.count("shutdown-then", 2, 1, 90)) }),
+        4 => steps.push(Step { at: after, act: Act::Shutdown(dice.count("shutdown-then", 2, 30, 600)) }),
+        _ => {}
+    }
+}
+
+/// What batteries and upsds do where a daemon watches them.
+fn batteries(dice: &Dice, steps: &mut Vec<Step>) {
+    for nth in 0..dice.count("blips", 0, 1, 4) {
+        let lasts = match dice.between("blips-kind", nth, 0, 3) {
+            0 | 1 => dice.count("blips-last", nth, 2, 20),
+            2 => dice.count("blips-last", nth, 60, 420),
+            _ => dice.count("blips-last", nth, 420, 1500),
+        };
+        steps.push(Step { at: at(dice, "blips-at", nth), act: Act::Blip(lasts) });
+    }
+    for nth in 0..dice.count("quirks", 0, 0, 2) {
+        let quirks = [Quirk::Silent, Quirk::Low, Quirk::Tests, Quirk::Calibrates];
+        let quirk = dice.one_of("quirk", nth, &quirks).copied().unwrap_or(Quirk::Tests);
+        steps.push(Step { at: at(dice, "quirk-at", nth), act: Act::Ups(quirk, dice.count("quirk-lasts", nth, 5, 400)) });
+    }
+}
+
+/// What people do later about a node that has trouble.
+fn afterwards(dice: &Dice, steps: &mut Vec<Step>) {
+    let mut more = Vec::new();
+    for (nth, step) in (0..).zip(steps.iter()) {
+        let Act::Fault { fault, node: Some(node), .. } = step.act else { continue };
+        let dark = matches!(fault, Fault::NeverBoots | Fault::Cluster(ClusterTrouble::StaleAttachment));
+        if dark && dice.chance("confirms", nth, 60) {
+            more.push(Step { at: step.at + dice.count("confirms-after", nth, 60, 1200), act: Act::ConfirmOff(node) });
+        }
+        if fault == Fault::NodeNeverReady && dice.chance("lifts", nth, 60) {
+            more.push(Step { at: step.at + dice.count("lifts-after", nth, 900, 3000), act: Act::Lift(node) });
+        }
+    }
+    steps.extend(more);
 }
 
 fn power(dice: &Dice, steps: &mut Vec<Step>) {
@@ -166,5 +284,40 @@ fn power(dice: &Dice, steps: &mut Vec<Step>) {
     }
     if dice.chance("blip", 0, 12) {
         steps.push(Step { at: at(dice, "blip", 1), act: Act::Blip(dice.count("blip-lasts", 0, 2, 120)) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// As a campaign counts them: what is never drawn can never fire.
+    #[test]
+    fn every_kind_of_trouble_and_all_that_a_site_can_have_is_drawn() {
+        let (mut faults, mut gear, mut words) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut sizes, mut servers) = (BTreeSet::new(), BTreeSet::new());
+        for seed in 0..4000 {
+            let story = draw(seed);
+            faults.extend(story.steps.iter().filter_map(|step| step.act.fault()));
+            let word = |step: &Step| step.act.to_string().split(' ').take(2).collect::<Vec<_>>().join(" ");
+            words.extend(story.steps.iter().map(word).filter(|word| !word.starts_with("fault")));
+            gear.extend(story.gear);
+            sizes.insert(story.nodes);
+            servers.insert(story.servers);
+        }
+        let never: Vec<&Fault> = Fault::ALL.iter().filter(|fault| !faults.contains(fault)).collect();
+        assert_eq!(never, OF_THE_CIRCLE.iter().collect::<Vec<_>>(), "their scenarios begin with them");
+        assert_eq!(gear, Gear::ALL.iter().copied().collect());
+        for act in ["outage", "blip", "kill", "peer", "look", "disk-full", "shutdown", "lift", "confirm-off", "reboot", "resume"]
+        {
+            assert!(words.iter().any(|word| word.starts_with(act)), "{act}: {words:?}");
+        }
+        for quirk in ["silent", "low", "tests", "calibrates"] {
+            assert!(words.contains(format!("ups {quirk}").as_str()), "{quirk}");
+        }
+        assert_eq!(servers, (1..=5).collect());
+        assert!(sizes.contains(&1) && sizes.last().is_some_and(|most| *most > 150), "{sizes:?}");
     }
 }

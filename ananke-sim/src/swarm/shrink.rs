@@ -12,7 +12,7 @@ pub fn shrink(story: &Story, mut fails: impl FnMut(&Story) -> bool) -> Story {
     let mut tries = 0;
     loop {
         let before = best.clone();
-        for smaller in [without_steps, with_fewer_nodes, calm_earlier, with_fewer_servers] {
+        for smaller in [without_steps, with_less_gear, with_fewer_nodes, calm_earlier, with_fewer_servers] {
             smaller(&mut best, &mut |story| {
                 tries += 1;
                 tries <= TRIES && fails(story)
@@ -48,6 +48,13 @@ fn without_steps(best: &mut Story, fails: &mut Fails<'_>) {
             }
         }
         chunk /= 2;
+    }
+}
+
+fn with_less_gear(best: &mut Story, fails: &mut Fails<'_>) {
+    for one in best.gear.clone() {
+        let gear = best.gear.iter().copied().filter(|gear| *gear != one).collect();
+        keep(best, Story { gear, ..best.clone() }, fails);
     }
 }
 

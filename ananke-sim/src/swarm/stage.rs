@@ -1,10 +1,14 @@
 //! A story on the simulated world: the engine's own start-up again and again, its lease keeper beside it, and all that the
 //! story says has befallen them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod hands;
+mod look;
+mod power;
+mod tell;
+
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ananke_core::audit;
@@ -12,21 +16,22 @@ use ananke_core::engine::keeper::Keeper;
 use ananke_core::engine::walk::Walk;
 use ananke_core::engine::{self, News};
 use ananke_core::intent::Intent;
-use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, TAINT_KEY, read_note};
-use ananke_core::name::{Kind, Moment, NodeName, ObjectRef};
+use ananke_core::name::{Moment, NodeName, ObjectRef};
 use ananke_core::port::Clock;
 use ananke_core::report::{Outcome, Report};
 use ananke_core::spec::Spec;
-use futures::future::{Either, join_all, join3, select};
+use ananke_core::verdict::{Trap, Verdict};
+use futures::future::{Either, join, join_all, join3, select};
 
 use super::actor::{Actor, Scenery};
 use super::canary::Canary;
 use super::story::{Act, Story};
-use crate::check::{Ended, Look, Record, Truth, What, Wish};
+use crate::check::{Ended, Record, Truth, What};
 use crate::drill;
 use crate::executor::{Sim, lock};
+use crate::fault::Fault;
 use crate::ports::{MemoryState, SimPorts};
-use crate::world::{Ms, World};
+use crate::world::Ms;
 
 /// Once it is calm, a start-up is tried so often.
 const TRIES: u32 = 3;
@@ -36,16 +41,12 @@ const AGAIN: Duration = Duration::from_secs(120);
 const PATIENCE: Ms = 13 * 3_600_000;
 /// What is older than this has been looked at by whoever reports now.
 const QUIET: Ms = 180_000;
-const LOOK: Duration = Duration::from_secs(10);
-
-/// What comes at its time.
-#[derive(Debug, Clone, Copy)]
-enum Cue<'a> {
-    Act(&'a Act),
-    MainsBack,
-    DiskFree,
-    Calm,
-}
+/// Whoever waits for something looks for it so often.
+const SOON: Ms = 5_000;
+/// Leases are looked at so often at least, whatever a clock says.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Traps that gates name are looked for so often.
+const NAMED: Duration = Duration::from_secs(10);
 
 struct Stage<'a> {
     story: &'a Story,
@@ -53,32 +54,32 @@ struct Stage<'a> {
     spec: Spec,
     own: Actor<'a>,
     peer: Actor<'a>,
-    /// What people did, and how it was before.
-    wishes: Mutex<Wishes>,
-}
-
-#[derive(Default)]
-struct Wishes {
-    cordoned: BTreeSet<NodeName>,
-    suspended: BTreeSet<ObjectRef>,
-    scaled: BTreeMap<ObjectRef, u32>,
+    wishes: Mutex<tell::Wishes>,
+    power: power::Power,
+    /// What has struck and nobody has mended.
+    struck: Mutex<Vec<(Fault, Option<NodeName>)>>,
 }
 
 pub(super) fn play(story: &Story, canary: Option<Canary>) -> Result<Record, String> {
     let sim = Sim::new(story.world()?);
     let scenery = Scenery::new(sim.clone(), canary);
     let mut spec = drill::spec(&sim.world());
+    story.gear.iter().for_each(|gear| gear.expects(&mut spec));
     if let Some(canary) = canary {
         canary.expects(&mut spec);
     }
     let own = Actor::new(&scenery, "titan-db");
-    let stage = Stage { story, scenery: &scenery, own, peer: Actor::new(&scenery, "tethys"), spec, wishes: Mutex::default() };
+    let peer = Actor::new(&scenery, "tethys");
+    let (wishes, power, struck) = (Mutex::default(), power::Power::default(), Mutex::default());
+    let stage = Stage { story, scenery: &scenery, own, peer, spec, wishes, power, struck };
     for actor in [&stage.own, &stage.peer] {
         actor.state.kept().baseline = Some(drill::baseline(&sim.world()));
     }
     let whole = async {
-        let others =
-            pin!(join3(stage.tell(), stage.watch(), join3(stage.peers(), stage.lookers(), std::future::pending::<()>())));
+        let others = pin!(join(
+            join3(stage.tell(), stage.watch(), stage.shutdowns()),
+            join3(stage.peers(), stage.lookers(), stage.daemon())
+        ));
         select(pin!(stage.bring_back()), others).await;
     };
     let ended = sim.run(whole, at(story.calm) + PATIENCE);
@@ -108,17 +109,23 @@ impl<'a> Stage<'a> {
 
     /// Start-ups, one after the other, until one that began in the calm gets through.
     async fn bring_back(&self) {
-        let mut tries = 0;
+        let (mut tries, mut asked) = (0, 0);
         loop {
-            let calm = self.now() >= at(self.story.calm);
+            self.is_wanted_up().await;
+            let calm = self.is_calm();
             tries += u32::from(calm);
             match self.live().await {
                 Ok(report) => {
                     let through = matches!(report.outcome, Outcome::Done | Outcome::Manual);
                     let last = calm && (through || tries >= TRIES);
+                    let manual = report.clone();
+                    self.power.ended(report.command, report.got_through());
                     self.ended(report, last);
-                    if last {
+                    if last && !self.is_done_what_is_asked(&manual, &mut asked) {
                         return;
+                    }
+                    if last {
+                        tries = 0;
                     }
                     self.own.clock.sleep_until(self.own.clock.now().plus(AGAIN)).await;
                 }
@@ -148,38 +155,63 @@ impl<'a> Stage<'a> {
 
     /// A start-up and the lease keeper, until the start-up is over; `Err`: it died, and is dead for so long.
     async fn live(&self) -> Result<Report, Ms> {
-        let now = self.now();
-        let kill = self.story.steps.iter().find_map(|step| match &step.act {
-            Act::Kill(span) if at(step.at) > now => Some((at(step.at), at(*span))),
-            _ => None,
-        });
-        let run = pin!(self.start_up(&self.own, self.spec.clone()));
+        let _starting = self.power.starting();
+        let run = pin!(self.start_up(&self.own, self.spec.clone(), self.power.has_asked()));
         let keeper = pin!(self.keep_leases());
-        let run = select(run, keeper);
-        let death = pin!(async {
-            match kill {
-                Some((when, span)) => {
-                    self.sleep_until(when).await;
-                    span
-                }
-                None => std::future::pending().await,
-            }
-        });
-        match select(run, death).await {
+        match select(pin!(select(run, keeper)), pin!(self.death())).await {
             Either::Left((Either::Left((report, _)), _)) => Ok(report),
             Either::Left((Either::Right(((), _)), _)) => Err(0),
             Either::Right((dead_for, _)) => Err(dead_for),
         }
     }
 
-    async fn start_up(&self, actor: &Actor<'a>, spec: Spec) -> Report {
+    /// Ananke's machine dies the next time; for how long.
+    async fn death(&self) -> Ms {
+        let now = self.now();
+        let kill = self.story.steps.iter().find_map(|step| match &step.act {
+            Act::Kill(span) if at(step.at) > now => Some((at(step.at), at(*span))),
+            _ => None,
+        });
+        match kill {
+            Some((when, span)) => {
+                self.sleep_until(when).await;
+                self.scenery.note(What::Died { by: self.own.name });
+                span
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_calm(&self) -> bool {
+        self.now() >= at(self.story.calm)
+    }
+
+    /// Until nobody wants the cluster to be down, or stops it.
+    async fn is_wanted_up(&self) {
+        let stops = |step: &super::Step| {
+            let (from, to) = (at(step.at), at(step.at.saturating_add(step.act.lasts())));
+            matches!(step.act, Act::Shutdown(_)) && (from..to).contains(&self.now())
+        };
+        while self.power.is_stopping() || !self.is_calm() && (self.story.steps.iter().any(stops) || self.is_held_down()) {
+            self.scenery.sim.delay(SOON).await;
+        }
+    }
+
+    async fn start_up(&self, actor: &Actor<'a>, spec: Spec, by_power: bool) -> Report {
         let scenery = self.scenery;
         scenery.note(What::Began { by: actor.name });
         let (progress, intent) = {
             let kept = actor.state.kept();
             (kept.progress.clone(), kept.intent.clone())
         };
-        let walk = engine::startup(engine::startup_plan(), spec, actor.clock.now(), progress, intent.as_ref());
+        let mut walk = engine::startup(engine::startup_plan(), spec, actor.clock.now(), progress, intent.as_ref());
+        walk.by_power = by_power;
+        self.execute(actor, walk).await
+    }
+
+    async fn execute(&self, actor: &Actor<'a>, walk: Walk) -> Report {
+        let scenery = self.scenery;
+        let mut named_at = walk.started;
         let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| match news {
             News::Gate(change) => {
                 let mut change = (*change).clone();
@@ -193,7 +225,12 @@ impl<'a> Stage<'a> {
                     scenery.note(What::Objected(objection.to_string()));
                 }
             }
-            News::Acted { .. } | News::Tick => {}
+            News::Acted { .. } | News::Tick => {
+                if now.since(named_at) >= NAMED {
+                    named_at = now;
+                    named(walk).into_iter().for_each(|trap| scenery.meets(trap));
+                }
+            }
         };
         let never = Box::pin(std::future::pending());
         engine::execute(walk, actor.reads(), actor.hands(), never, &mut observer).await.0
@@ -203,7 +240,8 @@ impl<'a> Stage<'a> {
         let mut keeper = Keeper::new(self.spec.clone());
         loop {
             let tick = keeper.tick(self.own.reads(), self.own.hands()).await;
-            let next = self.own.clock.now().plus(Duration::from_secs(1)).max(tick.next);
+            let now = self.own.clock.now();
+            let next = now.plus(tick.next.since(now).clamp(Duration::from_secs(1), SWEEP));
             self.own.clock.sleep_until(next).await;
         }
     }
@@ -214,7 +252,7 @@ impl<'a> Stage<'a> {
         join_all(steps.map(|step| async {
             self.sleep_until(at(step.at)).await;
             let spec = Spec { holder: self.peer.name.to_owned(), ..self.spec.clone() };
-            self.start_up(&self.peer, spec).await;
+            self.start_up(&self.peer, spec, false).await;
         }))
         .await;
     }
@@ -254,178 +292,12 @@ impl<'a> Stage<'a> {
         }))
         .await;
     }
+}
 
-    /// Writes down how the cluster looks, for ever.
-    async fn watch(&self) {
-        loop {
-            let look = self.look();
-            self.scenery.note(What::Looked(look));
-            self.scenery.sim.delay(i64::try_from(LOOK.as_millis()).unwrap_or(10_000)).await;
-        }
-    }
-
-    fn look(&self) -> Look {
-        let world = self.scenery.sim.world();
-        let mut cordons = BTreeMap::new();
-        for node in world.nodes() {
-            if node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
-                let expires = node.annotations.get(ANNOTATION).and_then(|note| read_note(note)).map(|lease| lease.expires);
-                cordons.insert(node.name.clone(), (expires, node.annotations.contains_key(MANUAL_ANNOTATION)));
-            }
-        }
-        let scaled = lock(&self.wishes).scaled.keys().cloned().collect::<Vec<_>>();
-        let replicas = |object: &ObjectRef| {
-            let row = world.find_workload(object)?;
-            Some((path(object), world.workloads().get(row)?.replicas))
-        };
-        Look {
-            wall: Some(world.wall(world.now())),
-            api: world.api_up() && world.fault().is_none(),
-            unschedulable: world.nodes().iter().filter(|node| node.unschedulable).map(|node| node.name.clone()).collect(),
-            suspended: (world.kustomizations().iter().filter(|it| it.meta.suspended))
-                .map(|it| it.meta.object.name.to_string())
-                .collect(),
-            replicas: scaled.iter().filter_map(replicas).collect(),
-            cordons,
-        }
-    }
-
-    /// Lets everything come at its time.
-    async fn tell(&self) {
-        let mut cues: Vec<(Ms, Cue<'_>)> = Vec::new();
-        for step in &self.story.steps {
-            cues.push((at(step.at), Cue::Act(&step.act)));
-            let over = at(step.at.saturating_add(step.act.lasts()));
-            match step.act {
-                Act::Outage(_) | Act::Blip(_) => cues.push((over, Cue::MainsBack)),
-                Act::DiskFull(_) => cues.push((over, Cue::DiskFree)),
-                _ => {}
-            }
-        }
-        cues.push((at(self.story.calm), Cue::Calm));
-        cues.sort_by_key(|(at, _)| *at);
-        for (when, cue) in cues {
-            self.sleep_until(when).await;
-            match cue {
-                Cue::Act(act) => self.befalls(act),
-                Cue::MainsBack => self.mains_back(),
-                Cue::DiskFree => self.own.full.store(false, Ordering::Relaxed),
-                Cue::Calm => self.calms(),
-            }
-        }
-    }
-
-    fn mains_back(&self) {
-        self.scenery.sim.world().power_restore();
-        *lock(&self.scenery.dark_since) = None;
-    }
-
-    fn befalls(&self, act: &Act) {
-        let mut world = self.scenery.sim.world();
-        let named = |world: &World, node: usize| world.hosts().get(node.checked_sub(1)?).map(|host| host.name.clone());
-        let mut wish = None;
-        match act {
-            Act::Fault { fault, node, lasts } => match (fault.of_the_api(), lasts) {
-                (Some(fault), Some(lasts)) => world.inject_api_fault(fault, at(*lasts)),
-                (Some(_), None) | (None, _) => {
-                    let node = node.and_then(|node| named(&world, node));
-                    if fault.needs_node() == node.is_some() {
-                        world.inject(*fault, node.as_ref()).ok();
-                    }
-                }
-            },
-            Act::Outage(_) => {
-                world.power_lost();
-                lock(&self.scenery.dark_since).get_or_insert(world.now());
-            }
-            Act::Blip(_) => {
-                world.power_cut();
-                lock(&self.scenery.dark_since).get_or_insert(world.now());
-            }
-            Act::DiskFull(_) => self.own.full.store(true, Ordering::Relaxed),
-            Act::Clock(by) => drop(self.own.clock.ahead.fetch_add(by * 1000, Ordering::Relaxed)),
-            Act::Reboot(node) => {
-                if let Some(name) = named(&world, *node) {
-                    world.reboot(&name).ok();
-                }
-            }
-            Act::Kill(_) | Act::Peer | Act::Look => {}
-            Act::Cordon(_) | Act::Uncordon(_) | Act::Suspend(_) | Act::Resume(_) | Act::Scale(..) | Act::DeletePod(_) => {
-                if world.api_up() && world.fault().is_none() {
-                    let node = |node: &usize| named(&world, *node);
-                    let node = if let Act::Cordon(n) | Act::Uncordon(n) = act { node(n) } else { None };
-                    wish = self.person(&mut world, act, node);
-                }
-            }
-        }
-        drop(world);
-        wish.into_iter().for_each(|wish| self.scenery.note(What::Wished(wish)));
-    }
-
-    /// Somebody with kubectl, and what they want from then on.
-    fn person(&self, world: &mut World, act: &Act, node: Option<NodeName>) -> Option<Wish> {
-        let mut wishes = lock(&self.wishes);
-        match act {
-            Act::Cordon(_) => {
-                let node = node?;
-                world.person_cordon(&node).ok()?;
-                wishes.cordoned.insert(node.clone());
-                Some(Wish::Cordoned(node, true))
-            }
-            Act::Uncordon(_) => {
-                let node = node?;
-                world.person_uncordon(&node).ok()?;
-                wishes.cordoned.remove(&node);
-                Some(Wish::Cordoned(node, false))
-            }
-            Act::Suspend(name) => {
-                let found = world.kustomizations().iter().find(|it| *it.meta.object.name == **name && !it.meta.suspended)?;
-                let object = found.meta.object.clone();
-                world.suspend_flux(&object, None, true).ok()?;
-                wishes.suspended.insert(object);
-                Some(Wish::Suspended(name.clone(), true))
-            }
-            Act::Resume(name) => {
-                let object = wishes.suspended.iter().find(|object| *object.name == **name)?.clone();
-                world.suspend_flux(&object, None, false).ok()?;
-                wishes.suspended.remove(&object);
-                Some(Wish::Suspended(name.clone(), false))
-            }
-            Act::Scale(of, replicas) => {
-                let found = world.workloads().iter().find(|it| it.object.kind == Kind::Deployment && path(&it.object) == *of)?;
-                let (object, was) = (found.object.clone(), found.replicas);
-                if was == 0 || found.forgotten > 0 {
-                    return None;
-                }
-                world.scale(&object, None, *replicas).ok()?;
-                wishes.scaled.entry(object).or_insert(was);
-                Some(Wish::Scaled(of.clone(), *replicas))
-            }
-            Act::DeletePod(of) => {
-                let pod =
-                    world.pods().find(|pod| world.workloads().get(pod.workload).is_some_and(|it| path(&it.object) == *of))?;
-                let object = pod.object.clone();
-                world.delete_pod(&object.namespace, &object.name, None).ok();
-                None
-            }
-            _ => None,
-        }
-    }
-
-    /// What no program ends: mains, a full disk, a clock that is wrong, and what people did.
-    fn calms(&self) {
-        self.mains_back();
-        self.own.full.store(false, Ordering::Relaxed);
-        self.own.clock.ahead.store(0, Ordering::Relaxed);
-        {
-            let mut world = self.scenery.sim.world();
-            let wishes = std::mem::take(&mut *lock(&self.wishes));
-            wishes.cordoned.iter().for_each(|node| drop(world.person_uncordon(node)));
-            wishes.suspended.iter().for_each(|object| drop(world.suspend_flux(object, None, false)));
-            wishes.scaled.iter().for_each(|(object, was)| drop(world.scale(object, None, *was)));
-        }
-        self.scenery.note(What::Wished(Wish::Nothing));
-    }
+/// Traps that a gate says it waits for, or leaves to a person.
+fn named(walk: &Walk) -> BTreeSet<Trap> {
+    let verdicts = walk.gates.values().flat_map(|gate| gate.judgement.subjects.values());
+    verdicts.filter_map(|verdict| if let Verdict::Hold(blocker) = verdict { blocker.trap } else { None }).collect()
 }
 
 fn path(object: &ObjectRef) -> String {

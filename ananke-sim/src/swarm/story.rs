@@ -6,12 +6,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::gear::Gear;
 use crate::fault::Fault;
 use crate::scenario::{MAX_NODES, Scenario};
-use crate::world::World;
+use crate::world::{Quirk, World};
 
 /// Longest span that a story may speak of: a day.
 const LONGEST: u64 = 86_400;
+/// A clock may be wrong by more: a machine without a battery for it boots in 1970.
+const FARTHEST: u64 = 60 * 366 * LONGEST;
+
+/// What the UPSes of a story can do, by its word.
+const QUIRKS: &[(&str, Quirk)] =
+    &[("silent", Quirk::Silent), ("low", Quirk::Low), ("tests", Quirk::Tests), ("calibrates", Quirk::Calibrates)];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -22,6 +29,8 @@ pub struct Story {
     pub scenario: String,
     pub nodes: usize,
     pub servers: usize,
+    /// In the order of their kinds, each once.
+    pub gear: Vec<Gear>,
     /// In the order of their time.
     pub steps: Vec<Step>,
     /// When nothing befalls the world any more, and people take back what they did; in seconds.
@@ -49,6 +58,10 @@ pub enum Act {
     Outage(u64),
     /// Mains are gone for so many seconds, and the batteries carry.
     Blip(u64),
+    /// Every UPS does that for so many seconds.
+    Ups(Quirk, u64),
+    /// A person stops the cluster with Ananke, and wants it to be down for so many seconds at least.
+    Shutdown(u64),
     /// Ananke dies, and is started again so many seconds later.
     Kill(u64),
     /// Another Ananke starts the cluster too.
@@ -61,6 +74,10 @@ pub enum Act {
     Clock(i64),
     Cordon(usize),
     Uncordon(usize),
+    /// A person takes the taint of Ananke off a node.
+    Lift(usize),
+    /// A person confirms that a node is off, if it is.
+    ConfirmOff(usize),
     Reboot(usize),
     Suspend(String),
     Resume(String),
@@ -70,19 +87,35 @@ pub enum Act {
 }
 
 impl Story {
+    /// Where it begins.
+    ///
+    /// # Errors
+    /// If there is no such scenario.
+    pub fn scenario(&self) -> Result<Scenario, String> {
+        let scenario = Scenario::named(&self.scenario).ok_or_else(|| format!("there is no scenario {:?}", self.scenario))?;
+        Ok(scenario.with_nodes(self.nodes).with_servers(self.servers))
+    }
+
     /// The world that it begins in, before the first step.
     ///
     /// # Errors
     /// If there is no such scenario.
     pub fn world(&self) -> Result<World, String> {
-        let scenario = Scenario::named(&self.scenario).ok_or_else(|| format!("there is no scenario {:?}", self.scenario))?;
-        Ok(World::new(&scenario.with_nodes(self.nodes).with_servers(self.servers), self.seed))
+        let mut world = World::new(&self.scenario()?, self.seed);
+        self.gear.iter().for_each(|gear| gear.shapes(&mut world));
+        Ok(world)
+    }
+
+    pub fn has(&self, gear: Gear) -> bool {
+        self.gear.contains(&gear)
     }
 
     /// The same without what a change made impossible, in the order of time.
     pub(super) fn tidy(mut self) -> Self {
         self.steps.sort_by_key(|step| step.at);
         self.servers = self.servers.min(self.nodes);
+        self.gear.sort_unstable();
+        self.gear.dedup();
         self
     }
 }
@@ -91,6 +124,11 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}", self.seed)?;
         writeln!(f, "world {} nodes {} servers {}", self.scenario, self.nodes, self.servers)?;
+        if !self.gear.is_empty() {
+            write!(f, "site")?;
+            self.gear.iter().try_for_each(|gear| write!(f, " {gear}"))?;
+            writeln!(f)?;
+        }
         for Step { at, act } in &self.steps {
             writeln!(f, "{:>3}:{:02} {act}", at / 60, at % 60)?;
         }
@@ -113,6 +151,11 @@ impl fmt::Display for Act {
             }
             Self::Outage(span) => write!(f, "outage for {span}"),
             Self::Blip(span) => write!(f, "blip for {span}"),
+            Self::Ups(quirk, span) => {
+                let word = QUIRKS.iter().find(|(_, of)| of == quirk).map_or("", |(word, _)| word);
+                write!(f, "ups {word} for {span}")
+            }
+            Self::Shutdown(span) => write!(f, "shutdown for {span}"),
             Self::Kill(span) => write!(f, "kill for {span}"),
             Self::Peer => write!(f, "peer"),
             Self::Look => write!(f, "look"),
@@ -120,6 +163,8 @@ impl fmt::Display for Act {
             Self::Clock(by) => write!(f, "clock {by}"),
             Self::Cordon(node) => write!(f, "cordon node {node}"),
             Self::Uncordon(node) => write!(f, "uncordon node {node}"),
+            Self::Lift(node) => write!(f, "lift node {node}"),
+            Self::ConfirmOff(node) => write!(f, "confirm-off node {node}"),
             Self::Reboot(node) => write!(f, "reboot node {node}"),
             Self::Suspend(name) => write!(f, "suspend {name}"),
             Self::Resume(name) => write!(f, "resume {name}"),
@@ -143,7 +188,7 @@ impl FromStr for Story {
 
     /// Empty lines and those that begin with `#` are left out.
     fn from_str(text: &str) -> Result<Self, NotAStory> {
-        let (mut seed, mut world, mut steps, mut calm) = (None, None, Vec::new(), None);
+        let (mut seed, mut world, mut gear, mut steps, mut calm) = (None, None, Vec::new(), Vec::new(), None);
         for (at, line) in text.lines().enumerate() {
             let wrong = |wanted| NotAStory { line: at.saturating_add(1), found: line.chars().take(80).collect(), wanted };
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -158,6 +203,10 @@ impl FromStr for Story {
                     let (nodes, servers) = shape.ok_or_else(|| wrong("servers are some of the nodes"))?;
                     world = Some(((*scenario).to_owned(), nodes, servers));
                 }
+                ["site", words @ ..] => {
+                    let named = words.iter().map(|word| Gear::parse(word).ok_or_else(|| wrong("a site has no such thing")));
+                    gear = named.collect::<Result<_, _>>()?;
+                }
                 [time, "calm"] => calm = Some(moment(time).ok_or_else(|| wrong("a time is minutes:seconds, within a day"))?),
                 [time, act @ ..] => {
                     let at = moment(time).ok_or_else(|| wrong("a step begins with its time, minutes:seconds, within a day"))?;
@@ -169,7 +218,7 @@ impl FromStr for Story {
         let (scenario, nodes, servers) = world.ok_or_else(|| missing("`world SCENARIO nodes N servers N` is missing"))?;
         let seed = seed.ok_or_else(|| missing("`seed N` is missing"))?;
         let calm = calm.ok_or_else(|| missing("it ends with `MINUTES:SECONDS calm`"))?;
-        Ok(Self { seed, scenario, nodes, servers, steps, calm }.tidy())
+        Ok(Self { seed, scenario, nodes, servers, gear, steps, calm }.tidy())
     }
 }
 
@@ -182,12 +231,19 @@ impl Act {
     pub(super) fn lasts(&self) -> u64 {
         match self {
             Self::Fault { lasts, .. } => lasts.unwrap_or(0),
-            Self::Outage(span) | Self::Blip(span) | Self::Kill(span) | Self::DiskFull(span) => *span,
+            Self::Outage(span)
+            | Self::Blip(span)
+            | Self::Ups(_, span)
+            | Self::Shutdown(span)
+            | Self::Kill(span)
+            | Self::DiskFull(span) => *span,
             Self::Peer
             | Self::Look
             | Self::Clock(_)
             | Self::Cordon(_)
             | Self::Uncordon(_)
+            | Self::Lift(_)
+            | Self::ConfirmOff(_)
             | Self::Reboot(_)
             | Self::Suspend(_)
             | Self::Resume(_)
@@ -213,13 +269,20 @@ impl Act {
             }
             ["outage", "for", lasts] => span(lasts).map(Self::Outage),
             ["blip", "for", lasts] => span(lasts).map(Self::Blip),
+            ["ups", word, "for", lasts] => {
+                let quirk = QUIRKS.iter().find(|(of, _)| of == word)?.1;
+                span(lasts).map(|lasts| Self::Ups(quirk, lasts))
+            }
+            ["shutdown", "for", lasts] => span(lasts).map(Self::Shutdown),
             ["kill", "for", lasts] => span(lasts).map(Self::Kill),
             ["disk-full", "for", lasts] => span(lasts).map(Self::DiskFull),
             ["peer"] => Some(Self::Peer),
             ["look"] => Some(Self::Look),
-            ["clock", by] => by.parse().ok().filter(|by: &i64| by.unsigned_abs() <= LONGEST).map(Self::Clock),
+            ["clock", by] => by.parse().ok().filter(|by: &i64| by.unsigned_abs() <= FARTHEST).map(Self::Clock),
             ["cordon", "node", node] => number(node).map(Self::Cordon),
             ["uncordon", "node", node] => number(node).map(Self::Uncordon),
+            ["lift", "node", node] => number(node).map(Self::Lift),
+            ["confirm-off", "node", node] => number(node).map(Self::ConfirmOff),
             ["reboot", "node", node] => number(node).map(Self::Reboot),
             ["suspend", name] => Some(Self::Suspend((*name).to_owned())),
             ["resume", name] => Some(Self::Resume((*name).to_owned())),
@@ -267,12 +330,15 @@ mod tests {
     fn a_story_is_a_text_that_can_be_read_back() {
         let text = "seed 7\n\
                     world power-loss nodes 12 servers 3\n\
+                    site daemon mirror hands\n\
                     \x20 0:00 fault never-boots node 7\n\
                     \x20 0:30 fault api-hangs for 25\n\
                     \x20 1:05 cordon node 3\n\
                     \x20 2:00 kill for 20\n\
                     \x20 2:10 clock -90\n\
                     \x20 3:00 scale media/sonarr 2\n\
+                    \x20 4:00 ups silent for 90\n\
+                    \x20 5:00 shutdown for 300\n\
                     \x2020:00 calm\n";
         let story: Story = format!("# what it shows\n\n{text}").parse().unwrap();
         assert_eq!(story.to_string(), text);

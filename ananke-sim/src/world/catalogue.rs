@@ -55,7 +55,7 @@ pub(super) const OUTSIDE_REGISTRY: &str = "ghcr.io";
 /// The repository that Flux fetches from.
 pub(super) const GIT_URL: &str = "ssh://git@scm.titan.example/ops/titan-iac.git";
 /// Another Git server that has what Gitea has.
-pub(super) const MIRROR: &str = "https://codeberg.org/titan/titan-iac.git";
+pub(crate) const MIRROR: &str = "https://codeberg.org/titan/titan-iac.git";
 
 /// Namespace and name of the workloads that have a Secret from Vault, of the same name.
 pub(super) const SECRETS: &[(&str, &str)] = &[("keycloak", "keycloak"), ("office", "nextcloud")];

@@ -234,6 +234,15 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn let_attachment_go(&mut self) {
+        self.troubles.attachment = None;
+        self.sync_volumes();
+    }
+
+    pub(super) fn allow_source(&mut self) {
+        self.troubles.denied = false;
+    }
+
     pub(super) fn attachment_stuck(&self, volume: usize) -> bool {
         self.troubles.attachment == Some(volume)
     }
@@ -258,7 +267,7 @@ impl World {
     pub(super) fn source_refused(&self) -> Option<String> {
         let url = &self.source.url;
         let said = |words: &str| format!("failed to checkout and determine revision: unable to list remote for '{url}': {words}");
-        if self.troubles.denied {
+        if self.troubles.denied && &**url != super::MIRROR {
             return Some(said(
                 "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain",
             ));
@@ -293,6 +302,7 @@ impl World {
         (missing || cured_anew) && self.refuses_pods(workload)
             || homeless && (self.troubles.cordoned || self.site.pressed)
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
+            || workload == self.vault.workload && self.vault_waits_for_a_person()
     }
 
     /// A person must decide something about the cluster itself.

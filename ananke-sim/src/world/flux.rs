@@ -112,6 +112,7 @@ impl World {
             self.note(|_| format!("source fetched: {revision}"));
             self.touch_flux(FluxRow::Source);
         }
+        self.source.fresh = true;
         self.source.meta.observed_generation = self.source.meta.generation;
         let message = format!("stored artifact for revision '{revision}'");
         self.flux_status(FluxRow::Source, Tri::True, "Succeeded", &message);

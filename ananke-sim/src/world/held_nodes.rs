@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ananke_core::lease::{ANNOTATION, Lease, Purpose, SCHEMA, TAINT_EFFECT, TAINT_KEY, remove_with};
-use ananke_core::name::{LeaseId, ObjectRef};
+use ananke_core::lease::{
+    ANNOTATION, Lease, MANUAL_ANNOTATION, MANUAL_LABEL, Purpose, SCHEMA, TAINT_EFFECT, TAINT_KEY, remove_with,
+};
+use ananke_core::name::{LeaseId, NodeName, ObjectRef};
 use ananke_core::observation::Taint;
 
 use super::{Event, Ms, World, parsed};
 
 /// After the mains, when most of the cluster is there again.
 const KURED_LOOKS: Ms = 150_000;
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+pub(super) const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 impl World {
     /// As the run wrote it when it began to repair the node, half an hour ago.
@@ -79,6 +81,20 @@ impl World {
             self.person_cordon(&name).map_err(|refusal| refusal.to_string())?;
         }
         Ok(())
+    }
+
+    /// A person takes Ananke's mark and its cordon off a node, as the sentence on it says. Whether there was one.
+    pub(crate) fn lift_mark(&mut self, name: &NodeName) -> bool {
+        let Some(row) = self.node_row(name).filter(|row| self.nodes[*row].annotations.contains_key(MANUAL_ANNOTATION)) else {
+            return false;
+        };
+        let node = &mut self.nodes[row];
+        node.taints.retain(|taint| &*taint.key != TAINT_KEY);
+        [ANNOTATION, MANUAL_ANNOTATION].iter().for_each(|key| drop(node.annotations.remove(*key)));
+        node.labels.remove(MANUAL_LABEL);
+        self.taints_changed(row);
+        self.settle();
+        true
     }
 
     /// The node for which kured's DaemonSet has its lock.

@@ -84,7 +84,7 @@ impl World {
         for row in self.nodes[node].pods.clone() {
             self.change_pod(row, |pod| (pod.running, pod.serving, pod.epoch) = (false, false, pod.epoch + 1));
             if self.pods[row].workload == self.known.source_controller {
-                self.source.stored = false;
+                (self.source.stored, self.source.fresh) = (false, false);
             }
         }
         self.vault_forgets();

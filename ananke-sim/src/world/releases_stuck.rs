@@ -75,7 +75,13 @@ impl World {
         };
         let runs = |workload: &usize| self.workloads[*workload].converged() && self.serves(*workload);
         let tried = asked(Push::Reset) || asked(Push::Force);
-        if trouble == ReleaseTrouble::UsedUp && tried && self.kustomizations[release.kustomization].workloads.iter().all(runs) {
+        // In some worlds what is in the cluster differs from what Helm wants by nothing, and only force makes it try.
+        let unmoved = self.draw("release-force", row, 0, 0, 3) == 0;
+        let tried_enough = if unmoved { asked(Push::Force) } else { tried };
+        if trouble == ReleaseTrouble::UsedUp
+            && tried_enough
+            && self.kustomizations[release.kustomization].workloads.iter().all(runs)
+        {
             self.troubles.releases.remove(&row);
             return None;
         }

@@ -150,6 +150,15 @@ impl World {
         self.hosts.iter().any(|host| host.told_off && !host.health.agents.is_empty())
     }
 
+    pub(super) fn has_space_again(&mut self) {
+        self.site.no_space = false;
+    }
+
+    pub(super) fn has_address_again(&mut self) {
+        self.site.no_address = false;
+        self.api_fault_ends(self.control.fault_epoch);
+    }
+
     /// A person must be there before the API can be reached.
     pub(crate) fn address_is_lost(&self) -> bool {
         self.site.no_address

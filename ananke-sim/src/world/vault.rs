@@ -21,6 +21,8 @@ pub(crate) struct Vault {
     /// It seals itself whenever it stops.
     seals: bool,
     sealed: bool,
+    /// Nobody but a person has its keys.
+    of_a_person: bool,
     given: BTreeSet<String>,
 }
 
@@ -33,6 +35,15 @@ impl World {
     /// What it says of itself; `None` where nothing of it runs.
     pub fn vault_state(&self) -> Option<VaultState> {
         self.vault_runs().then_some(VaultState { initialised: true, sealed: self.vault.sealed })
+    }
+
+    pub(crate) fn vault_is_a_persons(&mut self) {
+        self.vault.of_a_person = true;
+    }
+
+    /// It stays sealed until a person comes.
+    pub(super) fn vault_waits_for_a_person(&self) -> bool {
+        self.vault.sealed && self.vault.of_a_person
     }
 
     /// The fault: sealed now, and after each stop.

@@ -133,6 +133,10 @@ fn told(campaign: &Campaign) -> String {
     if let Some(compared) = &campaign.compared {
         text.push_str(&beside(compared));
     }
+    if !campaign.troubled_over_shortest.is_empty() {
+        let told = spread(&campaign.troubled_over_shortest, page::thousandths);
+        text.push_str(&format!("over the shortest time without trouble, where trouble came: {told}\n"));
+    }
     for failure in &campaign.failures {
         text.push_str(&format!("{}: {}\n", failure.ending, failure.reproduce));
         for violation in &failure.violations {
