@@ -9,8 +9,6 @@
 mod client;
 #[path = "recordings/normal.rs"]
 mod normal;
-#[path = "common/tls.rs"]
-mod tls;
 
 use std::path::Path;
 use std::time::Duration;

@@ -2,9 +2,6 @@
 #![cfg(feature = "serve")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "common/tls.rs"]
-mod tls;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,7 +33,7 @@ impl Client {
         let pem = |key: &str| base64::engine::general_purpose::STANDARD.decode(line(key)).unwrap();
         let own = with_certificate.then(|| (pem("client-certificate-data"), pem("client-key-data")));
         let own = own.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()));
-        let tls = tls::connector(&pem("certificate-authority-data"), own);
+        let tls = crate::tls::connector(&pem("certificate-authority-data"), own);
         let address = line("server").strip_prefix("https://").unwrap().to_owned();
         Self { address, tls }
     }

@@ -16,3 +16,6 @@ mod schemas;
 mod served;
 mod storage_and_dns;
 mod timelines;
+#[cfg(feature = "serve")]
+#[path = "common/tls.rs"]
+mod tls;

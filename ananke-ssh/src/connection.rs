@@ -239,10 +239,11 @@ fn broke_off(error: PortError) -> PortError {
     if error.kind == ErrorKind::Transient { error.with_reason(Reason::SshBroken) } else { error }
 }
 
-/// The key exchange, within its time: a port that accepts is one of a machine that runs.
+/// The key exchange, within its time. A port that accepts and says nothing may be that of something before the machine, which
+/// may be dark.
 pub(crate) async fn shake_hands<T>(host: Host<'_>, limit: Duration, exchange: impl Future<Output = T>) -> Result<T, PortError> {
     let late = "the port accepted, but the key exchange did not end";
-    host.within(limit, CONNECT, late, exchange).await.map_err(|error| error.with_reason(Reason::SshRefused))
+    host.within(limit, CONNECT, late, exchange).await
 }
 
 /// Reads a channel to its end, within the bounds of any answer we ask for.

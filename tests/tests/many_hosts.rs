@@ -161,7 +161,7 @@ async fn a_pass_ends_within_the_slowest_deadline_and_nothing_is_left_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: cargo test --release -p ananke-tests --test many_hosts -- --ignored --nocapture"]
+#[ignore = "takes minutes: cargo test --release -p ananke-tests --test end_to_end many_hosts:: -- --ignored --nocapture"]
 async fn a_thousand_hosts_are_asked_a_hundred_times() {
     holds(1000, 100).await;
 }

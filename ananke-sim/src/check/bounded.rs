@@ -7,7 +7,8 @@ pub(super) fn check(record: &Record) -> Vec<String> {
         What::Stuck(how) => Some(how.clone()),
         _ => None,
     });
-    let ended = record.ends().filter(|ended| ended.last).filter_map(|ended| match ended.report.outcome {
+    // People may have done what a run asked for that was to be the last.
+    let ended = record.ends().filter(|ended| ended.last).last().and_then(|ended| match ended.report.outcome {
         Outcome::Done | Outcome::Manual => None,
         outcome @ (Outcome::Failed | Outcome::Refused | Outcome::Yielded | Outcome::Interrupted) => {
             Some(format!("ended as {outcome:?}: {}", ended.report.summary))

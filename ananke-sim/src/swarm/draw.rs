@@ -5,7 +5,7 @@ use super::gear::Gear;
 use super::story::{Act, Step, Story};
 use crate::fault::Fault;
 use crate::rng::Rng;
-use crate::world::{ClusterTrouble, Graph, Quirk, SiteTrouble};
+use crate::world::{ClusterTrouble, Graph, PodTrouble, Quirk, SiteTrouble};
 
 /// How many in a hundred begin like this.
 const SCENARIOS: &[(i64, &str)] =
@@ -23,8 +23,11 @@ const CORDONED: &[Fault] = &[
     Fault::Cluster(ClusterTrouble::ForeignCordons),
     Fault::Cluster(ClusterTrouble::RebootLock),
     Fault::Cluster(ClusterTrouble::OutOfService),
+    Fault::Cluster(ClusterTrouble::AgentTaint),
     Fault::Site(SiteTrouble::DiskPressure),
 ];
+const SILENT_SPEAKERS: Fault = Fault::Cluster(ClusterTrouble::SilentSpeakers);
+const WEBHOOK_LOOP: Fault = Fault::Site(SiteTrouble::WaitsForItself);
 /// How many seconds a clock that was lost is off.
 const LOST_CLOCKS: &[i64] = &[-7200, 7200, -1_773_453_960, -40_000_000, 31_536_000];
 /// Trouble comes within these seconds, and a while after them it is calm.
@@ -88,7 +91,7 @@ pub fn draw(seed: u64) -> Story {
         batteries(&dice, &mut steps);
     }
     afterwards(&dice, &mut steps);
-    let gear = without_known(&mut steps, gear);
+    let gear = without_known((scenario, nodes), &mut steps, gear);
     let last = steps.iter().map(|step: &Step| step.at + step.act.lasts()).max().unwrap_or(0);
     let calm = last + dice.count("calm", 0, 60, 600);
     Story { seed, scenario: scenario.to_owned(), nodes, servers, gear, steps, calm }.tidy()
@@ -165,7 +168,7 @@ fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
 
 /// What is known to end badly together, and is not mended yet: a campaign would find it again and again. Whoever mends one
 /// takes it out of here.
-fn without_known(steps: &mut Vec<Step>, mut gear: Vec<Gear>) -> Vec<Gear> {
+fn without_known((scenario, nodes): (&str, usize), steps: &mut Vec<Step>, mut gear: Vec<Gear>) -> Vec<Gear> {
     let has = |steps: &[Step], faults: &[Fault]| steps.iter().any(|step| step.act.fault().is_some_and(|it| faults.contains(&it)));
     // Where every node is cordoned and nothing runs any more, each thing is said to follow another, and nobody names the cordon.
     if has(steps, CORDONED) {
@@ -175,11 +178,35 @@ fn without_known(steps: &mut Vec<Step>, mut gear: Vec<Gear>) -> Vec<Gear> {
     if has(steps, &[Fault::Cluster(ClusterTrouble::DeniedSource)]) {
         gear.retain(|gear| *gear != Gear::Mirror);
     }
+    // A leader whose Lease has not lapsed is not told apart from one whose node lets no pod come.
+    if has(steps, CORDONED) {
+        without(steps, |fault| fault == Fault::Pod(PodTrouble::StaleLeader));
+    }
+    // The drain of a shutdown takes the last copy of a database as well, and the world holds every such deletion to be harm.
+    if steps.iter().any(|step| matches!(step.act, Act::Shutdown(_) | Act::Blip(_))) {
+        without(steps, |fault| fault == Fault::Pod(PodTrouble::LostReplicas));
+    }
+    // Speakers are made anew only where all else is well, which never comes where something else is a person's.
+    if has(steps, &[SILENT_SPEAKERS]) {
+        without(steps, |fault| fault != SILENT_SPEAKERS && fault.needs_person());
+    }
+    // Managers that wait for their webhook are not made anew behind another, nor as many in a run as a large cluster has.
+    if has(steps, &[Fault::Cluster(ClusterTrouble::ClosedWebhook)]) || nodes > 20 {
+        without(steps, |fault| fault == WEBHOOK_LOOP);
+    }
+    // Images are loaded on hosts that answer: what is placed on another waits, and what truly can be had is not known then.
+    if scenario == "circle-cold" {
+        without(steps, Fault::needs_node);
+    }
     // After another outage within the hour the agent is restarted a second time.
     if has(steps, &[Fault::NodeNeverReady]) {
         steps.retain(|step| !matches!(step.act, Act::Outage(_) | Act::Blip(_) | Act::Reboot(_)));
     }
     gear
+}
+
+fn without(steps: &mut Vec<Step>, known: impl Fn(Fault) -> bool) {
+    steps.retain(|step| !step.act.fault().is_some_and(&known));
 }
 
 /// What befalls Ananke itself.

@@ -145,10 +145,21 @@ impl World {
         if self.is_only_copy(row) {
             self.harmed(format!("{namespace}/{name} was deleted, the primary of a database that no replica follows"));
         }
-        self.note(|_| format!("deleted {namespace}/{name}"));
+        self.let_go(row);
+        Ok(())
+    }
+
+    /// The same by a person, who knows what it does or learns it: that is no harm of Ananke's.
+    pub fn person_deletes_pod(&mut self, namespace: &str, name: &str) -> Result<(), Refusal> {
+        let row = self.named_pod(namespace, name, None)?;
+        self.let_go(row);
+        Ok(())
+    }
+
+    fn let_go(&mut self, row: usize) {
+        self.note(|world| format!("deleted {}/{}", world.pods[row].object.namespace, world.pods[row].object.name));
         self.terminate(row);
         self.settle();
-        Ok(())
     }
 
     /// Deletes a pod with grace 0: the object goes at once, whatever its containers do.

@@ -1,5 +1,7 @@
 //! TLS as a client of the served API speaks it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;

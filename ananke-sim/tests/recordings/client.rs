@@ -73,7 +73,7 @@ impl Server {
             tokio::task::yield_now().await;
         }
         let pair = (identity.client_pem.as_bytes(), identity.client_key_pem.as_bytes());
-        let connector = |pair| Connector(super::tls::connector(identity.ca_pem.as_bytes(), pair));
+        let connector = |pair| Connector(crate::tls::connector(identity.ca_pem.as_bytes(), pair));
         Self { cluster, address, admin: connector(Some(pair)), anonymous: connector(None) }
     }
 

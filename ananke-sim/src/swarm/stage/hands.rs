@@ -1,5 +1,6 @@
 //! People who do what a report asks of them, and no more: what they then still cannot have, they were not told of.
 
+use ananke_core::intent::IntentState;
 use ananke_core::name::{NodeName, Subject};
 use ananke_core::report::{ManualAction, Outcome, Report};
 
@@ -16,6 +17,9 @@ const ROUNDS: u32 = 5;
 impl Stage<'_> {
     /// Whether people have done something about it, and a start-up may get further.
     pub(super) fn is_done_what_is_asked(&self, report: &Report, rounds: &mut u32) -> bool {
+        if report.outcome == Outcome::Refused {
+            return self.clears_intent();
+        }
         if !self.story.has(Gear::Hands) || report.outcome != Outcome::Manual {
             return false;
         }
@@ -41,6 +45,13 @@ impl Stage<'_> {
             self.scenery.note(What::Stuck(why));
         }
         false
+    }
+
+    /// `ananke intent clear`, by whoever began a shutdown that died and wants the cluster now.
+    fn clears_intent(&self) -> bool {
+        let intent = &mut self.own.state.kept().intent;
+        let dead = intent.take_if(|intent| intent.state == IntentState::ShuttingDown && !intent.by_power);
+        dead.is_some()
     }
 
     /// The mark of a repair that came to nothing goes once a person has been there.

@@ -187,7 +187,7 @@ impl Stage<'_> {
                 let pod =
                     world.pods().find(|pod| world.workloads().get(pod.workload).is_some_and(|it| path(&it.object) == *of))?;
                 let object = pod.object.clone();
-                world.delete_pod(&object.namespace, &object.name, None).ok();
+                world.person_deletes_pod(&object.namespace, &object.name).ok();
                 None
             }
             _ => None,
