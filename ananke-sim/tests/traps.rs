@@ -84,6 +84,8 @@ fn judge(trap: Trap, drill: &Drill) -> Vec<String> {
     }
     let mut sent: Vec<&str> = report.actions.iter().filter(|it| it.trap == Some(trap)).map(|it| it.verb.as_str()).collect();
     sent.dedup();
+    // Where a reset was enough, nothing is forced.
+    sent.retain(|verb| *verb != "force-release");
     if let Some((_, expected)) = SENT.iter().find(|(of, _)| *of == trap).filter(|(_, expected)| sent != *expected) {
         wrong.push(format!("{sent:?} was sent about it, and not {expected:?}"));
     }
