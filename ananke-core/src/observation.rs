@@ -1,6 +1,8 @@
 //! What was seen: plain, serialisable data, each part with its time. Gates read nothing else.
 
+mod nodes;
 mod pod_index;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,11 @@ use crate::fact::Fact;
 use crate::intent::Intent;
 use crate::name::{BootId, HostPath, Moment, NodeName, ObjectRef, PackageName, ResourceVersion, Uid, UnitName};
 
+pub use nodes::{Heartbeat, NodeState, NodeTrouble, Taint, Tri};
 pub(crate) use pod_index::PodIndex;
+pub use storage::{
+    AttachmentState, CephState, ClaimState, CsiNodeState, LonghornNode, LonghornState, LonghornVolume, StorageState,
+};
 
 /// Everything Ananke knows at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -157,89 +163,6 @@ pub struct ApiHealth {
     pub version: String,
 }
 
-/// A condition's status; `Unknown` where it is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Tri {
-    True,
-    False,
-    #[default]
-    Unknown,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taint {
-    pub key: Arc<str>,
-    pub value: Arc<str>,
-    pub effect: Arc<str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeState {
-    pub name: NodeName,
-    pub uid: Uid,
-    pub version: ResourceVersion,
-    /// The `Ready` condition as the API has it; it may be from before the outage.
-    pub ready: Tri,
-    pub reason: Arc<str>,
-    pub message: Arc<str>,
-    /// `status.nodeInfo.bootID`.
-    pub boot_id: Option<BootId>,
-    /// `status.nodeInfo.machineID`; none where no kubelet has told it.
-    #[serde(default)]
-    pub machine_id: Option<Arc<str>>,
-    /// `status.nodeInfo.architecture`: `amd64`, `arm64`; none where no kubelet has told it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub architecture: Option<Arc<str>>,
-    /// `spec.renewTime` of the node's Lease in `kube-node-lease`.
-    pub renewed: Option<Moment>,
-    /// Conditions other than `Ready` that are true, and say that something is wrong: `DiskPressure`, …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub troubles: Vec<NodeTrouble>,
-    /// A person's cordon: Ananke never writes it.
-    pub unschedulable: bool,
-    pub taints: Vec<Taint>,
-    /// The annotation [`crate::lease::ANNOTATION`], unparsed.
-    pub lease_note: Option<Arc<str>>,
-    /// The annotation [`crate::lease::MANUAL_ANNOTATION`].
-    pub manual_note: Option<Arc<str>>,
-}
-
-impl NodeState {
-    /// Whether `host` is the machine whose kubelet reported as this node; none where the API does not know.
-    pub fn runs_on(&self, host: &HostState) -> Option<bool> {
-        self.machine_id.as_deref().map(|machine| machine == host.machine_id)
-    }
-
-    /// A node of which nothing else is known.
-    pub fn new(name: NodeName, uid: Uid, version: ResourceVersion) -> Self {
-        Self {
-            name,
-            uid,
-            version,
-            ready: Tri::Unknown,
-            reason: "".into(),
-            message: "".into(),
-            boot_id: None,
-            machine_id: None,
-            architecture: None,
-            renewed: None,
-            troubles: Vec::new(),
-            unschedulable: false,
-            taints: Vec::new(),
-            lease_note: None,
-            manual_note: None,
-        }
-    }
-}
-
-/// A condition of a node that is true and should not be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeTrouble {
-    /// Its type: `DiskPressure`.
-    pub kind: Arc<str>,
-    pub message: Arc<str>,
-}
-
 /// A Warning that a controller or a kubelet wrote down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventState {
@@ -250,17 +173,6 @@ pub struct EventState {
     pub message: Arc<str>,
     /// When it was last seen; it may be from before the outage.
     pub last: Option<Moment>,
-}
-
-/// What Ananke itself saw of a kubelet's Lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heartbeat {
-    /// The newest `renewTime`.
-    pub renewed: Moment,
-    /// Our own time when we first looked.
-    pub watched_since: Moment,
-    /// Our own time when `renewTime` was last seen to have advanced; none if it never did while we looked.
-    pub advanced_at: Option<Moment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -423,88 +335,6 @@ pub struct ProbeAnswer {
     pub body: Option<String>,
 }
 
-/// Volumes, and the drivers that serve them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct StorageState {
-    /// `CSINode`: which drivers have registered with the node's kubelet.
-    pub csi_nodes: Vec<CsiNodeState>,
-    pub attachments: Vec<AttachmentState>,
-    pub claims: Vec<ClaimState>,
-    /// `None` where the cluster serves no Longhorn API.
-    pub longhorn: Option<LonghornState>,
-    /// Rook's CephClusters; empty where it is not served.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ceph: Vec<CephState>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CsiNodeState {
-    pub node: NodeName,
-    pub drivers: Vec<Arc<str>>,
-}
-
-/// A VolumeAttachment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachmentState {
-    pub object: ObjectRef,
-    pub uid: Uid,
-    pub node: NodeName,
-    /// `spec.attacher`.
-    pub driver: Arc<str>,
-    /// Name of the PersistentVolume.
-    pub volume: Arc<str>,
-    pub attached: bool,
-    pub deleting: bool,
-    /// `status.attachError` or `detachError`.
-    pub error: Option<Arc<str>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClaimState {
-    pub object: ObjectRef,
-    /// `status.phase` is `Bound`.
-    pub bound: bool,
-    /// `status.phase` is `Lost`.
-    pub lost: bool,
-    /// Name of the PersistentVolume.
-    pub volume: Option<Arc<str>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LonghornState {
-    pub nodes: Vec<LonghornNode>,
-    pub volumes: Vec<LonghornVolume>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LonghornNode {
-    pub node: NodeName,
-    pub ready: Tri,
-    pub schedulable: Tri,
-    pub message: Arc<str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LonghornVolume {
-    /// It is also the name of the PersistentVolume.
-    pub name: Arc<str>,
-    pub claim: Option<ObjectRef>,
-    /// `status.state`: `attached`, `detached`, `attaching`, …
-    pub state: Arc<str>,
-    /// `status.robustness`: `healthy`, `degraded`, `faulted`, `unknown`.
-    pub robustness: Arc<str>,
-}
-
-/// A CephCluster, as Rook's operator last looked at it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CephState {
-    pub object: ObjectRef,
-    /// `status.ceph.lastChecked`; it may be from before the outage.
-    pub checked: Option<Moment>,
-    /// `status.ceph.details`: messages by check, such as `OSDMAP_FLAGS` and `OSD_DOWN`.
-    pub checks: BTreeMap<Arc<str>, Arc<str>>,
-}
-
 /// The EndpointSlices of one Service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointsState {
@@ -646,53 +476,7 @@ pub struct UpsReading {
     pub runtime: Option<Duration>,
 }
 
-/// How often a kubelet renews its Lease.
-const RENEWED_EVERY: Duration = Duration::from_secs(10);
-
 impl Observation {
-    /// The node of this name in a list of nodes.
-    pub fn listed<'a>(&self, nodes: &'a [NodeState], name: &NodeName) -> Option<&'a NodeState> {
-        let hinted = self.places.get(name).and_then(|place| nodes.get(*place)).filter(|node| node.name == *name);
-        hinted.or_else(|| nodes.iter().find(|node| node.name == *name))
-    }
-
-    /// Takes a list of nodes and notes which kubelets renewed their Lease since the list before. Says whether that is news:
-    /// a kubelet that goes on renewing is none.
-    pub fn fold_nodes(&mut self, read: Result<Arc<Vec<NodeState>>, crate::port::PortError>, at: Moment) -> bool {
-        let mut news = !matches!((&read, self.nodes.last(), self.nodes.newest_failure()),
-            (Ok(new), Some(old), None) if same_but_renewals(new, old));
-        if let Ok(nodes) = &read {
-            // While the API was away no kubelet could renew its Lease: none was silent, and each has its time again.
-            if self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY) {
-                self.heartbeats.values_mut().for_each(|beat| beat.watched_since = at);
-            }
-            for (place, node) in nodes.iter().enumerate() {
-                match self.places.get_mut(&node.name) {
-                    Some(known) => *known = place,
-                    None => self.places.extend([(node.name.clone(), place)]),
-                }
-                if node.ready == Tri::True {
-                    self.unready.remove(&node.name);
-                } else if !self.unready.contains_key(&node.name) {
-                    self.unready.insert(node.name.clone(), at);
-                }
-                let Some(renewed) = node.renewed else { continue };
-                match self.heartbeats.get_mut(&node.name) {
-                    Some(beat) if renewed > beat.renewed => {
-                        news |= beat.advanced_at.is_none_or(|before| at.since(before) > RENEWED_EVERY * 2);
-                        (beat.renewed, beat.advanced_at) = (renewed, Some(at));
-                    }
-                    Some(_) => {}
-                    None => {
-                        self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, watched_since: at, advanced_at: None });
-                    }
-                }
-            }
-        }
-        self.nodes.fold(read, at);
-        news
-    }
-
     /// Notes where the pods stand in a list that was read.
     pub(crate) fn index_pods(&mut self, list: &Arc<Vec<PodState>>) {
         if !self.pod_index.is_of(list) {
@@ -709,35 +493,5 @@ impl Observation {
             }
         }
         self.coordination.fold(read, at);
-    }
-}
-
-/// Leases are renewed all the time, and lists that differ in nothing else are the same.
-fn same_but_renewals(new: &Arc<Vec<NodeState>>, old: &Arc<Vec<NodeState>>) -> bool {
-    let same = |new: &NodeState, old: &NodeState| new == old || NodeState { renewed: new.renewed, ..old.clone() } == *new;
-    Arc::ptr_eq(new, old) || new.len() == old.len() && new.iter().zip(old.iter()).all(|(new, old)| same(new, old))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gate::testing::Bench;
-
-    #[test]
-    fn a_kubelet_that_goes_on_renewing_is_no_news_and_one_that_begins_to_is() {
-        let mut bench = Bench::new(1);
-        bench.all_up();
-        let mut look = |after: u64, change: &dyn Fn(&mut NodeState)| {
-            bench.now = bench.now.plus(Duration::from_secs(after));
-            let mut nodes = bench.obs.nodes.last().map(|list| list.as_ref().clone()).unwrap_or_default();
-            nodes.iter_mut().for_each(change);
-            bench.obs.fold_nodes(Ok(Arc::new(nodes)), bench.now)
-        };
-        let now = |node: &mut NodeState| node.renewed = node.renewed.map(|at| at.plus(Duration::from_secs(10)));
-        look(10, &now);
-        assert!(!look(10, &now), "it renews as it always does");
-        assert!(!look(2, &|_| ()), "it has not renewed yet");
-        assert!(look(30, &now), "it was silent for long");
-        assert!(look(2, &|node| node.unschedulable = true), "somebody cordoned it");
     }
 }
