@@ -159,7 +159,7 @@ END"#;
 const SHIMS: &str = r#"
 mkdir "$1/bin"
 printf '#!/bin/sh\ntouch "$STAGE/$4"\nsleep 60\n' >"$1/bin/containerd-shim-runc-v2"
-printf '#!/bin/sh\necho LoadState=loaded; echo ActiveState=inactive\n' >"$1/bin/systemctl"
+printf '#!/bin/sh\nfor unit in kubelet 1 2 3 4; do echo LoadState=loaded; echo ActiveState=inactive; done\n' >"$1/bin/systemctl"
 chmod 0755 "$1/bin/containerd-shim-runc-v2" "$1/bin/systemctl"
 mount -t overlay -o "lowerdir=$1/bin:/usr/bin" none /usr/bin
 export STAGE="$1"

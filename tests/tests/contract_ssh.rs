@@ -493,10 +493,15 @@ impl Drop for Sshd {
 
 /// Its only unit is k3s; `$0.stopped` is there once it was stopped.
 const SYSTEMCTL: &str = r#"#!/bin/sh
-for unit; do :; done
+for unit; do
+    case "$1 $unit" in
+        "show show"|"show -p"|"show LoadState"|"show ActiveState") ;;
+        "show k3s") printf 'LoadState=loaded\nActiveState=active\n\n' ;;
+        show*) printf 'LoadState=not-found\nActiveState=inactive\n\n' ;;
+    esac
+done
 case "$1 $unit" in
-    "show nothing") printf 'LoadState=not-found\nActiveState=inactive\n' ;;
-    show*) printf 'LoadState=loaded\nActiveState=active\n' ;;
+    show*) ;;
     "is-active k3s") if [ -e "$0.stopped" ]; then echo inactive; exit 3; else echo active; fi ;;
     is-active*) echo inactive; exit 4 ;;
     *nothing) echo "Failed to start $unit.service: Unit $unit.service not found." >&2; exit 5 ;;
@@ -605,9 +610,18 @@ async fn openssh_holds_the_contract() {
         std::fs::read_to_string(site.path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     };
     holds_the_contract(&site, &|| read("lines")).await;
-    let root = HostNeeds { mounts: vec![HostPath::parse("/").unwrap()], ..HostNeeds::default() };
-    let space = site.hosts().inspect(&node(), &unit("k3s"), &root).await.unwrap().health.space;
-    assert!(space.iter().any(|one| one.path.as_str() == "/" && one.free_percent <= 100), "df tells of /: {space:?}");
+    let asked = HostNeeds {
+        mounts: ["/", "/proc", "/gone"].map(|path| HostPath::parse(path).unwrap()).into(),
+        packages: ["dpkg", "no-such-package"].map(|name| PackageName::parse(name).unwrap()).into(),
+        units: vec![unit("nothing"), unit("k3s")],
+    };
+    let health = site.hosts().inspect(&node(), &unit("k3s"), &asked).await.unwrap().health;
+    assert_eq!(health.missing_mounts, [HostPath::parse("/gone").unwrap()]);
+    assert!(health.space.iter().any(|one| one.path.as_str() == "/" && one.free_percent <= 100), "df tells of /: {health:?}");
+    if Path::new("/usr/bin/dpkg-query").exists() {
+        assert_eq!(health.missing_packages, [PackageName::parse("no-such-package").unwrap()]);
+    }
+    assert_eq!((health.missing_units, health.agents), (vec![unit("nothing")], Vec::new()));
     let mut expected = vec![
         "[-n][systemctl][start][--no-block][k3s]",
         "[-n][systemctl][restart][--no-block][k3s]",

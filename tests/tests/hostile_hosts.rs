@@ -60,14 +60,14 @@ fn answer() -> impl Strategy<Value = ExecReply> {
         "boot_id",
         "machine_id",
         "uptime",
-        "root",
         "synced",
         "shims",
         "csi",
-        "unit",
-        "mounts",
-        "packages",
         "units",
+        "log",
+        "mounts",
+        "space",
+        "packages",
         "end",
     ];
     let line =

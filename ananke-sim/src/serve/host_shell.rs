@@ -10,43 +10,40 @@ use ananke_core::observation::{DiskSpace, HostHealth, Leftovers, SnapshotState, 
 use ananke_core::spec::HostNeeds;
 use serde_json::json;
 
-/// Between them stand the unit, the mounts, the packages and the units.
+/// Between them stand the mounts, the unit, the units and the packages.
 const INSPECT: [&str; 5] = [
     concat!(
         r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; p time "$(date +%s.%N)"; "#,
         r#"f() { x=; read -r x < "$2"; p "$1" "$x"; }; f boot_id /proc/sys/kernel/random/boot_id; f machine_id /etc/machine-id; "#,
-        r#"f uptime /proc/uptime; "#,
+        r#"f uptime /proc/uptime; j() { k=$1; set -f; set -- $2; set +f; p "$k" "$*"; }; "#,
         r#"a() { command -v "$1" > /dev/null; }; "#,
-        r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; }; "#,
-        r#"s() { x=; for t in $(timeout -s KILL 3 df -P "$@" 2>/dev/null); do case $t in [0-9]*%) x=$t;; esac; done; }; "#,
-        r#"o /; p root "$x"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+        r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; w=""#,
+    ),
+    concat!(
+        r#""; m=/; for n in $w; do m="$m\|$n"; done; "#,
+        r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
+        r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
         r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
         r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
-        r#"p shims "$(if true 2>/dev/null < /proc/1/cmdline; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" "#,
-        r#"| grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+        r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
+        r#"set -- $(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); p shims $#; else p shims hidden; fi; "#,
         r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
         r#"u="#,
     ),
+    "; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u ",
     concat!(
-        r#"; set -f; set -- $(systemctl show -p LoadState -p ActiveState "$u" 2>&1); set +f; x="$*"; p unit "$x"; "#,
-        r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
-        r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
+        r#"nut-monitor apcupsd pwrstatd PowerChute 2>&1); set +f; p units "$*"; "#,
+        r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
+        r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+        r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w="/var/lib/rancher/k3s $w"; "#,
+        r#"x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; x=; k=""#,
     ),
     concat!(
-        r#""; y=; for n in $w; do o "$n"; y="$y$n:$x "; done; p mounts "$y"; "#,
-        r#"y=; for n in /var/lib/rancher/k3s $w; do s "$n"; y="$y$n:$x:"; s -i "$n"; y="$y$x "; done; p space "$y"; "#,
-        r#"p packages "$(for n in "#,
-    ),
-    concat!(
-        r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
-        r#"p units "$(for n in "#,
-    ),
-    concat!(
-        r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
-        r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute; "#,
-        r#"do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+        r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,
+        r#"p packages "$x"; p end ok'"#,
     ),
 ];
+const AGENTS: [&str; 4] = ["nut-monitor", "apcupsd", "pwrstatd", "PowerChute"];
 const START: [&str; 2] = ["sudo -n systemctl start --no-block ", ""];
 const STOP: [&str; 2] = ["sudo -n systemctl stop ", ""];
 const RESTART: [&str; 2] = ["sudo -n systemctl restart --no-block ", ""];
@@ -158,11 +155,12 @@ pub fn parse(line: &str) -> Option<HostCommand> {
 }
 
 fn inspected(line: &str) -> Option<HostCommand> {
-    let [head, mounts, packages, units, end] = INSPECT;
-    let (unit, rest) = line.strip_prefix(head)?.split_once(mounts)?;
-    let (mounts, rest) = rest.split_once(packages)?;
-    let (packages, rest) = rest.split_once(units)?;
-    let needs = HostNeeds { mounts: names(mounts)?, packages: names(packages)?, units: names(rest.strip_suffix(end)?)? };
+    let [head, unit, units, packages, end] = INSPECT;
+    let (mounts, rest) = line.strip_prefix(head)?.split_once(unit)?;
+    let (unit, rest) = rest.split_once(units)?;
+    let (units, rest) = rest.split_once(packages)?;
+    let (mounts, units) = (names(mounts)?, names(units.strip_suffix(' ').unwrap_or_default())?);
+    let needs = HostNeeds { mounts, units, packages: names(rest.strip_suffix(end)?)? };
     Some(HostCommand::Inspect { unit: UnitName::parse(unit).ok()?, needs })
 }
 
@@ -279,23 +277,26 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         Some(false) => "no",
         None => "",
     };
+    let mounts: Vec<String> = there(&needs.mounts, &lacks.missing_mounts).map(|path| format!("{path}:rw ")).collect();
+    let packages = there(&needs.packages, &lacks.missing_packages);
+    let is_up = |up: bool| format!(" LoadState=loaded ActiveState={}", if up { "active" } else { "inactive" });
+    let needed = needs.units.iter().map(|unit| is_up(!lacks.missing_units.contains(unit)));
+    let agents = AGENTS.iter().map(|name| is_up(lacks.agents.iter().any(|agent| agent.as_str() == *name)));
+    let units: Vec<String> = needed.chain(agents).collect();
     let lines = [
         ("time", format!("{}.{:03}000000", millis.div_euclid(1000), millis.rem_euclid(1000))),
         ("boot_id", facts.boot_id.to_string()),
         ("machine_id", facts.machine_id.clone()),
         ("uptime", format!("{uptime}.{hundredths:02} {uptime}.00")),
-        ("root", if lacks.root_read_only { "ro" } else { "rw" }.to_owned()),
+        ("mounts", format!("/:{} {}", if lacks.root_read_only { "ro" } else { "rw" }, mounts.concat())),
         ("synced", synced.to_owned()),
         ("shims", facts.leftovers.shims.to_string()),
         ("csi", facts.leftovers.mounts.to_string()),
-        ("unit", format!("LoadState={load} ActiveState={active} ")),
+        ("units", format!("LoadState={load} ActiveState={active}{}", units.concat())),
         // One that runs is not asked for its log.
         ("log", if unit == UnitState::Active { String::new() } else { facts.log.replace('\n', "\u{1e}") }),
-        ("mounts", states(&needs.mounts, &lacks.missing_mounts, "rw", "")),
-        ("space", lacks.space.iter().map(used).collect()),
-        ("packages", states(&needs.packages, &lacks.missing_packages, "ii ", "")),
-        ("units", states(&needs.units, &lacks.missing_units, "active", "inactive")),
-        ("agents", lacks.agents.iter().map(|agent| format!("{agent}:active ")).collect()),
+        ("space", format!("File Use% IUse%{}", lacks.space.iter().map(used).collect::<String>())),
+        ("packages", packages.map(|name| format!("{name}:ii  ")).collect()),
         ("end", "ok".to_owned()),
     ];
     let stdout = lines.iter().map(|(key, value)| format!("\nananke:{key}={value}\n")).collect();
@@ -304,12 +305,11 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
 
 fn used(space: &DiskSpace) -> String {
     let used = |free: u8| format!("{}%", 100 - free.min(100));
-    format!("{}:{}:{} ", space.path, used(space.free_percent), space.free_inodes_percent.map(used).unwrap_or_default())
+    format!(" {} {} {}", space.path, used(space.free_percent), space.free_inodes_percent.map_or("-".to_owned(), used))
 }
 
-fn states<T: PartialEq + ToString>(asked: &[T], missing: &[T], there: &str, lacking: &str) -> String {
-    let one = |name: &T| format!("{}:{} ", name.to_string(), if missing.contains(name) { lacking } else { there });
-    asked.iter().map(one).collect()
+fn there<'a, T: PartialEq>(asked: &'a [T], missing: &'a [T]) -> impl Iterator<Item = &'a T> {
+    asked.iter().filter(|name| !missing.contains(name))
 }
 
 fn failure(exit: u32, stderr: String) -> ExecReply {
@@ -459,8 +459,8 @@ mod tests {
 
     #[test]
     fn an_inspection_prints_marked_lines() {
-        let [head, mounts, packages, units, end] = INSPECT;
-        let line = format!("{head}k3s{mounts}/a /b{packages}{units}iscsid{end}");
+        let [head, unit, units, packages, end] = INSPECT;
+        let line = format!("{head}/a /b{unit}k3s{units}iscsid {packages}{end}");
         let needs = HostNeeds {
             mounts: ["/a", "/b"].map(|path| HostPath::parse(path).unwrap()).into(),
             units: vec![UnitName::parse("iscsid").unwrap()],
@@ -476,17 +476,16 @@ mod tests {
                 "boot_id=b-1",
                 "machine_id=m-1",
                 "uptime=61.23 61.00",
-                "root=rw",
+                "mounts=/:rw /b:rw ",
                 "synced=",
                 "shims=3",
                 "csi=1",
-                "unit=LoadState=loaded ActiveState=failed ",
+                "units=LoadState=loaded ActiveState=failed LoadState=loaded ActiveState=active LoadState=loaded \
+                 ActiveState=inactive LoadState=loaded ActiveState=inactive LoadState=loaded ActiveState=inactive \
+                 LoadState=loaded ActiveState=inactive",
                 "log=Starting k3s\u{1e}ended",
-                "mounts=/a: /b:rw ",
-                "space=/a:91%: /b:91%: ",
+                "space=File Use% IUse% /a 91% - /b 91% -",
                 "packages=",
-                "units=iscsid:active ",
-                "agents=",
                 "end=ok"
             ]
         );

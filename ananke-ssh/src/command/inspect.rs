@@ -15,52 +15,54 @@ use ananke_core::spec::{Distribution, HostNeeds};
 
 use super::{Output, Refusal, Remedy, invalid, refusal};
 
-/// The time comes first: it is compared with the middle of the exchange. `f` prints the first line of a file, and `a` tells
-/// whether there is such a program. Into `x`, `o` puts how a path is mounted, where of several mounts on one path the last one
-/// counts, and `s` how much of a file system is used, of its space or with `-i` of its inodes.
+/// The time comes first: it is compared with the middle of the exchange. `f` prints the first line of a file, `j` joins what
+/// stands on several lines, `a` tells whether there is such a program, and `d` how much of file systems is used, of their space
+/// and of their inodes.
 ///
-/// What the shell can do itself it does: a process more for each is most of what a look costs its host.
-///
-/// Where the kernel does not call the clock synchronised, chrony and ntpd are asked: chrony without `rtcsync` disciplines a
-/// clock and does not tell the kernel.
+/// What the shell can do itself it does, and what one process can tell of many names it is asked once: processes are most of
+/// what a look costs its host.
 const HEAD: &str = concat!(
     r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
     r#"p time "$(date +%s.%N)"; f() { x=; read -r x < "$2"; p "$1" "$x"; }; f boot_id /proc/sys/kernel/random/boot_id; "#,
     r#"f machine_id /etc/machine-id; f uptime /proc/uptime; "#,
-    r#"a() { command -v "$1" > /dev/null; }; "#,
-    r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; }; "#,
-    r#"s() { x=; for t in $(timeout -s KILL 3 df -P "$@" 2>/dev/null); do case $t in [0-9]*%) x=$t;; esac; done; }; "#,
-    r#"o /; p root "$x"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+    r#"j() { k=$1; set -f; set -- $2; set +f; p "$k" "$*"; }; a() { command -v "$1" > /dev/null; }; "#,
+    r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; w=""#,
+);
+/// How paths are mounted. timesyncd leaves a file once it has set the clock. Where there is none, the kernel is asked, and where
+/// it does not call the clock synchronised, chrony and ntpd are: chrony without `rtcsync` disciplines a clock and does not
+/// tell the kernel.
+const MOUNTS: &str = concat!(
+    r#""; m=/; for n in $w; do m="$m\|$n"; done; "#,
+    r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
+    r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
     r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
     r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
-    r#"p shims "$(if true 2>/dev/null < /proc/1/cmdline; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | "#,
+    r#"if true 2>/dev/null < /proc/1/cmdline; then set -- $("#,
 );
 const SHIMS: &str = concat!(
-    r#"; else echo hidden; fi)"; "#,
+    r#"); p shims $#; else p shims hidden; fi; "#,
     r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
     r#"u="#,
 );
+const UNITS: &str = r#"; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u "#;
 /// The log of a unit that does not run tells why; who may not read the journal has an empty one.
-const MOUNTS: &str = concat!(
-    r#"; set -f; set -- $(systemctl show -p LoadState -p ActiveState "$u" 2>&1); set +f; x="$*"; p unit "$x"; "#,
-    r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+const SPACE: &str = concat!(
+    r#" 2>&1); set +f; p units "$*"; "#,
+    r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
+    r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
     r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
 );
-const MOUNTED: &str = concat!(r#""; y=; for n in $w; do o "$n"; y="$y$n:$x "; done; p mounts "$y"; "#, r#"y=; for n in "#,);
+/// Where one file system made `df` wait until it was ended, each is asked alone.
+///
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
-/// required packages is left empty: what they bring can be asked for as units.
-const PACKAGES: &str =
-    concat!(r#" $w; do s "$n"; y="$y$n:$x:"; s -i "$n"; y="$y$x "; done; p space "$y"; "#, r#"p packages "$(for n in "#,);
-const UNITS: &str = concat!(
-    r#"; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
-    r#"p units "$(for n in "#
+/// required packages is left empty: what they bring can be asked for as units. Without a name dpkg would tell of them all.
+const PACKAGES: &str = r#" $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; x=; k=""#;
+const END: &str = concat!(
+    r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,
+    r#"p packages "$x"; p end ok'"#,
 );
-/// Which services there are that act on a UPS by themselves: NUT's upsmon, apcupsd, CyberPower's and APC's own.
-const AGENTS: &str = concat!(
-    r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
-    r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute"#,
-);
-const END: &str = r#"; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#;
+/// Services that act on a UPS by themselves: NUT's upsmon, apcupsd, CyberPower's and APC's own.
+const AGENTS: [&str; 4] = ["nut-monitor", "apcupsd", "pwrstatd", "PowerChute"];
 
 /// Longer lines of a log are cut off.
 const LOG_LINE: usize = 400;
@@ -85,16 +87,19 @@ pub(super) fn line(unit: &UnitName, needs: &HostNeeds, distribution: Distributio
     let (shims, data) = (shims(distribution), data(distribution).join(" "));
     let mounts = words(needs.mounts.iter().map(|path| plain(path.as_str())));
     let packages = words(needs.packages.iter().map(|package| package.as_str()));
-    let units = words(needs.units.iter().map(UnitName::as_str));
-    format!("{HEAD}{shims}{SHIMS}{unit}{MOUNTS}{mounts}{MOUNTED}{data}{PACKAGES}{packages}{UNITS}{units}{AGENTS}{END}")
+    let units = words(needs.units.iter().map(UnitName::as_str).chain(AGENTS));
+    format!("{HEAD}{mounts}{MOUNTS}{shims}{SHIMS}{unit}{UNITS}{units}{SPACE}{data}{PACKAGES}{packages}{END}")
 }
 
-/// Counts containers by their shims, whose arguments stand on a line each. k3s has its shim in its own directory; beside
+/// Finds containers by their shims, of whose arguments each ends with a zero. k3s has its shim in its own directory; beside
 /// kubeadm a shim can be Docker's, and containerd's namespace tells which are of Kubernetes.
 fn shims(distribution: Distribution) -> &'static str {
     match distribution {
-        Distribution::K3s => r#"grep -c "^/.*/data/[^/]*/bin/containerd-shim""#,
-        Distribution::Kubeadm => r#"grep -A 2 "^/usr/\(local/\)\{0,1\}bin/containerd-shim" | grep -c -x "k8s\.io""#,
+        Distribution::K3s => r#"grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline"#,
+        Distribution::Kubeadm => concat!(
+            r#"grep -lazsx "k8s\.io" /dev/null "#,
+            r#"$(grep -lazs "^/usr/\(local/\)\{0,1\}bin/containerd-shim" /proc/[0-9]*/cmdline)"#,
+        ),
     }
 }
 
@@ -130,20 +135,20 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
     if machine_id.len() > 128 || !machine_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid(format!("machine ID {:?} is not valid", clean(machine_id, 80))));
     }
-    let (mounts, packages, units) = (states(get("mounts")?), states(get("packages")?), states(get("units")?));
+    let (mounts, packages, units) = (states(get("mounts")?), get("packages")?, units(get("units")?, needs)?);
     Ok(Inspection {
         boot_id,
         machine_id: machine_id.to_owned(),
         uptime: uptime(get("uptime")?)?,
         time: wall_time(get("time")?)?,
-        unit: unit_state(get("unit")?)?,
+        unit: units.own,
         health: HostHealth {
-            root_read_only: read_only("/", get("root")?)?,
+            root_read_only: read_only("/", mounts.get("/").copied().unwrap_or_default())?,
             clock_synced: synced(get("synced")?),
             missing_mounts: missing(&needs.mounts, |path| mounts.get(plain(path.as_str())).is_some_and(|state| *state == "rw")),
-            missing_packages: missing(&needs.packages, |name| packages.get(name.as_str()).is_some_and(|state| installed(state))),
-            missing_units: missing(&needs.units, |name| units.get(name.as_str()).is_some_and(|state| is_up(state))),
-            agents: agents(get("agents")?),
+            missing_packages: missing(&needs.packages, |name| installed(packages, name.as_str())),
+            missing_units: units.missing,
+            agents: units.agents,
             space: space(get("space")?, needs),
         },
         leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
@@ -177,24 +182,20 @@ fn no_markers(output: &Output) -> Refusal {
     }
 }
 
-/// `name:state name:state …`; a unit's name may have colons of its own.
+/// `path:state path:state …`, where of several mounts on one path the last one counts.
 fn states(text: &str) -> BTreeMap<&str, &str> {
     text.split_ascii_whitespace().filter_map(|word| word.rsplit_once(':')).collect()
-}
-
-/// Those that run.
-fn agents(text: &str) -> Vec<UnitName> {
-    let active = states(text).into_iter().filter(|(_, state)| is_up(state));
-    active.filter_map(|(name, _)| UnitName::parse(name).ok()).collect()
 }
 
 fn missing<T: Clone>(asked: &[T], there: impl Fn(&T) -> bool) -> Vec<T> {
     asked.iter().filter(|one| !there(one)).cloned().collect()
 }
 
-/// dpkg's two letters: what is wanted (install, hold, …) and what is; the second says whether it is installed.
-fn installed(state: &str) -> bool {
-    state.as_bytes().get(1) == Some(&b'i')
+/// `name:state name:state …`, with a name more than once where it has several architectures. Of dpkg's two letters the first
+/// is what is wanted (install, hold, …), and the second what is.
+fn installed(text: &str, name: &str) -> bool {
+    let states = text.split_ascii_whitespace().filter_map(|word| word.split_once(':'));
+    states.filter(|(of, _)| *of == name).any(|(_, state)| state.as_bytes().get(1) == Some(&b'i'))
 }
 
 /// systemd's word for a unit that runs; one that reloads runs on.
@@ -210,17 +211,17 @@ fn read_only(path: &str, state: &str) -> Result<bool, Refusal> {
     }
 }
 
-/// `path:space:inodes path:space:inodes …`, each as a percentage in use; only of paths that were asked for.
+/// df's table on one line: `path space inodes path space inodes …`, used as percentages; only of paths that were asked for.
 fn space(text: &str, needs: &HostNeeds) -> Vec<DiskSpace> {
-    let read = |word: &str| {
-        let (path, used) = word.split_once(':')?;
-        let (space, inodes) = used.split_once(':')?;
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let read = |row: &[&str]| {
+        let [path, space, inodes] = *row else { return None };
         let data = [Distribution::K3s, Distribution::Kubeadm].iter().any(|one| data(*one).contains(&path));
         let asked = data || needs.mounts.iter().any(|mount| plain(mount.as_str()) == path);
         let path = HostPath::parse(path).ok().filter(|_| asked)?;
         Some(DiskSpace { path, free_percent: free(space)?, free_inodes_percent: free(inodes) })
     };
-    text.split_ascii_whitespace().filter_map(read).collect()
+    words.chunks(3).filter_map(read).collect()
 }
 
 /// `42%` in use leaves 58.
@@ -272,21 +273,47 @@ fn millis(text: &str) -> Option<i64> {
     whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(digits.parse().ok()?)
 }
 
-fn unit_state(text: &str) -> Result<UnitState, Refusal> {
-    let property = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    match (property("LoadState"), property("ActiveState")) {
-        (Some("not-found"), _) => Ok(UnitState::NotFound),
-        (Some(_), Some("active" | "reloading" | "refreshing")) => Ok(UnitState::Active),
-        (Some(_), Some("activating")) => Ok(UnitState::Activating),
-        (Some(_), Some("deactivating")) => Ok(UnitState::Deactivating),
-        (Some(_), Some("inactive" | "maintenance")) => Ok(UnitState::Inactive),
-        (Some(_), Some("failed")) => Ok(UnitState::Failed),
-        (Some(_), Some(_)) => Err(invalid(format!("unit state {:?} is unknown", clean(text, 80)))),
-        (None, _) | (_, None) => {
-            let kind = if text.contains("not found") { ErrorKind::Missing } else { ErrorKind::Transient };
-            Err(Refusal { kind, found: format!("systemctl said {:?}", clean(text, 150)), remedy: None })
-        }
-    }
+struct Units {
+    own: UnitState,
+    missing: Vec<UnitName>,
+    agents: Vec<UnitName>,
+}
+
+/// systemctl's two properties of each unit, in the order in which they were asked for.
+fn units(text: &str, needs: &HostNeeds) -> Result<Units, Refusal> {
+    let said = || {
+        let kind = if text.contains("not found") { ErrorKind::Missing } else { ErrorKind::Transient };
+        Refusal { kind, found: format!("systemctl said {:?}", clean(text, 150)), remedy: None }
+    };
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let states: Option<Vec<_>> =
+        words.chunks(2).map(|two| Some((property(two, "LoadState=")?, property(two, "ActiveState=")?))).collect();
+    let states = states.ok_or_else(said)?;
+    let (Some(((load, active), others)), true) = (states.split_first(), states.len() == 1 + needs.units.len() + AGENTS.len())
+    else {
+        return Err(said());
+    };
+    let (needed, agents) = others.split_at(needs.units.len());
+    let up = |(_, active): &(&str, &str)| is_up(active);
+    let missing = needs.units.iter().zip(needed).filter(|(_, states)| !up(states)).map(|(unit, _)| unit.clone()).collect();
+    let agents = AGENTS.iter().zip(agents).filter(|(_, states)| up(states)).filter_map(|(name, _)| UnitName::parse(name).ok());
+    Ok(Units { own: unit_state(load, active)?, missing, agents: agents.collect() })
+}
+
+fn property<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(key))
+}
+
+fn unit_state(load: &str, active: &str) -> Result<UnitState, Refusal> {
+    Ok(match (load, active) {
+        ("not-found", _) => UnitState::NotFound,
+        (_, "active" | "reloading" | "refreshing") => UnitState::Active,
+        (_, "activating") => UnitState::Activating,
+        (_, "deactivating") => UnitState::Deactivating,
+        (_, "inactive" | "maintenance") => UnitState::Inactive,
+        (_, "failed") => UnitState::Failed,
+        (_, other) => return Err(invalid(format!("unit state {:?} is unknown", clean(other, 80)))),
+    })
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@ use super::*;
 use crate::command::Command;
 
 const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2d3c-0000-4000-8000-00000000002a\n\n\
-    ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\nananke:root=rw\n\n\
+    ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\n\
+    ananke:mounts=/:ro /:rw /var/lib/longhorn:rw /srv:ro\n\n\
     ananke:synced=yes\n\nananke:shims=14\n\nananke:csi=3\n\n\
-    ananke:unit=LoadState=loaded ActiveState=activating \n\nananke:mounts=/var/lib/longhorn:rw /srv:ro /gone: \n\n\
-    ananke:space=/var/lib/rancher/k3s:42%:3% /var/lib/longhorn:100%:- /srv:: /gone:x%:1% /etc:1%:1% \n\n\
-    ananke:packages=open-iscsi:ii  nfs-common:rc  gone: \n\nananke:units=iscsid:active a@b:c:inactive \n\n\
-    ananke:agents=nut-monitor:active apcupsd:inactive pwrstatd:inactive PowerChute:unknown \n\nananke:end=ok\n";
+    ananke:units=LoadState=loaded ActiveState=activating LoadState=loaded ActiveState=active LoadState=loaded \
+    ActiveState=inactive LoadState=loaded ActiveState=active LoadState=loaded ActiveState=failed LoadState=not-found \
+    ActiveState=inactive LoadState=not-found ActiveState=inactive\n\n\
+    ananke:space=File Use% IUse% /var/lib/rancher/k3s 42% 3% /var/lib/longhorn 100% - /srv - - /gone x% 1% /etc 1% 1%\n\n\
+    ananke:packages=open-iscsi:ii  open-iscsi:rc  nfs-common:rc \n\nananke:end=ok\n";
 
 fn unit() -> UnitName {
     UnitName::parse("k3s-agent.service").unwrap()
@@ -46,23 +48,24 @@ fn the_line_is_this_and_no_other() {
             r#"sh -c 'LC_ALL=C; export LC_ALL; p() { printf "\nananke:%s=%s\n" "$1" "$2"; }; "#,
             r#"p time "$(date +%s.%N)"; f() { x=; read -r x < "$2"; p "$1" "$x"; }; f boot_id /proc/sys/kernel/random/boot_id; "#,
             r#"f machine_id /etc/machine-id; f uptime /proc/uptime; "#,
-            r#"a() { command -v "$1" > /dev/null; }; "#,
-            r#"o() { x=; while read -r d m t f r; do [ "$m" = "$1" ] && x=${f%%,*}; done < /proc/mounts; }; "#,
-            r#"s() { x=; for t in $(timeout -s KILL 3 df -P "$@" 2>/dev/null); do case $t in [0-9]*%) x=$t;; esac; done; }; "#,
-            r#"o /; p root "$x"; x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+            r#"j() { k=$1; set -f; set -- $2; set +f; p "$k" "$*"; }; a() { command -v "$1" > /dev/null; }; "#,
+            r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; "#,
+            r#"w="/var/lib/longhorn /srv /gone"; m=/; for n in $w; do m="$m\|$n"; done; "#,
+            r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
+            r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
             r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
             r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
-            r#"p shims "$(if true 2>/dev/null < /proc/1/cmdline; then cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -c "^/.*/data/[^/]*/bin/containerd-shim"; else echo hidden; fi)"; "#,
+            r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
+            r#"set -- $(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); p shims $#; else p shims hidden; fi; "#,
             r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
-            r#"u=k3s-agent.service; set -f; set -- $(systemctl show -p LoadState -p ActiveState "$u" 2>&1); set +f; x="$*"; p unit "$x"; "#,
-            r#"case "$x" in *ActiveState=active*) ;; *) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+            r#"u=k3s-agent.service; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u "#,
+            r#"iscsid a@b:c nut-monitor apcupsd pwrstatd PowerChute 2>&1); set +f; p units "$*"; "#,
+            r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
+            r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
             r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; "#,
-            r#"w="/var/lib/longhorn /srv /gone"; y=; for n in $w; do o "$n"; y="$y$n:$x "; done; p mounts "$y"; "#,
-            r#"y=; for n in /var/lib/rancher/k3s $w; do s "$n"; y="$y$n:$x:"; s -i "$n"; y="$y$x "; done; p space "$y"; "#,
-            r#"p packages "$(for n in open-iscsi nfs-common gone; do printf "%s:%s " "$n" "$(dpkg-query -W -f "\${db:Status-Abbrev}" "$n" 2>/dev/null)"; done)"; "#,
-            r#"p units "$(for n in iscsid a@b:c; do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; "#,
-            r#"p agents "$(for n in nut-monitor apcupsd pwrstatd PowerChute; "#,
-            r#"do printf "%s:%s " "$n" "$(systemctl is-active "$n" 2>/dev/null)"; done)"; p end ok'"#,
+            r#"w="/var/lib/rancher/k3s $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; "#,
+            r#"x=; k="open-iscsi nfs-common gone"; "#,
+            r#"[ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); p packages "$x"; p end ok'"#,
         ],
     );
     let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
@@ -76,7 +79,7 @@ fn the_log_of_a_unit_that_does_not_run_is_read_line_by_line() {
     assert!(of(ANSWER).is_empty(), "one that runs is not asked for it");
     let long = "x".repeat(500);
     let told = ANSWER
-        .replace("ananke:unit=", &format!("ananke:log=Starting k3s\u{1e}\u{1e} swap\u{7} is on \u{1e}{long}\n\nananke:unit="));
+        .replace("ananke:units=", &format!("ananke:log=Starting k3s\u{1e}\u{1e} swap\u{7} is on \u{1e}{long}\n\nananke:units="));
     let words = of(&told);
     assert_eq!((words[0].as_ref(), words[1].as_ref(), words.len()), ("Starting k3s", "swap  is on", 3));
     assert_eq!(words[2].chars().count(), 401, "cut off, and says so");
@@ -85,13 +88,16 @@ fn the_log_of_a_unit_that_does_not_run_is_read_line_by_line() {
 #[test]
 fn kubeadm_has_its_shims_and_its_data_elsewhere() {
     let look = |distribution| Command::Inspect { unit: unit(), needs: needs(), distribution }.line();
-    let shims = r#"grep -A 2 "^/usr/\(local/\)\{0,1\}bin/containerd-shim" | grep -c -x "k8s\.io""#;
+    let shims = concat!(
+        r#"grep -lazsx "k8s\.io" /dev/null "#,
+        r#"$(grep -lazs "^/usr/\(local/\)\{0,1\}bin/containerd-shim" /proc/[0-9]*/cmdline)"#,
+    );
     let expected = look(Distribution::K3s)
-        .replace(r#"grep -c "^/.*/data/[^/]*/bin/containerd-shim""#, shims)
-        .replace("for n in /var/lib/rancher/k3s ", "for n in /var/lib/kubelet /var/lib/containerd /var/lib/etcd ");
+        .replace(r#"grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline"#, shims)
+        .replace(r#"w="/var/lib/rancher/k3s "#, r#"w="/var/lib/kubelet /var/lib/containerd /var/lib/etcd "#);
     assert_eq!(look(Distribution::Kubeadm), expected);
     let answer =
-        ANSWER.replace("/var/lib/rancher/k3s:42%:3%", "/var/lib/kubelet:42%:3% /var/lib/containerd:: /var/lib/etcd:7%:-");
+        ANSWER.replace("/var/lib/rancher/k3s 42% 3%", "/var/lib/kubelet 42% 3% /var/lib/containerd - - /var/lib/etcd 7% -");
     let space = inspect(&answer).unwrap().health.space;
     let found: Vec<_> = space.iter().map(|one| (one.path.as_str(), one.free_percent)).collect();
     assert_eq!(found, [("/var/lib/kubelet", 58), ("/var/lib/etcd", 93), ("/var/lib/longhorn", 0)]);
@@ -136,9 +142,9 @@ fn an_answer_is_read() {
 
 #[test]
 fn what_the_answer_leaves_out_counts_as_missing() {
-    let silent = ANSWER.replace("/var/lib/longhorn:rw", "").replace("open-iscsi:ii", "").replace("iscsid:active", "");
+    let silent = ANSWER.replace("/var/lib/longhorn:rw", "").replace("open-iscsi:ii", "");
     let health = inspect(&silent).unwrap().health;
-    assert_eq!((health.missing_mounts.len(), health.missing_packages.len(), health.missing_units.len()), (3, 3, 2));
+    assert_eq!((health.missing_mounts.len(), health.missing_packages.len()), (3, 3));
 }
 
 #[test]
@@ -178,7 +184,7 @@ fn a_clock_is_in_sync_out_of_it_or_silent() {
 
 #[test]
 fn every_state_of_systemd_has_its_meaning() {
-    let state = |text: &str| inspect(&ANSWER.replace("LoadState=loaded ActiveState=activating", text)).map(|i| i.unit);
+    let state = |text: &str| inspect(&ANSWER.replacen("LoadState=loaded ActiveState=activating", text, 1)).map(|i| i.unit);
     assert_eq!(state("LoadState=not-found ActiveState=inactive"), Ok(UnitState::NotFound));
     assert_eq!(state("ActiveState=active LoadState=loaded"), Ok(UnitState::Active));
     assert_eq!(state("LoadState=loaded ActiveState=reloading"), Ok(UnitState::Active));
@@ -201,24 +207,21 @@ fn a_wrong_answer_says_what_is_wrong() {
         "Invalid: time \"9223372036854775807.250000000\" is no number of seconds"
     );
     assert_eq!(why_not("1773453971", "-5"), "Invalid: time \"-5.250000000\" is no number of seconds");
-    assert_eq!(why_not("root=rw", "root="), "Invalid: / is mounted as \"\"");
+    assert_eq!(why_not("/:ro /:rw", ""), "Invalid: / is mounted as \"\"");
     assert_eq!(why_not("shims=14", "shims=4294967296"), "Invalid: shims \"4294967296\" is no number");
     assert_eq!(
         why_not("shims=14", "shims=hidden"),
         "Invalid: the processes of other users are hidden (hidepid): nothing tells whether containers run"
     );
+    assert_eq!(why_not("ActiveState=activating", "ActiveState=dreaming"), "Invalid: unit state \"dreaming\" is unknown");
+    let all = ANSWER.lines().find_map(|line| line.strip_prefix("ananke:units=")).unwrap();
     assert_eq!(
-        why_not("ActiveState=activating", "ActiveState=dreaming"),
-        "Invalid: unit state \"LoadState=loaded ActiveState=dreaming\" is unknown"
-    );
-    assert_eq!(
-        why_not("LoadState=loaded ActiveState=activating", "Failed to connect to bus: No such file or directory"),
+        why_not(all, "Failed to connect to bus: No such file or directory"),
         "Transient: systemctl said \"Failed to connect to bus: No such file or directory\""
     );
-    assert_eq!(
-        why_not("LoadState=loaded ActiveState=activating", "sh: 1: systemctl: not found"),
-        "Missing: systemctl said \"sh: 1: systemctl: not found\""
-    );
+    assert_eq!(why_not(all, "sh: 1: systemctl: not found"), "Missing: systemctl said \"sh: 1: systemctl: not found\"");
+    let one_less = why_not(" LoadState=not-found ActiveState=inactive", "");
+    assert!(one_less.starts_with("Transient: systemctl said \"LoadState=loaded"), "{one_less}");
     assert_eq!(inspect("\u{0}\u{ff}garbage").unwrap_err().found, "the command printed nothing of what was asked");
 }
 
