@@ -21,20 +21,22 @@ const INSPECT: [&str; 5] = [
     ),
     concat!(
         r#""; m=/; for n in $w; do m="$m\|$n"; done; "#,
-        r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
-        r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+        r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
+        r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
+        r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
+        r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
         r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
         r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
         r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
-        r#"set -- $(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); p shims $#; else p shims hidden; fi; "#,
-        r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
+        r#"x=$(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); "#,
+        r#"[ $? -gt 2 ] || { set -- $x; p shims $#; }; else p shims hidden; fi; "#,
         r#"u="#,
     ),
     "; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u ",
     concat!(
         r#"nut-monitor apcupsd pwrstatd PowerChute 2>&1); set +f; p units "$*"; "#,
         r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
-        r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+        r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
         r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w="/var/lib/rancher/k3s $w"; "#,
         r#"x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; x=; k=""#,
     ),
@@ -278,6 +280,7 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         None => "",
     };
     let mounts: Vec<String> = there(&needs.mounts, &lacks.missing_mounts).map(|path| format!("{path}:rw ")).collect();
+    let volumes = "csi ".repeat(facts.leftovers.mounts.try_into().unwrap_or(usize::MAX));
     let packages = there(&needs.packages, &lacks.missing_packages);
     let is_up = |up: bool| format!(" LoadState=loaded ActiveState={}", if up { "active" } else { "inactive" });
     let needed = needs.units.iter().map(|unit| is_up(!lacks.missing_units.contains(unit)));
@@ -288,10 +291,9 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         ("boot_id", facts.boot_id.to_string()),
         ("machine_id", facts.machine_id.clone()),
         ("uptime", format!("{uptime}.{hundredths:02} {uptime}.00")),
-        ("mounts", format!("/:{} {}", if lacks.root_read_only { "ro" } else { "rw" }, mounts.concat())),
+        ("mounts", format!("/:{} {}{volumes}", if lacks.root_read_only { "ro" } else { "rw" }, mounts.concat())),
         ("synced", synced.to_owned()),
         ("shims", facts.leftovers.shims.to_string()),
-        ("csi", facts.leftovers.mounts.to_string()),
         ("units", format!("LoadState={load} ActiveState={active}{}", units.concat())),
         // One that runs is not asked for its log.
         ("log", if unit == UnitState::Active { String::new() } else { facts.log.replace('\n', "\u{1e}") }),
@@ -476,10 +478,9 @@ mod tests {
                 "boot_id=b-1",
                 "machine_id=m-1",
                 "uptime=61.23 61.00",
-                "mounts=/:rw /b:rw ",
+                "mounts=/:rw /b:rw csi ",
                 "synced=",
                 "shims=3",
-                "csi=1",
                 "units=LoadState=loaded ActiveState=failed LoadState=loaded ActiveState=active LoadState=loaded \
                  ActiveState=inactive LoadState=loaded ActiveState=inactive LoadState=loaded ActiveState=inactive \
                  LoadState=loaded ActiveState=inactive",

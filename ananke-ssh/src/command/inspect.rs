@@ -28,28 +28,27 @@ const HEAD: &str = concat!(
     r#"j() { k=$1; set -f; set -- $2; set +f; p "$k" "$*"; }; a() { command -v "$1" > /dev/null; }; "#,
     r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; w=""#,
 );
-/// How paths are mounted. timesyncd leaves a file once it has set the clock. Where there is none, the kernel is asked, and where
-/// it does not call the clock synchronised, chrony and ntpd are: chrony without `rtcsync` disciplines a clock and does not
-/// tell the kernel.
+/// How paths are mounted, and `csi` for each volume that is. timesyncd leaves a file once it has set the clock. Where there is
+/// none, the kernel is asked, which timedatectl does over the bus, and where it does not call the clock synchronised, chrony
+/// and ntpd are: chrony without `rtcsync` disciplines a clock and does not tell the kernel.
 const MOUNTS: &str = concat!(
     r#""; m=/; for n in $w; do m="$m\|$n"; done; "#,
-    r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
-    r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+    r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
+    r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
+    r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
+    r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
     r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
     r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
-    r#"if true 2>/dev/null < /proc/1/cmdline; then set -- $("#,
+    r#"if true 2>/dev/null < /proc/1/cmdline; then x=$("#,
 );
-const SHIMS: &str = concat!(
-    r#"); p shims $#; else p shims hidden; fi; "#,
-    r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
-    r#"u="#,
-);
+/// A grep that could not be run has counted nothing; one that met a process which ended meanwhile has.
+const SHIMS: &str = "); [ $? -gt 2 ] || { set -- $x; p shims $#; }; else p shims hidden; fi; u=";
 const UNITS: &str = r#"; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u "#;
 /// The log of a unit that does not run tells why; who may not read the journal has an empty one.
 const SPACE: &str = concat!(
     r#" 2>&1); set +f; p units "$*"; "#,
     r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
-    r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+    r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
     r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
 );
 /// Where one file system made `df` wait until it was ended, each is asked alone.
@@ -136,6 +135,7 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
         return Err(invalid(format!("machine ID {:?} is not valid", clean(machine_id, 80))));
     }
     let (mounts, packages, units) = (states(get("mounts")?), get("packages")?, units(get("units")?, needs)?);
+    let volumes = get("mounts")?.split(' ').filter(|word| *word == "csi").count();
     Ok(Inspection {
         boot_id,
         machine_id: machine_id.to_owned(),
@@ -151,7 +151,7 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
             agents: units.agents,
             space: space(get("space")?, needs),
         },
-        leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: count("csi", get("csi")?)? },
+        leftovers: Leftovers { shims: count("shims", get("shims")?)?, mounts: u32::try_from(volumes).unwrap_or(u32::MAX) },
         words: marked.get("log").map(|text| words_of(text)).unwrap_or_default(),
     })
 }

@@ -5,8 +5,8 @@ use crate::command::Command;
 
 const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2d3c-0000-4000-8000-00000000002a\n\n\
     ananke:machine_id=5d41402abc4b2a76b9719d911017c592\n\nananke:uptime=93.27 180.11\n\n\
-    ananke:mounts=/:ro /:rw /var/lib/longhorn:rw /srv:ro\n\n\
-    ananke:synced=yes\n\nananke:shims=14\n\nananke:csi=3\n\n\
+    ananke:mounts=/:ro csi /:rw csi csi /var/lib/longhorn:rw /srv:ro\n\n\
+    ananke:synced=yes\n\nananke:shims=14\n\n\
     ananke:units=LoadState=loaded ActiveState=activating LoadState=loaded ActiveState=active LoadState=loaded \
     ActiveState=inactive LoadState=loaded ActiveState=active LoadState=loaded ActiveState=failed LoadState=not-found \
     ActiveState=inactive LoadState=not-found ActiveState=inactive\n\n\
@@ -51,17 +51,19 @@ fn the_line_is_this_and_no_other() {
             r#"j() { k=$1; set -f; set -- $2; set +f; p "$k" "$*"; }; a() { command -v "$1" > /dev/null; }; "#,
             r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; "#,
             r#"w="/var/lib/longhorn /srv /gone"; m=/; for n in $w; do m="$m\|$n"; done; "#,
-            r##"j mounts "$(sed -n "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" /proc/mounts)"; "##,
-            r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); "#,
+            r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
+            r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
+            r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
+            r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
             r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
             r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
             r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
-            r#"set -- $(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); p shims $#; else p shims hidden; fi; "#,
-            r#"p csi "$(grep -c -E " /var/lib/kubelet/(pods/[^/]*/volumes/kubernetes.io~csi|plugins/kubernetes.io/csi)/" /proc/mounts)"; "#,
+            r#"x=$(grep -lazs "^/.*/data/[^/]*/bin/containerd-shim" /proc/[0-9]*/cmdline); "#,
+            r#"[ $? -gt 2 ] || { set -- $x; p shims $#; }; else p shims hidden; fi; "#,
             r#"u=k3s-agent.service; set -f; set -- $(systemctl show -p LoadState -p ActiveState $u "#,
             r#"iscsid a@b:c nut-monitor apcupsd pwrstatd PowerChute 2>&1); set +f; p units "$*"; "#,
             r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
-            r#"*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
+            r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
             r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; "#,
             r#"w="/var/lib/rancher/k3s $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; "#,
             r#"x=; k="open-iscsi nfs-common gone"; "#,
@@ -207,7 +209,7 @@ fn a_wrong_answer_says_what_is_wrong() {
         "Invalid: time \"9223372036854775807.250000000\" is no number of seconds"
     );
     assert_eq!(why_not("1773453971", "-5"), "Invalid: time \"-5.250000000\" is no number of seconds");
-    assert_eq!(why_not("/:ro /:rw", ""), "Invalid: / is mounted as \"\"");
+    assert_eq!(why_not("/:ro csi /:rw", ""), "Invalid: / is mounted as \"\"");
     assert_eq!(why_not("shims=14", "shims=4294967296"), "Invalid: shims \"4294967296\" is no number");
     assert_eq!(
         why_not("shims=14", "shims=hidden"),
