@@ -44,6 +44,9 @@ fn put_aside(path: &Path, architecture: &str) {
     archive.finish().unwrap();
 }
 
+/// Git had it on the day that the layers were kept, and lost it before the outage.
+const LOST: &str = "titan.example/lost-in-git";
+
 /// Files of the state directory, by their names in it.
 fn kept_by_the_daemon() -> BTreeMap<PathBuf, Vec<u8>> {
     let cluster = cluster("healthy");
@@ -60,6 +63,14 @@ fn kept_by_the_daemon() -> BTreeMap<PathBuf, Vec<u8>> {
     files.map(|(path, bytes)| (path.strip_prefix(cluster.path("state")).unwrap().to_owned(), bytes)).collect()
 }
 
+fn with_a_label_more(layer: &[u8]) -> Vec<u8> {
+    let mut layer: Value = serde_json::from_slice(layer).unwrap();
+    for object in layer["objects"].as_array_mut().unwrap() {
+        object["body"]["metadata"]["labels"][LOST] = json!("yes");
+    }
+    serde_json::to_vec(&layer).unwrap()
+}
+
 fn told(report: &Value, verb: &str) -> Vec<String> {
     let actions = report["actions"].as_array().unwrap().iter().filter(|action| action["verb"] == verb);
     actions.map(|action| action["text"].as_str().unwrap().to_owned()).collect()
@@ -73,7 +84,7 @@ fn what_the_daemon_kept_breaks_the_circle_after_a_power_loss_with_images_and_wit
         for (name, bytes) in &layers {
             let file = cluster.path("state").join(name);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, bytes).unwrap();
+            fs::write(file, with_a_label_more(bytes)).unwrap();
         }
         let startup = cluster.start(&["startup", "--execute", "-o", "json"]);
         (cluster, startup)
@@ -129,4 +140,24 @@ fn flux_takes_over(cluster: &Cluster) {
     cluster.kubectl(&["patch", "deployment/gitea", "-n", "gitea", "--type=json", "-p", made_its_own]).ok();
     let applied = found();
     assert_eq!(books(&applied), ["Apply of kustomize-controller"], "{applied:#}");
+    assert_eq!(applied["metadata"]["labels"][LOST], "yes", "{applied:#}");
+
+    let mut in_git = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": applied["spec"],
+        "metadata": {"name": "gitea", "namespace": "gitea", "labels": applied["metadata"]["labels"]}});
+    in_git["metadata"]["labels"].as_object_mut().unwrap().remove(LOST);
+    let file = cluster.path("gitea.json");
+    fs::write(&file, in_git.to_string()).unwrap();
+    cluster
+        .kubectl(&[
+            "apply",
+            "--server-side",
+            "--field-manager=kustomize-controller",
+            "--validate=false",
+            "-f",
+            file.to_str().unwrap(),
+        ])
+        .ok();
+    let pruned = found();
+    assert_eq!((&pruned["metadata"]["labels"], &pruned["spec"]), (&in_git["metadata"]["labels"], &in_git["spec"]), "{pruned:#}");
+    assert_eq!(books(&pruned), ["Apply of kustomize-controller"], "{pruned:#}");
 }

@@ -14,6 +14,7 @@ pub mod kinds;
 pub mod managed;
 pub mod patch;
 pub mod protobuf;
+pub mod prune;
 pub mod rbac;
 pub mod render;
 pub mod request;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::api::kinds::Kind;
 use super::api::store::{Change, Key};
@@ -25,7 +25,7 @@ pub struct Mirror {
     version: u64,
     logs: BTreeMap<&'static Kind, Log>,
     /// Labels and annotations that clients set on objects whose model has none.
-    overlays: BTreeMap<Key, Value>,
+    overlays: BTreeMap<Key, Map<String, Value>>,
     /// What was before it cannot be watched, whatever the kind.
     first: u64,
     seen_revision: Option<u64>,
@@ -128,7 +128,7 @@ impl Mirror {
     }
 
     fn lay_over(&self, key: &Key, object: &mut Value) {
-        if let (Some(Value::Object(overlay)), Some(metadata)) =
+        if let (Some(overlay), Some(metadata)) =
             (self.overlays.get(key), object.get_mut("metadata").and_then(Value::as_object_mut))
         {
             for (field, value) in overlay {
@@ -147,7 +147,7 @@ impl Mirror {
             let value = wanted.get("metadata").and_then(|metadata| metadata.get(field)).cloned();
             ((*field).to_owned(), value.unwrap_or_default())
         });
-        self.overlays.insert(key.clone(), Value::Object(kept.collect()));
+        self.overlays.entry(key.clone()).or_default().extend(kept);
         if let Some(entry) = self.objects.get(key) {
             let (mut object, stamp) = (entry.object.as_ref().clone(), entry.stamp);
             self.lay_over(key, &mut object);

@@ -159,6 +159,11 @@ impl Look {
         self.shape.of()
     }
 
+    /// Its keys are words of the client's choice.
+    pub fn is_map(self) -> bool {
+        matches!(self.shape, Shape::Map(_)) && !self.atomic
+    }
+
     /// How the value behind a key is looked at.
     pub fn child(self, name: &str) -> Self {
         if let Shape::Map(item) = self.shape {
@@ -232,9 +237,8 @@ fn own(look: Look, value: &Value, path: &mut Vec<String>, set: &mut FieldSet, na
     match (look.parts(value), value) {
         (Parts::Fields, Value::Object(map)) if !empty => {
             // Keys of a map are members by themselves, fields of a struct are not.
-            let is_map = matches!(look.shape, Shape::Map(_));
             for (name, value) in map {
-                into(look.child(name), format!("f:{name}"), value, is_map, set);
+                into(look.child(name), format!("f:{name}"), value, look.is_map(), set);
             }
         }
         (Parts::Items(keys), Value::Array(items)) if !empty => {
