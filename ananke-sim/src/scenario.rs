@@ -23,6 +23,7 @@ pub struct Scenario {
     /// At least about so many pods, where the nodes have room for them; a home lab has its own.
     pub pods: usize,
     pub foundation: Foundation,
+    pub registry: Registry,
     /// A recorded cluster, in the place of the home lab.
     pub map: Option<Arc<ClusterMap>>,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
@@ -40,6 +41,16 @@ pub enum Foundation {
     Outside,
     /// The cluster did, until they were pruned: Flux cannot fetch what would bring them back.
     Pruned(ImageCaches),
+}
+
+/// How Git brings the image registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registry {
+    /// As objects that kustomize-controller applies.
+    #[default]
+    Manifests,
+    /// As a HelmRelease, whose chart helm-controller installs.
+    Chart,
 }
 
 /// What the container runtimes of all nodes begin with.
@@ -85,8 +96,13 @@ const SCENARIOS: &[(&str, &str, Start, Foundation)] = &[
     ("git-outside", "everything runs; Git and the registry are outside of the cluster", Start::Healthy, Foundation::Outside),
     ("circle", "Flux pruned the Git server and the registry that it needs, then the power failed", Start::PowerLoss, WARM),
     ("circle-cold", "the same, and no node has an image any more", Start::PowerLoss, COLD),
+    ("helm", "everything runs; Helm installed the registry", Start::Healthy, Foundation::Inside),
+    ("circle-helm", "the circle, where Helm installed the registry", Start::PowerLoss, WARM),
     (SHUTDOWN, "everything runs, and a drill shuts it down", Start::Healthy, Foundation::Inside),
 ];
+
+/// Those in which Git has the registry as a chart.
+const OF_HELM: &[&str] = &["helm", "circle-helm"];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<Self> {
@@ -99,6 +115,7 @@ impl Scenario {
             servers: None,
             pods: 0,
             foundation: *foundation,
+            registry: if OF_HELM.contains(id) { Registry::Chart } else { Registry::Manifests },
             map: None,
             faults: Vec::new(),
             later: Vec::new(),
@@ -178,6 +195,7 @@ impl Default for Scenario {
             servers: None,
             pods: 0,
             foundation: Foundation::Inside,
+            registry: Registry::Manifests,
             map: None,
             faults: Vec::new(),
             later: Vec::new(),

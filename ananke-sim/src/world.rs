@@ -181,6 +181,8 @@ pub struct World {
     pub(crate) namespaces: Vec<Namespace>,
     /// What Git has and the cluster has not.
     pruned: BTreeSet<ObjectRef>,
+    /// Objects of charts that somebody made without Helm's marks.
+    unmarked: BTreeSet<ObjectRef>,
     /// Files with images on the host of Ananke.
     pub(crate) archives: Vec<Archive>,
     /// Branches of the Git repository and their newest commit.

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use ananke_core::bootstrap::Cache;
+use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::report::Outcome;
 use ananke_core::spec::Spec;
+use ananke_sim::World;
 use ananke_sim::drill::{self, Drill, Ending};
 use ananke_sim::scenario::Scenario;
 
@@ -36,6 +39,40 @@ fn without_images_they_are_loaded_from_archives() {
         assert_eq!(times(&drill, "create"), 14);
         assert!(times(&drill, "load-images") > 0);
     }
+}
+
+#[test]
+fn what_helm_installed_is_made_again_and_adopted_by_its_release() {
+    for seed in 0..3 {
+        let drill = drilled("circle-helm", seed, |_| {});
+        assert_eq!(drill.outcome, Ending::Recovered, "{:?}", drill.violations);
+        assert_eq!((times(&drill, "create"), times(&drill, "load-images")), (14, 0));
+    }
+}
+
+#[test]
+fn helm_refuses_what_does_not_say_that_it_is_its_own() {
+    let drill = drilled("circle-helm", 0, |spec| {
+        let mut cache = Cache::clone(&spec.bootstrap.cache);
+        for manifest in cache.layers.iter_mut().flat_map(|layer| &mut layer.objects) {
+            manifest.body["metadata"]["annotations"] = serde_json::Value::Null;
+        }
+        spec.bootstrap.cache = Arc::new(cache);
+    });
+    assert_eq!(drill.report.outcome, Outcome::Manual);
+    let told = format!("{:#?}", drill.report.gates);
+    assert!(told.contains("exists and cannot be imported"), "{told}");
+}
+
+#[test]
+fn what_is_deleted_of_a_release_stays_away_as_without_drift_detection() {
+    let mut world = World::new(&Scenario::named("helm").unwrap(), 1);
+    let portal = ObjectRef::new(Kind::Deployment, "harbor", "harbor-portal");
+    world.delete(&portal).unwrap();
+    world.advance_to(3 * 3_600_000);
+    assert!(!world.has(&portal));
+    world.create(&portal, &serde_json::Value::Null).unwrap();
+    assert!(world.has(&portal));
 }
 
 #[test]

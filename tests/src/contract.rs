@@ -80,6 +80,8 @@ pub struct Look {
 pub struct Layers {
     /// What the first one applied can be deleted.
     pub kustomizations: Vec<ObjectRef>,
+    /// Objects that charts have, by kind, namespace and name.
+    pub of_helm: &'static [&'static str],
     /// Kinds that they applied besides.
     pub others: &'static [&'static str],
 }

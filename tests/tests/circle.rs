@@ -1,5 +1,6 @@
 //! Harbor, Gitea and Flux waiting for each other on the built binary: what the daemon keeps on a healthy day, and archives of
 //! images, get served clusters out of it after a power loss, one whose nodes have their images and one whose nodes have none.
+//! Helm installed Harbor where it was kept and in the first of the two.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -49,7 +50,7 @@ const LOST: &str = "titan.example/lost-in-git";
 
 /// Files of the state directory, by their names in it.
 fn kept_by_the_daemon() -> BTreeMap<PathBuf, Vec<u8>> {
-    let cluster = cluster("healthy");
+    let cluster = cluster("helm");
     let daemon = cluster.start(&["daemon"]);
     until("the daemon has kept the last layer", LIMIT, || cluster.path("state").join(GIT).exists().then_some(()));
     daemon.signal("TERM");
@@ -79,7 +80,7 @@ fn told(report: &Value, verb: &str) -> Vec<String> {
 #[test]
 fn what_the_daemon_kept_breaks_the_circle_after_a_power_loss_with_images_and_without() {
     let layers = kept_by_the_daemon();
-    let circles = ["circle", "circle-cold"].map(|scenario| {
+    let circles = ["circle-helm", "circle-cold"].map(|scenario| {
         let cluster = cluster(scenario);
         for (name, bytes) in &layers {
             let file = cluster.path("state").join(name);
@@ -120,44 +121,51 @@ fn it_is_up(cluster: &Cluster, report: &Value) {
     assert_eq!(truth["workloads_converged"], truth["workloads"], "{truth:#}");
 }
 
-/// kubectl does what kustomize-controller does before it applies an object: it makes the fields that were written in its name
-/// its applied ones.
+/// kubectl does what Flux's controllers do with an object of a layer: they make the fields that were written in their names
+/// their applied ones, and apply it as Git or the chart has it.
 fn flux_takes_over(cluster: &Cluster) {
     if !require("kubectl", "kubernetes-client") {
         return;
     }
+    taken_over(cluster, "gitea", "gitea", "kustomize-controller");
+    taken_over(cluster, "harbor", "harbor-core", "helm-controller");
+    let run = cluster.kubectl(&["get", "helmrelease/harbor", "-n", "harbor", "-o", "json"]);
+    let release: Value = serde_json::from_str(&run.ok()).unwrap();
+    // What does not carry its marks it refuses.
+    assert_eq!(release["status"]["conditions"][0]["status"], "True", "{release:#}");
+    let installed = release["status"]["inventory"].to_string();
+    assert!(installed.contains("harbor_harbor-core_apps_Deployment"), "{installed}");
+}
+
+fn taken_over(cluster: &Cluster, namespace: &str, name: &str, manager: &str) {
+    let object = format!("deployment/{name}");
     let found = || -> Value {
-        let run = cluster.kubectl(&["get", "deployment/gitea", "-n", "gitea", "-o", "json", "--show-managed-fields"]);
+        let run = cluster.kubectl(&["get", &object, "-n", namespace, "-o", "json", "--show-managed-fields"]);
         serde_json::from_str(&run.ok()).unwrap()
     };
     let books = |found: &Value| -> Vec<String> {
         let entries = found["metadata"]["managedFields"].as_array().unwrap().iter();
         entries.map(|entry| format!("{} of {}", entry["operation"], entry["manager"]).replace('"', "")).collect()
     };
-    assert_eq!(books(&found()), ["Update of kustomize-controller"], "{:#}", found());
+    assert_eq!(books(&found()), [format!("Update of {manager}")], "{:#}", found());
 
     let made_its_own = r#"[{"op": "replace", "path": "/metadata/managedFields/0/operation", "value": "Apply"}]"#;
-    cluster.kubectl(&["patch", "deployment/gitea", "-n", "gitea", "--type=json", "-p", made_its_own]).ok();
+    cluster.kubectl(&["patch", &object, "-n", namespace, "--type=json", "-p", made_its_own]).ok();
     let applied = found();
-    assert_eq!(books(&applied), ["Apply of kustomize-controller"], "{applied:#}");
+    assert_eq!(books(&applied), [format!("Apply of {manager}")], "{applied:#}");
     assert_eq!(applied["metadata"]["labels"][LOST], "yes", "{applied:#}");
 
     let mut in_git = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": applied["spec"],
-        "metadata": {"name": "gitea", "namespace": "gitea", "labels": applied["metadata"]["labels"]}});
+        "metadata": {"name": name, "namespace": namespace, "labels": applied["metadata"]["labels"]}});
+    if !applied["metadata"]["annotations"].is_null() {
+        in_git["metadata"]["annotations"] = applied["metadata"]["annotations"].clone();
+    }
     in_git["metadata"]["labels"].as_object_mut().unwrap().remove(LOST);
-    let file = cluster.path("gitea.json");
+    let file = cluster.path("in-git.json");
     fs::write(&file, in_git.to_string()).unwrap();
-    cluster
-        .kubectl(&[
-            "apply",
-            "--server-side",
-            "--field-manager=kustomize-controller",
-            "--validate=false",
-            "-f",
-            file.to_str().unwrap(),
-        ])
-        .ok();
+    let as_manager = format!("--field-manager={manager}");
+    cluster.kubectl(&["apply", "--server-side", &as_manager, "--validate=false", "-f", file.to_str().unwrap()]).ok();
     let pruned = found();
     assert_eq!((&pruned["metadata"]["labels"], &pruned["spec"]), (&in_git["metadata"]["labels"], &in_git["spec"]), "{pruned:#}");
-    assert_eq!(books(&pruned), ["Apply of kustomize-controller"], "{pruned:#}");
+    assert_eq!(books(&pruned), [format!("Apply of {manager}")], "{pruned:#}");
 }

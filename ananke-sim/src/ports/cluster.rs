@@ -216,7 +216,7 @@ fn carry_out(world: &mut World, order: &ClusterOrder) -> Result<(), Refusal> {
             world.set_url(source, version(seen)?, url)?;
             world.annotate_flux(source, None, vec![(URL_ANNOTATION.into(), from.clone())])
         }
-        ClusterOrder::Create(manifest) => world.create(&manifest.object),
+        ClusterOrder::Create(manifest) => world.create(&manifest.object, &manifest.body),
         ClusterOrder::Reconcile { object, token, push } => {
             if push.annotation().is_some() && object.kind != Kind::HelmRelease {
                 return Err(Refusal::Invalid(format!("{object} can be neither reset nor forced")));

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::SimPorts;
 use super::half_alive::Needs;
-use crate::serve::project::{all, inventory, kept};
+use crate::serve::project::{all, installed, inventory, kept};
 
 #[async_trait]
 impl LayerReads for SimPorts {
@@ -28,7 +28,19 @@ impl LayerReads for SimPorts {
         let revision = of.applied_revision.clone().ok_or_else(|| missing("it has applied no revision"))?;
         let shown: BTreeMap<_, _> = all(&world).into_iter().map(|one| (one.key, one.make)).collect();
         let (mut objects, mut left_out) = (Vec::new(), BTreeSet::new());
-        for key in inventory(&world, row) {
+        let mut keys = inventory(&world, row);
+        for release in world.releases().iter().filter(|release| release.kustomization == row && world.has(&release.meta.object)) {
+            let of = &release.meta;
+            if of.ready != Tri::True || of.observed_generation != of.generation {
+                return Err(missing(&format!("{} is not Ready", of.object)));
+            }
+            // What it has installed is kept, and not itself.
+            keys.retain(|key| {
+                (key.kind.kind, &*key.namespace, &*key.name) != ("HelmRelease", &of.object.namespace, &of.object.name)
+            });
+            keys.extend(installed(&world, release));
+        }
+        for key in keys {
             let manifest = kept(&key).zip(shown.get(&key)).and_then(|(object, make)| Manifest::of(object, make()));
             match manifest {
                 Some(manifest) => objects.push(manifest),

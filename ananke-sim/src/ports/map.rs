@@ -77,7 +77,8 @@ fn map_workload(world: &World, workload: &crate::world::Workload) -> Workload {
     let of = &workload.object;
     let replicas = if workload.is_daemon() { workload.status.desired } else { workload.replicas };
     let claims = (0..replicas).filter(|_| workload.volumes).map(|ordinal| format!("data-{}-{ordinal}", of.name).into());
-    let by = workload.kustomization.and_then(|row| world.kustomizations().get(row));
+    let release = world.release_of(of).map(|release| &release.meta.object);
+    let by = release.or_else(|| Some(&world.kustomizations().get(workload.kustomization?)?.meta.object));
     Workload {
         object: of.clone(),
         replicas,
@@ -90,7 +91,7 @@ fn map_workload(world: &World, workload: &crate::world::Workload) -> Workload {
         host_paths: Vec::new(),
         cluster_dns: workload.asks_cluster_dns(),
         node_selector: Words::new(),
-        applied_by: by.and_then(|by| Part::of(&by.meta.object)),
+        applied_by: by.and_then(Part::of),
     }
 }
 
@@ -180,7 +181,7 @@ fn sources(world: &World) -> Vec<Source> {
     let source = world.source();
     let own = Part::of(&source.meta.object);
     let git = own.map(|object| Source { object, url: source.url.clone(), secret: Some(source.meta.object.name.clone()) });
-    let charts = world.releases().iter().map(|release| Source {
+    let charts = world.releases().iter().filter(|release| world.has(&release.meta.object)).map(|release| Source {
         object: Part::new(PartKind::HelmRepository, &release.meta.object.namespace, &release.chart),
         url: CHARTS.into(),
         secret: None,
@@ -200,6 +201,7 @@ fn appliers(world: &World) -> Vec<Applier> {
         .collect();
     all.sort_by(|a, b| a.object.cmp(&b.object));
     let mut releases: Vec<Applier> = (world.releases().iter())
+        .filter(|of| world.has(&of.meta.object))
         .filter_map(|of| {
             let other = |row: &usize| Part::of(&world.releases().get(*row)?.meta.object);
             Some(Applier {

@@ -111,7 +111,10 @@ impl Views {
                     revision: source.revision.clone(),
                     artifact_updated: source.artifact_updated.map(|at| world.wall(at)),
                 }],
-                helm_releases: world.releases().iter().map(|it| helm_release(world, it, words)).collect(),
+                helm_releases: (world.releases().iter())
+                    .filter(|it| world.has(&it.meta.object))
+                    .map(|it| helm_release(world, it, words))
+                    .collect(),
                 kustomizations: world.kustomizations().iter().map(|it| kustomization(world, it, words)).collect(),
             })
         })
@@ -246,7 +249,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
         reconcile: reconcile(&kust.meta, words),
         applied_revision: kust.applied_revision.clone(),
         suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
-        workloads: kust.workloads.iter().filter_map(|row| world.workloads().get(*row)).map(|of| of.object.clone()).collect(),
+        workloads: world.own_workloads(kust).map(|of| of.object.clone()).collect(),
         applies: world.applied(kust),
     }
 }

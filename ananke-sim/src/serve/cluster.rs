@@ -189,7 +189,7 @@ impl ObjectStore for Cluster {
         }
         // What the world knows of is the world's again.
         if let Some(absent) = kept(key).filter(|of| !inner.world.has(of)) {
-            inner.world.create(&absent).map_err(write_back::refused)?;
+            inner.world.create(&absent, &object).map_err(write_back::refused)?;
             self.publish(&mut inner);
             inner.mirror.overlay(key, &object, &["labels", "annotations", "managedFields"]);
             return inner.mirror.get(key).ok_or(StoreError::NotFound);

@@ -14,7 +14,7 @@ mod secrets;
 mod storage;
 mod workload;
 
-pub(crate) use inventory::{inventory, kept};
+pub(crate) use inventory::{installed, inventory, kept};
 use serde_json::{Map, Value, json};
 
 use super::api::kinds::{Kind, named};

@@ -13,7 +13,7 @@ use super::{
     Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
 };
 use crate::rng::Rng;
-use crate::scenario::{Foundation, ImageCaches, Scenario, Start};
+use crate::scenario::{Foundation, ImageCaches, Registry, Scenario, Start};
 use crate::table::Table;
 
 pub(super) const DAY: Ms = 86_400_000;
@@ -38,7 +38,7 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
             if scenario.foundation == Foundation::Outside {
                 move_outside(&mut world);
             }
-            add_flux(&mut world);
+            add_flux(&mut world, scenario.registry);
         }
     }
     add_pods(&mut world);
@@ -114,6 +114,7 @@ pub(super) fn empty(rng: Rng) -> World {
         ingresses: Vec::new(),
         namespaces: Vec::new(),
         pruned: BTreeSet::new(),
+        unmarked: BTreeSet::new(),
         archives: Vec::new(),
         branches,
         known: Known::default(),
@@ -396,7 +397,7 @@ pub(super) fn flux_object(rng: Rng, object: ObjectRef, row: u64, message: &str) 
     }
 }
 
-fn add_flux(world: &mut World) {
+fn add_flux(world: &mut World, registry: Registry) {
     let index = |name: &str| catalogue::KUSTOMIZATIONS.iter().position(|(other, _)| *other == name);
     for (row, (name, depends_on)) in catalogue::KUSTOMIZATIONS.iter().enumerate() {
         let object = ObjectRef::new(Kind::Kustomization, "flux-system", name);
@@ -424,6 +425,9 @@ fn add_flux(world: &mut World) {
     }
     super::jobs::add(world);
     super::helm::add(world);
+    if registry == Registry::Chart {
+        super::helm::add_chart(world);
+    }
 }
 
 /// Every pod runs and is ready; in a recorded cluster on nodes that tell of its image.

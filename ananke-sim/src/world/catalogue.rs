@@ -92,6 +92,9 @@ pub(super) const JOBS: &[(&str, &str, &str)] =
 pub(super) const RELEASES: &[(&str, &str, &str, &[usize])] =
     &[("monitoring", "kube-prometheus-stack", "monitoring", &[]), ("logging", "loki", "logging", &[0])];
 
+/// The HelmRelease of the registry, where Git has it as a chart: namespace, name and Kustomization.
+pub(super) const CHART: (&str, &str, &str) = ("harbor", "harbor", "registry");
+
 type Row = (&'static str, &'static str, Option<&'static str>, &'static [&'static str], Option<&'static str>);
 
 const fn deployment(replicas: u32, budget: Option<u32>, (namespace, name, kustomization, needs, host): Row) -> Entry {

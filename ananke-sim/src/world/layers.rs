@@ -23,7 +23,12 @@ impl World {
     pub(super) fn prune_foundation(&mut self) {
         let named = |kust: &&super::Kustomization| CIRCLE.contains(&&*kust.meta.object.name);
         let rows: Vec<usize> = (0..self.kustomizations.len()).filter(|row| named(&&self.kustomizations[*row])).collect();
-        for object in rows.into_iter().flat_map(|row| self.objects_of(row)).collect::<Vec<_>>() {
+        let of_charts = (0..self.releases.len()).filter(|release| rows.contains(&self.releases[*release].kustomization));
+        let of_charts: Vec<usize> = of_charts.collect();
+        let applied = rows.iter().flat_map(|row| self.objects_of(*row)).collect::<Vec<_>>();
+        for object in
+            applied.into_iter().chain(of_charts.into_iter().flat_map(|release| self.uninstall(release)).collect::<Vec<_>>())
+        {
             self.take_away(object);
         }
         self.lose_source();
@@ -34,8 +39,9 @@ impl World {
     /// # Errors
     /// [`Refusal::Invalid`] for anything else.
     pub fn delete(&mut self, object: &ObjectRef) -> Result<(), Refusal> {
-        if !(0..self.kustomizations.len()).any(|row| self.applied_by(row).contains(object)) {
-            return Err(Refusal::Invalid(format!("no Kustomization applied {object}")));
+        let applied = (0..self.kustomizations.len()).any(|row| self.applied_by(row).contains(object));
+        if !applied && self.release_of(object).is_none() {
+            return Err(Refusal::Invalid(format!("neither a Kustomization applied {object} nor a chart has it")));
         }
         self.note(|_| format!("{object} deleted"));
         self.take_away(object.clone());
@@ -52,34 +58,35 @@ impl World {
         if let Some(row) = workload {
             self.workloads[row].rv = version;
         }
+        self.unmarked.remove(&object);
         self.pruned.insert(object);
     }
 
-    /// What a Kustomization applies of the kinds that layers have: besides [`Self::objects_of`] a ConfigMap and a
-    /// ServiceAccount of its name, which nothing in the world needs.
+    /// What a Kustomization applies itself of the kinds that layers have: its workloads with what belongs to them, but for
+    /// those of a chart, and a ConfigMap and a ServiceAccount of its name, which nothing in the world needs.
     pub fn applied_by(&self, kustomization: usize) -> Vec<ObjectRef> {
-        let mut objects = self.objects_of(kustomization);
-        if let (Some(kust), Some(first)) = (self.kustomizations.get(kustomization), objects.first().cloned()) {
-            let beside = |kind| ObjectRef::new(kind, &first.namespace, &kust.meta.object.name);
+        let Some(kust) = self.kustomizations.get(kustomization) else { return Vec::new() };
+        let own = kust.workloads.iter().filter(|row| !self.is_of_a_chart(**row));
+        let mut objects: Vec<ObjectRef> = own.flat_map(|row| self.parts_of(*row)).collect();
+        if let Some(first) = kust.workloads.first().and_then(|row| self.workloads.get(*row)) {
+            let beside = |kind| ObjectRef::new(kind, &first.object.namespace, &kust.meta.object.name);
             objects.extend([Kind::ServiceAccount, Kind::ConfigMap].map(beside));
         }
         objects
     }
 
-    /// Workloads, Services and Ingresses that a Kustomization applies.
+    /// Workloads, Services and Ingresses that a Kustomization brings, by itself or by a chart.
     pub fn objects_of(&self, kustomization: usize) -> Vec<ObjectRef> {
-        let Some(kust) = self.kustomizations.get(kustomization) else { return Vec::new() };
-        let mut objects = Vec::new();
-        for row in kust.workloads.iter().copied() {
-            let Some(workload) = self.workloads.get(row) else { continue };
-            objects.push(workload.object.clone());
-            if workload.service {
-                objects.push(workload.service_ref());
-            }
-            let ingresses = self.ingresses.iter().filter(|ingress| ingress.backend == row);
-            objects.extend(ingresses.map(|ingress| ingress.object.clone()));
-        }
-        objects
+        let kust = self.kustomizations.get(kustomization);
+        kust.into_iter().flat_map(|kust| &kust.workloads).flat_map(|row| self.parts_of(*row)).collect()
+    }
+
+    /// A workload, its Service and its Ingresses.
+    pub(super) fn parts_of(&self, row: usize) -> Vec<ObjectRef> {
+        let Some(workload) = self.workloads.get(row) else { return Vec::new() };
+        let service = workload.service.then(|| workload.service_ref());
+        let ingresses = self.ingresses.iter().filter(|ingress| ingress.backend == row);
+        [workload.object.clone()].into_iter().chain(service).chain(ingresses.map(|ingress| ingress.object.clone())).collect()
     }
 
     /// What Git and the registry are made of, whether or not it is there; none where the cluster has neither.
@@ -99,9 +106,10 @@ impl World {
         let rows = self.find_workload(object).map(|row| self.workloads[row].claims.clone()).unwrap_or_default();
         let claims = rows.iter().filter_map(|row| self.volumes.get(*row)).map(|volume| &volume.claim.name);
         let volumes: Vec<Value> = claims.map(|claim| json!({"persistentVolumeClaim": {"claimName": claim}})).collect();
+        let (labels, annotations) = self.marks(object).unwrap_or_default();
         json!({
             "kind": object.kind.to_string(),
-            "metadata": {"namespace": object.namespace, "name": object.name},
+            "metadata": {"namespace": object.namespace, "name": object.name, "labels": labels, "annotations": annotations},
             "spec": {"template": {"spec": {"volumes": volumes}}},
         })
     }
@@ -110,17 +118,21 @@ impl World {
         &self.archives
     }
 
-    /// Makes an object of which the world knows what it is; one that is there stays as it is.
+    /// Makes an object of which the world knows what it is; one that is there stays as it is. Of `body` only what Helm looks
+    /// at counts.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for what nothing in the world stands for, [`Refusal::Missing`] where its namespace is not there.
-    pub fn create(&mut self, object: &ObjectRef) -> Result<(), Refusal> {
+    pub fn create(&mut self, object: &ObjectRef, body: &Value) -> Result<(), Refusal> {
         if !object.namespace.is_empty() && !self.namespaces.iter().any(|there| there.name == object.namespace) {
             return Err(Refusal::Missing(format!("namespaces \"{}\"", object.namespace)));
         }
-        if self.pruned.remove(object) {
+        if !self.has(object) {
             self.note(|_| format!("{object} made again"));
-            self.made(object);
+            if !self.is_marked(object, body) {
+                self.unmarked.insert(object.clone());
+            }
+            self.make_again(object);
             self.settle();
             return Ok(());
         }
@@ -142,6 +154,18 @@ impl World {
                 self.made(&object);
             }
         }
+        for row in 0..self.releases.len() {
+            let release = &self.releases[row];
+            if release.kustomization == kustomization && self.pruned.remove(&release.meta.object) {
+                self.note(|world| format!("{} applied", world.releases[row].meta.object));
+                self.release_made(row);
+            }
+        }
+    }
+
+    pub(super) fn make_again(&mut self, object: &ObjectRef) {
+        self.pruned.remove(object);
+        self.made(object);
     }
 
     fn made(&mut self, object: &ObjectRef) {

@@ -448,6 +448,10 @@ pub struct Release {
     pub depends_on: Vec<usize>,
     /// Which Kustomization applies it.
     pub kustomization: usize,
+    /// Workloads of its chart. Those of other charts stand in the catalogue as the Kustomization's own.
+    pub installs: Vec<usize>,
+    /// Helm has a record of it.
+    pub installed: bool,
     /// True: when it was last reconciled to the end.
     pub reconciled_at: Option<Ms>,
     pub(crate) at_work: bool,

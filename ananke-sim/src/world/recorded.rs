@@ -196,6 +196,8 @@ fn add_flux(world: &mut World, map: &ClusterMap, rows: &Rows) {
             chart,
             depends_on: of.depends_on.iter().filter_map(release_of).collect(),
             kustomization,
+            installs: Vec::new(),
+            installed: true,
             reconciled_at: Some(-DAY / 100),
             at_work: false,
             token: None,

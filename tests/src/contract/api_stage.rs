@@ -328,7 +328,8 @@ impl Stage for ApiStage {
         let body = json!({"apiVersion": version, "kind": "Kustomization", "metadata": {"name": name}, "spec": spec});
         self.make(&path, body).await?;
         self.patch(&format!("{path}/{name}/status"), fixtures::applied(&self.name, name, &seconds(now()))).await;
-        Ok(Layers { kustomizations: vec![self.object(Kind::Kustomization, name)], others: &["PersistentVolumeClaim", "Secret"] })
+        let kustomizations = vec![self.object(Kind::Kustomization, name)];
+        Ok(Layers { kustomizations, of_helm: &[], others: &["PersistentVolumeClaim", "Secret"] })
     }
 
     async fn controllers(&self) -> Given<()> {

@@ -235,7 +235,13 @@ impl<W: HasWorld> Stage for WorldStage<W> {
         });
         // The first ones are Flux's own and the cluster's.
         let kustomizations = ours.into_iter().rev().collect();
-        Ok(Layers { kustomizations, others: &["ExternalSecret", "GitRepository", "HelmRelease"] })
+        let of_helm = &[
+            "ConfigMap logging/loki",
+            "ConfigMap monitoring/kube-prometheus-stack",
+            "ServiceAccount logging/loki",
+            "ServiceAccount monitoring/kube-prometheus-stack",
+        ];
+        Ok(Layers { kustomizations, of_helm, others: &["ExternalSecret", "GitRepository"] })
     }
 
     async fn controllers(&self) -> Given<()> {

@@ -1,5 +1,6 @@
 //! Flux's sources, Kustomizations and HelmReleases, in the shape of their CRDs.
 
+use ananke_core::name::ObjectRef;
 use ananke_core::observation::Tri;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +23,7 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || kustomization(world, (place, row), &at)) });
         }
     }
-    for row in world.releases() {
+    for row in world.releases().iter().filter(|row| world.has(&row.meta.object)) {
         if let Some(key) = key("HelmRelease", &row.meta.object.namespace, &row.meta.object.name) {
             let at = key.clone();
             out.push(Projected { key, stamp: row.meta.rv, make: Box::new(move || helm_release(world, row, &at)) });
@@ -47,8 +48,17 @@ fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
     if let (Some(map), false) = (spec.as_object_mut(), depends.is_empty()) {
         map.insert("dependsOn".to_owned(), json!(depends));
     }
+    // What it finds is its own by Helm's marks alone.
+    if let (Some(map), false) = (spec.as_object_mut(), row.installs.is_empty()) {
+        map.insert("install".to_owned(), json!({"disableTakeOwnership": true}));
+    }
     suspended(&mut spec, &row.meta);
     let mut status = status(world, &row.meta);
+    if row.installed {
+        status.insert("history".to_owned(), json!([recorded(world, row, key)]));
+        let entries: Vec<Value> = inventory::installed(world, row).iter().map(inventory::entry).collect();
+        status.insert("inventory".to_owned(), json!({"entries": entries}));
+    }
     if let (Some((reason, message)), Some(Value::Array(conditions))) = (world.stalled(row), status.get_mut("conditions")) {
         conditions.insert(
             0,
@@ -61,6 +71,25 @@ fn helm_release(world: &World, row: &Release, key: &Key) -> Value {
     let mut metadata = head(world, &row.meta, key);
     applied_by(world, row.kustomization, &mut metadata);
     object(key, metadata, spec, Some(Value::Object(status)))
+}
+
+/// What helm-controller keeps of Helm's own record.
+fn recorded(world: &World, row: &Release, key: &Key) -> Value {
+    let at = time(world, row.meta.created);
+    json!({"name": key.name, "namespace": key.namespace, "version": 1, "status": "deployed", "chartName": row.chart,
+        "chartVersion": "1.4.2", "digest": format!("sha256:{:0<64}", "5e1f"), "configDigest": format!("sha256:{:0<64}", "c0f1"),
+        "firstDeployed": at, "lastDeployed": at})
+}
+
+/// Labels and annotations of Helm, where a chart has the object.
+pub(super) fn marked(world: &World, object: &ObjectRef, metadata: &mut Map<String, Value>) {
+    let Some((labels, annotations)) = world.marks(object) else { return };
+    for (field, marks) in [("labels", labels), ("annotations", annotations)] {
+        let words = metadata.entry(field).or_insert_with(|| json!({}));
+        if let (Some(words), Value::Object(marks)) = (words.as_object_mut(), marks) {
+            words.extend(marks);
+        }
+    }
 }
 
 /// The labels that Flux puts on all that it applies.

@@ -1,4 +1,4 @@
-//! What a Kustomization has applied, and of it what the world has no notion of.
+//! What a Kustomization has applied and a release installed, and of it what the world has no notion of.
 
 use ananke_core::bootstrap::KINDS;
 use ananke_core::name::{Kind, ObjectRef};
@@ -6,31 +6,36 @@ use serde_json::{Map, Value, json};
 
 use super::super::api::store::Key;
 use super::{Projected, flux, implied_uid, key, metadata, object};
-use crate::world::World;
+use crate::world::{Release, World};
 
 /// ConfigMaps and ServiceAccounts.
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
-    for row in 0..world.kustomizations().len() {
-        for of in world.applied_by(row).into_iter().filter(|of| world.has(of)) {
-            let config = if of.kind == Kind::ConfigMap {
-                json!({"data": {"settings.yaml": format!("name: {}\n", of.name)}})
-            } else if of.kind == Kind::ServiceAccount {
-                json!({})
-            } else {
-                continue;
-            };
-            let Some(key) = api_key(&of) else { continue };
-            let at = key.clone();
-            let make = move || made(world, row, &at, config.clone());
-            out.push(Projected { key, stamp: 1, make: Box::new(make) });
-        }
+    let applied =
+        (0..world.kustomizations().len()).flat_map(|row| world.applied_by(row).into_iter().map(move |of| (Some(row), of)));
+    let installed = world.releases().iter().flat_map(|release| world.installed_by(release)).map(|of| (None, of));
+    for (row, of) in applied.chain(installed).filter(|(_, of)| world.has(of)) {
+        let config = if of.kind == Kind::ConfigMap {
+            json!({"data": {"settings.yaml": format!("name: {}\n", of.name)}})
+        } else if of.kind == Kind::ServiceAccount {
+            json!({})
+        } else {
+            continue;
+        };
+        let Some(key) = api_key(&of) else { continue };
+        let at = key.clone();
+        let make = move || made(world, (row, &of), &at, config.clone());
+        out.push(Projected { key, stamp: 1, make: Box::new(make) });
     }
 }
 
-fn made(world: &World, row: usize, key: &Key, config: Value) -> Value {
-    let created = world.kustomizations().get(row).map_or(0, |by| by.meta.created);
+/// `row`: the Kustomization that applied it; none where a chart has it.
+fn made(world: &World, (row, of): (Option<usize>, &ObjectRef), key: &Key, config: Value) -> Value {
+    let created = world.kustomizations().get(row.unwrap_or(0)).map_or(0, |by| by.meta.created);
     let mut metadata = metadata(world, key, &implied_uid(key), created);
-    flux::applied_by(world, row, &mut metadata);
+    match row {
+        Some(row) => flux::applied_by(world, row, &mut metadata),
+        None => flux::marked(world, of, &mut metadata),
+    }
     let mut object = object(key, metadata, Value::Null, None);
     if let (Some(object), Value::Object(config)) = (object.as_object_mut(), config) {
         object.extend::<Map<String, Value>>(config);
@@ -47,6 +52,11 @@ pub(crate) fn inventory(world: &World, row: usize) -> Vec<Key> {
     let secrets = secrets.filter_map(|of| key("ExternalSecret", &of.object.namespace, &of.object.name));
     let objects = world.applied_by(row).into_iter().chain(world.applied(by));
     namespace.into_iter().chain(objects.filter_map(|of| api_key(&of))).chain(secrets).collect()
+}
+
+/// Everything in `status.inventory` of a HelmRelease.
+pub(crate) fn installed(world: &World, release: &Release) -> Vec<Key> {
+    world.installed_by(release).iter().filter_map(api_key).collect()
 }
 
 /// As Flux writes it; no name here has a colon.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Projected, implied_uid, key, metadata, object, pod_ip};
+use super::{Projected, flux, implied_uid, key, metadata, object, pod_ip};
 use crate::world::{INGRESS_ADDRESS, INGRESS_CLASS, INGRESS_CONTROLLER, Workload, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
@@ -22,7 +22,8 @@ fn services<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         let Some(key) = key("Service", &service.namespace, &service.name) else { continue };
         let at = key.clone();
         let make = move || {
-            let metadata = metadata(world, &at, &implied_uid(&at), workload.created);
+            let mut metadata = metadata(world, &at, &implied_uid(&at), workload.created);
+            flux::marked(world, &service, &mut metadata);
             let addresses = world.service_addresses(row);
             let (ip, balanced) = (addresses.first(), addresses.get(1));
             let kind = if balanced.is_some() { "LoadBalancer" } else { "ClusterIP" };
@@ -83,6 +84,7 @@ fn ingresses<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
         let make = move || {
             let mut metadata = metadata(world, &at, ingress.uid.as_str(), ingress.created);
             metadata.insert("generation".to_owned(), json!(1));
+            flux::marked(world, &ingress.object, &mut metadata);
             let service = world.workloads().get(ingress.backend).map(|backend| backend.object.name.clone());
             let path =
                 json!({"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}});

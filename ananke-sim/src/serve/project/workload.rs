@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::api::store::Key;
 use super::pod::{container, dns_policy};
 use super::storage::claim_spec;
-use super::{Projected, implied_uid, key, metadata, object, owner, time};
+use super::{Projected, flux, implied_uid, key, metadata, object, owner, time};
 use crate::world::{Budget, Workload, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
@@ -55,7 +55,8 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
     let mut metadata = metadata(world, key, workload.uid.as_str(), workload.created);
     metadata.insert("generation".to_owned(), json!(workload.generation));
     let mut labels = json!({"app": workload.object.name});
-    let managed_by = workload.kustomization.and_then(|row| world.kustomizations().get(row));
+    let managed_by = workload.kustomization.filter(|_| world.release_of(&workload.object).is_none());
+    let managed_by = managed_by.and_then(|row| world.kustomizations().get(row));
     if let (Some(map), Some(kustomization)) = (labels.as_object_mut(), managed_by) {
         map.insert("kustomize.toolkit.fluxcd.io/name".to_owned(), json!(kustomization.meta.object.name));
         map.insert("kustomize.toolkit.fluxcd.io/namespace".to_owned(), json!(kustomization.meta.object.namespace));
@@ -65,6 +66,7 @@ fn make(world: &World, workload: &Workload, key: &Key) -> Value {
         let lock = json!({"nodeID": holder, "metadata": {"unschedulable": false}, "TTL": 0});
         metadata.insert("annotations".to_owned(), json!({"weave.works/kured-node-lock": lock.to_string()}));
     }
+    flux::marked(world, &workload.object, &mut metadata);
     let kind = workload.object.kind;
     let (spec, status) = if kind == Kind::DaemonSet {
         daemon_set(workload)

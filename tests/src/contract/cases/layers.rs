@@ -18,7 +18,7 @@ async fn make(s: &Subject<'_>, manifest: &Manifest) -> Result<(), PortError> {
 }
 
 pub async fn a_layer_has_all_that_is_kept_and_names_the_rest(s: &Subject<'_>) -> Outcome {
-    let (mut kinds, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+    let (mut kinds, mut left_out, mut of_helm) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let layers = s.stage.layers().await?;
     for kustomization in layers.kustomizations {
         let layer = read(s, &kustomization).await;
@@ -29,12 +29,17 @@ pub async fn a_layer_has_all_that_is_kept_and_names_the_rest(s: &Subject<'_>) ->
             assert_eq!(body["kind"], object.kind.to_string(), "{body}");
             let found = |at: &str| body.pointer(at).cloned().unwrap_or_default();
             assert_eq!(found("/metadata/name"), *object.name, "{body}");
+            if !found("/metadata/annotations/meta.helm.sh~1release-name").is_null() {
+                assert_eq!(found("/metadata/labels/app.kubernetes.io~1managed-by"), "Helm", "{body}");
+                of_helm.insert(object.to_string());
+            }
             assert!(body["apiVersion"].is_string() && found("/metadata/uid").is_null() && found("/status").is_null(), "{body}");
         }
         kinds.extend(layer.objects.iter().map(|manifest| manifest.object.kind));
         left_out.extend(layer.left_out.iter().filter_map(|told| told.split(' ').next().map(str::to_owned)));
     }
     assert_eq!(kinds, KINDS.iter().copied().collect());
+    assert_eq!(of_helm, layers.of_helm.iter().map(ToString::to_string).collect());
     assert_eq!(left_out, layers.others.iter().map(ToString::to_string).collect());
     Ok(())
 }
