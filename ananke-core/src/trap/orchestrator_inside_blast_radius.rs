@@ -7,7 +7,7 @@ pub(super) const ENTRY: Entry = Entry {
     trap: Trap::OrchestratorInsideBlastRadius,
     class: Class::Person,
     often: Often::Medium,
-    symptom: "Ananke or a upsd runs on a node of the cluster, or is served by it",
+    symptom: "Ananke or a upsd runs on a node of the cluster, or is served by it, or all that hears a UPS are the cluster's own pods",
     precondition: "none",
     budget: "none",
     effect: "`ananke doctor` finds it while all is well (orchestrator-inside), and says what to move",

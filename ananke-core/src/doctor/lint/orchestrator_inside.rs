@@ -1,6 +1,6 @@
-//! What a shutdown needs runs on what it stops: Ananke itself, or the upsd that says when.
+//! What a shutdown needs runs on what it stops: Ananke itself, the upsd that says when, or all that would tell of an outage.
 
-use super::super::map::ClusterMap;
+use super::super::map::{ClusterMap, Workload};
 use super::{Finding, Lint};
 use crate::power::UpsSpec;
 use crate::spec::Spec;
@@ -11,7 +11,27 @@ pub(super) fn look(map: &ClusterMap, spec: &Spec) -> Vec<Finding> {
         Finding::new(Lint::OrchestratorInside, &spec.holder, what, "run it on a host that is no node of the cluster")
     });
     let upses = spec.power.upses.iter().filter_map(|ups| of_ups(map, ups));
-    ananke.into_iter().chain(upses).collect()
+    // Where Ananke hears a UPS itself, another listener inside takes nothing away.
+    let agents = map.workloads.iter().filter(|_| spec.power.upses.is_empty()).filter_map(of_agent);
+    ananke.into_iter().chain(upses).chain(agents).collect()
+}
+
+/// Programs that hear a UPS, as their images are called: upsd and upsmon of NUT, apcupsd, PeaNUT.
+const AGENTS: &[&str] = &["upsd", "upsmon", "apcupsd", "peanut"];
+
+fn of_agent(workload: &Workload) -> Option<Finding> {
+    let agent = workload.images.iter().find_map(|of| agent(&of.image))?;
+    let what = format!("its {agent} is all that hears a UPS, as far as the config says: it is silent once the cluster stops");
+    let to_do = "run upsd on a host that is stopped last, and is no node, and name its UPS under ups";
+    Some(Finding::new(Lint::OrchestratorInside, &workload.object, what, to_do))
+}
+
+/// By a whole word of the repository's path; tag, digest and registry say nothing.
+fn agent(image: &str) -> Option<&'static str> {
+    let path = image.split('@').next()?;
+    let path = path.rsplit_once('/').map_or(path, |(_, last)| last).split(':').next()?;
+    let words: Vec<&str> = path.split(['-', '_', '.']).collect();
+    AGENTS.iter().copied().find(|agent| words.contains(agent))
 }
 
 fn of_ups(map: &ClusterMap, ups: &UpsSpec) -> Option<Finding> {
@@ -40,6 +60,25 @@ fn served(map: &ClusterMap, host: &str) -> Option<String> {
 mod tests {
     use super::super::super::testing::{check, lab, spec};
     use super::*;
+
+    #[test]
+    fn a_listener_inside_is_found_where_ananke_hears_no_ups() {
+        let mut lab = lab();
+        let mut spec = spec(&["titan-01"]);
+        lab.deployment("power", "nut", "docker.io/instantlinux/nut-upsd:2.8.3-r2@sha256:00");
+        lab.deployment("power", "peanut", "brandawg93/peanut:5");
+        lab.deployment("power", "exporter", "ghcr.io/druggeri/nut_exporter:3");
+        lab.deployment("home", "upsd-like", "registry.example/upsd/backups:1");
+        check(
+            &look(&lab.map, &spec),
+            &[
+                "Deployment power/nut: its upsd is all that hears a UPS, as far as the config says: it is silent once the cluster stops",
+                "Deployment power/peanut: its peanut is all that hears a UPS, as far as the config says: it is silent once the cluster stops",
+            ],
+        );
+        spec.power.upses = vec![UpsSpec::feeding_all("rack@ananke-01".into())];
+        check(&look(&lab.map, &spec), &[]);
+    }
 
     #[test]
     fn what_a_shutdown_needs_is_outside_of_what_it_stops() {
