@@ -43,6 +43,9 @@ const ON_VOLUMES: &[(&str, &str)] =
 /// Events are kept longer; nobody looks later.
 const SAID_FOR: Ms = 15 * 60_000;
 
+/// A CronJob of every minute missed more than a hundred starts in this time.
+const LATE: Ms = 2 * 60 * 60_000;
+
 /// What Rook's operator says of its cluster.
 #[derive(Debug, Clone)]
 pub struct Ceph {
@@ -53,11 +56,18 @@ pub struct Ceph {
 }
 
 impl World {
+    /// The CronJob that missed its starts, and when it was last started.
+    pub(crate) fn late_cron_job(&self) -> Option<(ObjectRef, Ms)> {
+        let late = || (ObjectRef::new(ObjectKind::CronJob, "monitoring", "probe-targets"), -LATE);
+        self.troubles.missed_starts.then(late)
+    }
+
     /// The controller says it once, when it looks at the CronJob again.
     pub(super) fn missed_starts(&self) -> Option<Warning> {
-        let now = self.troubles.missed_starts && self.controllers_work() && self.now - self.api_since() < SAID_FOR;
+        let (about, _) = self.late_cron_job()?;
+        let now = self.controllers_work() && self.now - self.api_since() < SAID_FOR;
         now.then(|| Warning {
-            about: ObjectRef::new(ObjectKind::CronJob, "monitoring", "probe-targets"),
+            about,
             reason: "TooManyMissedTimes",
             message: "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
         })

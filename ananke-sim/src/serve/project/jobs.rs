@@ -1,11 +1,11 @@
-//! Jobs, in the shape that kubectl describes them in.
+//! Jobs and CronJobs, in the shape that kubectl describes them in.
 
 use ananke_core::observation::JobEnd;
 use serde_json::{Value, json};
 
 use super::super::api::store::Key;
-use super::{Projected, key, metadata, object, time};
-use crate::world::{Job, World};
+use super::{Projected, implied_uid, key, metadata, object, time};
+use crate::world::{Job, Ms, World};
 
 pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
     for job in world.jobs() {
@@ -14,6 +14,23 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             out.push(Projected { key, stamp: job.rv, make: Box::new(move || make(world, job, &at)) });
         }
     }
+    if let Some((of, last)) = world.late_cron_job()
+        && let Some(key) = key("CronJob", &of.namespace, &of.name)
+    {
+        let at = key.clone();
+        out.push(Projected { key, stamp: 1, make: Box::new(move || cron_job(world, &at, last)) });
+    }
+}
+
+fn cron_job(world: &World, key: &Key, last: Ms) -> Value {
+    let mut metadata = metadata(world, key, &implied_uid(key), last);
+    metadata.insert("generation".to_owned(), json!(1));
+    let container =
+        json!({"name": key.name, "image": "docker.io/library/busybox:1", "resources": {}, "imagePullPolicy": "IfNotPresent"});
+    let template = json!({"metadata": {}, "spec": {"containers": [container], "restartPolicy": "OnFailure"}});
+    let spec = json!({"schedule": "* * * * *", "concurrencyPolicy": "Allow", "suspend": false, "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 1, "jobTemplate": {"metadata": {}, "spec": {"template": template}}});
+    object(key, metadata, spec, Some(json!({"lastScheduleTime": time(world, last)})))
 }
 
 fn make(world: &World, job: &Job, key: &Key) -> Value {

@@ -155,7 +155,7 @@ impl ClusterTrouble {
             ),
             Self::MissedStarts => (
                 "cronjob-missed-starts",
-                "a CronJob of every ten seconds missed more than a hundred starts in the outage, and goes on with the next",
+                "a CronJob of every minute was started for the last time two hours ago: its controller says so, and goes on with the next start",
                 false,
                 Way::Itself,
             ),
