@@ -12,6 +12,7 @@ mod named;
 #[path = "traps/pairs.rs"]
 mod pairs;
 
+use ananke_core::name::Subject;
 use ananke_core::report::{ActionReport, Outcome};
 use ananke_core::trap::{self, Ending};
 use ananke_core::verdict::Trap;
@@ -120,6 +121,23 @@ fn each_trap_ends_as_its_class_says() {
 #[ignore = "some minutes: twenty seeds of each"]
 fn each_trap_ends_as_its_class_says_in_twenty_worlds() {
     all(0..20);
+}
+
+#[test]
+fn a_host_that_hangs_is_forced_off_and_one_that_boots_again_is_told_again() {
+    let (mut forced, mut again) = (0, 0);
+    for seed in 0..6 {
+        let drill = drill(Trap::ShutdownHangs, seed).unwrap();
+        assert_eq!(judge(Trap::ShutdownHangs, &drill), Vec::<String>::new(), "seed {seed}");
+        let last = |subject: &Subject| matches!(subject, Subject::Node(node) if node.as_str() == "titan-08");
+        let sent = |verb: &str| drill.report.actions.iter().filter(|it| it.verb == verb && last(&it.subject)).count();
+        match (sent("power-off"), sent("power-off-now")) {
+            (_, 1) => forced += 1,
+            (2, 0) => again += 1,
+            orders => panic!("seed {seed}: {orders:?}"),
+        }
+    }
+    assert!(forced > 0 && again > 0, "{forced} hung and {again} booted again");
 }
 
 /// What is known by words is not seen in a world that merely boots slowly.

@@ -9,8 +9,8 @@ use ananke_core::order::SUSPENDED_ANNOTATION;
 
 use super::catalogue::{self, Entry};
 use super::{
-    Budget, BudgetStatus, Counts, EPOCH, FluxObject, Host, Ingress, Known, KustStage, Kustomization, Ms, Namespace, Node, Power,
-    Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
+    Budget, BudgetStatus, Counts, EPOCH, FluxObject, Host, Ingress, Known, KustStage, Kustomization, Ms, Namespace, Node,
+    Obedience, Power, Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
 };
 use crate::rng::Rng;
 use crate::scenario::{Foundation, ImageCaches, Registry, Scenario, Start};
@@ -178,7 +178,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         server,
         power: Power::Up,
         never_boots: false,
-        hangs: false,
+        told: Obedience::GoesOff,
         slow_boot: false,
         stays_off: false,
         mac: mac(row),

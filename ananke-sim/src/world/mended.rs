@@ -4,7 +4,7 @@ use ananke_core::name::NodeName;
 use ananke_core::observation::Tri;
 
 use super::flux::FluxRow;
-use super::{ClusterTrouble, Cure, Manner, PodTrouble, Power, Quirk, SiteTrouble, World};
+use super::{ClusterTrouble, Cure, Manner, Obedience, PodTrouble, Power, Quirk, SiteTrouble, World};
 use crate::fault::Fault;
 
 impl World {
@@ -61,7 +61,7 @@ impl World {
                 row.words = None;
                 self.start_again(host);
             }
-            Fault::Site(SiteTrouble::Hangs) => row.hangs = false,
+            Fault::Site(SiteTrouble::Hangs) => row.told = Obedience::GoesOff,
             Fault::Site(SiteTrouble::OwnAgent) => {
                 (row.health.agents, row.told_off) = (Vec::new(), false);
                 self.boot(host);

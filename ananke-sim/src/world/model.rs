@@ -72,8 +72,8 @@ pub struct Host {
     pub snapshots: Vec<SnapshotState>,
     /// It was told to power off: it stays so until its supply was away or somebody presses the button.
     pub told_off: bool,
-    /// A job on it does not stop, so it does not go down in good order.
-    pub hangs: bool,
+    /// What comes of an order to power off.
+    pub told: Obedience,
     /// The unit was told to restart, and starts again when it has stopped.
     pub(crate) restarting: bool,
     /// The unit has done its own part of starting and waits for others.
@@ -458,6 +458,19 @@ pub struct Release {
     pub(crate) token: Option<Arc<str>>,
     pub(crate) runs: u64,
     pub(crate) epoch: u32,
+}
+
+/// How a host takes an order to power off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Obedience {
+    #[default]
+    GoesOff,
+    /// A job on it does not stop, so it does not go down in good order.
+    Hangs,
+    /// It is a guest that boots again, the first time.
+    BootsAgain,
+    /// It did.
+    BootedAgain,
 }
 
 #[derive(Debug, Clone)]

@@ -3,13 +3,15 @@
 use ananke_core::name::{BootId, HostPath, MacAddress, NodeName};
 use ananke_core::observation::{DiskSpace, UnitState};
 
-use super::{Event, Host, Manner, Ms, Power, World, parsed};
+use super::{Event, Host, Manner, Ms, Obedience, Power, World, parsed};
 use crate::fault::Fault;
 
 /// The disk that Longhorn keeps its replicas on: every host has one, and its operator requires it.
 pub const LONGHORN_DISK: &str = "/var/lib/longhorn";
 /// How far the clock of `clock-skew` is ahead.
 const SKEWED: Ms = 90_000;
+/// A guest of a hypervisor has no firmware to wait for.
+const GUEST_BOOT: (Ms, Ms) = (8_000, 15_000);
 
 /// What `df` says of k3s's data directory.
 pub(super) fn disk(free_percent: u8) -> DiskSpace {
@@ -55,12 +57,20 @@ impl World {
     }
 
     /// `systemctl poweroff`: the host is dark some seconds later, and stays so.
-    /// One that hangs in a job that does not stop goes on answering, unless it is forced.
+    /// One that hangs in a job that does not stop goes on answering, unless it is forced; of one that boots again the order
+    /// becomes a reboot, once.
     pub fn power_off(&mut self, node: &NodeName, force: bool) -> Result<(), String> {
         let host = self.live_host(node)?;
-        if self.hosts[host].hangs && !force {
-            self.note(|world| format!("{}: told to power off, and hangs", world.hosts[host].name));
-            return Ok(());
+        match self.hosts[host].told {
+            Obedience::Hangs if !force => {
+                self.note(|world| format!("{}: told to power off, and hangs", world.hosts[host].name));
+                return Ok(());
+            }
+            Obedience::BootsAgain => {
+                self.hosts[host].told = Obedience::BootedAgain;
+                return self.reboot(node);
+            }
+            Obedience::GoesOff | Obedience::Hangs | Obedience::BootedAgain => {}
         }
         let takes = self.draw("power-off", host, self.hosts[host].boots, 4_000, 12_000);
         let row = &mut self.hosts[host];
@@ -244,6 +254,7 @@ impl World {
         }
         let (low, high) = match (row.slow_boot, row.server) {
             (true, _) => (360_000, 540_000),
+            _ if row.told == Obedience::BootedAgain => GUEST_BOOT,
             (false, true) => (50_000, 90_000),
             (false, false) => (40_000, 150_000),
         };

@@ -4,7 +4,7 @@ use ananke_core::name::UnitName;
 use ananke_core::observation::{Taint, UnitState};
 
 use super::build::DAY;
-use super::{ApiFault, Event, Ms, Way, World};
+use super::{ApiFault, Event, Ms, Obedience, Way, World};
 
 /// The kubelet's own, which DaemonSets tolerate.
 pub(super) const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
@@ -72,7 +72,8 @@ impl SiteTrouble {
             }
             Self::Hangs => (
                 "shutdown-hangs-or-becomes-reboot",
-                "a job on the host does not stop: told to power off it goes on answering, unless it is forced",
+                "told to power off the host goes on answering, since a job does not stop, until it is forced; in every second world \
+                 it boots again instead, the first time",
                 true,
                 Way::Itself,
             ),
@@ -117,7 +118,10 @@ impl World {
                 (row.sshd, row.sshd_broken, row.words) = (false, true, Some(EMERGENCY));
                 self.fail_unit(host);
             }
-            SiteTrouble::Hangs => self.hosts[host].hangs = true,
+            SiteTrouble::Hangs => {
+                let hangs = self.draw("disobeys", host, 0, 0, 1) == 0;
+                self.hosts[host].told = if hangs { Obedience::Hangs } else { Obedience::BootsAgain };
+            }
             SiteTrouble::OwnAgent => {
                 self.hosts[host].health.agents.extend(UnitName::parse("nut-monitor").ok());
                 if self.hosts[host].unit_state == UnitState::Active {
