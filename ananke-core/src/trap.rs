@@ -80,7 +80,7 @@ mod pod_shutdown_leftovers;
 mod pod_terminating_on_dead_node;
 mod pod_unexpected_admission_error;
 mod pod_unknown_container_status;
-mod postgres_operator_no_recovery;
+pub(crate) mod postgres_operator_no_recovery;
 mod pvc_filesystem_damaged;
 mod registry_in_cluster_deadlock;
 mod registry_rate_limited;

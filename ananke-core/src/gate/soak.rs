@@ -3,12 +3,13 @@
 use crate::engine::view::View;
 use crate::lease::Lease;
 use crate::name::{Subject, human};
-use crate::trap::cronjob_missed_starts;
+use crate::trap::{cronjob_missed_starts, postgres_operator_no_recovery};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = judge(view);
     judgement.notes.extend(cronjob_missed_starts::notes(view));
+    judgement.notes.extend(postgres_operator_no_recovery::notes(view));
     judgement
 }
 
