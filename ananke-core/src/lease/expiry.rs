@@ -170,7 +170,8 @@ fn leftover(record: &LeaseRecord, node: &NodeState, with: &Sweep<'_>) -> Option<
     if tainted || noted {
         return Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() });
     }
-    let marked = node.manual_note.as_deref() == Some(lease.sentence().as_str());
+    // A later lease of the node may say the same: while one stands, the mark is its own.
+    let marked = taint_lease(node).is_none() && node.manual_note.as_deref() == Some(lease.sentence().as_str());
     marked.then(|| Finding::ClearMark { node: node.name.clone(), lease: lease.id.clone() })
 }
 

@@ -272,6 +272,21 @@ fn a_marked_nodes_taint_stays_until_a_person_lifts_it_and_then_the_mark_goes() {
 }
 
 #[test]
+fn the_mark_of_a_later_lease_is_not_what_an_earlier_one_left_though_both_say_the_same() {
+    let mut case = Case::new();
+    let earlier = LeaseRecord {
+        lease: Lease { id: LeaseId::parse("lease-0").unwrap(), ..case.bench.leases[0].lease.clone() },
+        state: LeaseState::TakenAway,
+        ..case.bench.leases[0].clone()
+    };
+    let sentence = earlier.lease.sentence();
+    case.bench.change_node(1, |node| node.manual_note = Some(sentence.as_str().into()));
+    case.bench.leases[0].state = LeaseState::Manual;
+    case.bench.leases.insert(0, earlier);
+    case.check("");
+}
+
+#[test]
 fn a_node_gets_one_write_at_a_time() {
     let mut case = Case::new();
     let second = LeaseRecord {
