@@ -4,6 +4,7 @@ mod delta;
 pub mod driver;
 mod effects;
 pub mod explain;
+mod floor;
 mod gate_run;
 pub mod history;
 mod intake;
@@ -53,7 +54,10 @@ pub fn startup(plan: Plan, spec: Spec, now: Moment, left: Option<Progress>, inte
     let same_life = |progress: &Progress| stopped.is_none_or(|at| progress.started > at);
     let goes_on = left.as_ref().is_some_and(|progress| died(progress) && recent(progress) && same_life(progress));
     walk.reboots = left.as_ref().map_or_else(Vec::new, |progress| remembered(progress, goes_on, now));
+    // The intent has forgotten the shutdown once a start-up began.
+    let proofs_from = left.as_ref().and_then(|progress| progress.proofs_from);
     walk.resume(left.filter(|_| goes_on));
+    walk.floor.since = walk.floor.since.max(proofs_from);
     walk.history = history_of(&walk);
     walk.raise_floor(intent);
     walk
@@ -174,6 +178,7 @@ impl Walk {
     fn raise_floor(&mut self, intent: Option<&Intent>) {
         let stopped = intent.filter(|intent| intent.state == IntentState::ShutdownComplete).map(|intent| intent.at);
         self.floor.since = self.floor.since.max(stopped);
+        self.floor.is_not_after(self.started);
     }
 }
 
@@ -224,6 +229,35 @@ mod tests {
                 left = walk.progress(now);
             }
         }
+    }
+
+    /// Between the two, the intent has forgotten the shutdown, and no host has booted since.
+    #[test]
+    fn what_was_proved_before_a_shutdown_proves_nothing_to_the_second_start_up_after_it_either() {
+        let bench = Bench::new(1);
+        let (stopped, hour) = (bench.now, Duration::from_secs(3600));
+        let intent = Intent {
+            state: IntentState::ShutdownComplete,
+            run: run_id("shutdown", stopped),
+            at: stopped,
+            reason: "maintenance".to_owned(),
+            by_power: false,
+            of: None,
+        };
+        let start = |hours, left, intent| {
+            let now = stopped.plus(hour * hours);
+            startup(startup_plan(), bench.spec.clone(), now, left, intent)
+        };
+        let mut first = start(1, None, Some(&intent));
+        for outcome in [Outcome::Manual, Outcome::Failed, Outcome::Interrupted] {
+            first.outcome = Some(outcome);
+            let second = start(2, Some(first.progress(stopped.plus(hour))), None);
+            assert_eq!(second.view(second.started).floor, stopped, "{outcome:?}");
+        }
+        let mut ahead = first.progress(stopped);
+        ahead.proofs_from = Some(stopped.plus(hour * 9));
+        let second = start(2, Some(ahead), None);
+        assert_eq!(second.floor.since, Some(second.started), "its clock was ahead");
     }
 
     #[test]

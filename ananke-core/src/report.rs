@@ -185,6 +185,10 @@ pub struct Progress {
     /// Reboots that runs before those ordered: no new start-up orders them again for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reboots: Vec<ActionReport>,
+    /// What Flux proved before proves nothing of this life of the cluster, which began with the end of a shutdown or of an API;
+    /// none where only the hosts' boots tell when that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proofs_from: Option<Moment>,
 }
 
 /// What is known of a run that died.

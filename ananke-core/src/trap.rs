@@ -107,6 +107,7 @@ mod volumeattachment_being_deleted;
 mod wan_or_switch_up_late;
 mod webhook_fail_closed_deadlock;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use case::own_old_pods;
@@ -122,6 +123,8 @@ use crate::name::Subject;
 use crate::observation::PodState;
 use crate::report::GateStatus;
 use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Unknown, Verdict};
+
+pub(crate) use flux_source_denied::is_refused;
 
 /// The entry of a trap.
 pub fn entry(trap: Trap) -> Option<&'static Entry> {
@@ -181,9 +184,39 @@ fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason
     if matches!(gate, GateId::WorkersStopped | GateId::ServersStopped) {
         return unknown.gap.error.as_ref().and_then(|error| error.reason).or(Some(Reason::HostUnreachable));
     }
-    let well = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
-    let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well(GateId::Workloads) && well(GateId::Endpoints);
+    let settled = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
+    let well = || settled(GateId::Workloads) && settled(GateId::Endpoints) || nothing_comes(view);
+    let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well();
     way_in.then_some(Reason::AddressNotAnswering)
+}
+
+/// Whether no workload is about to be ready that is not: what is missing waits for images, which may come the way that does
+/// not answer, for a person, or for a node that does not come.
+fn nothing_comes(view: &View<'_>) -> bool {
+    let Some(gate) = view.gates.get(&GateId::Workloads).filter(|_| lasts(view, GateId::Workloads)) else { return false };
+    let nodes = view.gates.get(&GateId::NodesReady).is_some_and(|gate| gate.settled.is_some());
+    let lacks_image = |verdict: &Verdict| verdict.reason() == Some(Reason::ImagePullFailure);
+    let namespace = |subject: &Subject| if let Subject::Object(object) = subject { Some(object.namespace.clone()) } else { None };
+    let lacking = gate.judgement.subjects.iter().filter(|(_, verdict)| lacks_image(verdict));
+    let lacking: BTreeSet<_> = lacking.filter_map(|(subject, _)| namespace(subject)).collect();
+    gate.judgement.subjects.iter().all(|(subject, verdict)| match verdict {
+        Verdict::Pass(_) => true,
+        Verdict::Unknown(_) => false,
+        Verdict::Hold(blocker) => {
+            let stays = match &blocker.kind {
+                BlockerKind::Person => true,
+                BlockerKind::Follows(_) => nodes,
+                BlockerKind::Waiting | BlockerKind::Repairable(_) => gate.overdue.contains(subject),
+            };
+            // What has no word of its own most likely waits for its neighbour.
+            stays || lacks_image(verdict) || namespace(subject).is_some_and(|name| lacking.contains(&name))
+        }
+    })
+}
+
+/// Whether a trap knows what `subject` waits for.
+pub(crate) fn knows(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &Blocker) -> bool {
+    name(view, evidence, gate, subject, &mut blocker.clone()).is_some()
 }
 
 fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &mut Blocker) -> Option<()> {

@@ -170,8 +170,10 @@ impl Walk {
         let changed = match reading {
             Reading::Intent(read) => fold(&mut obs.intent, read, now),
             Reading::Api(read) => {
-                self.floor.first_look(read.is_err(), self.started);
-                fold(&mut obs.api, read, now)
+                self.floor.first_look(read.is_err(), !self.earlier.is_empty());
+                let changed = fold(&mut obs.api, read, now);
+                self.counts_servers(now);
+                changed
             }
             Reading::Nodes(asked, read) => {
                 if read.is_ok() {

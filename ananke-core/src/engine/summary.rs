@@ -9,7 +9,7 @@ use crate::report::{
     ActionReport, BlockerReport, Command, EarlierRun, Effect, GateReport, GateStatus, ManualAction, Outcome, Progress, Report,
     SCHEMA,
 };
-use crate::verdict::{BlockerKind, GateId, Trap, Verdict};
+use crate::verdict::{BlockerKind, GateId, Reason, Trap, Verdict};
 
 /// Blockers of one gate that a report spells out; the counts say how many there are.
 const BLOCKERS_SHOWN: usize = 50;
@@ -29,6 +29,7 @@ impl Walk {
             actions: self.actions.clone(),
             earlier: self.earlier.clone(),
             reboots: self.reboots.clone(),
+            proofs_from: self.proofs_from(),
         }
     }
 
@@ -96,6 +97,13 @@ impl Walk {
         for following in [false, true] {
             for (id, subject, verdict) in self.wanting() {
                 let root = self.root(subject, verdict);
+                if verdict.reason() == Some(Reason::ManualActionMarked)
+                    && let (Some(action), Verdict::Hold(blocker)) = (actions.get_mut(subject), verdict)
+                    && !action.instruction.contains(&blocker.if_it_lasts)
+                {
+                    // Whoever brings its host back still finds its mark there.
+                    action.instruction = format!("{}; {}", action.instruction, blocker.if_it_lasts);
+                }
                 if verdict.cause().is_some() != following || actions.contains_key(subject) || actions.contains_key(root) {
                     continue;
                 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::floor::Floor;
 pub use super::gate_run::GateRun;
 use super::history::History;
 use super::reread::Reread;
@@ -96,7 +97,7 @@ pub struct Walk {
     pub(super) interrupted: Option<Moment>,
     pub(super) floor: Floor,
     /// Those of the spec, which may name thousands of workers beside them.
-    servers: Vec<NodeName>,
+    pub(super) servers: Vec<NodeName>,
     /// When it began, by what the wall clock says since it was last set: what it waits for, it waits for since then.
     pub(crate) began: Moment,
     /// This machine's own clock at the newest judgement, and when that was.
@@ -130,24 +131,6 @@ impl Sighting {
 
 /// A trap that no gate has named for this long is over: a list that fails once does not make it new.
 const SIGHTING_LASTS: Duration = Duration::from_secs(30);
-
-/// From when on a reconciliation proves anything.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Floor {
-    /// The newest reason other than the hosts' boot: a finished shutdown, an API that was away at the first look.
-    pub since: Option<Moment>,
-    pub api_asked: bool,
-}
-
-impl Floor {
-    /// An API that is away when the run first asks ended its life before this run.
-    pub(super) fn first_look(&mut self, away: bool, started: Moment) {
-        let first = !std::mem::replace(&mut self.api_asked, true);
-        if first && away && self.since.is_none() {
-            self.since = Some(started);
-        }
-    }
-}
 
 /// A gate that changed its status, for the journal and the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,15 +209,6 @@ impl Walk {
             nodes_asked: self.nodes_asked,
             sightings: &self.sightings,
         }
-    }
-
-    /// The moment a quorum of servers had booted: what was reconciled before it says nothing of this life of the cluster.
-    fn floor_moment(&self) -> Moment {
-        let mut boots: Vec<Moment> =
-            self.servers.iter().filter_map(|node| self.obs.hosts.get(node)).filter_map(boot_of).collect();
-        boots.sort_unstable();
-        let booted = boots.get(self.servers.len() / 2).or(boots.last()).copied();
-        booted.into_iter().chain(self.floor.since).max().unwrap_or(Moment::from_millis(0))
     }
 
     /// Evaluates every gate and moves it on. Returns what changed.

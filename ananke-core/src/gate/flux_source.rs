@@ -12,6 +12,7 @@ use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::order::URL_ANNOTATION;
 use crate::port::without_password;
+use crate::trap;
 use crate::verdict::{BlockerKind, Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -85,7 +86,8 @@ impl NotFetched {
     fn kind(self, view: &View<'_>, source: &SourceState) -> (Reason, BlockerKind) {
         let mirrored = source.object == view.spec.flux.source
             && view.spec.bootstrap.mirror.is_some()
-            && source.reconcile.ready == Tri::False;
+            && source.reconcile.ready == Tri::False
+            && !trap::is_refused(&source.reconcile.message);
         match self {
             Self::Suspended => (Reason::Suspended, BlockerKind::Person),
             Self::NotReady if mirrored => (Reason::SourceNotReady, BlockerKind::Repairable(Trap::FluxSourceIsInClusterGit)),
@@ -239,7 +241,7 @@ pub(crate) fn wanted_branch<'a>(view: &View<'a>) -> Option<&'a Arc<str>> {
 }
 
 fn proved(view: &View<'_>, source: &SourceState) -> bool {
-    believable(view, &source.reconcile) || source.artifact_updated.is_some_and(|at| at >= view.floor)
+    believable(view, &source.reconcile) || source.artifact_updated.is_some_and(|at| at >= proofs_from(view))
 }
 
 /// A cluster that has been up for this long has reconciled everything by itself, if its controllers run at all.
@@ -248,9 +250,17 @@ const LONG_UP: Duration = Duration::from_secs(1800);
 /// Whether what the object says was said in this life of the cluster. A single look cannot ask for proof, so it believes a
 /// cluster that has been up for long.
 pub(crate) fn believable(view: &View<'_>, state: &Reconcile) -> bool {
-    let known = view.floor > Moment::from_millis(0);
-    let long_up = view.trust == Trust::Stated && known && view.now.since(view.floor) >= LONG_UP;
-    handled_since(state, view.floor) || long_up
+    let long_up = view.trust == Trust::Stated && is_floor_known(view) && view.now.since(view.floor) >= LONG_UP;
+    handled_since(state, proofs_from(view)) || long_up
+}
+
+/// Until a host tells when it booted, only what a run that acts asked for itself counts.
+fn proofs_from(view: &View<'_>) -> Moment {
+    if is_floor_known(view) || view.trust == Trust::Stated { view.floor } else { view.started }
+}
+
+fn is_floor_known(view: &View<'_>) -> bool {
+    view.floor > Moment::from_millis(0)
 }
 
 /// Whether the controller handled a reconcile request that was made at or after `floor`.
@@ -361,6 +371,35 @@ mod tests {
         assert!(!believed(Trust::Stated, long.plus(Duration::from_millis(1))));
         assert!(!believed(Trust::Stated, Moment::from_millis(0)), "nothing tells when it came up");
         assert!(!believed(Trust::Proven, long));
+    }
+
+    #[test]
+    fn a_source_that_refuses_its_key_is_not_away() {
+        let kind = |message: &str| {
+            let mut bench = Bench::new(1);
+            bench.all_up();
+            bench.spec.bootstrap.mirror = Some("https://mirror.example/iac.git".into());
+            bench.change_source(|source| {
+                source.reconcile.ready = Tri::False;
+                source.reconcile.message = message.into();
+            });
+            let view = bench.view();
+            why_held(&view, &view.flux().unwrap().as_ref().unwrap().sources[0]).unwrap().1
+        };
+        assert_eq!(kind("dial tcp: i/o timeout"), BlockerKind::Repairable(Trap::FluxSourceIsInClusterGit));
+        assert_eq!(kind("ssh: unable to authenticate, attempted methods [none publickey]"), BlockerKind::Waiting);
+    }
+
+    #[test]
+    fn a_run_that_does_not_know_yet_when_the_cluster_came_up_believes_what_it_asked_for_itself() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        let mut state = bench.obs.flux.last().unwrap().as_ref().as_ref().unwrap().sources[0].reconcile.clone();
+        let unknown = View { floor: Moment::from_millis(0), ..bench.view() };
+        state.handled_at = Some(unknown.started.minus(Duration::from_secs(1)).to_string().into());
+        assert!(!believable(&unknown, &state));
+        state.handled_at = Some(unknown.started.to_string().into());
+        assert!(believable(&unknown, &state));
     }
 
     #[test]

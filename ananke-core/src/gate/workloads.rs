@@ -12,7 +12,7 @@ use crate::engine::walk;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{PodState, Tri, WorkloadState};
 use crate::remedy::{dead_node_pods, restore_scale};
-use crate::trap::evidence::Evidence;
+use crate::trap::{self, evidence::Evidence};
 use crate::verdict::{Blocker, BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
 
 pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
@@ -92,6 +92,7 @@ fn blame_stranded(view: &View<'_>, judgement: &mut Judgement) {
             && blocker.kind == BlockerKind::Waiting
             && blocker.reason == Reason::WorkloadNotConverged
             && !speaks(object)
+            && !trap::knows(view, &evidence, GateId::Workloads, subject, blocker)
             && let Some(cause) = stranded.get(&object.namespace).or(stranded.values().next())
         {
             blocker.kind = BlockerKind::Follows(cause.clone());
@@ -235,6 +236,23 @@ mod tests {
              StatefulSet apps/db: hold workload-not-converged follows n2",
         );
         bench.pod("web-0", |pod| pod.message = "failed to stat /mnt: stale NFS file handle".into());
+        bench.check(
+            evaluate,
+            "Deployment apps/web: hold workload-not-converged waiting\n\
+             StatefulSet apps/db: hold workload-not-converged follows n2",
+        );
+    }
+
+    #[test]
+    fn what_a_trap_knows_is_not_blamed_on_a_stranded_workload() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
+        bench.workload(Kind::Deployment, "web", &[(1, false)]);
+        bench.node_dies(2);
+        bench.change_node(1, |node| node.unschedulable = true);
+        let no_room = "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) had untolerated taint(s).";
+        bench.pod("web-0", |pod| (pod.node, pod.message) = (None, no_room.into()));
         bench.check(
             evaluate,
             "Deployment apps/web: hold workload-not-converged waiting\n\

@@ -226,6 +226,7 @@ mod tests {
                 actions: Vec::new(),
                 earlier: Vec::new(),
                 reboots: Vec::new(),
+                proofs_from: None,
             };
             let known = Known { intent: self.intent.as_ref(), progress: Some(&progress), paused: self.paused };
             self.duty.owed(&self.spec, known, self.now)

@@ -1,5 +1,6 @@
 //! The source refuses Flux's key, or shows another.
 
+use super::evidence::says;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::verdict::{GateId, Trap};
 
@@ -23,6 +24,11 @@ const WORDS: &[&str] = &[
     "invalid credentials",
     "authorization failed",
 ];
+
+/// Whether what a source says is that its key or its host key is refused.
+pub(crate) fn is_refused(message: &str) -> bool {
+    says(message, WORDS)
+}
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     case.flux_said(WORDS)?;

@@ -57,24 +57,33 @@ fn any_answers(case: &Case<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::fact::Fact;
+    use crate::gate::testing::Bench;
     use crate::name::Kind;
     use crate::observation::ProbeAnswer;
     use crate::port::{ErrorKind, PortError, ProbeRequest};
+    use crate::report::GateStatus;
     use crate::trap::testing::{bench, deleted};
+    use crate::verdict::{BlockerKind, Judgement, Reason, Verdict};
+
+    /// Two announcers, and a host that does not answer for this reason.
+    fn unanswered(found: &str) -> Bench {
+        let mut bench = bench();
+        bench.pod("web-0", |pod| pod.ready = true);
+        bench.change_workload("web", |it| it.ready = 1);
+        bench.workload(Kind::DaemonSet, "speaker", &[(1, true), (2, true)]);
+        bench.ingress(&["git.example", "music.example"]);
+        let mut silent = Fact::default();
+        silent.fold(Err(PortError::new(ErrorKind::Transient, "GET", "http://git.example/", found)), bench.now);
+        bench.obs.probes.insert(ProbeRequest::plain("http://git.example/".into()).key(), silent);
+        bench
+    }
 
     #[test]
     fn announcers_are_made_anew_where_all_is_well_but_the_way_in() {
         let remade = |found: &str, other: Option<u16>| {
-            let mut bench = bench();
-            bench.pod("web-0", |pod| pod.ready = true);
-            bench.change_workload("web", |it| it.ready = 1);
-            bench.workload(Kind::DaemonSet, "speaker", &[(1, true), (2, true)]);
-            bench.ingress(&["git.example", "music.example"]);
+            let mut bench = unanswered(found);
             bench.settles(GateId::Workloads);
             bench.settles(GateId::Endpoints);
-            let mut silent = Fact::default();
-            silent.fold(Err(PortError::new(ErrorKind::Transient, "GET", "http://git.example/", found)), bench.now);
-            bench.obs.probes.insert(ProbeRequest::plain("http://git.example/".into()).key(), silent);
             if let Some(status) = other {
                 let answer = ProbeAnswer { status, ..ProbeAnswer::default() };
                 bench
@@ -87,5 +96,23 @@ mod tests {
         assert_eq!(remade("no answer within 5 s", None), ["Pod apps/speaker-0", "Pod apps/speaker-1"]);
         assert!(remade("connection refused", None).is_empty(), "somebody has the address");
         assert!(remade("no answer within 5 s", Some(503)).is_empty(), "another host answers at the same address");
+    }
+
+    #[test]
+    fn what_is_missing_and_does_not_come_is_not_waited_for() {
+        let beside = |reason, kind, minutes: u64| {
+            let mut bench = unanswered("no answer within 5 s");
+            let (text, todo) = ("it has 0 of 1 ready", "look");
+            let judgement = Judgement::of(Subject::Cluster, Verdict::hold(reason, text.to_owned(), kind, todo));
+            let now = bench.now;
+            bench.now = now.minus(Duration::from_secs(60 * minutes));
+            bench.stands(GateId::Workloads, GateStatus::Holding, judgement);
+            bench.now = now;
+            deleted(&mut bench, GateId::Ingress, ENTRY.trap).len()
+        };
+        assert_eq!(beside(Reason::ImagePullFailure, BlockerKind::Waiting, 5), 2, "images come the same way");
+        assert_eq!(beside(Reason::ImagePullFailure, BlockerKind::Waiting, 1), 0, "it has just begun");
+        assert_eq!(beside(Reason::WorkloadNotConverged, BlockerKind::Person, 5), 2);
+        assert_eq!(beside(Reason::WorkloadNotConverged, BlockerKind::Waiting, 5), 0, "it may be what does not answer");
     }
 }

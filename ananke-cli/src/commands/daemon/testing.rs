@@ -138,6 +138,7 @@ fn progress() -> Progress {
         actions: vec![],
         earlier: vec![],
         reboots: vec![],
+        proofs_from: None,
     }
 }
 

@@ -1,0 +1,119 @@
+//! From when on what Flux proved counts: the newest end of a life of the cluster, as far as Ananke can tell.
+
+use super::walk::{Walk, boot_of};
+use crate::fact::Fact;
+use crate::name::{Moment, NodeName};
+use crate::observation::UnitState;
+
+/// From when on a reconciliation proves anything, beside the hosts' boots.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Floor {
+    /// As was known when the run began: a finished shutdown, what the runs before it saw.
+    pub since: Option<Moment>,
+    api_asked: bool,
+    /// The API was away at the first look: it ended its life before this run.
+    began_away: bool,
+    /// When the API was last away with too few units of etcd that run: whatever was proved before, another API answers now.
+    pub without_quorum: Option<Moment>,
+}
+
+impl Floor {
+    /// What runs before this one proved that died on the same job counts whether or not the API is away.
+    pub(super) fn first_look(&mut self, away: bool, goes_on: bool) {
+        let first = !std::mem::replace(&mut self.api_asked, true);
+        self.began_away |= first && away && !goes_on;
+    }
+
+    /// Nothing has ended later than now, whatever the clock said then.
+    pub(super) fn is_not_after(&mut self, now: Moment) {
+        for at in [&mut self.since, &mut self.without_quorum] {
+            *at = at.map(|at| at.min(now));
+        }
+    }
+
+    fn from(&self, began: Moment) -> Option<Moment> {
+        self.since.max(self.began_away.then_some(began)).max(self.without_quorum)
+    }
+}
+
+impl Walk {
+    /// The moment a quorum of servers had booted: what was reconciled before it says nothing of this life of the cluster.
+    pub(super) fn floor_moment(&self) -> Moment {
+        let mut boots: Vec<Moment> =
+            self.servers.iter().filter_map(|node| self.obs.hosts.get(node)).filter_map(boot_of).collect();
+        boots.sort_unstable();
+        let booted = boots.get(self.servers.len() / 2).or(boots.last()).copied();
+        booted.into_iter().chain(self.proofs_from()).max().unwrap_or(Moment::from_millis(0))
+    }
+
+    /// The same without the boots.
+    pub(super) fn proofs_from(&self) -> Option<Moment> {
+        self.floor.from(self.began)
+    }
+
+    /// Looks whether the API is away with the units of etcd, and not for another reason.
+    pub(super) fn counts_servers(&mut self, now: Moment) {
+        if self.obs.api.newest_failure().is_none() {
+            return;
+        }
+        let told = |name: &&NodeName| self.obs.hosts.get(*name).filter(|host| host.newest_failure().is_none());
+        let runs = |name: &&NodeName| told(name).and_then(Fact::last).is_some_and(|host| host.unit == UnitState::Active);
+        if self.servers.iter().filter(runs).count() < self.spec.quorum() {
+            self.floor.without_quorum = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::intake::Reading;
+    use crate::engine::{startup, startup_plan};
+    use crate::gate::testing::{Bench, node};
+    use crate::port::{ErrorKind, PortError};
+    use crate::spec::NodeRole;
+
+    /// A start-up of three servers, whose API is away at the second look; so many units run then.
+    fn away_while(running: usize) -> Option<Moment> {
+        let mut bench = Bench::new(3);
+        bench.spec.nodes.values_mut().for_each(|node| node.role = NodeRole::Server);
+        bench.all_up();
+        let mut walk = startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
+        walk.take(Reading::Api(Ok(bench.obs.api.last().unwrap().clone())), bench.now);
+        let later = bench.now.plus(Duration::from_secs(60));
+        for n in 1..=3 {
+            let mut host = bench.obs.hosts[&node(n)].last().unwrap().clone();
+            host.unit = if n <= running { UnitState::Active } else { UnitState::Inactive };
+            walk.take(Reading::Host(node(n), Ok(host)), later);
+        }
+        let away = PortError::new(ErrorKind::Transient, "read", "the API server", "connection refused");
+        walk.take(Reading::Api(Err(away)), later);
+        walk.proofs_from().map(|from| Moment::from_millis(from.as_millis() - bench.now.as_millis()))
+    }
+
+    #[test]
+    fn an_api_that_is_away_with_its_units_ends_its_life_and_one_that_only_does_not_answer_does_not() {
+        assert_eq!(away_while(1), Some(Moment::from_millis(60_000)));
+        assert_eq!(away_while(2), None);
+    }
+
+    #[test]
+    fn nothing_has_ended_later_than_now_whatever_the_clock_said() {
+        let at = Moment::from_millis;
+        let mut floor = Floor { since: Some(at(9_000)), without_quorum: Some(at(3_000)), ..Floor::default() };
+        floor.is_not_after(at(5_000));
+        assert_eq!((floor.since, floor.without_quorum), (Some(at(5_000)), Some(at(3_000))));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_what_the_one_before_it_proved() {
+        let mut floor = Floor::default();
+        floor.first_look(true, true);
+        assert_eq!(floor.from(Moment::from_millis(7)), None);
+        let mut floor = Floor::default();
+        floor.first_look(true, false);
+        assert_eq!(floor.from(Moment::from_millis(7)), Some(Moment::from_millis(7)));
+    }
+}
