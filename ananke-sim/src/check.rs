@@ -91,6 +91,7 @@ pub enum What {
     /// A run of the Ananke of that name began.
     Began {
         by: &'static str,
+        command: Command,
     },
     /// Its machine died, and whatever ran there.
     Died {

@@ -62,14 +62,18 @@ impl World {
             let sick =
                 left_to_a_person(host) || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
             let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
-            host.never_boots || host.key_changed || host.sshd_broken || mute || node.never_ready || node.storage.broken || sick
+            // Nobody sees them while there is no API to list nodes: who asks for that to be mended asks again after it.
+            let listed = !self.control_is_lost() && !self.address_is_lost();
+            let sick = sick && (listed || !is_seen_by_its_node_alone(host));
+            let of_node = listed && (node.never_ready || node.storage.broken && !self.plugin_is_old(*row));
+            host.never_boots || host.key_changed || host.sshd_broken || mute || of_node || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
     }
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
-            let unwell = node.never_ready || left_to_a_person(host);
+            let unwell = host.never_boots || node.never_ready || left_to_a_person(host);
             let marked = unwell && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
@@ -86,7 +90,8 @@ impl World {
     }
 
     fn check_flux(&self, excused: &BTreeSet<usize>, wrong: &mut Vec<String>) {
-        let needed = [self.known.dns, self.known.ingress, self.known.git, self.known.source_controller];
+        let known = &self.known;
+        let needed = [known.dns, known.ingress, known.git, known.source_controller, known.kustomize_controller];
         let none = |row: &usize| excused.contains(row) && self.workloads[*row].endpoints == 0;
         if self.source_denied() || needed.iter().any(none) {
             return;
@@ -172,6 +177,11 @@ impl World {
 /// What a shutdown suspended has its stamp; without one it is a person's wish, and what stands on it waits with it.
 fn suspended_by_a_person(of: &FluxObject) -> bool {
     of.suspended && !of.annotations.contains_key(SUSPENDED_ANNOTATION)
+}
+
+/// What keeps the agent of a worker from running is told where its node is judged.
+fn is_seen_by_its_node_alone(host: &Host) -> bool {
+    !host.server && host.words.is_some() && !host.sshd_broken && !host.cannot_write()
 }
 
 /// What keeps it down is ended by nobody but a person: Ananke reboots no server, and starts no unit where it has no hands.

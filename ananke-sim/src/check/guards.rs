@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Record, What};
+use super::{Command, Record, What};
 use crate::world::Ms;
 
 /// As the worlds' spec has it.
@@ -17,7 +17,7 @@ pub(super) fn check(record: &Record) -> Vec<String> {
     let mut found = Vec::new();
     for event in &record.events {
         match &event.what {
-            What::Began { by } => drop(began.insert(*by, event.at)),
+            What::Began { by, command: Command::Startup } => drop(began.insert(*by, event.at)),
             What::Sent(sent) if !sent.order.ends_a_lease() && sent.run.as_str().starts_with("startup") => {
                 let age = event.at - began.get(sent.by).copied().unwrap_or(event.at);
                 match sent.scene.on_battery {
@@ -62,7 +62,9 @@ mod tests {
         let mut order = reboot(1);
         order.scene.charge = 10;
         let mut record = Record::default();
-        record.note(0, What::Began { by: order.by });
+        record.note(0, What::Began { by: order.by, command: Command::Startup });
+        // The daemon of the same machine tries to stop the cluster meanwhile.
+        record.note(WAITS - 1, What::Began { by: order.by, command: Command::Shutdown });
         record.note(WAITS, What::Sent(Box::new(order)));
         assert_eq!(check(&record), Vec::<String>::new());
     }

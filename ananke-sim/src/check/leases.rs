@@ -7,7 +7,8 @@ use std::time::Duration;
 use ananke_core::lease::Purpose;
 use ananke_core::name::{Moment, NodeName, Subject};
 use ananke_core::order::{ClusterOrder, Order};
-use ananke_core::verdict::Reason;
+use ananke_core::report::ManualAction;
+use ananke_core::verdict::{GateId, Reason};
 
 use super::{Command, Ended, Look, Record, Sent, What};
 
@@ -81,17 +82,19 @@ fn first_seen(seen: &mut BTreeMap<NodeName, (Option<Moment>, Moment)>, look: &Lo
 fn left(ended: &Ended) -> Vec<String> {
     let report = &ended.report;
     let marked = |node: &NodeName| {
-        report
-            .manual
-            .iter()
-            .any(|action| action.reason == Some(Reason::ManualActionMarked) && action.subject == Subject::Node(node.clone()))
+        let lift = format!("ananke lease release {node}");
+        let says =
+            |action: &ManualAction| action.reason == Some(Reason::ManualActionMarked) || action.instruction.contains(&lift);
+        report.manual.iter().any(|action| action.subject == Subject::Node(node.clone()) && says(action))
     };
+    // A shutdown that could not reach the API any more says so, and the next start gives them back.
+    let told = report.manual.iter().any(|action| action.gate == GateId::CordonsReleased);
     let of_another = |node: &NodeName| report.command == Command::Shutdown && ended.truth.marked.contains(node);
     let through = report.got_through();
     report
         .cordons
         .iter()
-        .filter(|node| through && !marked(node) && !of_another(node))
+        .filter(|node| through && !told && !marked(node) && !of_another(node))
         .map(|node| format!("a cordon of Ananke is left on {node}"))
         .collect()
 }

@@ -1,5 +1,7 @@
 //! A loud stop comes only where a person is truly needed, names whoever needs one, and leaves nothing that could be had.
 
+use ananke_core::verdict::Reason;
+
 use super::{Ended, Outcome, Record};
 
 pub(super) fn check(record: &Record) -> Vec<String> {
@@ -13,7 +15,12 @@ fn of(ended: &Ended) -> Vec<String> {
     if truth.needed.is_empty() && !truth.choice {
         found.push("asked for a person, and nobody is needed".to_owned());
     }
-    let lost = truth.wrong.iter().filter(|wrong| !(truth.other_branch && waits_for_branch(wrong)));
+    // Where many nodes are sick at once Ananke restarts none of them, and says so of each.
+    let braked = |wrong: &str| {
+        let sick = report.manual.iter().filter(|action| action.reason == Some(Reason::TooManySick));
+        sick.into_iter().any(|action| wrong.starts_with(&format!("{}:", action.subject)))
+    };
+    let lost = truth.wrong.iter().filter(|wrong| !(truth.other_branch && waits_for_branch(wrong)) && !braked(wrong));
     found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
     for node in &truth.needed {
         let named =

@@ -18,15 +18,6 @@ const WORKLOADS: &[&str] =
     &["media/jellyseerr", "office/wallabag", "dashboards/uptime-kuma", "velero/velero", "cert-manager/cert-manager"];
 /// What a cluster gets out of only with what was kept for it: the scenarios of the circle have that.
 const OF_THE_CIRCLE: &[Fault] = &[Fault::GitPruned, Fault::ImagesLost];
-/// Every node is closed to new pods.
-const CORDONED: &[Fault] = &[
-    Fault::Cluster(ClusterTrouble::ForeignCordons),
-    Fault::Cluster(ClusterTrouble::RebootLock),
-    Fault::Cluster(ClusterTrouble::OutOfService),
-    Fault::Cluster(ClusterTrouble::AgentTaint),
-    Fault::Site(SiteTrouble::DiskPressure),
-];
-const SILENT_SPEAKERS: Fault = Fault::Cluster(ClusterTrouble::SilentSpeakers);
 const WEBHOOK_LOOP: Fault = Fault::Site(SiteTrouble::WaitsForItself);
 /// How many seconds a clock that was lost is off.
 const LOST_CLOCKS: &[i64] = &[-7200, 7200, -1_773_453_960, -40_000_000, 31_536_000];
@@ -91,7 +82,7 @@ pub fn draw(seed: u64) -> Story {
         batteries(&dice, &mut steps);
     }
     afterwards(&dice, &mut steps);
-    let gear = without_known((scenario, nodes), &mut steps, gear);
+    without_known((scenario, nodes), &mut steps);
     let last = steps.iter().map(|step: &Step| step.at + step.act.lasts()).max().unwrap_or(0);
     let calm = last + dice.count("calm", 0, 60, 600);
     Story { seed, scenario: scenario.to_owned(), nodes, servers, gear, steps, calm }.tidy()
@@ -168,27 +159,11 @@ fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
 
 /// What is known to end badly together, and is not mended yet: a campaign would find it again and again. Whoever mends one
 /// takes it out of here.
-fn without_known((scenario, nodes): (&str, usize), steps: &mut Vec<Step>, mut gear: Vec<Gear>) -> Vec<Gear> {
+fn without_known((scenario, nodes): (&str, usize), steps: &mut Vec<Step>) {
     let has = |steps: &[Step], faults: &[Fault]| steps.iter().any(|step| step.act.fault().is_some_and(|it| faults.contains(&it)));
-    // Where every node is cordoned and nothing runs any more, each thing is said to follow another, and nobody names the cordon.
-    if has(steps, CORDONED) {
-        steps.retain(|step| !matches!(step.act, Act::Shutdown(_) | Act::Blip(_)));
-    }
-    // A source that refuses the key and has a mirror is taken for one whose server is away.
-    if has(steps, &[Fault::Cluster(ClusterTrouble::DeniedSource)]) {
-        gear.retain(|gear| *gear != Gear::Mirror);
-    }
-    // A leader whose Lease has not lapsed is not told apart from one whose node lets no pod come.
-    if has(steps, CORDONED) {
-        without(steps, |fault| fault == Fault::Pod(PodTrouble::StaleLeader));
-    }
     // The drain of a shutdown takes the last copy of a database as well, and the world holds every such deletion to be harm.
     if steps.iter().any(|step| matches!(step.act, Act::Shutdown(_) | Act::Blip(_))) {
         without(steps, |fault| fault == Fault::Pod(PodTrouble::LostReplicas));
-    }
-    // Speakers are made anew only where all else is well, which never comes where something else is a person's.
-    if has(steps, &[SILENT_SPEAKERS]) {
-        without(steps, |fault| fault != SILENT_SPEAKERS && fault.needs_person());
     }
     // Managers that wait for their webhook are not made anew behind another, nor as many in a run as a large cluster has.
     if has(steps, &[Fault::Cluster(ClusterTrouble::ClosedWebhook)]) || nodes > 20 {
@@ -202,7 +177,6 @@ fn without_known((scenario, nodes): (&str, usize), steps: &mut Vec<Step>, mut ge
     if has(steps, &[Fault::NodeNeverReady]) {
         steps.retain(|step| !matches!(step.act, Act::Outage(_) | Act::Blip(_) | Act::Reboot(_)));
     }
-    gear
 }
 
 fn without(steps: &mut Vec<Step>, known: impl Fn(Fault) -> bool) {

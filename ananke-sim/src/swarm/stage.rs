@@ -18,7 +18,7 @@ use ananke_core::engine::{self, News};
 use ananke_core::intent::Intent;
 use ananke_core::name::{Moment, NodeName, ObjectRef};
 use ananke_core::port::Clock;
-use ananke_core::report::{Outcome, Report};
+use ananke_core::report::{Command, Outcome, Report};
 use ananke_core::spec::Spec;
 use ananke_core::verdict::{Trap, Verdict};
 use futures::future::{Either, join, join_all, join3, select};
@@ -199,7 +199,7 @@ impl<'a> Stage<'a> {
 
     async fn start_up(&self, actor: &Actor<'a>, spec: Spec, by_power: bool) -> Report {
         let scenery = self.scenery;
-        scenery.note(What::Began { by: actor.name });
+        scenery.note(What::Began { by: actor.name, command: Command::Startup });
         let (progress, intent) = {
             let kept = actor.state.kept();
             (kept.progress.clone(), kept.intent.clone())

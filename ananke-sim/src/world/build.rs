@@ -107,7 +107,7 @@ pub(super) fn empty(rng: Rng) -> World {
             revision,
             artifact_updated: Some(-3 * DAY),
             stored: true,
-            fresh: false,
+            fresh: true,
             failures: 0,
             epoch: 0,
         },

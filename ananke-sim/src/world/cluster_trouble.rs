@@ -112,6 +112,8 @@ impl World {
             C::UsedUpRelease => self.release_trouble(0, ReleaseTrouble::UsedUp)?,
             C::LockedRelease => self.release_trouble(self.releases.len().saturating_sub(1), ReleaseTrouble::Locked)?,
             C::FailedInstall => self.release_trouble(self.releases.len().saturating_sub(1), ReleaseTrouble::NeverInstalled)?,
+            C::NetworkPlugin if self.troubles.network.is_some() => return Err("one node has it already".to_owned()),
+            C::NodePlugin if self.troubles.driver.is_some() => return Err("one node has it already".to_owned()),
             C::NetworkPlugin => {
                 let workload = self.install_daemon("kube-flannel", "kube-flannel-ds");
                 self.troubles.network = Some(Plugin { workload, node: Some(node), since: now });

@@ -42,6 +42,11 @@ const TAKES_OVER: Ms = 16_000;
 const MOVED: std::ops::Range<Ms> = 120_000..200_000;
 
 impl World {
+    /// The storage of the node only waits for a new pod of its plugin.
+    pub(crate) fn plugin_is_old(&self, node: usize) -> bool {
+        self.troubles.driver.is_some_and(|plugin| plugin.node == Some(node))
+    }
+
     /// A pod changed, which may be the new one that a plugin's node waits for.
     pub(super) fn plugin_changed(&mut self, row: usize) {
         let pod = &self.pods[row];

@@ -70,6 +70,13 @@ impl World {
         self.flux_part_up(workload);
     }
 
+    /// The store of artifacts is the pod's own, and ends with it. One that ended before has been replaced.
+    fn keeps_artifacts(&self, row: usize) -> bool {
+        let workload = self.pods[row].workload;
+        let others = || self.workloads[workload].pods.iter().filter(|other| **other != row);
+        workload == self.known.source_controller && !others().any(|other| self.pods[*other].running)
+    }
+
     pub(super) fn wake(&mut self, waiters: Vec<usize>) {
         for row in waiters {
             let pod = &self.pods[row];
@@ -82,8 +89,9 @@ impl World {
     pub(super) fn containers_die(&mut self, node: usize) {
         self.nobody_waits(node);
         for row in self.nodes[node].pods.clone() {
+            let ran = self.pods[row].running;
             self.change_pod(row, |pod| (pod.running, pod.serving, pod.epoch) = (false, false, pod.epoch + 1));
-            if self.pods[row].workload == self.known.source_controller {
+            if ran && self.keeps_artifacts(row) {
                 (self.source.stored, self.source.fresh) = (false, false);
             }
         }
@@ -211,6 +219,9 @@ impl World {
 
     /// The object goes; whether its containers run is another matter.
     pub(super) fn remove_pod(&mut self, row: usize) {
+        if self.pods[row].running && self.keeps_artifacts(row) {
+            self.source.stored = false;
+        }
         self.change_pod(row, |pod| {
             (pod.gone, pod.serving, pod.running, pod.ready) = (true, false, false, false);
             pod.epoch += 1;
@@ -225,9 +236,6 @@ impl World {
         self.unschedulable.remove(&row);
         let pod = &self.pods[row];
         self.pod_names.remove(&(pod.object.namespace.clone(), pod.object.name.clone()));
-        if workload == self.known.source_controller {
-            self.source.stored = false;
-        }
         if let Some(node) = node.filter(|_| workload == self.known.storage) {
             self.nodes[node].storage.broken = false;
         }

@@ -47,10 +47,10 @@ impl Stage<'_> {
         false
     }
 
-    /// `ananke intent clear`, by whoever began a shutdown that died and wants the cluster now.
+    /// `ananke intent clear`, by whoever was told that a shutdown stands in the way, and sees that it is dead.
     fn clears_intent(&self) -> bool {
         let intent = &mut self.own.state.kept().intent;
-        let dead = intent.take_if(|intent| intent.state == IntentState::ShuttingDown && !intent.by_power);
+        let dead = intent.take_if(|intent| intent.state == IntentState::ShuttingDown && !self.power.is_stopping());
         dead.is_some()
     }
 

@@ -117,7 +117,7 @@ impl Stage<'_> {
 
     async fn stop(&self, why: &str, within: Option<Duration>, by_power: bool) -> Report {
         let actor = &self.own;
-        self.scenery.note(crate::check::What::Began { by: actor.name });
+        self.scenery.note(crate::check::What::Began { by: actor.name, command: Command::Shutdown });
         let spec = if by_power { self.spec.for_power(within) } else { self.spec.clone() };
         let left = lock(&actor.shutdown).clone();
         let intent = actor.state.kept().intent.clone();
