@@ -81,6 +81,7 @@ fn progress(command: Command) -> Progress {
         actions: vec![],
         earlier: vec![],
         reboots: vec![],
+        proofs_from: None,
     }
 }
 

@@ -20,7 +20,7 @@ fn of(ended: &Ended) -> Vec<String> {
         let sick = report.manual.iter().filter(|action| action.reason == Some(Reason::TooManySick));
         sick.into_iter().any(|action| wrong.starts_with(&format!("{}:", action.subject)))
     };
-    let lost = truth.wrong.iter().filter(|wrong| !(truth.other_branch && waits_for_branch(wrong)) && !braked(wrong));
+    let lost = truth.wrong.iter().filter(|wrong| !(braked(wrong) || truth.other_branch && waits_for_branch(wrong)));
     found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
     for node in &truth.needed {
         let named =
