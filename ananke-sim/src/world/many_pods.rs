@@ -66,7 +66,7 @@ impl World {
     pub(super) fn missed_starts(&self) -> Option<Warning> {
         let (about, _) = self.late_cron_job()?;
         let now = self.controllers_work() && self.now - self.api_since() < SAID_FOR;
-        now.then(|| Warning {
+        now.then_some(Warning {
             about,
             reason: "TooManyMissedTimes",
             message: "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
