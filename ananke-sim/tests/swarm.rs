@@ -23,7 +23,7 @@ const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::DryRunActs, "dry-run", 10),
     (Canary::GivesUp, "bounded", 0),
     (Canary::ResumesStale, "fresh", 0),
-    (Canary::DeafToShutdown, "guards", 3),
+    (Canary::DeafToShutdown, "shutdown", 2),
     (Canary::ForgetsOne, "stop", 10),
 ];
 

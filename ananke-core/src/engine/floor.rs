@@ -37,13 +37,17 @@ impl Floor {
 }
 
 impl Walk {
-    /// The moment a quorum of servers had booted: what was reconciled before it says nothing of this life of the cluster.
+    /// What was reconciled before it says nothing of this life of the cluster.
     pub(super) fn floor_moment(&self) -> Moment {
+        self.booted().into_iter().chain(self.proofs_from()).max().unwrap_or(Moment::from_millis(0))
+    }
+
+    /// The moment a quorum of servers had booted.
+    pub(super) fn booted(&self) -> Option<Moment> {
         let mut boots: Vec<Moment> =
             self.servers.iter().filter_map(|node| self.obs.hosts.get(node)).filter_map(boot_of).collect();
         boots.sort_unstable();
-        let booted = boots.get(self.servers.len() / 2).or(boots.last()).copied();
-        booted.into_iter().chain(self.proofs_from()).max().unwrap_or(Moment::from_millis(0))
+        boots.get(self.servers.len() / 2).or(boots.last()).copied()
     }
 
     /// The same without the boots.

@@ -303,10 +303,9 @@ impl Walk {
     /// Budgets that a run before this one spent are not held against a cluster that has booted since: what was tried then,
     /// was tried on what the power cut has ended.
     fn forget_other_lives(&mut self) {
-        if self.earlier.is_empty() {
-            return;
-        }
-        let floor = self.floor_moment();
+        let Some(first) = self.earlier.first().map(|run| run.started) else { return };
+        // An API that goes and comes gives no budget back.
+        let floor = self.booted().map_or(first, |booted| booted.max(first));
         let boots: BTreeMap<&NodeName, Moment> =
             self.obs.hosts.iter().filter_map(|(name, host)| Some((name, boot_of(host)?))).collect();
         let life = |subject: &Subject| as_node(subject).and_then(|node| boots.get(node).copied()).unwrap_or(floor);

@@ -9,7 +9,7 @@ use super::{Ended, Outcome, Record, What};
 use crate::world::Ms;
 
 /// A start-up reads the intent before each order.
-const YIELDS_WITHIN: Ms = 10_000;
+const YIELDS_WITHIN: Ms = 1_000;
 
 pub(super) fn check(record: &Record) -> Vec<String> {
     let mut since: BTreeMap<&str, Ms> = BTreeMap::new();

@@ -10,11 +10,11 @@ use ananke_core::engine::{Hands, Permit, Reads};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, TAINT_KEY};
 use ananke_core::name::{MacAddress, Moment, NodeName};
-use ananke_core::observation::UnitState;
+use ananke_core::observation::{Confirmation, UnitState};
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
 use ananke_core::port::clock::Uptime;
 use ananke_core::port::{
-    Clock, ClusterActions, ErrorKind, HostActions, MachineReads, PortError, PowerActions, StateWrites, VaultActions,
+    Clock, ClusterActions, ErrorKind, HostActions, MachineReads, PortError, PowerActions, StateReads, StateWrites, VaultActions,
 };
 use ananke_core::report::{Command, PastRun, Progress, Report};
 use ananke_core::verdict::Trap;
@@ -77,6 +77,31 @@ pub(super) struct Actor<'a> {
     pub(super) shutdown: Mutex<Option<Progress>>,
     /// Nothing can be written to the disk.
     pub(super) full: AtomicBool,
+}
+
+/// A disk on which no shutdown stands, for the start-ups of a planted defect.
+pub(super) struct Deaf<'a>(pub(super) &'a MemoryState);
+
+#[async_trait]
+impl StateReads for Deaf<'_> {
+    async fn intent(&self) -> Answer<Option<Intent>> {
+        Ok(self.0.intent().await?.filter(|intent| intent.state != IntentState::ShuttingDown))
+    }
+    async fn leases(&self) -> Answer<Vec<LeaseRecord>> {
+        self.0.leases().await
+    }
+    async fn progress(&self) -> Answer<Option<Progress>> {
+        self.0.progress().await
+    }
+    async fn baseline(&self) -> Answer<Option<Baseline>> {
+        self.0.baseline().await
+    }
+    async fn confirmations(&self) -> Answer<Vec<Confirmation>> {
+        self.0.confirmations().await
+    }
+    async fn runs(&self) -> Answer<Vec<PastRun>> {
+        self.0.runs().await
+    }
 }
 
 /// Wall time as this machine has it, so many milliseconds ahead of what is right.
@@ -178,7 +203,7 @@ impl<'a> Actor<'a> {
         write.await
     }
 
-    fn has(&self, canary: Canary) -> bool {
+    pub(super) fn has(&self, canary: Canary) -> bool {
         self.scenery.canary == Some(canary)
     }
 }
@@ -232,9 +257,6 @@ impl PowerActions for Actor<'_> {
 #[async_trait]
 impl StateWrites for Actor<'_> {
     async fn save_intent(&self, intent: &Intent) -> Answer<()> {
-        if self.has(Canary::DeafToShutdown) && intent.state == IntentState::ShuttingDown {
-            return Ok(());
-        }
         self.write(self.state.save_intent(intent)).await
     }
     async fn save_leases(&self, leases: &[LeaseRecord]) -> Answer<()> {

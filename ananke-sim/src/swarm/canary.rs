@@ -45,7 +45,7 @@ pub enum Canary {
     GivesUp,
     /// A Kustomization is resumed as soon as its source is asked for.
     ResumesStale,
-    /// The intent of a shutdown is not written.
+    /// A start-up is told of no shutdown.
     DeafToShutdown,
     /// The first of those things that a person is needed for is left out.
     ForgetsOne,

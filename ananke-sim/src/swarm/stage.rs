@@ -23,7 +23,7 @@ use ananke_core::spec::Spec;
 use ananke_core::verdict::{Trap, Verdict};
 use futures::future::{Either, join, join_all, join3, select};
 
-use super::actor::{Actor, Scenery};
+use super::actor::{Actor, Deaf, Scenery};
 use super::canary::Canary;
 use super::story::{Act, Story};
 use crate::check::{Ended, Record, Truth, What};
@@ -233,7 +233,11 @@ impl<'a> Stage<'a> {
             }
         };
         let never = Box::pin(std::future::pending());
-        engine::execute(walk, actor.reads(), actor.hands(), never, &mut observer).await.0
+        let (deaf, mut reads) = (Deaf(&actor.state), actor.reads());
+        if walk.plan.command == Command::Startup && actor.has(Canary::DeafToShutdown) {
+            reads.state = &deaf;
+        }
+        engine::execute(walk, reads, actor.hands(), never, &mut observer).await.0
     }
 
     async fn keep_leases(&self) {
