@@ -1,5 +1,6 @@
-//! Looks at hosts again and again over connections that are kept, and says what a look costs:
-//! `warm IDENTITY KNOWN_HOSTS PASSES USER HOST:PORT...`.
+//! Asks hosts again and again over connections that are kept, and says what one answer costs; a look asks for all that is to
+//! be known of a host, `settings` runs one small command:
+//! `warm look|settings IDENTITY KNOWN_HOSTS PASSES USER HOST:PORT...`.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a command that is run by hand, and by `cargo xtask bench`")]
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ananke_core::name::{Moment, NodeName, UnitName};
 use ananke_core::port::clock::Uptime;
-use ananke_core::port::{Clock, HostReads, PortError};
+use ananke_core::port::{Clock, HostReads};
 use ananke_core::spec::{HostNeeds, SshTarget};
 use ananke_ssh::{SshHosts, SshSettings};
 use async_trait::async_trait;
@@ -32,7 +33,8 @@ impl Clock for Wall {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let mut next = || args.next().ok_or("usage: warm IDENTITY KNOWN_HOSTS PASSES USER HOST:PORT...");
+    let mut next = || args.next().ok_or("usage: warm look|settings IDENTITY KNOWN_HOSTS PASSES USER HOST:PORT...");
+    let small = next()? == "settings";
     let (identity, known_hosts, passes, user) =
         (PathBuf::from(next()?), PathBuf::from(next()?), next()?.parse::<u32>()?, next()?);
     let mut targets = BTreeMap::new();
@@ -43,23 +45,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let nodes: Vec<NodeName> = targets.keys().cloned().collect();
     let hosts = SshHosts::new(SshSettings::direct(targets, identity, known_hosts), Arc::new(Wall))?;
-    let unit = UnitName::parse("k3s")?;
-    let (needs, all) = (HostNeeds::default(), f64::from(passes) * f64::from(u32::try_from(nodes.len())?));
-    pass(&hosts, &nodes, &unit, &needs).await?;
+    let all = f64::from(passes) * f64::from(u32::try_from(nodes.len())?);
+    pass(&hosts, &nodes, small).await?;
     let (began, used) = (Instant::now(), cpu()?);
     for _ in 0..passes {
-        pass(&hosts, &nodes, &unit, &needs).await?;
+        pass(&hosts, &nodes, small).await?;
     }
     let wall = began.elapsed().as_secs_f64() * 1000.0 / all;
     println!("{wall:.2} ms, {:.2} ms of its own CPU", (cpu()? - used) * 1000.0 / all);
     Ok(())
 }
 
-async fn pass(hosts: &SshHosts, nodes: &[NodeName], unit: &UnitName, needs: &HostNeeds) -> Result<(), PortError> {
-    let answers = join_all(nodes.iter().map(|node| hosts.inspect(node, unit, needs))).await;
+async fn pass(hosts: &SshHosts, nodes: &[NodeName], small: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let (unit, needs) = (UnitName::parse("k3s")?, HostNeeds::default());
+    let ask = |node| {
+        let (unit, needs) = (&unit, &needs);
+        async move { if small { hosts.settings(node).await.map(drop) } else { hosts.inspect(node, unit, needs).await.map(drop) } }
+    };
+    let answers = join_all(nodes.iter().map(ask)).await;
     // A host without systemd answers too, and its answer makes no sense.
     let unheard = answers.into_iter().filter_map(Result::err).find(|error| ["connect", "log in"].contains(&error.tried.as_str()));
-    unheard.map_or(Ok(()), Err)
+    unheard.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Seconds of processor that this process has used.

@@ -82,7 +82,8 @@ pub(super) fn run() -> Result<String, String> {
          the server's floor on {processors} processors: {least:.2} s, {:.2} of clush's time: no client can be faster here\n",
         least / clush.wall.as_secs_f64()
     ));
-    text.push_str(&warm(&server, &example, of_ours)?);
+    text.push_str(&warm(&server, &example, "look", of_ours)?);
+    text.push_str(&warm(&server, &example, "settings", of_bare)?);
     text.push_str(&multiplexed(&server)?);
     Ok(text)
 }
@@ -101,10 +102,10 @@ fn served(server: &Server, command: Command) -> Result<(Cost, f64), String> {
     Ok((cost, server.cpu() - before))
 }
 
-/// What a look costs once all are connected; `cold`: what one pass with its logins costs the server.
-fn warm(server: &Server, example: &Path, cold: f64) -> Result<String, String> {
+/// What an answer costs once all are connected; `cold`: what one pass with its logins costs the server.
+fn warm(server: &Server, example: &Path, what: &str, cold: f64) -> Result<String, String> {
     let mut command = Command::new(example);
-    command.arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args([&PASSES.to_string(), &user()]);
+    command.arg(what).arg(server.dir.join("id")).arg(server.dir.join("known_hosts")).args([&PASSES.to_string(), &user()]);
     command.args((1..=HOSTS).map(|nth| format!("{}:{}", address(nth), server.port)));
     server.settle();
     let before = server.cpu();
@@ -115,10 +116,8 @@ fn warm(server: &Server, example: &Path, cold: f64) -> Result<String, String> {
     server.settle();
     let share = (server.cpu() - before - cold) * 1000.0 / (PASSES * HOSTS) as f64;
     let said = String::from_utf8_lossy(&output.stdout);
-    Ok(format!(
-        "  warm, a look at a host over its kept connection (aim 2 ms): {}; {share:.2} ms of the server's CPU\n",
-        said.trim()
-    ))
+    let said = said.trim();
+    Ok(format!("  warm, {what} over a host's kept connection (aim 2 ms): {said}; {share:.2} ms of the server's CPU\n"))
 }
 
 /// The same with OpenSSH's own way to keep a connection, and a command that does nothing.
