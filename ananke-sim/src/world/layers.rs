@@ -23,13 +23,16 @@ impl World {
     pub(super) fn prune_foundation(&mut self) {
         let named = |kust: &&super::Kustomization| CIRCLE.contains(&&*kust.meta.object.name);
         let rows: Vec<usize> = (0..self.kustomizations.len()).filter(|row| named(&&self.kustomizations[*row])).collect();
-        let of_charts = (0..self.releases.len()).filter(|release| rows.contains(&self.releases[*release].kustomization));
-        let of_charts: Vec<usize> = of_charts.collect();
-        let applied = rows.iter().flat_map(|row| self.objects_of(*row)).collect::<Vec<_>>();
-        for object in
-            applied.into_iter().chain(of_charts.into_iter().flat_map(|release| self.uninstall(release)).collect::<Vec<_>>())
-        {
-            self.take_away(object);
+        let mut lost: Vec<ObjectRef> = rows.iter().flat_map(|row| self.objects_of(*row)).collect();
+        for release in 0..self.releases.len() {
+            if rows.contains(&self.releases[release].kustomization) {
+                lost.extend(self.uninstall(release));
+            }
+        }
+        for object in lost {
+            if self.has(&object) {
+                self.take_away(object);
+            }
         }
         self.lose_source();
     }
