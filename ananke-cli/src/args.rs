@@ -303,13 +303,16 @@ pub enum Sim {
         /// Directory for kubeconfig, keys, known_hosts and ananke.yaml; the file `ready` in it appears when all answers.
         #[arg(long)]
         dir: PathBuf,
+        /// Where the world begins, as `ananke sim faults` lists it.
         #[arg(long, default_value = "power-loss")]
         scenario: String,
+        /// Nodes of the cluster; three of them are servers.
         #[arg(long)]
         nodes: Option<usize>,
         /// At least about so many pods.
         #[arg(long)]
         pods: Option<usize>,
+        /// The same seed makes the same world.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Simulated seconds in a second.

@@ -164,7 +164,7 @@ fn trapped(id: &str) -> Result<Scenario, Failure> {
         let hint = crate::config::suggest(id, trap::ALL.iter().map(|entry| entry.trap.id()));
         Failure::Usage(format!("there is no trap {id:?}{hint}; `ananke drill --list` has them all"))
     })?;
-    ananke_sim::trap::scenario(entry.trap).ok_or_else(|| Failure::Usage(format!("the simulated world does not have {id} yet")))
+    ananke_sim::trap::scenario(entry.trap).ok_or_else(|| Failure::Usage(format!("{id} is not drilled: docs/traps.md says why")))
 }
 
 /// A fault on a node that the world does not have would be a drill of nothing.
