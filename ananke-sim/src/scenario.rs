@@ -24,6 +24,8 @@ pub struct Scenario {
     pub pods: usize,
     pub foundation: Foundation,
     pub registry: Registry,
+    /// A CloudNativePG cluster besides, one of whose instances does not follow its primary.
+    pub instances: bool,
     /// A recorded cluster, in the place of the home lab.
     pub map: Option<Arc<ClusterMap>>,
     /// Trouble that is there from the beginning; a fault that needs a node and names none takes the last worker.
@@ -85,6 +87,7 @@ pub enum Exercise {
 pub const MAX_NODES: usize = 10_000;
 
 const SHUTDOWN: &str = "shutdown";
+const INSTANCES: &str = "cloudnative-pg";
 const WARM: Foundation = Foundation::Pruned(ImageCaches::Warm);
 const COLD: Foundation = Foundation::Pruned(ImageCaches::Empty);
 
@@ -98,6 +101,7 @@ const SCENARIOS: &[(&str, &str, Start, Foundation)] = &[
     ("circle-cold", "the same, and no node has an image any more", Start::PowerLoss, COLD),
     ("helm", "everything runs; Helm installed the registry", Start::Healthy, Foundation::Inside),
     ("circle-helm", "the circle, where Helm installed the registry", Start::PowerLoss, WARM),
+    (INSTANCES, "power was lost, and a CloudNativePG replica does not follow its primary", Start::PowerLoss, Foundation::Inside),
     (SHUTDOWN, "everything runs, and a drill shuts it down", Start::Healthy, Foundation::Inside),
 ];
 
@@ -116,6 +120,7 @@ impl Scenario {
             pods: 0,
             foundation: *foundation,
             registry: if OF_HELM.contains(id) { Registry::Chart } else { Registry::Manifests },
+            instances: *id == INSTANCES,
             map: None,
             faults: Vec::new(),
             later: Vec::new(),
@@ -196,6 +201,7 @@ impl Default for Scenario {
             pods: 0,
             foundation: Foundation::Inside,
             registry: Registry::Manifests,
+            instances: false,
             map: None,
             faults: Vec::new(),
             later: Vec::new(),

@@ -22,6 +22,7 @@ mod helm;
 mod history;
 mod http;
 mod images;
+mod instances;
 mod jobs;
 mod lab;
 mod layers;
@@ -64,6 +65,7 @@ pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH};
 pub use graphs::Graph;
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};
+pub use instances::{CLUSTER, Instance};
 pub use lab::{Lab, LabWorkload};
 pub use many_pods::Ceph;
 pub use model::*;
@@ -185,6 +187,7 @@ pub struct World {
     unmarked: BTreeSet<ObjectRef>,
     /// Files with images on the host of Ananke.
     pub(crate) archives: Vec<Archive>,
+    instances: Vec<Instance>,
     /// Branches of the Git repository and their newest commit.
     pub(crate) branches: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) known: Known,

@@ -124,6 +124,16 @@ fn each_trap_ends_as_its_class_says_in_twenty_worlds() {
 }
 
 #[test]
+fn a_member_of_a_database_that_no_workload_owns_is_named_and_left_alone() {
+    let drill = drill::run(&Scenario::named("cloudnative-pg").unwrap().with_nodes(8), 1).unwrap();
+    assert_eq!((drill.report.outcome, &drill.violations), (Outcome::Done, &Vec::new()));
+    let told = drill.report.notes.iter().any(|note| note.contains("Pod office/paperless-db-2 is called replica"));
+    assert!(told, "{:?}", drill.report.notes);
+    let touched = drill.report.actions.iter().any(|action| action.subject.to_string().contains("paperless-db"));
+    assert!(!touched, "{:?}", drill.report.actions);
+}
+
+#[test]
 fn a_host_that_hangs_is_forced_off_and_one_that_boots_again_is_told_again() {
     let (mut forced, mut again) = (0, 0);
     for seed in 0..6 {

@@ -7,7 +7,7 @@ use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION};
 use ananke_core::name::ResourceVersion;
 use ananke_core::observation::{
     EndpointsState, ExtensionsState, FluxState, HelmReleaseState, IngressState, JobState, KustomizationState, NodeState,
-    NodeTrouble, PodState, Reconcile, SourceState, StorageState, WorkloadState,
+    NodeTrouble, PodPhase, PodState, Reconcile, SourceState, StorageState, WorkloadState,
 };
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 
@@ -66,7 +66,9 @@ impl Views {
     pub(super) fn pods(&mut self, world: &World) -> Arc<Vec<PodState>> {
         let words = &mut self.words;
         kept(&mut self.pods, world.revisions().pods, || {
-            world.pods().filter(|pod| pod.ended.is_none()).map(|pod| pod_state(world, pod, words)).collect()
+            let of_workloads = world.pods().filter(|pod| pod.ended.is_none()).map(|pod| pod_state(world, pod, words));
+            let of_workloads: Vec<PodState> = of_workloads.collect();
+            of_workloads.into_iter().chain(world.instances().iter().map(|one| instance_state(world, one))).collect()
         })
     }
 
@@ -184,6 +186,25 @@ fn pod_state(world: &World, pod: &crate::world::Pod, words: &mut Words) -> PodSt
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
         role: world.database_role(pod).map(|role| words.get(role)),
+    }
+}
+
+/// No workload owns it.
+fn instance_state(world: &World, instance: &crate::world::Instance) -> PodState {
+    PodState {
+        object: instance.object.clone(),
+        uid: instance.uid.clone(),
+        owner: None,
+        node: world.nodes().get(instance.node).map(|node| node.name.clone()),
+        phase: PodPhase::Running,
+        ready: instance.ready,
+        reason: "".into(),
+        message: "".into(),
+        created: Some(world.stamped(instance.created)),
+        deleting: false,
+        claims: Vec::new(),
+        mirror: false,
+        role: Some(instance.role.into()),
     }
 }
 

@@ -39,6 +39,7 @@ pub fn all(world: &World) -> Vec<Projected<'_>> {
     let mut out = namespaces(world);
     node::project(world, &mut out);
     pod::project(world, &mut out);
+    pod::instances(world, &mut out);
     workload::project(world, &mut out);
     network::project(world, &mut out);
     storage::project(world, &mut out);
@@ -158,4 +159,30 @@ fn node_ip(row: usize) -> String {
 /// A UID for what a client creates: another one each time.
 pub fn fresh_uid(key: &Key, version: u64) -> String {
     implied_uid(&Key { kind: key.kind, namespace: key.namespace.clone(), name: format!("{}@{version}", key.name) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fault;
+    use crate::scenario::Scenario;
+    use crate::world::ClusterTrouble;
+
+    fn shown(world: &World, kind: &str, name: &str) -> Option<Value> {
+        let of = |one: &Projected<'_>| one.key.kind.kind == kind && one.key.name == name;
+        all(world).into_iter().find(of).map(|one| (one.make)())
+    }
+
+    #[test]
+    fn what_the_traps_of_cron_jobs_and_databases_read_is_served() {
+        let late = Scenario::default().with_nodes(4).with_fault(Fault::Cluster(ClusterTrouble::MissedStarts), None);
+        let cron_job = shown(&World::new(&late, 1), "CronJob", "probe-targets").unwrap();
+        assert!(cron_job["status"]["lastScheduleTime"].is_string(), "{cron_job}");
+        assert_eq!(shown(&World::new(&Scenario::default(), 1), "CronJob", "probe-targets"), None);
+
+        let world = World::new(&Scenario::named("cloudnative-pg").unwrap().with_nodes(4), 1);
+        let replica = shown(&world, "Pod", "paperless-db-2").unwrap();
+        assert_eq!(replica["metadata"]["labels"]["cnpg.io/instanceRole"], "replica");
+        assert_eq!(replica["metadata"]["ownerReferences"][0]["kind"], "Cluster");
+    }
 }

@@ -42,6 +42,9 @@ pub(super) fn build(scenario: &Scenario, seed: u64) -> World {
         }
     }
     add_pods(&mut world);
+    if scenario.instances {
+        super::instances::add(&mut world);
+    }
     world.all_attached(-30 * DAY);
     if let Foundation::Pruned(caches) = scenario.foundation {
         match caches {
@@ -116,6 +119,7 @@ pub(super) fn empty(rng: Rng) -> World {
         pruned: BTreeSet::new(),
         unmarked: BTreeSet::new(),
         archives: Vec::new(),
+        instances: Vec::new(),
         branches,
         known: Known::default(),
         vault: super::vault::Vault::default(),

@@ -278,6 +278,6 @@ impl World {
             self.nodes[pod.node?].alive_since?;
             Some(Warning { about: pod.object.clone(), reason, message: kind.words })
         };
-        self.pods().filter_map(warning).chain(self.missed_starts()).collect()
+        self.pods().filter_map(warning).chain(self.instance_warnings()).chain(self.missed_starts()).collect()
     }
 }

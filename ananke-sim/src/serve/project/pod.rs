@@ -8,7 +8,7 @@ use super::super::api::store::Key;
 use super::workload::{replica_set_key, replica_set_name};
 use super::{Projected, implied_uid, key, metadata, node_ip, object, owner, pod_ip, time};
 use crate::ports::said;
-use crate::world::{Pod, Workload, World};
+use crate::world::{CLUSTER, Instance, Pod, Workload, World};
 
 /// Kubernetes' default, which the world's pods have.
 const GRACE_SECS: i64 = 30;
@@ -21,6 +21,39 @@ pub(super) fn project<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
             out.push(Projected { key, stamp: pod.rv, make: Box::new(move || make(world, pod, workload, &at)) });
         }
     }
+}
+
+/// Pods whose controller is the Cluster itself.
+pub(super) fn instances<'a>(world: &'a World, out: &mut Vec<Projected<'a>>) {
+    for one in world.instances() {
+        if let Some(key) = key("Pod", &one.object.namespace, &one.object.name) {
+            let at = key.clone();
+            out.push(Projected { key, stamp: 1, make: Box::new(move || instance(world, one, &at)) });
+        }
+    }
+}
+
+fn instance(world: &World, one: &Instance, key: &Key) -> Value {
+    let (cluster, at) = (CLUSTER.1, time(world, one.created));
+    let mut metadata = metadata(world, key, one.uid.as_str(), one.created);
+    metadata.insert(
+        "labels".to_owned(),
+        json!({"cnpg.io/cluster": cluster, "cnpg.io/instanceName": key.name, "cnpg.io/podRole": "instance",
+            "cnpg.io/instanceRole": one.role, "role": one.role}),
+    );
+    metadata.insert("ownerReferences".to_owned(), owner("Cluster", "postgresql.cnpg.io/v1", cluster, "c1d0e2f3-paperless-db"));
+    metadata.insert("generation".to_owned(), json!(1));
+    let container = json!({"name": "postgres", "image": "ghcr.io/cloudnative-pg/postgresql:17", "imagePullPolicy": "IfNotPresent",
+        "resources": {}});
+    let spec = json!({"containers": [container], "nodeName": world.nodes().get(one.node).map(|node| node.name.as_str()),
+        "restartPolicy": "Always", "terminationGracePeriodSeconds": 1800, "dnsPolicy": "ClusterFirst", "serviceAccountName": cluster,
+        "schedulerName": "default-scheduler"});
+    let flag = |kind: &str, on: bool| json!({"type": kind, "status": if on { "True" } else { "False" }, "lastProbeTime": null, "lastTransitionTime": at});
+    let status = json!({"phase": "Running", "startTime": at,
+        "conditions": [flag("PodScheduled", true), flag("Initialized", true), flag("ContainersReady", one.ready), flag("Ready", one.ready)],
+        "containerStatuses": [{"name": "postgres", "image": "ghcr.io/cloudnative-pg/postgresql:17", "imageID": "", "ready": one.ready,
+            "started": true, "restartCount": 0, "lastState": {}, "state": {"running": {"startedAt": at}}}]});
+    object(key, metadata, spec, Some(status))
 }
 
 fn make(world: &World, pod: &Pod, workload: &Workload, key: &Key) -> Value {
