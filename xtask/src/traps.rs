@@ -74,8 +74,9 @@ fn table(all: &[Listed]) -> String {
 
 fn section(of: &Listed) -> String {
     let Listed { trap, symptom, precondition, budget, effect, evidence, .. } = of;
-    let reports = if evidence.is_empty() { String::new() } else { format!("- Reported in: {}\n", evidence.join(", ")) };
+    let reports = evidence.join(", ");
     format!(
-        "\n## {trap}\n\n- Shows as: {symptom}\n- Needs: {precondition}\n- Budget: {budget}\n- What is done: {effect}\n{reports}"
+        "\n## {trap}\n\n- Shows as: {symptom}\n- Needs: {precondition}\n- Budget: {budget}\n- What is done: {effect}\n\
+         - Reported in: {reports}\n"
     )
 }

@@ -97,3 +97,17 @@ pub const ALL: &[&Entry] = &[
     &super::crashloop_backoff_lag::ENTRY,
     &super::longhorn_rebuild_storm::ENTRY,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_how_it_shows_what_is_done_and_where_it_was_reported() {
+        for entry in ALL {
+            let Entry { trap, symptom, precondition, budget, effect, evidence, .. } = entry;
+            assert!([symptom, precondition, budget, effect].iter().all(|text| !text.is_empty()), "{trap}");
+            assert!(!evidence.is_empty() && evidence.iter().all(|link| link.starts_with("https://")), "{trap}: {evidence:?}");
+        }
+    }
+}

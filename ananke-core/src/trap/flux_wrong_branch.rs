@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "--force-flux-branch says which is wanted",
     budget: "twice",
     effect: "sets the branch; who sets it back is named",
-    evidence: &[],
+    evidence: &["https://github.com/fluxcd/flux2/issues/2073", "https://github.com/fluxcd/flux2/issues/2726"],
     diagnosis: None,
 };

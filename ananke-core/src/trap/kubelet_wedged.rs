@@ -11,6 +11,6 @@ pub(super) const ENTRY: Entry = Entry {
     precondition: "quorum survives, few nodes are sick, the coordination Lease is held",
     budget: "one restart a node and hour, under a lease",
     effect: "cordons under a lease and restarts the unit",
-    evidence: &[],
+    evidence: &["https://github.com/kubernetes/kubernetes/issues/77728", "https://github.com/kubernetes/kubernetes/issues/45419"],
     diagnosis: None,
 };
