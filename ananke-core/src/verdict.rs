@@ -334,6 +334,15 @@ impl Verdict {
         Self::hold(reason, text, BlockerKind::Follows(cause), see)
     }
 
+    /// The same, recognised as a trap, where there is one.
+    #[must_use]
+    pub(crate) fn known_as(mut self, trap: impl Into<Option<Trap>>) -> Self {
+        if let (Self::Hold(blocker), Some(trap)) = (&mut self, trap.into()) {
+            blocker.trap = Some(trap);
+        }
+        self
+    }
+
     pub(crate) fn hold(reason: Reason, text: impl Into<String>, kind: BlockerKind, if_it_lasts: impl Into<String>) -> Self {
         let trap = match &kind {
             BlockerKind::Repairable(trap) => Some(*trap),

@@ -4,7 +4,7 @@
 use crate::engine::view::View;
 use crate::name::{ObjectRef, Subject};
 use crate::observation::{Tri, WebhookState, WorkloadState};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Reason, Trap, Verdict};
 
 /// Why no pods of a workload can be made, where a webhook is in the way of its namespace.
 pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Option<Verdict> {
@@ -20,7 +20,7 @@ pub(super) fn blocks(view: &View<'_>, workload: &ObjectRef, text: &str) -> Optio
         Some(server) if server != workload => {
             Some(Verdict::follows(Reason::WebhookNotServing, Subject::Object(server.clone()), text))
         }
-        Some(_) | None => Some(Verdict::waiting(Reason::WebhookNotServing, text, look)),
+        Some(_) | None => Some(Verdict::waiting(Reason::WebhookNotServing, text, look).known_as(Trap::WebhookFailClosedDeadlock)),
     }
 }
 

@@ -179,7 +179,7 @@ fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
         )
     } else {
         let instruction = format!("run startup again with --force-flux-branch {wanted}, or set expected_flux_branch: {branch}");
-        Verdict::person(Reason::BranchDiffers, text, instruction)
+        Verdict::person(Reason::BranchDiffers, text, instruction).known_as(Trap::FluxWrongBranch)
     })
 }
 
@@ -207,7 +207,7 @@ fn set_back(view: &View<'_>, source: &SourceState, branch: &str, wanted: &Arc<st
         None => (String::new(), format!("find out what sets spec.ref.branch of {object} back to {branch}")),
     };
     let text = format!("{object}{who}, was set to branch {wanted} {} times and is back on {branch}", tries.landed);
-    Some(Verdict::person(Reason::BranchDiffers, text, instruction))
+    Some(Verdict::person(Reason::BranchDiffers, text, instruction).known_as(Trap::FluxWrongBranch))
 }
 
 /// What the `flux` command calls a kind of source.

@@ -14,7 +14,7 @@ use crate::observation::{DiskSpace, HostState};
 use crate::power::{Supply, Word};
 use crate::remedy::reboot_host::{self, Stance};
 use crate::spec::{NodeRole, NodeSpec, TimeSync};
-use crate::verdict::{Judgement, Reason, Verdict};
+use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 /// etcd's members and the certificates that they mint bear little more than a second; a look over SSH is exact to about
 /// half of that.
@@ -27,6 +27,14 @@ const FULL_BELOW: u8 = 2;
 const LOW_BELOW: u8 = 10;
 /// Hosts that must agree with each other, and not with us, before our own clock is the one that is wrong.
 const WITNESSES: usize = 3;
+
+/// What is a trap by itself.
+const KNOWN: [(Reason, Trap); 4] = [
+    (Reason::MountMissing, Trap::DataDiskNotMounted),
+    (Reason::RootReadOnly, Trap::RootReadOnly),
+    (Reason::ClocksApart, Trap::ClockSkewNoRtc),
+    (Reason::ClockNotSynced, Trap::ClockSkewNoRtc),
+];
 
 /// One thing that is wrong with a host.
 struct Finding {
@@ -105,7 +113,8 @@ fn verdict(host: &HostState, findings: Vec<Finding>) -> Verdict {
         text.push_str("; ");
         text.push_str(&other.text);
     }
-    if waits { Verdict::waiting(reason, text, instruction) } else { Verdict::person(reason, text, instruction) }
+    let verdict = if waits { Verdict::waiting(reason, text, instruction) } else { Verdict::person(reason, text, instruction) };
+    verdict.known_as(KNOWN.iter().find(|(of, _)| *of == reason).map(|(_, trap)| *trap))
 }
 
 /// What is wrong with the machine beside its clock, the gravest first.
@@ -227,6 +236,7 @@ impl Clocks {
                 format!("the clock of {} is {off} those of its hosts, which agree with each other", view.spec.holder),
                 format!("on {}: look at `timedatectl`, and set its clock by a source", view.spec.holder),
             )
+            .known_as(Trap::ClockSkewNoRtc)
         })
     }
 

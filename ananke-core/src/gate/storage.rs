@@ -15,7 +15,7 @@ use crate::observation::{
 use crate::port::clean;
 use crate::proof;
 use crate::spec::NodeSpec;
-use crate::verdict::{GateId, Judgement, Reason, Verdict};
+use crate::verdict::{GateId, Judgement, Reason, Trap, Verdict};
 
 /// Longhorn's CSI driver: it belongs on every node that Longhorn knows, whether a volume is attached there or not.
 const LONGHORN: &str = "driver.longhorn.io";
@@ -233,6 +233,7 @@ fn faulted(view: &View<'_>, seen: &Seen<'_>, claim: &ObjectRef, volume: &str) ->
         format!("the Longhorn volume {volume} of {claim} is faulted{more}"),
         format!("{first}choose the replica to salvage for {volume} in Longhorn's UI, or restore it from a backup"),
     )
+    .known_as(Trap::LonghornVolumeFaulted)
 }
 
 fn judge_attachments(view: &View<'_>, seen: &Seen<'_>, judgement: &mut Judgement) {
@@ -247,7 +248,7 @@ fn judge_attachments(view: &View<'_>, seen: &Seen<'_>, judgement: &mut Judgement
         let pods = waiting.get(found.volume.as_ref()).map(Vec::as_slice).unwrap_or_default();
         let verdict = if view.kubelet_silent(&found.node) {
             let elsewhere = pods.iter().find(|pod| pod.node.as_ref() != Some(&found.node));
-            elsewhere.map(|pod| stale(view, seen, found, pod))
+            elsewhere.map(|pod| stale(view, seen, found, pod).known_as(Trap::StaleVolumeattachmentMultiAttach))
         } else {
             pods.first().map(|pod| being_deleted(found, pod))
         };
@@ -309,6 +310,7 @@ fn being_deleted(found: &AttachmentState, pod: &PodState) -> Verdict {
         format!("{} of {} is being deleted, and {} waits for it{error}", found.object, found.volume, pod.object),
         format!("look at the attacher of {} (`kubectl describe volumeattachment {name}`): only it may finish", found.driver),
     )
+    .known_as(Trap::VolumeattachmentBeingDeleted)
 }
 
 /// What of storage these pods wait for: each pod that is not ready must wait for something that this gate holds.

@@ -47,13 +47,18 @@ fn order(view: &View<'_>, found: &HelmReleaseState, push: Push) -> Order {
 
 /// What there is left to try with a release that gave up; none where that is a person's job.
 pub(crate) fn next(view: &View<'_>, found: &HelmReleaseState) -> Option<Push> {
-    let gave_up = found.stalled.as_ref().is_some_and(|why| why.starts_with(USED_UP));
-    let upgrades = UPGRADES.contains(&found.reconcile.reason.as_ref());
-    if found.reconcile.suspended || found.uninstalls || !gave_up || !upgrades || helm::is_cut_off(&found.reconcile) {
+    if found.reconcile.suspended || trap(found) != Some(TRAP) || helm::is_cut_off(&found.reconcile) {
         return None;
     }
     let subject = Subject::Object(found.object.clone());
     [Push::Reset, Push::Force].into_iter().find(|push| view.history.tries(push.verb(), &subject).count < BUDGET.times)
+}
+
+/// What a release is whose tries are used up.
+pub(crate) fn trap(found: &HelmReleaseState) -> Option<Trap> {
+    let gave_up = found.stalled.as_ref().is_some_and(|why| why.starts_with(USED_UP));
+    let upgrades = UPGRADES.contains(&found.reconcile.reason.as_ref());
+    gave_up.then_some(if found.uninstalls || !upgrades { Trap::HelmRemediationDestructive } else { TRAP })
 }
 
 #[cfg(test)]

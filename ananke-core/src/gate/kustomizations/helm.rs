@@ -71,7 +71,7 @@ fn own(view: &View<'_>, found: &HelmReleaseState) -> Verdict {
         return match (reset_release::next(view, found), cannot_run(view, found)) {
             (Some(_), Some(cause)) => Verdict::follows(Reason::HelmReleaseNotReady, cause, text),
             (Some(_), None) => Verdict::repairable(Reason::HelmReleaseNotReady, Trap::HelmRetriesExhausted, text, by_hand),
-            (None, _) => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand),
+            (None, _) => Verdict::person(Reason::HelmReleaseNotReady, text, by_hand).known_as(reset_release::trap(found)),
         };
     }
     if let Some(verdict) = immutable_job::judge(view, object, state) {
@@ -118,11 +118,7 @@ fn cut_off(object: &ObjectRef, state: &Reconcile, gave_up: bool) -> Verdict {
         return Verdict::waiting(Reason::HelmReleaseNotReady, text, by_hand);
     }
     let reset = format!("{by_hand}; then `flux reconcile helmrelease {name} -n {namespace} --reset`");
-    let mut verdict = Verdict::person(Reason::HelmReleaseNotReady, text, reset);
-    if let Verdict::Hold(blocker) = &mut verdict {
-        blocker.trap = Some(Trap::HelmOperationInProgress);
-    }
-    verdict
+    Verdict::person(Reason::HelmReleaseNotReady, text, reset).known_as(Trap::HelmOperationInProgress)
 }
 
 /// Whether all that it depends on is ready.
