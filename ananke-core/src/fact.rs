@@ -65,6 +65,16 @@ impl<T> Fact<T> {
         }
     }
 
+    /// The same facts by a clock that was set meanwhile.
+    pub fn moves(&mut self, moved: impl Fn(Moment) -> Moment) {
+        if let Some(seen) = &mut self.seen {
+            seen.at = moved(seen.at);
+        }
+        if let Some(gap) = &mut self.failed {
+            gap.at = gap.at.map(moved);
+        }
+    }
+
     /// The value, if it was seen within `limit` before `now`; else the reason why not.
     pub fn fresh(&self, now: Moment, limit: Duration) -> Result<&T, Gap> {
         self.if_fresh(now, limit).ok_or_else(|| {

@@ -19,6 +19,11 @@ impl Walk {
             for gate in self.gates.values_mut() {
                 gate.waits(|at| moved(at, set));
             }
+            // What the guards wait for since it last answered; what was read since the last tick may be from after.
+            let then = |at: Moment| if at <= self.ticked { moved(at, set) } else { at };
+            self.obs.ups.values_mut().for_each(|ups| ups.moves(then));
+            self.obs.peers.values_mut().for_each(|peer| peer.moves(then));
+            self.obs.own_clock.moves(then);
         }
         (self.uptime, self.ticked) = (uptime, now);
     }
@@ -48,18 +53,22 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     /// A start-up whose guards wait for a peer for so many seconds, in steps of one, while the wall clock is set by `set`
-    /// milliseconds after the first; what then became of them, and how long the run says that it took.
-    fn guards_after(seconds: i64, set: i64, same_boot: bool) -> (GateStatus, u64) {
+    /// milliseconds after the first, or after the last in which the peer answered; what then became of them, and how long
+    /// the run says that it took.
+    fn guards_after(seconds: i64, answers: Option<i64>, set: i64, same_boot: bool) -> (GateStatus, u64) {
         let mut bench = Bench::new(1);
         bench.spec.peers = vec!["tethys".into()];
         bench.spec.guard_wait = Duration::from_secs(600);
         let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
-        let at = |second: i64| moved(bench.now, second * 1000 + if second > 0 { set } else { 0 });
+        let at = |second: i64| moved(bench.now, second * 1000 + if second > answers.unwrap_or(0) { set } else { 0 });
         for second in 0..=seconds {
             let boot = BootId::parse(if same_boot || second == 0 { "b1" } else { "b2" }).unwrap();
             let since_boot = Duration::from_secs(u64::try_from(60 + second).unwrap());
             walk.obs.intent = crate::fact::Fact::known(None, at(second));
             walk.obs.own_clock = crate::fact::Fact::known(Some(true), at(second));
+            if answers.is_some_and(|last| second <= last) {
+                walk.obs.peers.insert("tethys".into(), crate::fact::Fact::known(None, at(second)));
+            }
             walk.tick(Some(Uptime { boot, since_boot }), at(second));
             walk.judge(at(second));
         }
@@ -69,14 +78,16 @@ mod tests {
     #[test]
     fn the_guards_wait_by_the_clock_that_nobody_sets() {
         for set in [0, 6 * HOUR, -6 * HOUR] {
-            assert_eq!(guards_after(599, set, true), (GateStatus::Unknown, 599), "the clock was set by {set} ms");
-            assert_eq!(guards_after(600, set, true), (GateStatus::Passed, 600), "the clock was set by {set} ms");
+            assert_eq!(guards_after(599, None, set, true), (GateStatus::Unknown, 599), "the clock was set by {set} ms");
+            assert_eq!(guards_after(600, None, set, true), (GateStatus::Passed, 600), "the clock was set by {set} ms");
         }
-        assert_eq!(guards_after(10, 1_999, true), (GateStatus::Unknown, 11), "so little is left as it is");
+        assert_eq!(guards_after(699, Some(100), 6 * HOUR, true).0, GateStatus::Unknown, "it answered after 100 s");
+        assert_eq!(guards_after(700, Some(100), 6 * HOUR, true).0, GateStatus::Passed);
+        assert_eq!(guards_after(10, None, 1_999, true), (GateStatus::Unknown, 11), "so little is left as it is");
     }
 
     #[test]
     fn where_the_uptimes_are_of_two_boots_only_wall_time_counts() {
-        assert_eq!(guards_after(1, 6 * HOUR, false).1, 6 * 3600 + 1);
+        assert_eq!(guards_after(1, None, 6 * HOUR, false).1, 6 * 3600 + 1);
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::engine::view::View;
-use crate::fact::Gap;
+use crate::fact::{Fact, Gap};
 use crate::intent::IntentState;
-use crate::name::{Subject, human};
+use crate::name::{Moment, Subject, human};
 use crate::observation::UpsReading;
 use crate::port::clean;
 use crate::power::UpsSpec;
@@ -92,7 +92,7 @@ fn own_clock(view: &View<'_>, evidence: String, notes: &mut Vec<String>) -> Verd
             notes.push(format!("nothing on {holder} tells whether its clock is in sync"));
             Verdict::pass(evidence)
         }
-        Err(gap) => match waited(view) {
+        Err(gap) => match silent(view, view.obs.own_clock.seen_at()) {
             Some(waited) => Verdict::pass(format!("{evidence}; its own clock could not be judged for {waited}: {}", gap.text)),
             None => Verdict::unknown(gap, look()),
         },
@@ -118,7 +118,7 @@ fn judge_peer(view: &View<'_>, peer: &Arc<str>) -> Verdict {
         }
         Ok(Some(_) | None) => Verdict::pass(format!("no shutdown is in progress on {peer}")),
         // A peer that is away is normal just after an outage, as a upsd is.
-        Err(gap) => match waited(view) {
+        Err(gap) => match silent(view, view.obs.peers.get(peer).and_then(Fact::seen_at)) {
             Some(waited) => Verdict::pass(format!("{peer} did not answer for {waited}, going on without it: {}", gap.text)),
             None => {
                 let remedy = gap.error.as_ref().and_then(|error| error.remedy.clone());
@@ -137,11 +137,19 @@ fn waited(view: &View<'_>) -> Option<String> {
     (waited >= view.spec.guard_wait).then(|| human(waited))
 }
 
+/// The same for what does not answer, since it last did: a upsd that falls silent while the run goes on may have done so
+/// because mains went.
+fn silent(view: &View<'_>, seen: Option<Moment>) -> Option<String> {
+    let since = seen.filter(|at| *at <= view.now).map_or(view.began, |at| at.max(view.began));
+    let waited = view.now.since(since);
+    (waited >= view.spec.guard_wait).then(|| human(waited))
+}
+
 fn power(view: &View<'_>, ups: &Arc<str>) -> Verdict {
     match view.ups(ups) {
         Ok(reading) => judge_reading(view, ups, reading),
         // A upsd that is away is normal just after an outage: it must not keep the cluster down for ever.
-        Err(gap) => match waited(view) {
+        Err(gap) => match silent(view, view.obs.ups.get(ups).and_then(Fact::seen_at)) {
             Some(waited) => Verdict::pass(format!("no reading for {waited}, going on without it: {}", gap.text)),
             None => Verdict::unknown(gap, format!("check upsd and the cable of {ups}")),
         },
@@ -177,7 +185,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::intent::Intent;
     use crate::name::RunId;
@@ -307,6 +314,27 @@ mod tests {
         bench.obs.ups.clear();
         bench.now = bench.now.plus(bench.spec.guard_wait);
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass");
+    }
+
+    #[test]
+    fn who_answered_before_is_waited_for_since_it_last_did() {
+        let mut bench = bench();
+        let (ups, peer): (Arc<str>, Arc<str>) = ("rack@titan-db".into(), "tethys".into());
+        bench.spec.power.upses = vec![UpsSpec::feeding_all(ups.clone())];
+        bench.spec.peers = vec![peer.clone()];
+        let (seen, wait) = (bench.now.plus(Duration::from_secs(400)), bench.spec.guard_wait);
+        let reading = UpsReading { status: vec!["OL".into()], charge_percent: Some(90), runtime: None };
+        bench.obs.intent = Fact::known(None, seen);
+        bench.obs.own_clock = Fact::known(Some(true), seen);
+        bench.obs.ups.insert(ups, Fact::known(reading, seen));
+        bench.obs.peers.insert(peer, Fact::known(None, seen));
+        bench.now = seen.plus(wait).minus(Duration::from_secs(1));
+        bench.check(evaluate, "ananke: unknown\nUPS rack@titan-db: unknown\npeer tethys: unknown");
+        bench.now = seen.plus(wait);
+        bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass\npeer tethys: pass");
+        // The clock was set back since: how long ago it was, nobody knows.
+        bench.now = seen.minus(Duration::from_secs(10));
+        bench.check(evaluate, "ananke: unknown\nUPS rack@titan-db: unknown\npeer tethys: unknown");
     }
 
     #[test]
