@@ -195,23 +195,31 @@ fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason
 fn nothing_comes(view: &View<'_>) -> bool {
     let Some(gate) = view.gates.get(&GateId::Workloads).filter(|_| lasts(view, GateId::Workloads)) else { return false };
     let nodes = view.gates.get(&GateId::NodesReady).is_some_and(|gate| gate.settled.is_some());
-    let lacks_image = |verdict: &Verdict| verdict.reason() == Some(Reason::ImagePullFailure);
     let namespace = |subject: &Subject| if let Subject::Object(object) = subject { Some(object.namespace.clone()) } else { None };
-    let lacking = gate.judgement.subjects.iter().filter(|(_, verdict)| lacks_image(verdict));
-    let lacking: BTreeSet<_> = lacking.filter_map(|(subject, _)| namespace(subject)).collect();
-    gate.judgement.subjects.iter().all(|(subject, verdict)| match verdict {
+    let subjects = &gate.judgement.subjects;
+    let staying = subjects.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Hold(blocker) if stays(blocker)));
+    let staying: BTreeSet<_> = staying.filter_map(|(subject, _)| namespace(subject)).collect();
+    subjects.iter().all(|(subject, verdict)| match verdict {
         Verdict::Pass(_) => true,
         Verdict::Unknown(_) => false,
         Verdict::Hold(blocker) => {
-            let stays = match &blocker.kind {
-                BlockerKind::Person => true,
-                BlockerKind::Follows(_) => nodes,
-                BlockerKind::Waiting | BlockerKind::Repairable(_) => gate.overdue.contains(subject),
-            };
+            let follows = nodes && matches!(blocker.kind, BlockerKind::Follows(_));
             // What has no word of its own most likely waits for its neighbour.
-            stays || lacks_image(verdict) || namespace(subject).is_some_and(|name| lacking.contains(&name))
+            let beside = || blocker.trap.is_none() && namespace(subject).is_some_and(|name| staying.contains(&name));
+            stays(blocker) || follows || gate.overdue.contains(subject) || beside()
         }
     })
+}
+
+/// Whether what waits for this has no other way out than one that begins outside the cluster.
+fn stays(blocker: &Blocker) -> bool {
+    let of_a_person = || blocker.trap.and_then(entry).is_some_and(|entry| entry.class != Class::Auto);
+    match blocker.kind {
+        BlockerKind::Person => true,
+        // Whatever its first step was, it has been taken.
+        BlockerKind::Waiting => blocker.reason == Reason::ImagePullFailure || of_a_person(),
+        BlockerKind::Repairable(_) | BlockerKind::Follows(_) => blocker.reason == Reason::ImagePullFailure,
+    }
 }
 
 /// Whether a trap knows what `subject` waits for.

@@ -58,12 +58,12 @@ mod tests {
     use super::*;
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
-    use crate::name::Kind;
+    use crate::name::{Kind, ObjectRef};
     use crate::observation::ProbeAnswer;
     use crate::port::{ErrorKind, PortError, ProbeRequest};
     use crate::report::GateStatus;
     use crate::trap::testing::{bench, deleted};
-    use crate::verdict::{BlockerKind, Judgement, Reason, Verdict};
+    use crate::verdict::{Blocker, BlockerKind, Judgement, Reason, Verdict};
 
     /// Two announcers, and a host that does not answer for this reason.
     fn unanswered(found: &str) -> Bench {
@@ -100,19 +100,29 @@ mod tests {
 
     #[test]
     fn what_is_missing_and_does_not_come_is_not_waited_for() {
-        let beside = |reason, kind, minutes: u64| {
+        let beside = |reason, kind, trap, minutes: u64| {
             let mut bench = unanswered("no answer within 5 s");
-            let (text, todo) = ("it has 0 of 1 ready", "look");
-            let judgement = Judgement::of(Subject::Cluster, Verdict::hold(reason, text.to_owned(), kind, todo));
+            let text = "it has 0 of 1 ready".to_owned();
+            let blocker = Blocker { reason, text, kind, trap, if_it_lasts: "look".to_owned() };
+            let of = |name| Subject::Object(ObjectRef::new(Kind::Deployment, "media", name));
+            let mut judgement = Judgement::default();
+            judgement.set(of("jellyfin"), Verdict::Hold(blocker));
+            // It waits for the other, and has no words for it.
+            let waits = Verdict::waiting(Reason::WorkloadNotConverged, "it has 0 of 1 ready", "look");
+            judgement.set(of("jellyseerr"), waits);
             let now = bench.now;
             bench.now = now.minus(Duration::from_secs(60 * minutes));
             bench.stands(GateId::Workloads, GateStatus::Holding, judgement);
             bench.now = now;
             deleted(&mut bench, GateId::Ingress, ENTRY.trap).len()
         };
-        assert_eq!(beside(Reason::ImagePullFailure, BlockerKind::Waiting, 5), 2, "images come the same way");
-        assert_eq!(beside(Reason::ImagePullFailure, BlockerKind::Waiting, 1), 0, "it has just begun");
-        assert_eq!(beside(Reason::WorkloadNotConverged, BlockerKind::Person, 5), 2);
-        assert_eq!(beside(Reason::WorkloadNotConverged, BlockerKind::Waiting, 5), 0, "it may be what does not answer");
+        let (image, workload) = (Reason::ImagePullFailure, Reason::WorkloadNotConverged);
+        let waits = BlockerKind::Waiting;
+        assert_eq!(beside(image, waits.clone(), None, 5), 2, "images come the same way");
+        assert_eq!(beside(image, waits.clone(), None, 1), 0, "it has just begun");
+        assert_eq!(beside(workload, BlockerKind::Person, None, 5), 2);
+        assert_eq!(beside(workload, waits.clone(), None, 5), 0, "it may be what does not answer");
+        assert_eq!(beside(workload, waits.clone(), Some(Trap::CniIpPoolLeaked), 5), 2, "a person ends it");
+        assert_eq!(beside(workload, waits, Some(Trap::CrashloopBackoffLag), 5), 0, "it passes by itself");
     }
 }
