@@ -3,6 +3,7 @@
 use crate::engine::view::View;
 use crate::lease::Lease;
 use crate::name::{Subject, human};
+use crate::remedy::remake_pods;
 use crate::trap::{cronjob_missed_starts, postgres_operator_no_recovery};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
@@ -29,6 +30,9 @@ fn judge(view: &View<'_>) -> Judgement {
             None => return Judgement::of(Subject::Cluster, not_yet(format!("{id} does not hold yet"))),
         }
     }
+    if let Some(subject) = remake_pods::is_to_come(view) {
+        return Judgement::of(Subject::Cluster, not_yet(format!("what {subject} waits for may yet be made anew")));
+    }
     let held = view.now.since(since);
     let verdict = if held >= view.spec.soak {
         Verdict::pass(format!("everything held for {}", human(held)))
@@ -50,6 +54,8 @@ mod tests {
     use crate::gate::testing::Bench;
     use crate::lease::LeaseState;
     use crate::name::Uid;
+    use crate::spec::RemedyMode;
+    use crate::verdict::Trap;
 
     /// All gates but this one have settled, and the window begins.
     fn bench() -> Bench {
@@ -73,6 +79,22 @@ mod tests {
         bench.check(evaluate, "the cluster: pass");
         bench.open(GateId::Storage);
         bench.check(evaluate, "the cluster: hold not-held-long-enough waiting");
+    }
+
+    #[test]
+    fn no_run_ends_between_a_finding_and_its_remedy() {
+        let seen_for = |seconds, mode| {
+            let mut bench = bench();
+            bench.now = bench.now.plus(bench.spec.soak);
+            bench.spec.remedies.entry(Trap::LbVipNotAnnounced).or_default().mode = mode;
+            bench.seen_for(Trap::LbVipNotAnnounced, &Subject::Url("http://git.example/".into()), Duration::from_secs(seconds));
+            evaluate(&bench.view()).passes()
+        };
+        assert!(!seen_for(1, RemedyMode::Auto), "it is waited for before anything is made anew");
+        let soak = 60;
+        assert!(!seen_for(180 + soak - 1, RemedyMode::Auto), "what was made anew had no time yet");
+        assert!(seen_for(180 + soak, RemedyMode::Auto), "it did not help");
+        assert!(seen_for(1, RemedyMode::Ask), "nothing comes");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::{Action, Pace, Stage};
 use crate::engine::view::View;
+use crate::name::Subject;
 use crate::order::{ClusterOrder, Order};
+use crate::spec::RemedyMode;
 use crate::trap::{self, evidence::Evidence};
 use crate::verdict::{Blocker, BlockerKind, Trap, Verdict};
 
@@ -33,6 +35,17 @@ pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
         }
     }
     actions
+}
+
+/// For how long nobody knows whether it helps: from when a gate holds a subject for a trap of this remedy, until what was made
+/// anew had its time.
+pub(crate) fn is_to_come<'a>(view: &View<'a>) -> Option<&'a Subject> {
+    let made_anew = |trap: Trap| trap::entry(trap).and_then(|it| it.diagnosis.as_ref()).is_some_and(|it| it.remake.is_some());
+    let wanted = |trap: Trap| view.spec.remedies.get(&trap).is_none_or(|remedy| remedy.mode == RemedyMode::Auto);
+    let ours = view.sightings.iter().filter(|(trap, _)| made_anew(**trap) && wanted(**trap));
+    let within = PACE.wait.saturating_add(view.spec.soak);
+    let mut young = ours.flat_map(|(_, seen)| seen).filter(|(_, sighting)| view.now.since(sighting.first) < within);
+    young.next().map(|(subject, _)| subject)
 }
 
 /// A blocker that a trap has named, of those that no other remedy is for.
