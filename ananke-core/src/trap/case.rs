@@ -9,6 +9,9 @@ use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{NodeState, PodState};
 use crate::verdict::Blocker;
 
+/// The taint of a kubelet that has no space: only DaemonSets tolerate it.
+const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
+
 /// What a trap looks at.
 #[derive(Debug)]
 pub struct Case<'a> {
@@ -175,7 +178,16 @@ impl<'a> Case<'a> {
         let old = pod.created.is_some_and(|created| created < self.view.floor);
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
-        old && alive && made_again && !pod.mirror && !pod.deleting && pod.owner.is_some()
+        let owner = pod.owner.as_ref();
+        let placed = owner.is_some_and(|owner| owner.kind == Kind::DaemonSet) || self.a_node_takes_pods();
+        old && alive && made_again && placed && !pod.mirror && !pod.deleting && owner.is_some()
+    }
+
+    /// Whether any node would be given the next pod: none where persons keep all pods away, or all disks are full.
+    fn a_node_takes_pods(&self) -> bool {
+        let full = |node: &NodeState| node.taints.iter().any(|taint| &*taint.key == DISK_PRESSURE);
+        let takes = |node: &NodeState| !node.unschedulable && !full(node) && self.view.kubelet_alive(&node.name);
+        self.view.nodes().unwrap_or_default().iter().any(takes)
     }
 
     /// The command that shows a person what there is to see.

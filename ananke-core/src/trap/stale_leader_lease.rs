@@ -75,6 +75,8 @@ mod tests {
 
     use super::*;
     use crate::fact::Fact;
+    use crate::gate::testing::Bench;
+    use crate::observation::{NodeState, Taint};
     use crate::trap::testing::{bench, deleted};
 
     /// As the kubelet tells it.
@@ -82,6 +84,10 @@ mod tests {
     const NO: &str = "AttachVolume.Attach failed for volume \"pvc-0b5f\" : rpc error: code = DeadlineExceeded desc = context deadline exceeded";
 
     fn remade(message: &str, holder: &str, minutes: u64) -> Vec<String> {
+        remade_where(message, holder, minutes, |_| {})
+    }
+
+    fn remade_where(message: &str, holder: &str, minutes: u64, change: impl FnOnce(&mut Bench)) -> Vec<String> {
         let mut bench = bench();
         bench.workload(Kind::Deployment, "csi-rbdplugin-provisioner", &[(1, true), (2, true)]);
         bench.workload(Kind::Deployment, "csi-rbdplugin", &[(1, true)]);
@@ -94,6 +100,7 @@ mod tests {
             lasts: Duration::from_secs(15),
         };
         bench.obs.leaders = Fact::known(Arc::new(vec![lease]), bench.now);
+        change(&mut bench);
         deleted(&mut bench, GateId::Workloads, ENTRY.trap)
     }
 
@@ -106,5 +113,21 @@ mod tests {
         assert!(remade(YES, gone, 1).is_empty(), "it may yet lapse by itself");
         assert!(remade(YES, "csi-rbdplugin-provisioner-0", 30).is_empty(), "its holder is there");
         assert!(remade(NO, gone, 30).is_empty(), "the driver itself is late");
+    }
+
+    #[test]
+    fn nothing_is_made_anew_where_no_node_would_take_it() {
+        let gone = "csi-rbdplugin-provisioner-5c8d9f7b4-qq2zl";
+        let full = |node: &mut NodeState| {
+            let (key, effect) = ("node.kubernetes.io/disk-pressure".into(), "NoSchedule".into());
+            node.taints.push(Taint { key, value: "".into(), effect });
+        };
+        let one_is_full = remade_where(YES, gone, 30, |bench| bench.change_node(1, full));
+        assert_eq!(one_is_full.len(), 2);
+        let none_is_free = remade_where(YES, gone, 30, |bench| {
+            bench.change_node(1, full);
+            bench.change_node(2, |node| node.unschedulable = true);
+        });
+        assert_eq!(none_is_free, Vec::<String>::new());
     }
 }
