@@ -73,7 +73,7 @@ impl World {
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
-            let unwell = host.never_boots || node.never_ready || left_to_a_person(host);
+            let unwell = host.never_boots || node.never_ready || left_to_a_person(host) || is_silent(host);
             let marked = unwell && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
@@ -182,6 +182,11 @@ fn suspended_by_a_person(of: &FluxObject) -> bool {
 /// What keeps the agent of a worker from running is told where its node is judged.
 fn is_seen_by_its_node_alone(host: &Host) -> bool {
     !host.server && host.words.is_some() && !host.sshd_broken && !host.cannot_write()
+}
+
+/// Its kubelet may be well, and nobody can ask the host itself which boot that is.
+fn is_silent(host: &Host) -> bool {
+    host.key_changed || host.sshd_broken || matches!(host.manner, Manner::Stalls | Manner::Cuts)
 }
 
 /// What keeps it down is ended by nobody but a person: Ananke reboots no server, and starts no unit where it has no hands.

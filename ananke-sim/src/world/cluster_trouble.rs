@@ -183,8 +183,11 @@ impl World {
         Ok(())
     }
 
-    /// The object, and its namespace where that is not there.
+    /// The object, and its namespace where that is not there; what is there already is not there twice.
     pub(super) fn install(&mut self, kind: Kind, namespace: &str, name: &str) -> usize {
+        if let Ok(row) = self.row_of(namespace, name) {
+            return row;
+        }
         if !self.namespaces.iter().any(|found| &*found.name == namespace) {
             let uid = self.uid("namespace", self.namespaces.len());
             let rv = self.revision;
@@ -198,6 +201,9 @@ impl World {
 
     /// One pod a node, that runs where its host does.
     pub(super) fn install_daemon(&mut self, namespace: &str, name: &str) -> usize {
+        if let Ok(row) = self.row_of(namespace, name) {
+            return row;
+        }
         let row = self.install(Kind::DaemonSet, namespace, name);
         self.daemons.push(row);
         self.troubles.tolerant.insert(row);
@@ -301,10 +307,24 @@ impl World {
         let missing = of.pods.len() < usize::try_from(of.replicas).unwrap_or(usize::MAX);
         let homeless = of.pods.iter().any(|pod| self.unschedulable.contains_key(pod));
         let cured_anew = of.trouble.is_some_and(|(kind, _)| kind.cure == super::Cure::Remade);
+        let no_room = self.troubles.cordoned || self.site.pressed;
         (missing || cured_anew) && self.refuses_pods(workload)
-            || homeless && (self.troubles.cordoned || self.site.pressed)
+            || no_room && (homeless || self.cured_by(workload).is_some_and(|by| !self.workloads[by].is_daemon()))
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
             || workload == self.vault.workload && self.vault_waits_for_a_person()
+    }
+
+    /// The workload whose next pod ends the trouble of this one, if one does.
+    fn cured_by(&self, workload: usize) -> Option<usize> {
+        let (kind, _) = self.workloads[workload].trouble?;
+        match kind.cure {
+            super::Cure::Remade => Some(workload),
+            super::Cure::By(other) => {
+                let (namespace, name) = other.split_once('/')?;
+                self.row_of(namespace, name).ok()
+            }
+            super::Cure::Passes(_) | super::Cure::Person => None,
+        }
     }
 
     /// A person must decide something about the cluster itself.
