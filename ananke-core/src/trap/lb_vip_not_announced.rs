@@ -13,7 +13,7 @@ pub(super) const ENTRY: Entry = Entry {
     trap: Trap::LbVipNotAnnounced,
     class: Class::FirstStep,
     often: Often::Medium,
-    symptom: "no address that is asked from outside answers, though workloads and endpoints are well",
+    symptom: "no address that is asked from outside answers, though workloads and endpoints are well, or wait for a person",
     precondition: "the announcers' pods are from before this start, on nodes that are alive",
     budget: "one deletion a pod",
     effect: "makes the pods that announce addresses anew (MetalLB, kube-vip, ServiceLB)",
@@ -38,7 +38,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let silent = says(&case.blocker.text, UNANSWERED) && http_check::leads_in(case.view, url) && !any_answers(case);
     silent.then(|| {
         Finding::new(
-            "workloads and endpoints are well, and nothing answers from outside: its address is not announced",
+            "nothing answers from outside, and nothing that is still to come explains that: its address is not announced",
             "look which node should announce the address (`kubectl get events -A --field-selector reason=nodeAssigned`), and at the ARP entry or BGP peer of the router",
         )
     })

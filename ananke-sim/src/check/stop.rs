@@ -1,5 +1,6 @@
 //! A loud stop comes only where a person is truly needed, names whoever needs one, and leaves nothing that could be had.
 
+use ananke_core::name::Subject;
 use ananke_core::verdict::Reason;
 
 use super::{Ended, Outcome, Record};
@@ -23,8 +24,12 @@ fn of(ended: &Ended) -> Vec<String> {
     let lost = truth.wrong.iter().filter(|wrong| !(braked(wrong) || truth.other_branch && waits_for_branch(wrong)));
     found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
     for node in &truth.needed {
-        let named =
-            report.manual.iter().any(|action| action.found.contains(node.as_str()) || action.instruction.contains(node.as_str()));
+        // What waits for another thing that a person must do is told with that.
+        let waits = |subject: &Subject| matches!(subject, Subject::Node(name) if name == node);
+        let named = report.manual.iter().any(|action| {
+            let said = action.found.contains(node.as_str()) || action.instruction.contains(node.as_str());
+            said || action.holds_back.iter().any(waits)
+        });
         if !named {
             found.push(format!("{node} needs a person, and the report does not say so"));
         }
@@ -49,6 +54,9 @@ mod tests {
         end.truth.needed = vec![node(3)];
         asks(&mut end, 4);
         assert_eq!(check(&record(end.clone())), ["titan-03 needs a person, and the report does not say so"]);
+        let mut told = end.clone();
+        told.report.manual[0].holds_back.push(Subject::Node(node(3)));
+        assert_eq!(check(&record(told)), Vec::<String>::new(), "it is told beside what it waits for");
         asks(&mut end, 3);
         assert_eq!(check(&record(end.clone())), Vec::<String>::new());
         end.truth.wrong = vec!["Kustomization media: not reconciled".to_owned()];

@@ -147,6 +147,11 @@ impl World {
         })
     }
 
+    /// What would announce the addresses again is not made before a person has decided.
+    pub(crate) fn address_barred(&self) -> bool {
+        self.troubles.speakers.is_some_and(|plugin| self.refuses_pods(plugin.workload))
+    }
+
     /// No host answers for the address of the ingress controller.
     pub(super) fn address_unannounced(&self) -> bool {
         self.troubles.failback && MOVED.contains(&self.now) || self.troubles.speakers.is_some()
