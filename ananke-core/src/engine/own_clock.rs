@@ -45,9 +45,10 @@ mod tests {
 
     use super::*;
     use crate::engine::{startup, startup_plan};
-    use crate::gate::testing::Bench;
-    use crate::name::BootId;
-    use crate::report::GateStatus;
+    use crate::gate::testing::{Bench, node};
+    use crate::name::{BootId, UnitName};
+    use crate::order::{HostOrder, Order};
+    use crate::report::{EarlierRun, GateStatus};
     use crate::verdict::GateId;
 
     const HOUR: i64 = 3_600_000;
@@ -84,6 +85,29 @@ mod tests {
         assert_eq!(guards_after(699, Some(100), 6 * HOUR, true).0, GateStatus::Unknown, "it answered after 100 s");
         assert_eq!(guards_after(700, Some(100), 6 * HOUR, true).0, GateStatus::Passed);
         assert_eq!(guards_after(10, None, 1_999, true), (GateStatus::Unknown, 11), "so little is left as it is");
+    }
+
+    #[test]
+    fn what_a_run_did_stays_spent_where_the_clock_is_set() {
+        for set in [-6 * HOUR, 6 * HOUR] {
+            let mut bench = Bench::new(1);
+            bench.all_up();
+            let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
+            let (run, now) = (walk.run.clone(), bench.now);
+            walk.earlier.push(EarlierRun { run, started: now, last_seen: now, gates_passed: Vec::new(), actions: Vec::new() });
+            let order = Order::Host { node: node(1), order: HostOrder::Start(UnitName::parse("k3s").unwrap()) };
+            for second in 0..=2 {
+                let at = moved(now, second * 1000 + if second > 0 { set } else { 0 });
+                let since_boot = Duration::from_secs(u64::try_from(60 + second).unwrap());
+                walk.tick(Some(Uptime { boot: BootId::parse("b1").unwrap(), since_boot }), at);
+                // What the hosts said of their boots was counted by the clock as it was.
+                walk.judge(at);
+                walk.history.sent(&order, at);
+                walk.history.answered(&order, None);
+            }
+            walk.judge(moved(now, set + 3000));
+            assert_eq!(walk.history.tries(order.verb(), &order.subject()).count, 3, "the clock was set by {set} ms");
+        }
     }
 
     #[test]

@@ -309,7 +309,8 @@ impl Walk {
         let boots: BTreeMap<&NodeName, Moment> =
             self.obs.hosts.iter().filter_map(|(name, host)| Some((name, boot_of(host)?))).collect();
         let life = |subject: &Subject| as_node(subject).and_then(|node| boots.get(node).copied()).unwrap_or(floor);
-        self.history.forget_before(self.started, life);
+        // What this run did is its own, whatever the clock said when it began.
+        self.history.forget_before(self.started.min(self.began), life);
     }
 
     /// What the remedies would do now, in the order of their table; nothing that is already under way, and no more than
