@@ -121,6 +121,16 @@ fn each_trap_ends_as_its_class_says_in_twenty_worlds() {
     all(0..20);
 }
 
+/// More managers than are made anew before patience ends: the first that serve the webhook serve it to the others.
+#[test]
+fn a_large_cluster_comes_out_of_the_loop_of_its_storage_too() {
+    let scenario = ananke_sim::trap::scenario(Trap::LonghornWebhookLoop).unwrap().with_nodes(30);
+    for seed in [1, 4] {
+        let drill = drill::run(&scenario, seed).unwrap();
+        assert_eq!((drill.report.outcome, &drill.violations), (Outcome::Done, &Vec::new()), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_member_of_a_database_that_no_workload_owns_is_named_and_left_alone() {
     let drill = drill::run(&Scenario::named("cloudnative-pg").unwrap().with_nodes(8), 1).unwrap();

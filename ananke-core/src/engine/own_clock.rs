@@ -100,7 +100,6 @@ mod tests {
                 let at = moved(now, second * 1000 + if second > 0 { set } else { 0 });
                 let since_boot = Duration::from_secs(u64::try_from(60 + second).unwrap());
                 walk.tick(Some(Uptime { boot: BootId::parse("b1").unwrap(), since_boot }), at);
-                // What the hosts said of their boots was counted by the clock as it was.
                 walk.judge(at);
                 walk.history.sent(&order, at);
                 walk.history.answered(&order, None);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cluster_trouble::AGENT_TAINT;
-use super::trouble::STALE_LEADER;
+use super::trouble::{STALE_LEADER, WEBHOOK_LOOP};
 use super::{Event, Ms, World};
 
 /// A DaemonSet whose pod from before keeps a node, or all, from something until it is made anew.
@@ -37,6 +37,8 @@ const ATTACHER_LEASE: &str = "external-attacher-leader-driver-longhorn-io";
 const LEASE_SECS: u64 = 15;
 /// A candidate counts the Lease of another from when it first saw it.
 const TAKES_OVER: Ms = 16_000;
+/// A container that crashes is started again after this at most.
+const BACK_OFF: Ms = 5 * 60_000;
 
 /// So long after the mains the address has moved to a node that is not ready to have it.
 const MOVED: std::ops::Range<Ms> = 120_000..200_000;
@@ -106,6 +108,13 @@ impl World {
 
     /// What waited for a new pod of this workload waits no longer.
     fn cured(&mut self, workload: usize, created: Ms) {
+        // The first manager that serves its webhook serves it to the others, which try again within a back-off.
+        let loops = |(kind, since): &(super::trouble::Kind, Ms)| kind.id == WEBHOOK_LOOP && created > *since;
+        let of = &self.workloads[workload];
+        let first = || of.pods.iter().filter(|pod| self.pods[**pod].serving).count() == 1;
+        if of.trouble.as_ref().is_some_and(loops) && first() {
+            self.after(BACK_OFF, Event::TroublePasses(workload));
+        }
         let cures = |it: &Cure| it.by == workload && created > it.since;
         while let Some(place) = self.troubles.cures.iter().position(cures) {
             let cure = self.troubles.cures.remove(place);

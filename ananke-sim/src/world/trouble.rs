@@ -80,6 +80,7 @@ const MINUTE: Ms = 60_000;
 const LOST_REPLICAS: &str = "postgres-operator-no-recovery";
 const PRIMARY: &str = "master";
 pub(super) const STALE_LEADER: &str = "stale-leader-lease";
+pub(super) const WEBHOOK_LOOP: &str = "longhorn-webhook-loop";
 
 troubles! {
     WedgedDns = "coredns-down", "the pods of cluster DNS hang until they are made anew", "kube-system/coredns",
