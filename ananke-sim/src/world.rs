@@ -61,7 +61,7 @@ pub(crate) use catalogue::MIRROR;
 pub use cluster_trouble::{ClusterTrouble, Way};
 pub use coordination::{Coordination, NodeEvent};
 pub use extensions::{METRICS_API, NOT_ASKED};
-pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH};
+pub(crate) use flux::{LEAST_APPLY, LEAST_FETCH, RECONCILED};
 pub use graphs::Graph;
 pub use history::NodesBackup;
 pub use http::{HttpAnswer, Page};

@@ -172,18 +172,20 @@ fn look(object: &ObjectRef) -> String {
     format!("look at `kubectl describe kustomization {} -n {}`", object.name, object.namespace)
 }
 
-/// Flux reconciles at every interval, and says Ready=Unknown meanwhile. What was ready at this very revision still is, until
-/// Flux says otherwise: it gives up by itself after the Kustomization's timeout.
+/// Flux reconciles at every interval, and says Ready=Unknown meanwhile, and DependencyNotReady of what comes after it. What was
+/// ready at this very revision still is, until Flux says otherwise: it gives up by itself after the Kustomization's timeout. A
+/// first look has Flux's word for it alone.
 fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&SourceState>) -> bool {
     let state = &found.reconcile;
     let same = source.and_then(|source| source.revision.as_ref()) == found.applied_revision.as_ref();
-    let renewed = state.ready == Tri::Unknown && state.observed_generation == state.generation && same;
+    let again = state.ready == Tri::Unknown || state.ready == Tri::False && state.reason.as_ref() == "DependencyNotReady";
+    let renewed = again && state.observed_generation == state.generation && same;
     if !(renewed && believable(view, state)) {
         return false;
     }
     let subject = Subject::Object(found.object.clone());
     let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
-    was.is_some_and(Verdict::is_pass)
+    found.succeeded || was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.
@@ -264,6 +266,24 @@ mod tests {
             (k.reconcile.observed_generation, k.reconcile.ready) = (k.reconcile.generation, Tri::False)
         });
         bench.check(evaluate, waits);
+    }
+
+    #[test]
+    fn a_first_look_takes_fluxs_word_for_what_is_reconciled_again() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_kustomization("core", |k| (k.reconcile.ready, k.succeeded) = (Tri::Unknown, true));
+        let dependent = |k: &mut KustomizationState| {
+            (k.reconcile.ready, k.reconcile.reason, k.succeeded) = (Tri::False, "DependencyNotReady".into(), true)
+        };
+        bench.change_kustomization("apps", dependent);
+        bench.check(evaluate, "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass");
+        bench.change_kustomization("core", |k| k.applied_revision = Some("main@sha1:0ther".into()));
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: hold kustomization-not-ready waiting",
+        );
     }
 
     #[test]

@@ -114,6 +114,22 @@ struct Status {
     last_applied_revision: Option<Arc<str>>,
     artifact: Option<Artifact>,
     inventory: Option<Inventory>,
+    #[serde(deserialize_with = "null_is_default")]
+    history: Vec<Attempt>,
+}
+
+/// Of a Kustomization's history: what came of one set of manifests when it was last reconciled.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Attempt {
+    last_reconciled: String,
+    last_reconciled_status: String,
+}
+
+/// Whether the last attempt of all succeeded. Times of one controller, to the second in UTC, sort as text.
+fn succeeded(history: &[Attempt]) -> bool {
+    let last = history.iter().max_by(|one, other| one.last_reconciled.cmp(&other.last_reconciled));
+    last.is_some_and(|attempt| attempt.last_reconciled_status == "ReconciliationSucceeded")
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,6 +187,7 @@ pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<Kusto
         source: source_of(&spec.source_ref, &namespace),
         depends_on: spec.depends_on.iter().map(|other| other.object(Kind::Kustomization, &namespace)).collect(),
         applied_revision: set(status.last_applied_revision.take()),
+        succeeded: succeeded(&status.history),
         suspend_stamp: set(metadata.annotations.suspended.take()),
         workloads,
         applies,
@@ -316,6 +333,21 @@ mod tests {
         assert_eq!(state.reconcile.ready, Tri::Unknown);
         assert_eq!(state.suspend_stamp.as_deref(), Some("shutdown-1 2026-01-01T00:00:00Z"));
         assert_eq!((state.reconcile.requested_at.as_deref(), state.applied_revision), (Some("2026-01-01T00:00:00Z"), None));
+    }
+
+    #[test]
+    fn the_attempt_that_ended_last_tells_whether_it_succeeded() {
+        let after = |history: &str| {
+            check_kustomization(&format!(
+                r#"{{"metadata":{{"name":"a","namespace":"b","resourceVersion":"1"}},"spec":{{}},"status":{{"history":{history}}}}}"#
+            ))
+            .succeeded
+        };
+        let attempt = |at: &str, status: &str| format!(r#"{{"lastReconciled":"{at}","lastReconciledStatus":"{status}"}}"#);
+        let good = attempt("2026-01-01T00:10:00Z", "ReconciliationSucceeded");
+        assert!(after(&format!("[{good},{}]", attempt("2026-01-01T00:00:00Z", "HealthCheckFailed"))));
+        assert!(!after(&format!("[{good},{}]", attempt("2026-01-01T00:20:00Z", "ReconciliationFailed"))));
+        assert!(!after("[]") && !after("null"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ananke_core::observation::{
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
 
 use super::storage_views as storage;
-use crate::world::{FluxObject, Kustomization, Ms, Node, Release, Told, World, parsed};
+use crate::world::{FluxObject, Kustomization, Ms, Node, RECONCILED, Release, Told, World, parsed};
 
 /// Renewals show in the list of nodes at most this much later than they happen.
 const STEP: Ms = 2_000;
@@ -269,6 +269,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
         depends_on: kust.depends_on.iter().map(|parent| world.kustomizations()[*parent].meta.object.clone()).collect(),
         reconcile: reconcile(&kust.meta, words),
         applied_revision: kust.applied_revision.clone(),
+        succeeded: kust.ended == RECONCILED,
         suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
         workloads: world.own_workloads(kust).map(|of| of.object.clone()).collect(),
         applies: world.applied(kust),

@@ -10,7 +10,7 @@ use ananke_core::order::SUSPENDED_ANNOTATION;
 use super::catalogue::{self, Entry};
 use super::{
     Budget, BudgetStatus, Counts, EPOCH, FluxObject, Host, Ingress, Known, KustStage, Kustomization, Ms, Namespace, Node,
-    Obedience, Power, Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
+    Obedience, Power, RECONCILED, Revisions, Source, Ups, WallClock, Words, Workload, WorkloadStatus, World, parsed,
 };
 use crate::rng::Rng;
 use crate::scenario::{Foundation, ImageCaches, Registry, Scenario, Start};
@@ -413,6 +413,7 @@ fn add_flux(world: &mut World, registry: Registry) {
             depends_on: depends_on.iter().filter_map(|parent| index(parent)).collect(),
             workloads: Vec::new(),
             applied_revision: revision,
+            ended: RECONCILED,
             reconciled_at: Some(-DAY / 100),
             stage: KustStage::Idle,
             again: false,

@@ -20,6 +20,7 @@ const FETCH: (Ms, Ms) = (800, 3_500);
 const APPLY: (Ms, Ms) = (1_000, 4_000);
 /// What is applied is first looked at after this long.
 const CHECK: Ms = 500;
+pub(crate) const RECONCILED: &str = "ReconciliationSucceeded";
 /// Nothing is fetched, nor applied, more quickly.
 pub(crate) const LEAST_FETCH: Ms = FETCH.0;
 pub(crate) const LEAST_APPLY: Ms = APPLY.0 + CHECK;
@@ -233,7 +234,7 @@ impl World {
             self.apply_source();
         }
         if let Err(message) = self.apply_jobs(row) {
-            self.flux_status(FluxRow::Kustomization(row), Tri::False, "ReconciliationFailed", &message);
+            self.kust_ends(row, Tri::False, "ReconciliationFailed", &message);
             self.kust_rests(row, RETRY_AFTER_FAILURE);
             return;
         }
@@ -274,7 +275,7 @@ impl World {
             let kust = &mut self.kustomizations[row];
             (kust.applied_revision, kust.reconciled_at) = (revision, Some(now));
             kust.meta.observed_generation = kust.meta.generation;
-            self.flux_status(FluxRow::Kustomization(row), Tri::True, "ReconciliationSucceeded", &message);
+            self.kust_ends(row, Tri::True, RECONCILED, &message);
             self.note(|world| format!("{} reconciled", world.kustomizations[row].meta.object));
             self.kust_rests(row, KUST_INTERVAL);
         }
@@ -290,8 +291,13 @@ impl World {
             || "health check failed after 5m0s: timeout".to_owned(),
             |it| format!("health check failed after 5m0s: timeout waiting for: [{} status: 'InProgress']", it.object),
         );
-        self.flux_status(FluxRow::Kustomization(row), Tri::False, "HealthCheckFailed", &message);
+        self.kust_ends(row, Tri::False, "HealthCheckFailed", &message);
         self.kust_rests(row, RETRY_AFTER_FAILURE);
+    }
+
+    fn kust_ends(&mut self, row: usize, ready: Tri, reason: &'static str, message: &str) {
+        self.kustomizations[row].ended = reason;
+        self.flux_status(FluxRow::Kustomization(row), ready, reason, message);
     }
 
     fn kust_rests(&mut self, row: usize, span: Ms) {

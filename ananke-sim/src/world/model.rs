@@ -409,6 +409,8 @@ pub struct Kustomization {
     pub depends_on: Vec<usize>,
     pub workloads: Vec<usize>,
     pub applied_revision: Option<Arc<str>>,
+    /// The reason of Ready when an apply last came to an end.
+    pub ended: &'static str,
     /// True: when it was last reconciled to the end.
     pub reconciled_at: Option<Ms>,
     pub(crate) stage: KustStage,

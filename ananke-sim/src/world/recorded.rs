@@ -10,7 +10,7 @@ use ananke_core::doctor::{Need, Part, PartKind, image, needs};
 use ananke_core::name::{Kind, ObjectRef};
 
 use super::build::{CREATED, DAY, add_host, add_namespaces, add_workload, budget, flux_object, pace};
-use super::{ELSEWHERE, Ingress, KustStage, Kustomization, Release, World};
+use super::{ELSEWHERE, Ingress, KustStage, Kustomization, RECONCILED, Release, World};
 
 /// Rows of the world, by what the map calls them.
 struct Rows {
@@ -171,6 +171,7 @@ fn add_flux(world: &mut World, map: &ClusterMap, rows: &Rows) {
             depends_on: of.depends_on.iter().filter_map(row_of).collect(),
             workloads,
             applied_revision: revision,
+            ended: RECONCILED,
             reconciled_at: Some(-DAY / 100),
             stage: KustStage::Idle,
             again: false,

@@ -175,6 +175,15 @@ fn kustomization(world: &World, (place, row): (usize, &Kustomization), key: &Key
     if let Some(attempted) = &world.source().revision {
         status.insert("lastAttemptedRevision".to_owned(), json!(attempted));
     }
+    if let (Some(at), Some(applied)) = (row.reconciled_at, &row.applied_revision) {
+        let at = time(world, at);
+        status.insert(
+            "history".to_owned(),
+            json!([{"digest": format!("sha256:{:0<64}", "a991"), "firstReconciled": at, "lastReconciled": at,
+                "lastReconciledDuration": "9.5s", "lastReconciledStatus": row.ended, "totalReconciliations": row.runs + 1,
+                "metadata": {"revision": applied}}]),
+        );
+    }
     let entries: Vec<Value> = inventory::inventory(world, place).iter().map(inventory::entry).collect();
     status.insert("inventory".to_owned(), json!({"entries": entries}));
     let mut metadata = head(world, &row.meta, key);
