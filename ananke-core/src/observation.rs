@@ -224,9 +224,9 @@ pub struct KustomizationState {
     pub depends_on: Vec<ObjectRef>,
     pub reconcile: Reconcile,
     pub applied_revision: Option<Arc<str>>,
-    /// The last reconciliation that came to an end succeeded, as `status.history` says; false where Flux keeps none.
-    #[serde(default)]
-    pub succeeded: bool,
+    /// When the last reconciliation came to an end, if it succeeded, as `status.history` says; none where Flux keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded_at: Option<Moment>,
     /// The annotation [`crate::order::SUSPENDED_ANNOTATION`]: Ananke suspended it, and says in which run.
     pub suspend_stamp: Option<Arc<str>>,
     /// Deployments, StatefulSets and DaemonSets in `status.inventory`: with `spec.wait` it is ready only when they are.

@@ -255,7 +255,7 @@ pub(crate) fn believable(view: &View<'_>, state: &Reconcile) -> bool {
 }
 
 /// Until a host tells when it booted, only what a run that acts asked for itself counts.
-fn proofs_from(view: &View<'_>) -> Moment {
+pub(crate) fn proofs_from(view: &View<'_>) -> Moment {
     if is_floor_known(view) || view.trust == Trust::Stated { view.floor } else { view.started }
 }
 

@@ -7,7 +7,7 @@
 pub(crate) mod helm;
 
 use super::dns_cni;
-use super::flux_source::{self, believable, said};
+use super::flux_source::{self, believable, proofs_from, said};
 use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
 use crate::observation::{FluxState, KustomizationState, SourceState, Tri};
@@ -174,7 +174,7 @@ fn look(object: &ObjectRef) -> String {
 
 /// Flux reconciles at every interval, and says Ready=Unknown meanwhile, and DependencyNotReady of what comes after it. What was
 /// ready at this very revision still is, until Flux says otherwise: it gives up by itself after the Kustomization's timeout. A
-/// first look has Flux's word for it alone.
+/// first look has Flux's word for it alone, which counts where it is of this life of the cluster.
 fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&SourceState>) -> bool {
     let state = &found.reconcile;
     let same = source.and_then(|source| source.revision.as_ref()) == found.applied_revision.as_ref();
@@ -185,7 +185,7 @@ fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&Sourc
     }
     let subject = Subject::Object(found.object.clone());
     let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
-    found.succeeded || was.is_some_and(Verdict::is_pass)
+    found.succeeded_at.is_some_and(|at| at >= proofs_from(view)) || was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.
@@ -272,18 +272,19 @@ mod tests {
     fn a_first_look_takes_fluxs_word_for_what_is_reconciled_again() {
         let mut bench = Bench::new(1);
         bench.all_up();
-        bench.change_kustomization("core", |k| (k.reconcile.ready, k.succeeded) = (Tri::Unknown, true));
+        let at = Some(bench.now);
+        bench.change_kustomization("core", |k| (k.reconcile.ready, k.succeeded_at) = (Tri::Unknown, at));
         let dependent = |k: &mut KustomizationState| {
-            (k.reconcile.ready, k.reconcile.reason, k.succeeded) = (Tri::False, "DependencyNotReady".into(), true)
+            (k.reconcile.ready, k.reconcile.reason, k.succeeded_at) = (Tri::False, "DependencyNotReady".into(), at)
         };
         bench.change_kustomization("apps", dependent);
         bench.check(evaluate, "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass");
-        bench.change_kustomization("core", |k| k.applied_revision = Some("main@sha1:0ther".into()));
-        bench.check(
-            evaluate,
-            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
-             Kustomization flux-system/core: hold kustomization-not-ready waiting",
-        );
+        let waits = "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: hold kustomization-not-ready waiting";
+        bench.change_kustomization("core", |k| k.succeeded_at = Moment::parse("2026-03-14T01:59:59Z").ok());
+        bench.check(evaluate, waits);
+        bench.change_kustomization("core", |k| (k.succeeded_at, k.applied_revision) = (at, Some("main@sha1:0ther".into())));
+        bench.check(evaluate, waits);
     }
 
     #[test]

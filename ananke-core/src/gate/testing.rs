@@ -357,7 +357,7 @@ impl Bench {
             depends_on: parents.iter().map(|parent| flux_object(Kind::Kustomization, parent)).collect(),
             reconcile: reconcile(),
             applied_revision: source.revision.clone(),
-            succeeded: false,
+            succeeded_at: None,
             suspend_stamp: None,
             workloads: Vec::new(),
             applies: Vec::new(),

@@ -126,10 +126,10 @@ struct Attempt {
     last_reconciled_status: String,
 }
 
-/// Whether the last attempt of all succeeded. Times of one controller, to the second in UTC, sort as text.
-fn succeeded(history: &[Attempt]) -> bool {
-    let last = history.iter().max_by(|one, other| one.last_reconciled.cmp(&other.last_reconciled));
-    last.is_some_and(|attempt| attempt.last_reconciled_status == "ReconciliationSucceeded")
+/// When the last attempt of all came to an end, if it succeeded. Times of one controller, to the second in UTC, sort as text.
+fn succeeded_at(history: &[Attempt]) -> Option<Moment> {
+    let last = history.iter().max_by(|one, other| one.last_reconciled.cmp(&other.last_reconciled))?;
+    (last.last_reconciled_status == "ReconciliationSucceeded").then(|| Moment::parse(&last.last_reconciled).ok())?
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -187,7 +187,7 @@ pub(crate) fn kustomization(kustomization: Kustomization) -> Result<Option<Kusto
         source: source_of(&spec.source_ref, &namespace),
         depends_on: spec.depends_on.iter().map(|other| other.object(Kind::Kustomization, &namespace)).collect(),
         applied_revision: set(status.last_applied_revision.take()),
-        succeeded: succeeded(&status.history),
+        succeeded_at: succeeded_at(&status.history),
         suspend_stamp: set(metadata.annotations.suspended.take()),
         workloads,
         applies,
@@ -341,13 +341,14 @@ mod tests {
             check_kustomization(&format!(
                 r#"{{"metadata":{{"name":"a","namespace":"b","resourceVersion":"1"}},"spec":{{}},"status":{{"history":{history}}}}}"#
             ))
-            .succeeded
+            .succeeded_at
         };
         let attempt = |at: &str, status: &str| format!(r#"{{"lastReconciled":"{at}","lastReconciledStatus":"{status}"}}"#);
         let good = attempt("2026-01-01T00:10:00Z", "ReconciliationSucceeded");
-        assert!(after(&format!("[{good},{}]", attempt("2026-01-01T00:00:00Z", "HealthCheckFailed"))));
-        assert!(!after(&format!("[{good},{}]", attempt("2026-01-01T00:20:00Z", "ReconciliationFailed"))));
-        assert!(!after("[]") && !after("null"));
+        let then = Moment::parse("2026-01-01T00:10:00Z").ok();
+        assert_eq!(after(&format!("[{good},{}]", attempt("2026-01-01T00:00:00Z", "HealthCheckFailed"))), then);
+        assert_eq!(after(&format!("[{good},{}]", attempt("2026-01-01T00:20:00Z", "ReconciliationFailed"))), None);
+        assert_eq!((after("[]"), after("null")), (None, None));
     }
 
     #[test]

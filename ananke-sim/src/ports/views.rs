@@ -269,7 +269,7 @@ fn kustomization(world: &World, kust: &Kustomization, words: &mut Words) -> Kust
         depends_on: kust.depends_on.iter().map(|parent| world.kustomizations()[*parent].meta.object.clone()).collect(),
         reconcile: reconcile(&kust.meta, words),
         applied_revision: kust.applied_revision.clone(),
-        succeeded: kust.ended == RECONCILED,
+        succeeded_at: kust.reconciled_at.filter(|_| kust.ended == RECONCILED).map(|at| world.stamped(at)),
         suspend_stamp: kust.meta.annotations.get(SUSPENDED_ANNOTATION).cloned(),
         workloads: world.own_workloads(kust).map(|of| of.object.clone()).collect(),
         applies: world.applied(kust),
