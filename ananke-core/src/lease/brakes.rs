@@ -27,6 +27,8 @@ pub struct Fleet {
 pub enum Brake {
     /// Without this server etcd would lose its quorum.
     NoQuorum { others: usize, needed: usize },
+    /// It would do so whatever the others do, for there are so few.
+    NoSpare { servers: usize },
     /// What makes so many sick at once is not in the nodes.
     TooManySick { sick: usize, nodes: usize },
     /// As many repairs as are allowed are under way.
@@ -39,6 +41,9 @@ pub fn check(fleet: &Fleet, node: &NodeName) -> Result<(), Brake> {
         let members = fleet.servers.len().saturating_add(fleet.ignored_servers);
         let needed = members / 2 + 1;
         let others = fleet.servers.iter().filter(|(name, works)| **works && *name != node).count();
+        if members <= needed {
+            return Err(Brake::NoSpare { servers: members });
+        }
         if others < needed {
             return Err(Brake::NoQuorum { others, needed });
         }
@@ -57,7 +62,7 @@ pub fn check(fleet: &Fleet, node: &NodeName) -> Result<(), Brake> {
 impl Brake {
     pub fn reason(self) -> Reason {
         match self {
-            Self::NoQuorum { .. } => Reason::NoQuorum,
+            Self::NoQuorum { .. } | Self::NoSpare { .. } => Reason::NoQuorum,
             Self::TooManySick { .. } => Reason::TooManySick,
             Self::TooManyCordons { .. } => Reason::CordonOutstanding,
         }
@@ -69,6 +74,7 @@ impl Brake {
     pub fn advice(self) -> &'static str {
         match self {
             Self::NoQuorum { .. } => "bring the other servers up first",
+            Self::NoSpare { .. } => "restart its unit yourself, once the API may be away for a minute",
             Self::TooManySick { .. } => "find what the sick nodes have in common: network, clock, container runtime, an update",
             Self::TooManyCordons { .. } => "see to the nodes under repair (`ananke lease list`)",
         }
@@ -81,6 +87,8 @@ impl fmt::Display for Brake {
             Self::NoQuorum { others, needed } => {
                 write!(f, "it is a server, {others} others are proved to work and etcd needs {needed} without it")
             }
+            Self::NoSpare { servers: 1 } => f.write_str("it is the only server, and the API would go with it"),
+            Self::NoSpare { servers } => write!(f, "it is one of {servers} servers, of which etcd can spare none"),
             Self::TooManySick { sick, nodes } => {
                 write!(f, "{sick} of {nodes} nodes are sick at once: the cause is hardly in the nodes")
             }
@@ -127,6 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn servers_too_few_to_spare_one_are_not_waited_for() {
+        let brake = |servers: usize| {
+            let fleet = Fleet { servers: (1..=servers).map(|n| (node(n), n > 1)).collect(), sick: nodes([1]), ..fleet() };
+            check(&fleet, &node(1)).err()
+        };
+        assert_eq!(brake(1), Some(Brake::NoSpare { servers: 1 }));
+        assert_eq!(brake(2), Some(Brake::NoSpare { servers: 2 }), "though the other is well");
+        assert_eq!(brake(3), None);
+    }
+
+    #[test]
     fn many_sick_nodes_at_once_stop_everything() {
         let with = |sick: usize, all: usize| Fleet { sick: nodes(1..=sick), nodes: all, servers: BTreeMap::new(), ..fleet() };
         assert_eq!(check_text(&with(3, 9), 1), "free");
@@ -151,6 +170,16 @@ mod tests {
                 Brake::NoQuorum { others: 1, needed: 2 },
                 "it is a server, 1 others are proved to work and etcd needs 2 without it",
                 "bring the other servers up first",
+            ),
+            (
+                Brake::NoSpare { servers: 1 },
+                "it is the only server, and the API would go with it",
+                "restart its unit yourself, once the API may be away for a minute",
+            ),
+            (
+                Brake::NoSpare { servers: 2 },
+                "it is one of 2 servers, of which etcd can spare none",
+                "restart its unit yourself, once the API may be away for a minute",
             ),
             (
                 Brake::TooManySick { sick: 4, nodes: 10 },
