@@ -24,16 +24,26 @@ fn find(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     // `Type=notify`: a unit is active when its API server has answered it, and activating until then.
-    let active = |name: &&NodeName| view.host(name).is_ok_and(|host| host.unit == UnitState::Active);
-    let running: Vec<&NodeName> = view.spec.servers().map(|(name, _)| name).filter(active).collect();
-    let first = running.first().filter(|_| running.len() >= view.spec.quorum())?;
+    let known = view.spec.servers().filter_map(|(name, _)| Some((name, view.host(name).ok()?.unit == UnitState::Active)));
+    let (running, others): (Vec<_>, Vec<_>) = known.partition(|(_, active)| *active);
+    let (first, _) = running.first().filter(|_| running.len() >= view.spec.quorum())?;
     Some(Finding::new(
-        format!("k3s is active on {} servers: it may be the address alone that does not lead there", running.len()),
+        format!(
+            "k3s is active on {} servers{}: it may be the address alone that does not lead there",
+            running.len(),
+            but_not_on(&others)
+        ),
         format!(
             "on {first}: `curl -k https://127.0.0.1:6443/readyz`; if that answers, restart what holds the address of the kubeconfig \
              (the pod of kube-vip, or the balancer), or name a server's own address in the kubeconfig"
         ),
     ))
+}
+
+/// Servers that the cluster can do without, and whose own trouble nothing else tells of while there is no API.
+fn but_not_on(others: &[(&NodeName, bool)]) -> String {
+    let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", not on {}", names.join(", ")) }
 }
 
 #[cfg(test)]
@@ -42,9 +52,9 @@ mod tests {
     use crate::gate::testing::Bench;
     use crate::name::Subject;
     use crate::port::{ErrorKind, PortError};
-    use crate::trap::testing::recognised;
+    use crate::trap::testing::{recognised, told};
 
-    fn named(reason: Reason, active: usize) -> Option<Trap> {
+    fn refused(reason: Reason, active: usize) -> Bench {
         let mut bench = Bench::new(3);
         bench.servers(3);
         for n in 1..=3 {
@@ -53,7 +63,11 @@ mod tests {
         }
         let error = PortError::new(ErrorKind::Transient, "read through the quorum", "the API server", "it is not there");
         bench.obs.api.fold(Err(error.with_reason(reason)), bench.now);
-        recognised(&bench, GateId::ControlPlane, &Subject::Cluster)
+        bench
+    }
+
+    fn named(reason: Reason, active: usize) -> Option<Trap> {
+        recognised(&refused(reason, active), GateId::ControlPlane, &Subject::Cluster)
     }
 
     #[test]
@@ -61,5 +75,14 @@ mod tests {
         assert_eq!(named(Reason::ApiRefused, 2), Some(ENTRY.trap));
         assert_eq!(named(Reason::ApiRefused, 1), None, "the others still wait for a quorum");
         assert_eq!(named(Reason::EtcdUnhealthy, 3), None, "it answers, and says what is wrong");
+    }
+
+    #[test]
+    fn a_server_that_does_not_run_is_told_beside_it() {
+        let said = |active| told(&refused(Reason::ApiRefused, active), GateId::ControlPlane, &Subject::Cluster);
+        let whole = said(3).unwrap();
+        assert!(whole.ends_with("k3s is active on 3 servers: it may be the address alone that does not lead there"), "{whole}");
+        let one_less = said(2).unwrap();
+        assert!(one_less.contains("k3s is active on 2 servers, not on n3: it may be"), "{one_less}");
     }
 }

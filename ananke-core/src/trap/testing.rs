@@ -39,6 +39,14 @@ pub(crate) fn recognised(bench: &Bench, gate: GateId, waits: &Subject) -> Option
     trap_of(&judged(bench, gate), |subject| subject == waits)
 }
 
+/// What is said of the subject that holds a gate.
+pub(crate) fn told(bench: &Bench, gate: GateId, waits: &Subject) -> Option<String> {
+    match judged(bench, gate).subjects.get(waits)? {
+        Verdict::Hold(blocker) => Some(blocker.text.clone()),
+        Verdict::Pass(_) | Verdict::Unknown(_) => None,
+    }
+}
+
 /// What Deployment `apps/web` is recognised as, after a change.
 pub(crate) fn of_bench(change: impl FnOnce(&mut Bench)) -> Option<Trap> {
     let mut bench = bench();
