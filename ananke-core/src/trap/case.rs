@@ -179,8 +179,24 @@ impl<'a> Case<'a> {
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
         let owner = pod.owner.as_ref();
-        let placed = owner.is_some_and(|owner| owner.kind == Kind::DaemonSet) || self.a_node_takes_pods();
-        old && alive && made_again && placed && !pod.mirror && !pod.deleting && owner.is_some()
+        let placed = |owner: &ObjectRef| match owner.kind {
+            Kind::DaemonSet => self.is_wanted_there(pod, owner),
+            _ => self.a_node_takes_pods(),
+        };
+        old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(placed)
+    }
+
+    /// Whether its DaemonSet would give the node the next. One that has more pods than it asks for has some on nodes with a
+    /// taint that they do not tolerate: what runs there is kept, and nothing is made.
+    fn is_wanted_there(&self, pod: &PodState, owner: &ObjectRef) -> bool {
+        let shut = |node: &NodeState| node.taints.iter().any(|taint| &*taint.effect != "PreferNoSchedule");
+        let node = pod.node.as_ref().and_then(|name| self.view.node(name).ok().flatten());
+        if !node.is_some_and(shut) {
+            return true;
+        }
+        let asked_for = self.view.workloads().unwrap_or_default().iter().find(|of| of.object == *owner).map(|of| of.desired);
+        let there = self.view.pod_index().map_or(0, |index| index.owned_by(owner).len());
+        asked_for.is_some_and(|asked_for| there <= usize::try_from(asked_for).unwrap_or(usize::MAX))
     }
 
     /// Whether any node would be given the next pod: none where persons keep all pods away, or all disks are full.

@@ -59,7 +59,7 @@ mod tests {
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::name::{Kind, ObjectRef};
-    use crate::observation::ProbeAnswer;
+    use crate::observation::{ProbeAnswer, Taint};
     use crate::port::{ErrorKind, PortError, ProbeRequest};
     use crate::report::GateStatus;
     use crate::trap::testing::{bench, deleted};
@@ -96,6 +96,21 @@ mod tests {
         assert_eq!(remade("no answer within 5 s", None), ["Pod apps/speaker-0", "Pod apps/speaker-1"]);
         assert!(remade("connection refused", None).is_empty(), "somebody has the address");
         assert!(remade("no answer within 5 s", Some(503)).is_empty(), "another host answers at the same address");
+    }
+
+    #[test]
+    fn an_announcer_is_kept_on_a_node_that_would_get_no_other() {
+        let remade = |wanted: u32| {
+            let mut bench = unanswered("no answer within 5 s");
+            bench.settles(GateId::Workloads);
+            bench.settles(GateId::Endpoints);
+            let (key, effect) = ("node.kubernetes.io/out-of-service".into(), "NoSchedule".into());
+            bench.change_node(1, |node| node.taints.push(Taint { key, value: "nodeshutdown".into(), effect }));
+            bench.change_workload("speaker", |it| it.desired = wanted);
+            deleted(&mut bench, GateId::Ingress, ENTRY.trap)
+        };
+        assert_eq!(remade(1), ["Pod apps/speaker-1"], "it does not tolerate the taint of n1");
+        assert_eq!(remade(2), ["Pod apps/speaker-0", "Pod apps/speaker-1"], "it does");
     }
 
     #[test]
