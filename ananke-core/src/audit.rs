@@ -58,7 +58,7 @@ fn unproved(view: &View<'_>, pod: &ObjectRef) -> Option<String> {
 }
 
 fn unleased(view: &View<'_>, lease: &Lease) -> Option<String> {
-    let kept = view.leases.iter().any(|record| record.lease == *lease && record.state.outstanding());
+    let kept = view.leases().iter().any(|record| record.lease == *lease && record.state.outstanding());
     match (kept, coordination::may_cordon(view)) {
         (true, true) => None,
         (false, _) => Some(format!("lease {} is not among those that are kept", lease.id)),
@@ -77,7 +77,7 @@ fn costs_quorum(view: &View<'_>, node: &NodeName, order: &HostOrder) -> Option<S
         let subject = Subject::Node(name.clone());
         ["stop-unit", "restart-unit", "reboot", "power-off", "power-off-now"]
             .iter()
-            .any(|verb| view.history.tries(verb, &subject).in_flight)
+            .any(|verb| view.history().tries(verb, &subject).in_flight)
     };
     if !stops || !view.spec.servers().any(|(name, _)| name == node) || !runs(node) {
         return None;
@@ -90,7 +90,7 @@ fn costs_quorum(view: &View<'_>, node: &NodeName, order: &HostOrder) -> Option<S
 fn too_often(view: &View<'_>, order: &Order) -> Option<String> {
     let verb = order.verb();
     let (_, most) = MOST.iter().find(|(of, _)| *of == verb)?;
-    let count = view.history.tries(verb, &order.subject()).count;
+    let count = view.history().tries(verb, &order.subject()).count;
     (count > *most).then(|| format!("it is try {count}, and {most} are allowed"))
 }
 

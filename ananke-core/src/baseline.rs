@@ -66,14 +66,14 @@ impl Baseline {
 /// all that the config requires by name. Whatever else still fails is a known failure once the cluster has been up for a day.
 pub fn of(view: &View<'_>) -> Option<Baseline> {
     let (workloads, flux) = (view.workloads().ok()?, view.flux().ok()?);
-    for (id, gate) in view.gates {
+    for (id, gate) in view.gates() {
         let passes = matches!(gate.status, GateStatus::Passed | GateStatus::NotApplicable);
         let known = || may_fail(*id) && only_known_failures(view, &gate.judgement);
         if !(passes || known()) {
             return None;
         }
     }
-    let seen = |id: GateId| view.gates.contains_key(&id);
+    let seen = |id: GateId| view.gates().contains_key(&id);
     if !(seen(GateId::NodesReady) && seen(GateId::Workloads) && seen(GateId::Kustomizations)) {
         return None;
     }
@@ -126,7 +126,7 @@ fn failing(flux: &FluxState) -> impl Iterator<Item = ObjectRef> {
 /// wait for them does not list them.
 fn urls_failing(view: &View<'_>) -> BTreeSet<Arc<str>> {
     let mut failing: BTreeSet<Arc<str>> = view.baseline().map(|known| known.urls_failing.clone()).unwrap_or_default();
-    for gate in [GateId::Ingress, GateId::Services].iter().filter_map(|id| view.gates.get(id)) {
+    for gate in [GateId::Ingress, GateId::Services].iter().filter_map(|id| view.gate(*id)) {
         for (subject, verdict) in &gate.judgement.subjects {
             let Subject::Url(url) = subject else { continue };
             if verdict.is_pass() {

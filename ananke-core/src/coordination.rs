@@ -65,7 +65,7 @@ impl Standing<'_> {
 pub(crate) fn seen<'a>(view: &View<'a>) -> Option<Standing<'a>> {
     let found = view.coordination().ok()?;
     let unchanged = match view.trust {
-        Trust::Proven => view.obs.coordination_seen.as_ref().map_or(Duration::ZERO, |seen| view.now.since(seen.since)),
+        Trust::Proven => view.coordination_seen().map_or(Duration::ZERO, |seen| view.now.since(seen.since)),
         // A single look cannot see a renewal: what is stated must do.
         Trust::Stated => found.and_then(|state| state.renewed).map_or(Duration::MAX, |at| view.now.since(at)),
     };
@@ -116,7 +116,7 @@ pub(crate) fn plan(view: &View<'_>) -> Vec<Action> {
         Standing::Ours { .. } | Standing::Held { .. } if is_needed(view) => "leases of this run are out".to_owned(),
         Standing::Ours { .. } | Standing::Held { .. } => "no lease of this run is out any more".to_owned(),
     };
-    let allowed = view.history.allows(order.verb(), &Subject::Cluster, view.now, u32::MAX, PAUSE);
+    let allowed = view.history().allows(order.verb(), &Subject::Cluster, view.now, u32::MAX, PAUSE);
     if allowed { vec![Action { order, why }] } else { Vec::new() }
 }
 
@@ -127,13 +127,13 @@ pub(crate) fn take(found: Option<&CoordinationState>, holder: &str, at: Moment) 
 
 fn is_needed(view: &View<'_>) -> bool {
     let own = cordons_released::own(view);
-    let out = view.leases.iter().any(|record| record.state.outstanding() && own.contains(&record.lease.id));
+    let out = view.leases().iter().any(|record| record.state.outstanding() && own.contains(&record.lease.id));
     out || cordoned::wants(view) || restart_agent::wants(view)
 }
 
 /// Taken by this run, and not just now: the answer may still be on its way into what is seen.
 fn taken_here(view: &View<'_>) -> bool {
-    let tries = view.history.tries("coordinate", &Subject::Cluster);
+    let tries = view.history().tries("coordinate", &Subject::Cluster);
     tries.last.is_some_and(|last| view.now.since(last) >= PAUSE) && !tries.in_flight
 }
 

@@ -1,5 +1,6 @@
 //! Observe, judge, act: the walk through a graph of gates.
 
+mod basis;
 mod delta;
 pub mod driver;
 mod effects;

@@ -57,7 +57,7 @@ pub const REMEDIES: &[Remedy] = &[
 
 /// Whether this phase is the one at work. A single look plans them all, each as if those before it had passed.
 fn at_work(view: &View<'_>, phase: G) -> bool {
-    view.trust == Trust::Stated || view.gates.get(&phase).is_some_and(|gate| gate.opened.is_some() && gate.settled.is_none())
+    view.trust == Trust::Stated || view.gate(phase).is_some_and(|gate| gate.opened.is_some() && gate.settled.is_none())
 }
 
 /// Whether all servers say that their unit is stopped, or are off: then no API will answer any more, and nothing waits for it.
@@ -72,14 +72,14 @@ const STOPPED: &str = "the servers are stopped already";
 
 /// Whether `phase` settled without this node: its instruction stands there, and no later phase waits for it again.
 fn left_behind(view: &View<'_>, phase: G, node: &NodeName) -> bool {
-    let Some(gate) = view.gates.get(&phase).filter(|gate| gate.settled.is_some()) else { return false };
+    let Some(gate) = view.gate(phase).filter(|gate| gate.settled.is_some()) else { return false };
     gate.judgement.subjects.get(&Subject::Node(node.clone())).is_some_and(|verdict| !verdict.is_pass())
 }
 
 /// What a phase says that needs the API and does not have it. The first such phase waits for it; those after it do not wait
 /// again, for a shutdown of a cluster that is broken anyway must not take the sum of all deadlines.
 fn without_api(view: &View<'_>, gap: Gap, if_it_lasts: &str) -> Verdict {
-    let first = view.gates.get(&G::FluxSuspended).filter(|gate| gate.settled.is_some());
+    let first = view.gate(G::FluxSuspended).filter(|gate| gate.settled.is_some());
     let waited = first.is_some_and(|gate| gate.judgement.subjects.get(&Subject::Cluster).is_some_and(|found| !found.is_pass()));
     if waited && view.api().is_err() {
         return Verdict::follows(Reason::ApiNotAnswering, Subject::Cluster, gap.text);

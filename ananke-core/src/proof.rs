@@ -55,9 +55,9 @@ fn same_boot(confirmed: &Confirmation, node: &NodeState) -> bool {
 /// Any sign of life after the confirmation: an answer over SSH, or a kubelet. That a kubelet is silent is only known once it
 /// was watched for long enough to have been heard, by our own clock: the machine's may be wrong.
 fn heard_since(view: &View<'_>, node: &NodeState, at: Moment) -> bool {
-    let answered = view.obs.hosts.get(&node.name).and_then(Fact::seen_at).is_some_and(|seen| seen > at);
+    let answered = view.host_fact(&node.name).and_then(Fact::seen_at).is_some_and(|seen| seen > at);
     let renewed = node.renewed.is_some_and(|renewed| renewed > at);
-    let beat = view.obs.heartbeats.get(&node.name).and_then(|beat| beat.advanced_at).is_some_and(|beat| beat > at);
+    let beat = view.heartbeat(&node.name).and_then(|beat| beat.advanced_at).is_some_and(|beat| beat > at);
     answered || renewed || beat || !view.kubelet_silent(&node.name)
 }
 

@@ -91,14 +91,14 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn allows(&self, view: &View<'_>, order: &Order) -> bool {
-        view.history.allows_for(self.trap, order, view.now, self.times, self.pause)
+        view.history().allows_for(self.trap, order, view.now, self.times, self.pause)
     }
 }
 
 /// What the operator wants of this action about `trap`. What ends a lease is owed, whatever is wanted of repairs.
 pub(crate) fn wanted(view: &View<'_>, trap: Trap, order: &Order) -> RemedyMode {
     let RemedySpec { mode, budget } = view.spec.remedies.get(&trap).copied().unwrap_or_default();
-    let spent = budget.is_some_and(|times| !view.history.allows_for(trap, order, view.now, times, Duration::ZERO));
+    let spent = budget.is_some_and(|times| !view.history().allows_for(trap, order, view.now, times, Duration::ZERO));
     match (order.ends_a_lease(), spent) {
         (true, _) => RemedyMode::Auto,
         (false, true) => RemedyMode::Off,

@@ -184,7 +184,7 @@ fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason
     if matches!(gate, GateId::WorkersStopped | GateId::ServersStopped) {
         return unknown.gap.error.as_ref().and_then(|error| error.reason).or(Some(Reason::HostUnreachable));
     }
-    let settled = |id| view.gates.get(&id).is_some_and(|gate| gate.settled.is_some());
+    let settled = |id| view.gate(id).is_some_and(|gate| gate.settled.is_some());
     let well = || settled(GateId::Workloads) && settled(GateId::Endpoints) || nothing_comes(view);
     let way_in = matches!(gate, GateId::Ingress | GateId::Services) && well();
     way_in.then_some(Reason::AddressNotAnswering)
@@ -193,8 +193,8 @@ fn unanswered(view: &View<'_>, gate: GateId, unknown: &Unknown) -> Option<Reason
 /// Whether no workload is about to be ready that is not: what is missing waits for images, which may come the way that does
 /// not answer, for a person, or for a node that does not come.
 fn nothing_comes(view: &View<'_>) -> bool {
-    let Some(gate) = view.gates.get(&GateId::Workloads).filter(|_| lasts(view, GateId::Workloads)) else { return false };
-    let nodes = view.gates.get(&GateId::NodesReady).is_some_and(|gate| gate.settled.is_some());
+    let Some(gate) = view.gate(GateId::Workloads).filter(|_| lasts(view, GateId::Workloads)) else { return false };
+    let nodes = view.gate(GateId::NodesReady).is_some_and(|gate| gate.settled.is_some());
     let namespace = |subject: &Subject| if let Subject::Object(object) = subject { Some(object.namespace.clone()) } else { None };
     let subjects = &gate.judgement.subjects;
     let staying = subjects.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Hold(blocker) if stays(blocker)));
@@ -267,8 +267,8 @@ fn barred(case: &Case<'_>) -> Option<Subject> {
 const PATIENCE: Duration = Duration::from_secs(180);
 
 fn lasts(view: &View<'_>, gate: GateId) -> bool {
-    let opened = view.gates.get(&gate).and_then(|gate| gate.opened);
-    view.trust == Trust::Stated || opened.is_some_and(|at| view.now.since(at) >= PATIENCE)
+    let opened = view.gate(gate).and_then(|gate| gate.opened);
+    view.trust == Trust::Stated || opened.is_some_and(|at| view.has_passed(PATIENCE, at))
 }
 
 /// The pods that the remedy of `trap` would make anew for `subject`.
@@ -296,10 +296,10 @@ const WORTH_ASKING: Duration = Duration::from_secs(60);
 pub(crate) fn wants_events(view: &View<'_>) -> bool {
     let old_enough = |gate: &crate::engine::walk::GateRun| gate.opened.is_some_and(|at| view.now.since(at) >= WORTH_ASKING);
     // While all has to hold, what holds no gate can be told of.
-    let soaks = view.gates.get(&GateId::Soak).is_some_and(|gate| gate.opened.is_some() && gate.settled.is_none());
+    let soaks = view.gate(GateId::Soak).is_some_and(|gate| gate.opened.is_some() && gate.settled.is_none());
     let mut held = [GateId::Workloads, GateId::Foundation, GateId::Storage, GateId::DnsCni, GateId::NodesReady]
         .iter()
-        .filter_map(|id| view.gates.get(id))
+        .filter_map(|id| view.gate(*id))
         .filter(|gate| matches!(gate.status, GateStatus::Holding | GateStatus::Manual) && old_enough(gate));
     soaks || held.next().is_some()
 }

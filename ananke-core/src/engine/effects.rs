@@ -1,5 +1,6 @@
 //! What a round of judgement, an order and its answer change in the walk itself: the same in a run and in its replay.
 
+use super::basis::Inputs;
 use super::walk::Walk;
 use crate::lease::expiry::{Finding, overdue};
 use crate::lease::{Lease, LeaseEvent, LeaseRecord, LeaseState};
@@ -64,6 +65,7 @@ impl Walk {
                     let (lease, node) = (&record.lease.id, &record.lease.node);
                     self.notes.push(format!("the lease {lease} on {node} was not on disk; taken over"));
                     self.leases.push(*record);
+                    self.news |= Inputs::LEASES;
                     moved = true;
                 }
                 Finding::Foreign { text, .. } => self.note_once(text),
@@ -79,6 +81,7 @@ impl Walk {
         let record = LeaseRecord { lease: (**lease).clone(), state: LeaseState::Intended, since: now };
         self.leases.retain(|known| known.lease.id != record.lease.id);
         self.leases.push(record);
+        self.news |= Inputs::LEASES;
         true
     }
 
@@ -87,6 +90,7 @@ impl Walk {
         let outcome = error.map_or(ActionOutcome::Done, |error| ActionOutcome::Failed(error.to_string()));
         self.set_outcome(index, outcome);
         self.history.answered(order, error.cloned());
+        self.news |= Inputs::HISTORY;
         self.reread.answered(order, error, now);
         self.touch();
         let Some((lease, event)) = lease_event(order, error) else { return false };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::basis::Basis;
 use super::walk::named;
 use crate::gate::{Overdue, Row};
 use crate::name::{Moment, Subject};
@@ -28,6 +29,8 @@ pub struct GateRun {
     pub regressions: u64,
     /// Some of its subjects were given up for what comes after it, in a shutdown that must be over by a given time.
     pub(super) cut_short: bool,
+    /// What the judgement rests on.
+    pub(super) basis: Option<Basis>,
 }
 
 impl GateRun {
@@ -42,6 +45,7 @@ impl GateRun {
             overdue: BTreeSet::new(),
             regressions: 0,
             cut_short: false,
+            basis: None,
         }
     }
 
@@ -129,7 +133,7 @@ impl GateRun {
                             person = true;
                             self.overdue.insert(subject.clone());
                         } else if cut {
-                            self.cut_short = true;
+                            (self.cut_short, self.basis) = (true, None);
                             verdict.cut_short();
                         } else {
                             unsettled = true;
@@ -141,7 +145,7 @@ impl GateRun {
                         person = true;
                         self.overdue.insert(subject.clone());
                     } else if cut {
-                        self.cut_short = true;
+                        (self.cut_short, self.basis) = (true, None);
                         verdict.cut_short();
                     } else {
                         unsettled = true;

@@ -127,9 +127,10 @@ impl History {
     }
 
     /// Leaves out what was last tried before this run began, and before the life of its subject did. A reboot begins a new
-    /// life of its host, which does not make it anew.
-    pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) {
+    /// life of its host, which does not make it anew. Says whether there was anything to leave out.
+    pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) -> bool {
         let whole = life(&Subject::Cluster);
+        let known = self.len();
         for (verb, tried) in &mut self.done {
             tried.retain(|subject, tries| {
                 let newest = tries.last.or(tries.first);
@@ -138,6 +139,12 @@ impl History {
             });
         }
         self.about.values_mut().for_each(|times| times.retain(|at| *at >= started || *at >= whole));
+        self.len() != known
+    }
+
+    fn len(&self) -> usize {
+        let (done, about) = (self.done.values().map(BTreeMap::len), self.about.values().map(Vec::len));
+        done.chain(about).sum()
     }
 
     /// How many actions of this kind are under way.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
 
+use super::basis::Inputs;
 use super::driver::Reads;
 use super::schedule::Part;
 use super::walk::Walk;
@@ -166,6 +167,7 @@ impl Walk {
     /// Makes an answer part of the observation, and says whether it says anything new.
     pub(super) fn take(&mut self, reading: Reading, now: Moment) -> bool {
         self.reread.took(&reading, now);
+        let part = Inputs::of(&reading);
         let obs = &mut self.obs;
         let changed = match reading {
             Reading::Intent(read) => fold(&mut obs.intent, read, now),
@@ -214,6 +216,7 @@ impl Walk {
             Reading::Probe(key, read) => fold(obs.probes.entry(key).or_default(), read, now),
         };
         if changed {
+            self.news |= part;
             self.touch();
         }
         changed

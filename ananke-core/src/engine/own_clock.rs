@@ -1,6 +1,7 @@
 //! This machine's wall clock beside its uptime. Where it is set in the middle of a run, as after a boot without a battery
 //! behind the clock, nothing has been waited for longer or shorter by that.
 
+use super::basis::Inputs;
 use super::walk::Walk;
 use crate::name::Moment;
 use crate::port::clock::Uptime;
@@ -24,6 +25,7 @@ impl Walk {
             self.obs.ups.values_mut().for_each(|ups| ups.moves(then));
             self.obs.peers.values_mut().for_each(|peer| peer.moves(then));
             self.obs.own_clock.moves(then);
+            self.news = Inputs::ALL;
         }
         (self.uptime, self.ticked) = (uptime, now);
     }

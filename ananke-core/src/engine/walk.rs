@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::basis::{Inputs, Looks};
 use super::floor::Floor;
 pub use super::gate_run::GateRun;
 use super::history::History;
 use super::reread::Reread;
-use super::view::{Trust, View};
+use super::view::{Behind, Trust, View};
 use crate::eta::Past;
 use crate::fact::Fact;
 use crate::gate::{Need, Overdue, Row};
@@ -111,6 +112,10 @@ pub struct Walk {
     sightings: Sightings,
     pub(super) reread: Reread,
     changed: bool,
+    /// What changed since the last judgement.
+    pub(super) news: Inputs,
+    /// The floor by which was judged last.
+    judged_from: Moment,
 }
 
 /// Since when gates have held subjects for traps.
@@ -175,6 +180,8 @@ impl Walk {
             sightings: Sightings::new(),
             reread: Reread::default(),
             changed: true,
+            news: Inputs::ALL,
+            judged_from: started,
         }
     }
 
@@ -192,7 +199,14 @@ impl Walk {
 
     pub fn view(&self, now: Moment) -> View<'_> {
         View {
-            obs: &self.obs,
+            behind: Behind {
+                obs: &self.obs,
+                gates: &self.gates,
+                history: &self.history,
+                leases: &self.leases,
+                sightings: &self.sightings,
+                looks: None,
+            },
             spec: &self.spec,
             now,
             started: self.started,
@@ -201,13 +215,9 @@ impl Walk {
             floor: self.floor_moment(),
             run: &self.run,
             by_power: self.by_power,
-            gates: &self.gates,
-            history: &self.history,
-            leases: &self.leases,
             earlier: &self.earlier,
             uptime: self.uptime.as_ref(),
             nodes_asked: self.nodes_asked,
-            sightings: &self.sightings,
         }
     }
 
@@ -223,8 +233,9 @@ impl Walk {
         self.forget_other_lives();
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
+        let mut news = self.take_news();
         for row in self.plan.rows.clone() {
-            let judgement = self.judged_for_good(row.id).unwrap_or_else(|| self.judgement(&row, now));
+            let (judgement, differs) = self.judgement(&row, news, now);
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let limit = self.limit(row.id, now);
             let latching = self.plan.latching;
@@ -234,6 +245,10 @@ impl Walk {
             }
             let before = gate.status;
             gate.step(&row, judgement, open, now, limit, &causes);
+            if differs || gate.status != before {
+                news |= Inputs::gate(row.id);
+                self.news |= Inputs::gate(row.id);
+            }
             if gate.status == before {
                 continue;
             }
@@ -254,16 +269,32 @@ impl Walk {
         changes
     }
 
-    /// The judgement of a gate that looks at the config alone: that does not change in a run.
-    fn judged_for_good(&mut self, gate: GateId) -> Option<Judgement> {
-        let gate = self.gates.get_mut(&gate).filter(|run| gate == GateId::Inventory && run.opened.is_some())?;
-        Some(std::mem::take(&mut gate.judgement))
+    /// What changed since the last judgement. A clock that is read anew moves the floor by little, and says nothing by it.
+    fn take_news(&mut self) -> Inputs {
+        let floor = self.floor_moment();
+        if floor.since(self.judged_from).max(self.judged_from.since(floor)) > Duration::from_secs(1) {
+            self.news = Inputs::ALL;
+        }
+        self.judged_from = floor;
+        std::mem::take(&mut self.news)
     }
 
-    fn judgement(&self, row: &Row, now: Moment) -> Judgement {
-        let mut judgement = (row.evaluate)(&self.view(now));
-        trap::explain(&self.view(now), row.id, &mut judgement);
-        judgement
+    /// The judgement of a gate, which is made anew unless it stands; and whether it differs from the one before.
+    fn judgement(&mut self, row: &Row, news: Inputs, now: Moment) -> (Judgement, bool) {
+        let Some(gate) = self.gates.get_mut(&row.id) else { return (Judgement::default(), false) };
+        if gate.basis.is_some_and(|basis| basis.holds(news, now)) {
+            return (std::mem::take(&mut gate.judgement), false);
+        }
+        let looks = Looks::new();
+        let mut view = self.view(now);
+        view.behind.looks = Some(&looks);
+        let mut judgement = (row.evaluate)(&view);
+        trap::explain(&view, row.id, &mut judgement);
+        let basis = looks.basis(now);
+        let Some(gate) = self.gates.get_mut(&row.id) else { return (judgement, false) };
+        gate.basis = Some(basis);
+        let differs = gate.judgement != judgement;
+        (judgement, differs)
     }
 
     /// Notes which traps hold which subjects, and since when.
@@ -273,7 +304,10 @@ impl Walk {
             let seen = self.sightings.entry(*trap).or_default();
             match seen.get_mut(subject) {
                 Some(sighting) => sighting.last = now,
-                None => drop(seen.insert(subject.clone(), Sighting { first: now, last: now })),
+                None => {
+                    seen.insert(subject.clone(), Sighting { first: now, last: now });
+                    self.news |= Inputs::SIGHTINGS;
+                }
             }
         }
         for seen in self.sightings.values_mut() {
@@ -310,7 +344,9 @@ impl Walk {
             self.obs.hosts.iter().filter_map(|(name, host)| Some((name, boot_of(host)?))).collect();
         let life = |subject: &Subject| as_node(subject).and_then(|node| boots.get(node).copied()).unwrap_or(floor);
         // What this run did is its own, whatever the clock said when it began.
-        self.history.forget_before(self.started.min(self.began), life);
+        if self.history.forget_before(self.started.min(self.began), life) {
+            self.news |= Inputs::HISTORY;
+        }
     }
 
     /// What the remedies would do now, in the order of their table; nothing that is already under way, and no more than
@@ -383,6 +419,7 @@ impl Walk {
         let trap = self.about.get(&(order.verb(), order.subject())).copied();
         let effect = trap.and_then(|trap| self.held_by(trap, &order.subject()));
         self.history.sent_for(trap, order, at);
+        self.news |= Inputs::HISTORY;
         self.actions.push(ActionReport {
             at,
             verb: order.verb().to_owned(),
@@ -416,6 +453,7 @@ impl Walk {
                 let moved = state != record.state;
                 if moved {
                     (record.state, record.since) = (state, now);
+                    self.news |= Inputs::LEASES;
                 }
                 moved
             }

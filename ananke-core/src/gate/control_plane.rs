@@ -15,7 +15,7 @@ use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     // A refused certificate is refused, even while an answer from before it is young.
-    let refused = view.obs.api.newest_failure().filter(|error| error.kind == ErrorKind::Untrusted);
+    let refused = view.api_fact().newest_failure().filter(|error| error.kind == ErrorKind::Untrusted);
     let verdict = match (refused, view.api()) {
         (Some(error), _) => untrusted(view, error),
         (None, Ok(api)) => Verdict::pass(format!("{}: quorum read and dry-run write answered over verified TLS", api.version)),

@@ -79,7 +79,7 @@ pub(crate) fn blame(view: &View<'_>, judgement: &mut Judgement, waits: fn(&Block
 }
 
 fn down<'a>(view: &View<'a>) -> Option<&'a Subject> {
-    let subjects = &view.gates.get(&GateId::DnsCni)?.judgement.subjects;
+    let subjects = &view.gate(GateId::DnsCni)?.judgement.subjects;
     let mut held = subjects.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Hold(_))).map(|(subject, _)| subject);
     held.find(|subject| matches!(subject, Subject::Object(object) if is_dns(object)))
 }

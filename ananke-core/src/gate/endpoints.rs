@@ -103,7 +103,7 @@ pub(super) fn judge(view: &View<'_>, state: &EndpointsState, pods: &PodIndex, re
 
 /// A workload behind the Service that has not converged: by its pods, and where there are none by its name.
 fn held_workload(view: &View<'_>, state: &EndpointsState, pods: &PodIndex) -> Option<Subject> {
-    let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
+    let workloads = &view.gate(GateId::Workloads)?.judgement.subjects;
     let owners = owners(state, pods);
     let mut held = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
     let is_it = |object: &ObjectRef| match owners.is_empty() {

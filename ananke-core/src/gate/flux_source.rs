@@ -192,8 +192,8 @@ const SHOWN_AFTER: Duration = Duration::from_secs(15);
 /// Something puts the branch back that `--force-flux-branch` changed: most likely the Kustomization that applies the source.
 fn set_back(view: &View<'_>, source: &SourceState, branch: &str, wanted: &Arc<str>) -> Option<Verdict> {
     let object = &source.object;
-    let tries = view.history.tries("set-branch", &Subject::Object(object.clone()));
-    let shown = tries.last.is_some_and(|last| view.now.since(last) >= SHOWN_AFTER);
+    let tries = view.history().tries("set-branch", &Subject::Object(object.clone()));
+    let shown = tries.last.is_some_and(|last| view.has_passed(SHOWN_AFTER, last));
     if tries.landed < BRANCH_TRIES || !shown {
         return None;
     }

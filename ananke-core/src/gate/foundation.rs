@@ -156,7 +156,7 @@ impl<'a> Seen<'a> {
         };
         let mut verdict = workloads::judge(view, workload, &self.pods.owned_by(object));
         let subject = Subject::Object(object.clone());
-        let elsewhere = view.gates.get(&GateId::Workloads).and_then(|gate| gate.judgement.subjects.get(&subject));
+        let elsewhere = view.gate(GateId::Workloads).and_then(|gate| gate.judgement.subjects.get(&subject));
         if let (Verdict::Hold(blocker), Some(cause)) = (&mut verdict, elsewhere.and_then(Verdict::cause))
             && blocker.kind == BlockerKind::Waiting
         {

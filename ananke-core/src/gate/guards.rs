@@ -33,7 +33,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 /// What a person does about an intent that cannot be read: the adapter knows best why it cannot.
 fn readable_again(view: &View<'_>) -> String {
-    let remedy = view.obs.intent.newest_failure().and_then(|error| error.remedy.clone());
+    let remedy = view.intent_fact().newest_failure().and_then(|error| error.remedy.clone());
     remedy.unwrap_or_else(|| "look at intent.json in the state directory; `ananke intent clear` sets it aside".to_owned())
 }
 
@@ -45,12 +45,12 @@ fn own(view: &View<'_>) -> Verdict {
             "run this on the coordinator, or pass --allow-peer-startup if the coordinator is dead",
         );
     }
-    let intent = match view.obs.intent.fresh(view.now, std::time::Duration::MAX) {
+    let intent = match view.intent_fact().fresh(view.now, std::time::Duration::MAX) {
         Ok(intent) => intent,
         Err(gap) => return Verdict::unknown(gap, readable_again(view)),
     };
     // An intent that can no longer be read may say anything by now.
-    if let Some(error) = view.obs.intent.newest_failure() {
+    if let Some(error) = view.intent_fact().newest_failure() {
         let gap = Gap { error: Some(error.clone()), at: None, text: error.to_string() };
         return Verdict::unknown(gap, readable_again(view));
     }
@@ -92,7 +92,7 @@ fn own_clock(view: &View<'_>, evidence: String, notes: &mut Vec<String>) -> Verd
             notes.push(format!("nothing on {holder} tells whether its clock is in sync"));
             Verdict::pass(evidence)
         }
-        Err(gap) => match silent(view, view.obs.own_clock.seen_at()) {
+        Err(gap) => match silent(view, view.own_clock_fact().seen_at()) {
             Some(waited) => Verdict::pass(format!("{evidence}; its own clock could not be judged for {waited}: {}", gap.text)),
             None => Verdict::unknown(gap, look()),
         },
@@ -118,7 +118,7 @@ fn judge_peer(view: &View<'_>, peer: &Arc<str>) -> Verdict {
         }
         Ok(Some(_) | None) => Verdict::pass(format!("no shutdown is in progress on {peer}")),
         // A peer that is away is normal just after an outage, as a upsd is.
-        Err(gap) => match silent(view, view.obs.peers.get(peer).and_then(Fact::seen_at)) {
+        Err(gap) => match silent(view, view.peer_fact(peer).and_then(Fact::seen_at)) {
             Some(waited) => Verdict::pass(format!("{peer} did not answer for {waited}, going on without it: {}", gap.text)),
             None => {
                 let remedy = gap.error.as_ref().and_then(|error| error.remedy.clone());
@@ -133,23 +133,25 @@ fn judge_peer(view: &View<'_>, peer: &Arc<str>) -> Verdict {
 
 /// How long the guards have waited, once that is longer than anything they wait for may keep the cluster down.
 fn waited(view: &View<'_>) -> Option<String> {
-    let waited = view.now.since(view.began);
-    (waited >= view.spec.guard_wait).then(|| human(waited))
+    waited_since(view, view.began)
 }
 
 /// The same for what does not answer, since it last did: a upsd that falls silent while the run goes on may have done so
 /// because mains went.
 fn silent(view: &View<'_>, seen: Option<Moment>) -> Option<String> {
     let since = seen.filter(|at| *at <= view.now).map_or(view.began, |at| at.max(view.began));
-    let waited = view.now.since(since);
-    (waited >= view.spec.guard_wait).then(|| human(waited))
+    waited_since(view, since)
+}
+
+fn waited_since(view: &View<'_>, since: Moment) -> Option<String> {
+    view.has_passed(view.spec.guard_wait, since).then(|| human(view.now.since(since)))
 }
 
 fn power(view: &View<'_>, ups: &Arc<str>) -> Verdict {
     match view.ups(ups) {
         Ok(reading) => judge_reading(view, ups, reading),
         // A upsd that is away is normal just after an outage: it must not keep the cluster down for ever.
-        Err(gap) => match silent(view, view.obs.ups.get(ups).and_then(Fact::seen_at)) {
+        Err(gap) => match silent(view, view.ups_fact(ups).and_then(Fact::seen_at)) {
             Some(waited) => Verdict::pass(format!("no reading for {waited}, going on without it: {}", gap.text)),
             None => Verdict::unknown(gap, format!("check upsd and the cable of {ups}")),
         },

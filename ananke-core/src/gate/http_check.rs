@@ -139,7 +139,7 @@ fn explained(view: &View<'_>, host: &str, verdict: Verdict) -> Verdict {
 
 /// The workload behind an ingress host, if that has not converged; else the Service that has nothing behind it.
 pub(crate) fn behind(view: &View<'_>, host: &str) -> Option<Subject> {
-    let workloads = &view.gates.get(&GateId::Workloads)?.judgement.subjects;
+    let workloads = &view.gate(GateId::Workloads)?.judgement.subjects;
     let stuck = |object: &ObjectRef| {
         let subject = Subject::Object(object.clone());
         workloads.get(&subject).is_some_and(|verdict| !verdict.is_pass()).then_some(subject)
@@ -160,7 +160,7 @@ pub(crate) fn behind(view: &View<'_>, host: &str) -> Option<Subject> {
 
 /// The Service, if it is judged apart and leads nowhere.
 fn empty(view: &View<'_>, namespace: &Arc<str>, service: &Arc<str>) -> Option<Subject> {
-    let judged = &view.gates.get(&GateId::Endpoints)?.judgement.subjects;
+    let judged = &view.gate(GateId::Endpoints)?.judgement.subjects;
     let subject = Subject::Object(super::endpoints::service(namespace, service));
     matches!(judged.get(&subject), Some(Verdict::Hold(_))).then_some(subject)
 }

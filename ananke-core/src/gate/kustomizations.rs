@@ -124,7 +124,7 @@ fn waits_for_source(view: &View<'_>, flux: &FluxState, found: &KustomizationStat
 
 /// The gate of the main source has left it to a person, be it for what it was recognised as.
 fn lost(view: &View<'_>, source: &ObjectRef) -> bool {
-    let gate = view.gates.get(&GateId::FluxSource);
+    let gate = view.gate(GateId::FluxSource);
     let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(source.clone())));
     matches!(verdict, Some(Verdict::Hold(blocker)) if blocker.kind == BlockerKind::Person)
 }
@@ -184,13 +184,13 @@ fn is_renewed(view: &View<'_>, found: &KustomizationState, source: Option<&Sourc
         return false;
     }
     let subject = Subject::Object(found.object.clone());
-    let was = view.gates.get(&GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
+    let was = view.gate(GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&subject));
     found.succeeded_at.is_some_and(|at| at >= proofs_from(view)) || was.is_some_and(Verdict::is_pass)
 }
 
 /// A workload of this Kustomization that has not converged: its health check waits for it.
 fn stuck_workload(view: &View<'_>, found: &KustomizationState) -> Option<Subject> {
-    let workloads = view.gates.get(&GateId::Workloads)?;
+    let workloads = view.gate(GateId::Workloads)?;
     let mut subjects = found.workloads.iter().map(|object| Subject::Object(object.clone()));
     subjects.find(|subject| workloads.judgement.subjects.get(subject).is_some_and(|verdict| !verdict.is_pass()))
 }

@@ -44,7 +44,7 @@ fn one_machine(name: &NodeName, twin: &NodeName) -> Verdict {
 
 fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec, known: Option<&HostState>) -> Verdict {
     // A refused key is a refused key, even while an answer from before it is young.
-    if let Some(error) = view.obs.hosts.get(name).and_then(|fact| fact.newest_failure())
+    if let Some(error) = view.host_fact(name).and_then(|fact| fact.newest_failure())
         && error.kind == ErrorKind::Untrusted
     {
         let instruction = error.remedy.clone().unwrap_or_else(|| format!("verify the host key of {name} at its console"));

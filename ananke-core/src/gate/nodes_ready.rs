@@ -137,7 +137,7 @@ fn ailing(
 /// The sentence of a mark for manual action: the node's, or, where someone removed that, the lease's own.
 fn marked(view: &View<'_>, node: &NodeState) -> Option<String> {
     let of_lease = || {
-        let standing = view.leases.iter().find(|record| record.state == LeaseState::Manual && record.lease.stands_on(node));
+        let standing = view.leases().iter().find(|record| record.state == LeaseState::Manual && record.lease.stands_on(node));
         standing.map(|record| record.lease.sentence())
     };
     node.manual_note.as_deref().map(str::to_owned).or_else(of_lease)

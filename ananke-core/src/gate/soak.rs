@@ -16,15 +16,15 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 fn judge(view: &View<'_>) -> Judgement {
     // A state directory that was carried here may hold leases of another cluster: they are no business of this one.
-    let here = |lease: &Lease| view.obs.api.last().is_none_or(|api| api.cluster_uid == lease.cluster_uid);
-    let mut outstanding = view.leases.iter().filter(|record| record.state.outstanding()).map(|record| &record.lease);
+    let here = |lease: &Lease| view.api_fact().last().is_none_or(|api| api.cluster_uid == lease.cluster_uid);
+    let mut outstanding = view.leases().iter().filter(|record| record.state.outstanding()).map(|record| &record.lease);
     if let Some(lease) = outstanding.find(|lease| here(lease)) {
         let text = format!("the cordon lease {} on {} is outstanding until {}", lease.id, lease.node, lease.expires);
         let verdict = Verdict::waiting(Reason::CordonOutstanding, text, format!("remove it with: {}", lease.remove_with));
         return Judgement::of(Subject::Cluster, verdict);
     }
     let mut since = view.began;
-    for (id, gate) in view.gates.iter().filter(|(id, _)| **id != GateId::Soak) {
+    for (id, gate) in view.gates().iter().filter(|(id, _)| **id != GateId::Soak) {
         match gate.settled {
             Some(settled) => since = since.max(settled),
             None => return Judgement::of(Subject::Cluster, not_yet(format!("{id} does not hold yet"))),
@@ -34,7 +34,7 @@ fn judge(view: &View<'_>) -> Judgement {
         return Judgement::of(Subject::Cluster, not_yet(format!("what {subject} waits for may yet be made anew")));
     }
     let held = view.now.since(since);
-    let verdict = if held >= view.spec.soak {
+    let verdict = if view.has_passed(view.spec.soak, since) {
         Verdict::pass(format!("everything held for {}", human(held)))
     } else {
         not_yet(format!("everything holds for {} of {}", human(held), human(view.spec.soak)))

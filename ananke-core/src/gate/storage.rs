@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::engine::view::View;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{
-    AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, NodeState, Observation, PodState, StorageState, Tri,
+    AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, NodeState, PodState, StorageState, Tri,
 };
 use crate::port::clean;
 use crate::proof;
@@ -50,7 +50,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 /// What was seen, by name.
 struct Seen<'a> {
     storage: &'a StorageState,
-    obs: &'a Observation,
+    view: View<'a>,
     nodes: &'a [NodeState],
     pods: &'a [PodState],
     csi: BTreeMap<&'a NodeName, &'a CsiNodeState>,
@@ -72,7 +72,7 @@ impl<'a> Seen<'a> {
         let longhorn_volumes = longhorn.map(|found| found.volumes.as_slice()).unwrap_or_default();
         Ok(Self {
             storage,
-            obs: view.obs,
+            view: *view,
             nodes,
             pods,
             csi: storage.csi_nodes.iter().map(|found| (&found.node, found)).collect(),
@@ -108,7 +108,7 @@ impl<'a> Seen<'a> {
     }
 
     fn node(&self, name: &NodeName) -> Option<&'a NodeState> {
-        self.obs.listed(self.nodes, name)
+        self.view.listed(self.nodes, name)
     }
 
     /// Storage nodes that are expected and do not serve: replicas on them are missing.
@@ -150,7 +150,7 @@ fn judge_node(view: &View<'_>, seen: &Seen<'_>, name: &NodeName, expected: &Node
 
 /// Whether the node has passed its own gate; where that gate is not walked, whether its kubelet is alive.
 fn proved_ready(view: &View<'_>, name: &NodeName) -> bool {
-    match view.gates.get(&GateId::NodesReady) {
+    match view.gate(GateId::NodesReady) {
         Some(gate) => gate.judgement.subjects.get(&Subject::Node(name.clone())).is_some_and(Verdict::is_pass),
         None => view.kubelet_alive(name),
     }
@@ -315,7 +315,7 @@ fn being_deleted(found: &AttachmentState, pod: &PodState) -> Verdict {
 
 /// What of storage these pods wait for: each pod that is not ready must wait for something that this gate holds.
 pub(crate) fn behind(view: &View<'_>, pods: &[&PodState]) -> Option<Subject> {
-    let gate = view.gates.get(&GateId::Storage)?;
+    let gate = view.gate(GateId::Storage)?;
     let held = |subject: &Subject| match gate.judgement.subjects.get(subject) {
         Some(Verdict::Hold(blocker)) => Some(blocker.reason),
         Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bootstrap::{Layer, Manifest};
 use crate::engine::history::History;
-use crate::engine::view::{Trust, View};
+use crate::engine::view::{Behind, Trust, View};
 use crate::fact::Fact;
 use crate::lease::{Lease, LeaseRecord, LeaseState, TAINT_EFFECT, TAINT_KEY};
 use crate::name::{BootId, Kind, LeaseId, Moment, NodeName, ObjectRef, ResourceVersion, RunId, Subject, Uid, UnitName};
@@ -72,7 +72,14 @@ impl Bench {
 
     pub(crate) fn view(&self) -> View<'_> {
         View {
-            obs: &self.obs,
+            behind: Behind {
+                obs: &self.obs,
+                gates: &self.gates,
+                history: &self.history,
+                leases: &self.leases,
+                sightings: &self.sightings,
+                looks: None,
+            },
             spec: &self.spec,
             now: self.now,
             started: Moment::parse("2026-03-14T02:06:00Z").unwrap(),
@@ -81,13 +88,9 @@ impl Bench {
             floor: Moment::parse("2026-03-14T02:00:00Z").unwrap(),
             run: &self.run,
             by_power: self.by_power,
-            gates: &self.gates,
-            history: &self.history,
-            leases: &self.leases,
             earlier: &self.earlier,
             uptime: self.uptime.as_ref(),
             nodes_asked: self.now.plus(Duration::from_secs(1)),
-            sightings: &self.sightings,
         }
     }
 

@@ -161,7 +161,7 @@ fn dead_node<'a>(view: &View<'_>, pods: &[&'a PodState]) -> Option<&'a NodeName>
     let mut waiting = pods.iter().filter(|pod| !pod.ready);
     let first = waiting.next()?.node.as_ref()?;
     let silent = !view.kubelet_alive(first) && view.known_host(first).is_none();
-    let judged = view.gates.get(&GateId::NodesReady).and_then(|gate| gate.judgement.subjects.get(&Subject::Node(first.clone())));
+    let judged = view.gate(GateId::NodesReady).and_then(|gate| gate.judgement.subjects.get(&Subject::Node(first.clone())));
     // A node that is not Ready may be held for more than that, such as a mark for a person.
     let says_ready = view.node(first).is_ok_and(|node| node.is_some_and(|node| node.ready == Tri::True));
     let not_ready = matches!(judged, Some(Verdict::Hold(_))) && !says_ready;

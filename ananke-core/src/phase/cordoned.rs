@@ -55,7 +55,7 @@ fn judge(view: &View<'_>, node: &NodeState) -> Verdict {
 
 fn taken_away(view: &View<'_>, node: &NodeName) -> bool {
     let id = lease_id(view, node);
-    view.leases.iter().any(|record| Some(&record.lease.id) == id.as_ref() && record.state == LeaseState::TakenAway)
+    view.leases().iter().any(|record| Some(&record.lease.id) == id.as_ref() && record.state == LeaseState::TakenAway)
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -73,7 +73,7 @@ pub(crate) fn wants(view: &View<'_>) -> bool {
 
 fn open<'a>(view: &View<'a>) -> Vec<&'a NodeState> {
     let Ok(nodes) = view.nodes() else { return Vec::new() };
-    if view.spec.drain.skip || !view.gates.contains_key(&GateId::Cordoned) || !at_work(view, GateId::Cordoned) {
+    if view.spec.drain.skip || !view.gates().contains_key(&GateId::Cordoned) || !at_work(view, GateId::Cordoned) {
         return Vec::new();
     }
     nodes.iter().filter(|node| taint_lease(node).is_none() && !taken_away(view, &node.name)).collect()
@@ -89,10 +89,10 @@ fn cordon(view: &View<'_>, node: &NodeState) -> Option<Action> {
         uptime: view.uptime,
         window: view.spec.cordon_window,
     };
-    let lease = Lease::new(id, node, &api.cluster_uid, &terms).of_first_try(view.leases, view.now, view.uptime);
+    let lease = Lease::new(id, node, &api.cluster_uid, &terms).of_first_try(view.leases(), view.now, view.uptime);
     let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
     let order = Order::Cluster(order);
-    let allowed = view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
+    let allowed = view.history().allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
     allowed.then(|| Action { order, why: "so that nothing that is drained starts elsewhere".to_owned() })
 }
 

@@ -11,7 +11,7 @@ use crate::remedy::{Action, leftover_cordon};
 use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let outstanding = view.leases.iter().filter(|record| record.state.outstanding()).count();
+    let outstanding = view.leases().iter().filter(|record| record.state.outstanding()).count();
     if api_is_stopped(view) && outstanding == 0 {
         return Judgement::not_applicable(super::STOPPED);
     }
@@ -25,7 +25,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for node in nodes {
         let marked = |lease: &str| {
-            view.leases.iter().any(|record| record.lease.id.as_str() == lease && record.state == LeaseState::Manual)
+            view.leases().iter().any(|record| record.lease.id.as_str() == lease && record.state == LeaseState::Manual)
         };
         let verdict = match taint_lease(node) {
             None => Verdict::pass("no cordon of Ananke"),
@@ -49,7 +49,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// The leases that this run placed, or a run before it that died on the same shutdown.
 pub(crate) fn own(view: &View<'_>) -> BTreeSet<LeaseId> {
     let mine = |lease: &Lease| lease.is_of(view.run) || view.earlier.iter().any(|earlier| lease.is_of(&earlier.run));
-    view.leases.iter().map(|record| &record.lease).filter(|lease| mine(lease)).map(|lease| lease.id.clone()).collect()
+    view.leases().iter().map(|record| &record.lease).filter(|lease| mine(lease)).map(|lease| lease.id.clone()).collect()
 }
 
 #[cfg(test)]

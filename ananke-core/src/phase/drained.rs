@@ -78,7 +78,7 @@ fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
     }
     let look = format!("look at `kubectl get pods -A --field-selector spec.nodeName={node}`");
     for pod in pods {
-        let tries = view.history.tries(EVICT, &Subject::Object(pod.object.clone()));
+        let tries = view.history().tries(EVICT, &Subject::Object(pod.object.clone()));
         if let Some(error) = tries.error.filter(|error| error.kind == ErrorKind::Blocked) {
             let text = format!("{node}: {} cannot be evicted: {}", pod.object, error.found);
             return Verdict::waiting(Reason::BudgetBlocks, text, look);
@@ -129,7 +129,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let batch = moving.into_iter().take(view.spec.drain.batch).chain(stuck);
     let mut actions: Vec<Action> = batch.flatten().filter_map(|pod| take_down(view, pod)).collect();
     if view.trust == Trust::Proven {
-        let under_way = view.history.in_flight(EVICT).saturating_add(view.history.in_flight(DELETE));
+        let under_way = view.history().in_flight(EVICT).saturating_add(view.history().in_flight(DELETE));
         actions.truncate(view.spec.drain.concurrency.saturating_sub(under_way));
     }
     actions
@@ -152,7 +152,7 @@ fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) 
     let others = left.values().flatten().any(|pod| !detaches(pod));
     let worker = |node: &NodeName| view.spec.workers().any(|(name, _)| name == node) && !view.kubelet_silent(node);
     let attached = view.storage().is_ok_and(|storage| storage.attachments.iter().any(|found| worker(&found.node)));
-    let opened = view.gates.get(&GateId::Drained).and_then(|gate| gate.opened);
+    let opened = view.gate(GateId::Drained).and_then(|gate| gate.opened);
     let late = opened.is_some_and(|opened| view.now.since(opened) >= view.spec.deadline(GateId::Drained) / 2);
     late || view.trust == Trust::Stated || !(others || attached)
 }
@@ -160,14 +160,14 @@ fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) 
 /// How long a pod may refuse eviction: no longer than leaves it time to end after that, where the time is short.
 fn patience(view: &View<'_>) -> Duration {
     let own = view.spec.drain.patience;
-    let opened = view.gates.get(&GateId::Drained).and_then(|gate| gate.opened);
+    let opened = view.gate(GateId::Drained).and_then(|gate| gate.opened);
     let cut = opened.and_then(|opened| deadline::limit(view.spec, GateId::Drained, view.began, opened).cut);
     cut.zip(opened).map_or(own, |(cut, opened)| own.min(cut.since(opened) / 2))
 }
 
 fn all_refused(view: &View<'_>, pods: &[&PodState]) -> bool {
     let refused = |pod: &&PodState| {
-        let tries = view.history.tries(EVICT, &Subject::Object(pod.object.clone()));
+        let tries = view.history().tries(EVICT, &Subject::Object(pod.object.clone()));
         tries.error.is_some_and(|error| error.kind == ErrorKind::Blocked)
     };
     pods.iter().all(refused)
@@ -178,14 +178,14 @@ fn take_down(view: &View<'_>, pod: &PodState) -> Option<Action> {
         return None;
     }
     let subject = Subject::Object(pod.object.clone());
-    let first = view.history.tries(EVICT, &subject).first;
+    let first = view.history().tries(EVICT, &subject).first;
     if first.is_some_and(|first| view.now.since(first) >= patience(view)) {
         let order = Order::Cluster(ClusterOrder::Delete { pod: pod.object.clone(), uid: pod.uid.clone(), grace: None });
-        let allowed = view.history.allows(order.verb(), &subject, view.now, DELETE_BUDGET, DELETE_PAUSE);
+        let allowed = view.history().allows(order.verb(), &subject, view.now, DELETE_BUDGET, DELETE_PAUSE);
         return allowed.then(|| Action { order, why: "it could not be evicted in time; it keeps its grace period".to_owned() });
     }
     let order = Order::Cluster(ClusterOrder::Evict { pod: pod.object.clone(), uid: pod.uid.clone() });
-    let allowed = view.history.allows(order.verb(), &subject, view.now, BUDGET, PAUSE);
+    let allowed = view.history().allows(order.verb(), &subject, view.now, BUDGET, PAUSE);
     allowed.then(|| Action { order, why: "drain before shutdown".to_owned() })
 }
 

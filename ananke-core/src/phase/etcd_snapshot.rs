@@ -42,7 +42,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 /// The servers that answer say that there is no etcd; one that is away cannot say otherwise, for they are all alike.
 fn datastore_is_not_etcd(view: &View<'_>) -> bool {
-    let mut answers = view.spec.servers().filter_map(|(name, _)| view.obs.snapshots.get(name));
+    let mut answers = view.spec.servers().filter_map(|(name, _)| view.snapshots_fact(name));
     let listed = view.spec.servers().any(|(name, _)| view.snapshots(name).is_ok());
     !listed && answers.any(|fact| fact.newest_failure().is_some_and(|error| error.kind == ErrorKind::Missing))
 }
@@ -118,7 +118,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         return Vec::new();
     }
     let runs = |server: &NodeName| view.host(server).is_ok_and(|host| host.unit == UnitState::Active);
-    let allowed = |server: &NodeName| view.history.allows("save-snapshot", &subject(server), view.now, BUDGET, PAUSE);
+    let allowed = |server: &NodeName| view.history().allows("save-snapshot", &subject(server), view.now, BUDGET, PAUSE);
     let servers = view.spec.servers().map(|(server, _)| server).filter(|server| runs(server) && allowed(server));
     // Who has not failed yet goes first.
     let next = servers.min_by_key(|server| tries(view, server).count);
@@ -135,7 +135,7 @@ fn may_be_listed(view: &View<'_>, server: &NodeName) -> bool {
 }
 
 fn tries(view: &View<'_>, server: &NodeName) -> crate::engine::history::Tries {
-    view.history.tries("save-snapshot", &subject(server))
+    view.history().tries("save-snapshot", &subject(server))
 }
 
 fn subject(server: &NodeName) -> Subject {

@@ -65,7 +65,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         .filter_map(|found| {
             let (object, seen) = (found.object.clone(), found.version.clone());
             let order = Order::Cluster(ClusterOrder::Suspend { object, seen, run: view.run.clone(), at: view.now });
-            let allowed = view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
+            let allowed = view.history().allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE);
             allowed.then(|| Action { order, why: "so that Flux does not put back what is taken down".to_owned() })
         })
         .collect()

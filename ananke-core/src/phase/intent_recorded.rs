@@ -9,7 +9,7 @@ use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     let look = "look at the state directory: the intent to shut down cannot be written";
-    let verdict = match view.obs.intent.fresh(view.now, Duration::MAX) {
+    let verdict = match view.intent_fact().fresh(view.now, Duration::MAX) {
         Err(gap) => Verdict::unknown(gap, look),
         Ok(Some(intent)) if intent.state == IntentState::ShuttingDown && intent.run == *view.run => Verdict::pass("recorded"),
         Ok(_) => Verdict::waiting(Reason::IntentNotDurable, "the intent to shut down is not recorded", look),

@@ -78,13 +78,13 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// Ends what is left on hosts of that role, on no more at once than is allowed.
 pub(super) fn kills(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let mut actions = Vec::new();
-    let room = view.spec.shutdown.concurrency.saturating_sub(view.history.in_flight("kill-pods"));
+    let room = view.spec.shutdown.concurrency.saturating_sub(view.history().in_flight("kill-pods"));
     for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
         let left = |host: &HostState| stopped(host.unit) && !after_the_unit(view, name, host).is_pass();
         // A look cannot know what a stopped unit will leave.
         let due = view.host(name).is_ok_and(|host| left(host) || view.trust == Trust::Stated);
         let order = Order::Host { node: name.clone(), order: HostOrder::KillPods(node.unit.clone()) };
-        if due && view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
+        if due && view.history().allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
             actions.push(Action { order, why: "they would go on writing".to_owned() });
         }
     }

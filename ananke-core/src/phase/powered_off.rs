@@ -75,7 +75,7 @@ fn judge(view: &View<'_>, name: &NodeName, role: NodeRole) -> Verdict {
 /// Whether the newest look at the host was answered. What it said before that is of no use here.
 fn answers(view: &View<'_>, node: &NodeName) -> Result<(), Gap> {
     view.host(node)?;
-    match view.obs.hosts.get(node).and_then(|fact| fact.newest_failure().map(|error| (fact, error))) {
+    match view.host_fact(node).and_then(|fact| fact.newest_failure().map(|error| (fact, error))) {
         None => Ok(()),
         Some((fact, error)) => Err(fact.fresh(view.now, Duration::ZERO).err().unwrap_or_else(|| Gap {
             error: Some(error.clone()),
@@ -89,7 +89,7 @@ fn answers(view: &View<'_>, node: &NodeName) -> Result<(), Gap> {
 /// shutdown. No proof of death: a broken network looks the same, so nothing is ever forced on it.
 pub(super) fn silent(view: &View<'_>, node: &NodeName) -> Option<Duration> {
     let ordered = ordered(view, node)?;
-    let fact = view.obs.hosts.get(node)?;
+    let fact = view.host_fact(node)?;
     let gap = fact.fresh(view.now, Duration::ZERO).err()?;
     // A session that breaks was one of a machine that runs.
     let silent = |error: &PortError| error.kind == ErrorKind::Transient && error.reason != Some(Reason::SshBroken);
@@ -102,7 +102,7 @@ pub(super) fn silent(view: &View<'_>, node: &NodeName) -> Option<Duration> {
 /// When the host was last ordered off; an order that is still under way has not reached it yet.
 fn ordered(view: &View<'_>, node: &NodeName) -> Option<Moment> {
     let subject = Subject::Node(node.clone());
-    let (tries, forced) = (view.history.tries(VERB, &subject), view.history.tries(FORCED, &subject));
+    let (tries, forced) = (view.history().tries(VERB, &subject), view.history().tries(FORCED, &subject));
     if forced.count > 0 {
         return forced.last.filter(|_| !forced.in_flight);
     }
@@ -123,7 +123,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
         actions.extend(orders(view, NodeRole::Server));
     }
     if view.trust == Trust::Proven {
-        actions.truncate(view.spec.shutdown.concurrency.saturating_sub(view.history.in_flight(VERB)));
+        actions.truncate(view.spec.shutdown.concurrency.saturating_sub(view.history().in_flight(VERB)));
     }
     actions
 }
@@ -133,7 +133,7 @@ fn orders(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let on = of_role.filter(|name| answers(view, name).is_ok() && !is_own_host(view, name));
     on.filter_map(|name| {
         let how = disobeys(view, name);
-        let forced = view.history.tries(FORCED, &Subject::Node(name.clone())).count > 0;
+        let forced = view.history().tries(FORCED, &Subject::Node(name.clone())).count > 0;
         if forced && how != Some(Disobeys::Rebooted) {
             return None;
         }
@@ -145,7 +145,7 @@ fn orders(view: &View<'_>, role: NodeRole) -> Vec<Action> {
             (HostOrder::PowerOff, VERB, BUDGET)
         };
         let order = Order::Host { node: name.clone(), order };
-        let allowed = view.history.allows(verb, &order.subject(), view.now, budget, PAUSE);
+        let allowed = view.history().allows(verb, &order.subject(), view.now, budget, PAUSE);
         allowed.then(|| Action { order, why: "--mode poweroff".to_owned() })
     })
     .collect()
@@ -173,7 +173,7 @@ fn at_rest(view: &View<'_>, node: &NodeName, role: NodeRole) -> bool {
         NodeRole::Worker => GateId::PodsStopped,
         NodeRole::Server => GateId::ServersStopped,
     };
-    let gate = view.gates.get(&phase);
+    let gate = view.gate(phase);
     gate.is_some_and(|gate| gate.judgement.subjects.get(&Subject::Node(node.clone())).is_some_and(Verdict::is_pass))
 }
 
@@ -181,7 +181,7 @@ fn at_rest(view: &View<'_>, node: &NodeName, role: NodeRole) -> bool {
 fn workers_are_gone(view: &View<'_>) -> bool {
     // One that cannot be reached was never ordered off, or is about to be silent for long enough.
     let on = |name: &NodeName| silent(view, name).is_none() && !left_behind(view, GateId::WorkersStopped, name);
-    let opened = view.gates.get(&GateId::PoweredOff).and_then(|gate| gate.opened);
+    let opened = view.gate(GateId::PoweredOff).and_then(|gate| gate.opened);
     let had_their_time = opened.is_some_and(|opened| {
         let patience = deadline::limit(view.spec, GateId::PoweredOff, view.began, opened).patience;
         view.now.since(opened) >= WORKERS_FIRST.min(patience / 2)

@@ -64,7 +64,7 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> Verdict {
 
 /// By what was last seen of its node: the API may be gone by then.
 pub(super) fn is_off(view: &View<'_>, name: &NodeName) -> bool {
-    let nodes = view.obs.nodes.last().map(|nodes| nodes.as_slice()).unwrap_or_default();
+    let nodes = view.nodes_fact().last().map(|nodes| nodes.as_slice()).unwrap_or_default();
     nodes.iter().find(|node| node.name == *name).is_some_and(|node| proof::of(view, node).is_some())
 }
 
@@ -82,11 +82,11 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 
 fn stops(view: &View<'_>, role: NodeRole) -> Vec<Action> {
     let mut actions = Vec::new();
-    let room = view.spec.shutdown.concurrency.saturating_sub(view.history.in_flight("stop-unit"));
+    let room = view.spec.shutdown.concurrency.saturating_sub(view.history().in_flight("stop-unit"));
     for (name, node) in view.spec.nodes.iter().filter(|(_, node)| node.role == role) {
         let runs = view.host(name).is_ok_and(|host| matches!(host.unit, UnitState::Active | UnitState::Activating));
         let order = Order::Host { node: name.clone(), order: HostOrder::Stop(node.unit.clone()) };
-        if runs && view.history.allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
+        if runs && view.history().allows(order.verb(), &order.subject(), view.now, BUDGET, PAUSE) {
             actions.push(Action { order, why: "shutdown".to_owned() });
         }
     }

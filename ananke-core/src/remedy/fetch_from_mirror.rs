@@ -39,9 +39,9 @@ fn away(view: &View<'_>, source: &SourceState) -> Option<Step> {
     let expected = view.spec.flux.expected_url.as_ref().is_none_or(|url| *url == source.url);
     let subject = Subject::Object(source.object.clone());
     let pace = Pace { wait: view.spec.bootstrap.wait * WAITS, nudge: Duration::ZERO };
-    let resolves = view.gates.get(&GateId::DnsCni).is_some_and(|gate| gate.status == GateStatus::Passed);
+    let resolves = view.gate(GateId::DnsCni).is_some_and(|gate| gate.status == GateStatus::Passed);
     // What sets it back after it was fetched once has what it needs.
-    let fetched = view.history.tries("set-url", &subject).landed > 0;
+    let fetched = view.history().tries("set-url", &subject).landed > 0;
     let unfit = source.url_from.is_some() || source.reconcile.suspended || !expected || !resolves || fetched;
     if unfit || view.first_seen(TRAP, &subject).is_none() || pace.stage(view, TRAP, &subject) != Stage::Act {
         return None;
@@ -55,9 +55,9 @@ fn back(view: &View<'_>, source: &SourceState) -> Option<Step> {
         return Some((from.clone(), None, "Flux has put the URL back itself".to_owned()));
     }
     let ours = view.spec.bootstrap.mirror.as_ref() == Some(&source.url);
-    let gate = view.gates.get(&GateId::Foundation).filter(|gate| gate.status == GateStatus::Passed)?;
+    let gate = view.gate(GateId::Foundation).filter(|gate| gate.status == GateStatus::Passed)?;
     let steady = view.trust == Trust::Stated || gate.settled.is_some_and(|at| view.now.since(at) >= STEADY);
-    let away_since = view.history.last_landed("set-url", |subject| *subject == Subject::Object(source.object.clone()));
+    let away_since = view.history().last_landed("set-url", |subject| *subject == Subject::Object(source.object.clone()));
     let made = away_since.is_none_or(|at| view.now.since(at) >= MADE_BY);
     (ours && steady && made).then(|| (from.clone(), None, "what serves it is up again".to_owned()))
 }

@@ -27,7 +27,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     });
     let subject = Subject::Object(source.object.clone());
     // Who sets it back again must be found: the gate names it.
-    if view.history.tries(order.verb(), &subject).landed >= BRANCH_TRIES || !BUDGET.allows(view, &order) {
+    if view.history().tries(order.verb(), &subject).landed >= BRANCH_TRIES || !BUDGET.allows(view, &order) {
         return Vec::new();
     }
     let was = source.branch.as_deref().unwrap_or("none");

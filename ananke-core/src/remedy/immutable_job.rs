@@ -147,7 +147,7 @@ fn immutable_job(message: &str) -> Option<&str> {
 
 /// When Ananke deleted a Job of this name.
 fn deleted(view: &View<'_>, name: &str) -> Option<Moment> {
-    view.history.last_landed("delete-job", |subject| matches!(subject, Subject::Object(job) if job.name.as_ref() == name))
+    view.history().last_landed("delete-job", |subject| matches!(subject, Subject::Object(job) if job.name.as_ref() == name))
 }
 
 fn word(end: JobEnd) -> &'static str {

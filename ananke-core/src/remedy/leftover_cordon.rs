@@ -32,14 +32,14 @@ pub(crate) fn plan_for(view: &View<'_>, needs: &Needs) -> Vec<Action> {
         .iter()
         .filter_map(|finding| action(view, nodes, finding))
         // What is owed is owed until it is done: a pause, and no budget.
-        .filter(|action| view.history.allows(action.order.verb(), &action.order.subject(), view.now, u32::MAX, PAUSE))
+        .filter(|action| view.history().allows(action.order.verb(), &action.order.subject(), view.now, u32::MAX, PAUSE))
         .collect()
 }
 
 /// The order that a finding asks for; none where only the record moves.
 pub(crate) fn action(view: &View<'_>, nodes: &[NodeState], finding: &Finding) -> Option<Action> {
-    let seen = |name: &NodeName| view.obs.listed(nodes, name).map(|node| node.version.clone());
-    let lease = |id: &LeaseId| view.leases.iter().map(|record| &record.lease).find(|lease| lease.id == *id);
+    let seen = |name: &NodeName| view.listed(nodes, name).map(|node| node.version.clone());
+    let lease = |id: &LeaseId| view.leases().iter().map(|record| &record.lease).find(|lease| lease.id == *id);
     let (order, why) = match finding.clone() {
         Finding::Release { node, lease: id } => {
             let why = lease(&id).map_or_else(String::new, |lease| why_released(view, lease));
@@ -82,10 +82,10 @@ pub(crate) struct Needs {
 impl Needs {
     /// Of the leases of this run: a drain's until the cordons are released, a repair's until the node is back or given up.
     pub(crate) fn of(view: &View<'_>) -> Self {
-        let closing = view.gates.get(&GateId::CordonsReleased).is_some_and(|gate| gate.opened.is_some());
+        let closing = view.gate(GateId::CordonsReleased).is_some_and(|gate| gate.opened.is_some());
         let mut needs = Self { closing, ..Self::default() };
         let own = cordons_released::own(view);
-        for record in view.leases.iter().filter(|record| own.contains(&record.lease.id)) {
+        for record in view.leases().iter().filter(|record| own.contains(&record.lease.id)) {
             let need = match record.lease.purpose {
                 Purpose::Repair => restart_agent::need(view, record),
                 Purpose::Drain | Purpose::Unknown if closing => Need::DoneWith,
@@ -131,7 +131,7 @@ pub(crate) fn found(view: &View<'_>, needs: &Needs) -> Vec<Finding> {
         unproved: &bad,
         closing: needs.closing,
     };
-    sweep(view.leases, nodes, &with)
+    sweep(view.leases(), nodes, &with)
 }
 
 /// Whether the node itself is proved: its kubelet was seen to renew its Lease, its boot is the host's, and nothing is wrong
@@ -144,7 +144,7 @@ pub(crate) fn proved(view: &View<'_>, node: &NodeState) -> bool {
 
 /// Whether a node under repair is back. Before its agent was restarted only Ready says so; after it, what was seen since.
 pub(super) fn back_after(view: &View<'_>, node: &NodeState, restarted: Option<Moment>) -> bool {
-    let beat = view.obs.heartbeats.get(&node.name).and_then(|beat| beat.advanced_at);
+    let beat = view.heartbeat(&node.name).and_then(|beat| beat.advanced_at);
     let since = match restarted {
         Some(at) => beat.is_some_and(|beat| beat > at),
         None => node.ready == Tri::True,
@@ -159,7 +159,7 @@ fn lacks_network_only(node: &NodeState) -> bool {
 
 fn watched(view: &View<'_>, node: &NodeName) -> bool {
     let long_ago = |since: Moment| view.now.since(since) >= WATCHED;
-    long_ago(view.began) && view.obs.heartbeats.get(node).is_none_or(|beat| long_ago(beat.watched_since))
+    long_ago(view.began) && view.heartbeat(node).is_none_or(|beat| long_ago(beat.watched_since))
 }
 
 #[cfg(test)]

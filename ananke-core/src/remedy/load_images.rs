@@ -15,7 +15,7 @@ const BUDGET: Budget = Budget { trap: TRAP, times: 6, pause: Duration::from_secs
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let pace = Pace { wait: view.spec.bootstrap.wait, nudge: Duration::ZERO };
-    let held: Vec<_> = (view.gates.values().flat_map(|gate| &gate.judgement.subjects))
+    let held: Vec<_> = (view.gates().values().flat_map(|gate| &gate.judgement.subjects))
         .filter_map(|(subject, verdict)| match verdict {
             Verdict::Hold(blocker) if blocker.kind == BlockerKind::Repairable(TRAP) => Some((subject, blocker)),
             Verdict::Hold(_) | Verdict::Pass(_) | Verdict::Unknown(_) => None,

@@ -84,21 +84,21 @@ fn due(view: &View<'_>, name: &NodeName) -> Option<Action> {
 /// A host that is not the node's machine, or whose node waits for a person, is not touched.
 fn idle(view: &View<'_>, name: &NodeName, host: &HostState) -> bool {
     let Ok(Some(node)) = view.node(name) else { return false };
-    let silent = view.obs.heartbeats.contains_key(name) && view.kubelet_silent(name);
+    let silent = view.heartbeat(name).is_some() && view.kubelet_silent(name);
     (node.ready != Tri::True || silent) && node.runs_on(host) != Some(false) && node.manual_note.is_none()
 }
 
 /// Where a run died between the order and its answer, the order counts from that run's last sign of life.
 fn reboot(view: &View<'_>, name: &NodeName) -> Reboot {
-    let tries = view.history.tries(REBOOT, &Subject::Node(name.clone()));
+    let tries = view.history().tries(REBOOT, &Subject::Node(name.clone()));
     let Some(at) = tries.last.or(tries.first) else { return Reboot::ToCome };
     // A connection that breaks may be the reboot itself.
     let refused = tries.error.is_some_and(|error| error.kind != ErrorKind::Transient);
     let came_back = |boot: Moment| boot >= at;
-    match view.obs.hosts.get(name).and_then(boot_of).is_some_and(came_back) {
+    match view.host_fact(name).and_then(boot_of).is_some_and(came_back) {
         true => Reboot::Over,
         false if refused => Reboot::Failed,
-        false if tries.in_flight || view.now.since(at) < BOOTS_WITHIN => Reboot::UnderWay,
+        false if tries.in_flight || !view.has_passed(BOOTS_WITHIN, at) => Reboot::UnderWay,
         false => Reboot::Failed,
     }
 }

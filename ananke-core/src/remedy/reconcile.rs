@@ -49,7 +49,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 
 /// Its gate has recognised that the host of the source is not resolved or not reached.
 fn is_late(view: &View<'_>, source: &ObjectRef) -> bool {
-    let gate = view.gates.get(&GateId::FluxSource);
+    let gate = view.gate(GateId::FluxSource);
     let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(source.clone())));
     matches!(verdict, Some(Verdict::Hold(blocker)) if blocker.trap == Some(Trap::FluxSourceCannotResolve))
 }
@@ -65,7 +65,7 @@ fn wants_proof(verdict: &Verdict, away: bool) -> bool {
 }
 
 fn foundation_is_away(view: &View<'_>) -> bool {
-    let foundation = view.gates.get(&GateId::Foundation).map(|gate| gate.status);
+    let foundation = view.gate(GateId::Foundation).map(|gate| gate.status);
     matches!(foundation, Some(GateStatus::Holding | GateStatus::Unknown))
 }
 
@@ -84,7 +84,7 @@ fn eligible(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> bo
 
 /// Its gate has just said so: actions are planned on what was judged.
 fn judged_well(view: &View<'_>, object: &ObjectRef) -> bool {
-    let gate = view.gates.get(&GateId::Kustomizations);
+    let gate = view.gate(GateId::Kustomizations);
     let verdict = gate.and_then(|gate| gate.judgement.subjects.get(&Subject::Object(object.clone())));
     verdict.is_some_and(Verdict::is_pass)
 }

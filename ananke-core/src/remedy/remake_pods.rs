@@ -16,7 +16,7 @@ use crate::verdict::{Blocker, BlockerKind, Trap, Verdict};
 const PACE: Pace = Pace { wait: Duration::from_secs(180), nudge: Duration::ZERO };
 
 pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
-    let held = view.gates.values().flat_map(|gate| &gate.judgement.subjects);
+    let held = view.gates().values().flat_map(|gate| &gate.judgement.subjects);
     let named: Vec<_> = held.filter_map(|(subject, verdict)| Some((subject, named(verdict)?))).collect();
     if named.is_empty() {
         return Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
         }
         for pod in trap::remade(view, &evidence, subject, blocker, trap) {
             let order = Order::Cluster(ClusterOrder::Delete { pod: pod.object.clone(), uid: pod.uid.clone(), grace: None });
-            if view.history.allows_for(trap, &order, view.now, 1, Duration::ZERO) {
+            if view.history().allows_for(trap, &order, view.now, 1, Duration::ZERO) {
                 actions.push((trap, Action { order, why: format!("{trap}: {}", blocker.text) }));
             }
         }
@@ -42,9 +42,9 @@ pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
 pub(crate) fn is_to_come<'a>(view: &View<'a>) -> Option<&'a Subject> {
     let made_anew = |trap: Trap| trap::entry(trap).and_then(|it| it.diagnosis.as_ref()).is_some_and(|it| it.remake.is_some());
     let wanted = |trap: Trap| view.spec.remedies.get(&trap).is_none_or(|remedy| remedy.mode == RemedyMode::Auto);
-    let ours = view.sightings.iter().filter(|(trap, _)| made_anew(**trap) && wanted(**trap));
+    let ours = view.sightings().iter().filter(|(trap, _)| made_anew(**trap) && wanted(**trap));
     let within = PACE.wait.saturating_add(view.spec.soak);
-    let mut young = ours.flat_map(|(_, seen)| seen).filter(|(_, sighting)| view.now.since(sighting.first) < within);
+    let mut young = ours.flat_map(|(_, seen)| seen).filter(|(_, sighting)| !view.has_passed(within, sighting.first));
     young.next().map(|(subject, _)| subject)
 }
 

@@ -36,7 +36,7 @@ fn step(view: &View<'_>, found: &HelmReleaseState) -> Option<Action> {
     }
     // The first try has its time before the second.
     let waits =
-        view.history.last_landed(Push::Reset.verb(), |on| *on == subject).is_some_and(|at| view.now.since(at) < BUDGET.pause);
+        view.history().last_landed(Push::Reset.verb(), |on| *on == subject).is_some_and(|at| view.now.since(at) < BUDGET.pause);
     let why = "what it depends on is ready, and its tries were used up during the outage".to_owned();
     (!waits && BUDGET.allows(view, &order(view, found, push))).then(|| Action { order: order(view, found, push), why })
 }
@@ -51,7 +51,7 @@ pub(crate) fn next(view: &View<'_>, found: &HelmReleaseState) -> Option<Push> {
         return None;
     }
     let subject = Subject::Object(found.object.clone());
-    [Push::Reset, Push::Force].into_iter().find(|push| view.history.tries(push.verb(), &subject).count < BUDGET.times)
+    [Push::Reset, Push::Force].into_iter().find(|push| view.history().tries(push.verb(), &subject).count < BUDGET.times)
 }
 
 /// What a release is whose tries are used up.

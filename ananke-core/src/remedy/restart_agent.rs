@@ -94,10 +94,10 @@ pub(crate) fn need(view: &View<'_>, record: &LeaseRecord) -> Need {
     if back_after(view, node, restarted) {
         return Need::DoneWith;
     }
-    let gate = view.gates.get(&GateId::NodesReady);
+    let gate = view.gate(GateId::NodesReady);
     let overdue = gate.is_some_and(|gate| gate.overdue.contains(&Subject::Node(name.clone())));
     match restarted {
-        Some(at) if overdue && view.now.since(at) >= view.spec.repair_after => Need::GivenUp,
+        Some(at) if overdue && view.has_passed(view.spec.repair_after, at) => Need::GivenUp,
         Some(_) => Need::InUse,
         // Nothing will be done under it: it is given back as it was taken.
         None if trouble(view, node).is_some() && brakes::check(&fleet(view, nodes), name).is_err() => Need::DoneWith,
@@ -140,7 +140,7 @@ fn cordon(view: &View<'_>, node: &NodeState) -> Option<Action> {
         window: view.spec.cordon_window,
     };
     let lease = Lease::new(id_for(view.run, Purpose::Repair, place)?, node, &api.cluster_uid, &terms);
-    let lease = lease.of_first_try(view.leases, view.now, view.uptime);
+    let lease = lease.of_first_try(view.leases(), view.now, view.uptime);
     let order = ClusterOrder::Cordon { node: node.name.clone(), seen: node.version.clone(), lease: Box::new(lease) };
     let order = Order::Cluster(order);
     CORDON.allows(view, &order).then_some(Action { order, why })
@@ -163,17 +163,17 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     let (patience, now, name) = (view.spec.repair_after, view.now, &node.name);
     let long_ago = |since: Moment| now.since(since) >= patience;
     // While the API is away no kubelet can report, and just after it came back none has.
-    if !view.gates.get(&GateId::ControlPlane)?.settled.is_some_and(long_ago) || node.manual_note.is_some() {
+    if !view.gate(GateId::ControlPlane)?.settled.is_some_and(long_ago) || node.manual_note.is_some() {
         return None;
     }
-    let beat = view.obs.heartbeats.get(name);
+    let beat = view.heartbeat(name);
     let silent = view.kubelet_silent(name) && beat.is_none_or(|beat| long_ago(beat.advanced_at.unwrap_or(beat.watched_since)));
-    let unready = node.ready != Tri::True && view.obs.unready.get(name).copied().is_some_and(long_ago);
+    let unready = node.ready != Tri::True && view.unready_since(name).is_some_and(long_ago);
     if !silent && !unready {
         return None;
     }
     let (unit, host) = (&view.spec.nodes.get(name)?.unit, view.known_host(name)?);
-    let started = view.history.tries("start-unit", &Subject::Node(name.clone())).last;
+    let started = view.history().tries("start-unit", &Subject::Node(name.clone())).last;
     if host.unit != UnitState::Active || host.health.root_read_only || host.uptime < patience || !started.is_none_or(long_ago) {
         return None;
     }
@@ -192,13 +192,13 @@ fn unwell(view: &View<'_>, node: &NodeState) -> bool {
 }
 
 fn fleet(view: &View<'_>, nodes: &[NodeState]) -> Fleet {
-    let find = |name: &NodeName| view.obs.listed(nodes, name);
+    let find = |name: &NodeName| view.listed(nodes, name);
     let works = |name: &NodeName| {
         let unit_runs = view.spec.is_unmanaged(name) || view.known_host(name).is_some_and(|host| host.unit == UnitState::Active);
         unit_runs && find(name).is_some_and(|node| node.ready == Tri::True && proved(view, node))
     };
     let repairs = |purpose: Purpose| matches!(purpose, Purpose::Repair | Purpose::Unknown);
-    let out = view.leases.iter().filter(|record| record.state.outstanding() && repairs(record.lease.purpose));
+    let out = view.leases().iter().filter(|record| record.state.outstanding() && repairs(record.lease.purpose));
     let standing = nodes.iter().filter(|node| purpose_of(view, node).is_some_and(repairs));
     Fleet {
         servers: view.spec.servers().map(|(name, _)| (name.clone(), works(name))).collect(),
@@ -213,7 +213,7 @@ fn fleet(view: &View<'_>, nodes: &[NodeState]) -> Fleet {
 /// What the cordon that stands on a node is for.
 fn purpose_of(view: &View<'_>, node: &NodeState) -> Option<Purpose> {
     let id = taint_lease(node)?;
-    let record = view.leases.iter().find(|record| record.lease.id.as_str() == id).map(|record| record.lease.purpose);
+    let record = view.leases().iter().find(|record| record.lease.id.as_str() == id).map(|record| record.lease.purpose);
     let noted = || node.lease_note.as_deref().and_then(read_note).map(|lease| lease.purpose);
     record.or_else(noted).or(Some(Purpose::Unknown))
 }
@@ -221,7 +221,7 @@ fn purpose_of(view: &View<'_>, node: &NodeState) -> Option<Purpose> {
 /// The repair leases of this run, or of one before it that died on the same job; the newest of each node.
 fn own_repairs<'a>(view: &View<'a>) -> BTreeMap<&'a NodeName, &'a LeaseRecord> {
     let own = cordons_released::own(view);
-    let repairs = view.leases.iter().filter(|record| record.lease.purpose == Purpose::Repair && own.contains(&record.lease.id));
+    let repairs = view.leases().iter().filter(|record| record.lease.purpose == Purpose::Repair && own.contains(&record.lease.id));
     let mut by_age: Vec<&LeaseRecord> = repairs.collect();
     by_age.sort_by_key(|record| record.lease.acquired);
     // Of several of a node the last one stays.
@@ -231,7 +231,7 @@ fn own_repairs<'a>(view: &View<'a>) -> BTreeMap<&'a NodeName, &'a LeaseRecord> {
 /// Whether the node had its repair: one lease an hour, whoever placed it. One that is not known to stand may be tried again.
 fn is_spent(view: &View<'_>, node: &NodeName) -> bool {
     let own = cordons_released::own(view);
-    let mut repairs = view.leases.iter().filter(|record| record.lease.purpose == Purpose::Repair && record.lease.node == *node);
+    let mut repairs = view.leases().iter().filter(|record| record.lease.purpose == Purpose::Repair && record.lease.node == *node);
     repairs.any(|record| {
         let retried = record.state == LeaseState::Intended && own.contains(&record.lease.id);
         let recent = matches!(record.lease.age(view.now, view.uptime), Age::Known(age) if age < REPAIR_EVERY);
@@ -241,7 +241,7 @@ fn is_spent(view: &View<'_>, node: &NodeName) -> bool {
 
 /// When the agent was restarted in this recovery; a restart by a run that died counts from that run's last sign of life.
 fn restarted(view: &View<'_>, node: &NodeName) -> Option<Moment> {
-    let tries = view.history.tries("restart-unit", &Subject::Node(node.clone()));
+    let tries = view.history().tries("restart-unit", &Subject::Node(node.clone()));
     tries.last.or(tries.first)
 }
 

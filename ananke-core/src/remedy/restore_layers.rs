@@ -27,13 +27,13 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// The gate `foundation` has missed it for long enough.
 fn is_due(view: &View<'_>, object: &ObjectRef) -> bool {
     let subject = Subject::Object(object.clone());
-    let Some(gate) = view.gates.get(&GateId::Foundation) else { return false };
+    let Some(gate) = view.gate(GateId::Foundation) else { return false };
     let missed = match gate.judgement.subjects.get(&subject) {
         Some(Verdict::Hold(blocker)) => blocker.kind == BlockerKind::Repairable(TRAP),
         Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => false,
     };
     // The circle is waited for once, not layer by layer.
-    let found = view.history.last_landed("create", |_| true).is_some();
+    let found = view.history().last_landed("create", |_| true).is_some();
     let pace = Pace { wait: view.spec.bootstrap.wait, nudge: Duration::ZERO };
     missed && (found || pace.stage(view, TRAP, &subject) == Stage::Act)
 }
@@ -50,7 +50,7 @@ fn is_wanted(view: &View<'_>, manifest: &Manifest) -> bool {
     } else if kind == Kind::Ingress {
         view.ingresses().is_ok_and(|list| list.iter().all(|state| state.object != *object))
     } else {
-        view.history.tries("create", &Subject::Object(object.clone())).landed == 0
+        view.history().tries("create", &Subject::Object(object.clone())).landed == 0
     }
 }
 

@@ -94,7 +94,7 @@ fn holder(view: &View<'_>, found: &WorkloadState) -> Option<String> {
 }
 
 fn restored(view: &View<'_>, subject: &Subject) -> bool {
-    view.history.tries("scale", subject).landed > 0
+    view.history().tries("scale", subject).landed > 0
 }
 
 fn lower(kind: Kind) -> String {

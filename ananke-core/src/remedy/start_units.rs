@@ -30,7 +30,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
             continue;
         }
         let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };
-        if view.history.allows(order.verb(), &Subject::Node(name.clone()), view.now, BUDGET, PAUSE) {
+        if view.history().allows(order.verb(), &Subject::Node(name.clone()), view.now, BUDGET, PAUSE) {
             actions.push(Action { order, why: format!("{} does not run on {name}", node.unit) });
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// unless it was refused for good, with the way out.
 pub(crate) fn refused(view: &View<'_>, name: &NodeName) -> Option<(String, String)> {
     view.known_host(name).filter(|host| matches!(host.unit, UnitState::Inactive | UnitState::Failed))?;
-    let error = view.history.tries(START, &Subject::Node(name.clone())).error?;
+    let error = view.history().tries(START, &Subject::Node(name.clone())).error?;
     let for_good = matches!(error.kind, ErrorKind::Denied | ErrorKind::Missing);
     Some((error.to_string(), error.remedy.filter(|_| for_good)?))
 }

@@ -19,7 +19,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Some(vault) = view.spec.vault.as_ref().filter(|vault| vault.can_unseal) else { return Vec::new() };
     let sealed = matches!(view.vault(), Ok(VaultState { initialised: true, sealed: true }));
     let (order, now) = (Order::Unseal, view.now);
-    if !sealed || given_up(view) || !view.history.allows(order.verb(), &order.subject(), now, BUDGET, PAUSE) {
+    if !sealed || given_up(view) || !view.history().allows(order.verb(), &order.subject(), now, BUDGET, PAUSE) {
         return Vec::new();
     }
     vec![Action { order, why: format!("Vault at {} is sealed", vault.address) }]
@@ -27,7 +27,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 
 /// Whether the keys were refused, or did not help often enough: more of the same helps nothing.
 pub(crate) fn given_up(view: &View<'_>) -> bool {
-    let tries = view.history.tries(Order::Unseal.verb(), &Order::Unseal.subject());
+    let tries = view.history().tries(Order::Unseal.verb(), &Order::Unseal.subject());
     let spent = tries.count >= BUDGET && tries.last.is_none_or(|last| view.now.since(last) >= PAUSE);
     let hopeless = tries.error.is_some_and(|error| match error.kind {
         ErrorKind::Denied | ErrorKind::Untrusted | ErrorKind::Missing | ErrorKind::Invalid => true,

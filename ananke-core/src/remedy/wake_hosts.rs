@@ -38,7 +38,7 @@ fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
     if view.known_host(name).is_some() {
         return None;
     }
-    let error = view.obs.hosts.get(name)?.newest_failure()?;
+    let error = view.host_fact(name)?.newest_failure()?;
     // A port that is refused, a session that breaks, and a kubelet that renews, prove a kernel that runs.
     let answers = matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken));
     if error.kind != ErrorKind::Transient || answers || view.kubelet_alive(name) {
@@ -49,7 +49,7 @@ fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
 }
 
 fn last_heard(view: &View<'_>, name: &NodeName) -> Option<Moment> {
-    view.obs.hosts.get(name).and_then(|fact| fact.seen_at())
+    view.host_fact(name).and_then(|fact| fact.seen_at())
 }
 
 /// A person said so since it was last heard.
@@ -62,7 +62,7 @@ fn confirmed_off(view: &View<'_>, name: &NodeName) -> bool {
 
 /// What came of it, for the evidence of a host that answers.
 pub(crate) fn came_up(view: &View<'_>, name: &NodeName, up: Duration) -> Option<String> {
-    let woken = view.history.tries("wake", &Subject::Node(name.clone())).last?;
+    let woken = view.history().tries("wake", &Subject::Node(name.clone())).last?;
     // It may have come up by itself before.
     (view.now.since(woken) >= up).then(|| format!("woken at {woken}"))
 }
@@ -72,7 +72,7 @@ pub(crate) fn stayed_dark(view: &View<'_>, name: &NodeName, node: &NodeSpec) -> 
     if confirmed_off(view, name) && node.wake.is_some() {
         return Some(format!("{name} was confirmed to be off by a person, so it is not woken"));
     }
-    let tries = view.history.tries("wake", &Subject::Node(name.clone()));
+    let tries = view.history().tries("wake", &Subject::Node(name.clone()));
     let last = tries.last?;
     Some(match &tries.error {
         Some(error) => format!("{name} could not be woken ({error})"),

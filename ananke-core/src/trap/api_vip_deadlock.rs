@@ -19,7 +19,7 @@ pub(super) const ENTRY: Entry = Entry {
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let view = case.view;
-    let found = view.obs.api.newest_failure()?.reason?;
+    let found = view.api_fact().newest_failure()?.reason?;
     if !matches!(found, Reason::ApiRefused | Reason::ApiNotAnswering) {
         return None;
     }

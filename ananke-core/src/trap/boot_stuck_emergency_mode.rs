@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let (node, view) = (case.node_name()?, case.view);
-    let refused = view.obs.hosts.get(node)?.newest_failure()?.reason == Some(Reason::SshRefused);
+    let refused = view.host_fact(node)?.newest_failure()?.reason == Some(Reason::SshRefused);
     // Where nothing but its sshd is missing, its kubelet lives.
     let found = refused && view.api().is_ok() && view.node(node).is_ok() && view.kubelet_silent(node);
     found.then(|| {

@@ -19,7 +19,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let waits = case.pods().iter().find(|pod| pod.is_backing_off())?;
     let well = [GateId::DnsCni, GateId::Storage, GateId::Secrets]
         .iter()
-        .all(|id| case.view.gates.get(id).is_none_or(|gate| gate.settled.is_some()));
+        .all(|id| case.view.gate(*id).is_none_or(|gate| gate.settled.is_some()));
     let text = format!("{} waits out its back-off", waits.object);
     well.then(|| Finding::new(text, format!("{}: its logs (`--previous`) say why it ends", case.describe())))
 }

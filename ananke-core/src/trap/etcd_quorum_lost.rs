@@ -58,14 +58,14 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 
 /// It said no for a reason of its own: there is a quorum, or nobody knows that there is none.
 fn answered(view: &View<'_>) -> bool {
-    let reason = view.obs.api.newest_failure().and_then(|error| error.reason);
+    let reason = view.api_fact().newest_failure().and_then(|error| error.reason);
     matches!(reason, Some(Reason::ApiUnauthorized | Reason::ApiForbidden | Reason::ApiThrottled))
 }
 
 /// Hosts that check their disks take as long as nine minutes to boot: two thirds of the gate's own patience come first.
 fn outlasts_a_boot(view: &View<'_>) -> bool {
-    let opened = view.gates.get(&GateId::ControlPlane).and_then(|gate| gate.opened);
-    view.trust == Trust::Stated || opened.is_some_and(|at| view.now.since(at) >= view.spec.deadline(GateId::ControlPlane) * 2 / 3)
+    let opened = view.gate(GateId::ControlPlane).and_then(|gate| gate.opened);
+    view.trust == Trust::Stated || opened.is_some_and(|at| view.has_passed(view.spec.deadline(GateId::ControlPlane) * 2 / 3, at))
 }
 
 #[cfg(test)]

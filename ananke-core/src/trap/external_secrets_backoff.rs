@@ -22,7 +22,7 @@ const OF_PODS: &[&str] = &["secret \""];
 const OF_FLUX: &[&str] = &["externalsecret/", "secretstore/"];
 
 fn operator<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    let secrets = case.view.gates.get(&GateId::Secrets);
+    let secrets = case.view.gate(GateId::Secrets);
     if secrets.is_none_or(|gate| gate.settled.is_some()) { case.old_pods(|owner| *owner.name == *OPERATOR) } else { Vec::new() }
 }
 

@@ -16,7 +16,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let fell = |id: GateId| case.view.gates.get(&id).map_or(0, |gate| gate.regressions);
+    let fell = |id: GateId| case.view.gate(id).map_or(0, |gate| gate.regressions);
     let outside = fell(GateId::Ingress).max(fell(GateId::Services));
     let inside = [GateId::NodesReady, GateId::Workloads, GateId::Endpoints].into_iter().map(fell).max().unwrap_or(0);
     let soaks = case.blocker.reason == Reason::NotHeldLongEnough;

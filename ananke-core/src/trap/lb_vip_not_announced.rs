@@ -47,8 +47,8 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 /// Whether any host of an Ingress has answered lately, well or not.
 fn any_answers(case: &Case<'_>) -> bool {
     let lately = |check: http_check::Check| {
-        let seen = case.view.obs.probes.get(&check.request.key()).and_then(|fact| fact.seen_at());
-        seen.is_some_and(|at| case.view.now.since(at) < MOVES_WITHIN)
+        let seen = case.view.probe_fact(&check.request).and_then(|fact| fact.seen_at());
+        seen.is_some_and(|at| !case.view.has_passed(MOVES_WITHIN, at))
     };
     http_check::all(case.view).into_iter().filter(|check| http_check::leads_in(case.view, &check.request.url)).any(lately)
 }

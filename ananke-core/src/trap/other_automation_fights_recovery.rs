@@ -29,8 +29,8 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let uptime = view.host(node).ok()?.uptime;
     let booted = view.now.minus(uptime);
     // Its kubelet renewed its Lease while this run looked, and not since that boot.
-    view.obs.heartbeats.get(node)?.advanced_at.filter(|advanced| *advanced < booted)?;
-    if view.history.tries(REBOOT, case.subject).count > 0 {
+    view.heartbeat(node)?.advanced_at.filter(|advanced| *advanced < booted)?;
+    if view.history().tries(REBOOT, case.subject).count > 0 {
         return None;
     }
     let mut others = view.workloads().unwrap_or_default().iter().filter(|found| found.ready > 0).map(|found| &found.object);

@@ -39,7 +39,7 @@ fn is_primary(pod: &PodState) -> bool {
 
 /// A replica joins its primary, so that comes first; and what stands on volumes waits for them.
 fn replicas<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    let storage = case.view.gates.get(&GateId::Storage).is_none_or(|gate| gate.settled.is_some());
+    let storage = case.view.gate(GateId::Storage).is_none_or(|gate| gate.settled.is_some());
     let members = members(case);
     if !storage || members.iter().any(|pod| is_primary(pod)) {
         return Vec::new();

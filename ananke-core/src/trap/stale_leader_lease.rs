@@ -36,7 +36,7 @@ fn stale<'a>(case: &Case<'a>) -> Option<&'a LeaderState> {
     let view = case.view;
     let lease = view.leaders().iter().find(|found| *found.name == *name)?;
     let since = lease.renewed.map_or(view.floor, |renewed| renewed.max(view.floor));
-    let lapsed = view.now.since(since) >= lease.lasts.max(Duration::from_secs(1)) * LAPSED;
+    let lapsed = view.has_passed(lease.lasts.max(Duration::from_secs(1)) * LAPSED, since);
     let pods = view.pods().ok()?;
     let there = pods.iter().any(|pod| pod.object.namespace == lease.namespace && *pod.object.name == *holder(lease));
     (lapsed && !there).then_some(lease)

@@ -22,11 +22,11 @@ pub(super) const ENTRY: Entry = Entry {
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let (node, view) = (case.node_name()?, case.view);
-    let ordered = view.history.tries("power-off", case.subject).count > 0;
+    let ordered = view.history().tries("power-off", case.subject).count > 0;
     if view.host(node).is_ok() || ordered {
         return None;
     }
-    let agents = &view.obs.hosts.get(node)?.last()?.health.agents;
+    let agents = &view.host_fact(node)?.last()?.health.agents;
     if agents.is_empty() {
         return None;
     }

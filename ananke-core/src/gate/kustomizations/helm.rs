@@ -89,12 +89,12 @@ fn cannot_run(view: &View<'_>, found: &HelmReleaseState) -> Option<Subject> {
 
 /// Whether its workloads have come up, or were given their time to.
 pub(crate) fn may_run(view: &View<'_>, found: &HelmReleaseState) -> bool {
-    let waits = view.gates.get(&GateId::Workloads).is_some_and(|gate| gate.status == GateStatus::Holding);
+    let waits = view.gate(GateId::Workloads).is_some_and(|gate| gate.status == GateStatus::Holding);
     cannot_run(view, found).is_none() && !(waits && held(view, found).next().is_some())
 }
 
 fn held<'a>(view: &View<'a>, found: &'a HelmReleaseState) -> impl Iterator<Item = (&'a Subject, &'a Blocker)> {
-    let subjects = view.gates.get(&GateId::Workloads).into_iter().flat_map(|gate| &gate.judgement.subjects);
+    let subjects = view.gate(GateId::Workloads).into_iter().flat_map(|gate| &gate.judgement.subjects);
     subjects.filter_map(|(subject, verdict)| {
         let (Subject::Object(object), Verdict::Hold(blocker)) = (subject, verdict) else { return None };
         (object.namespace == found.object.namespace).then_some((subject, blocker))
