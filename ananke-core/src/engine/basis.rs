@@ -113,12 +113,12 @@ impl BitOrAssign for Inputs {
 #[derive(Debug)]
 pub(crate) struct Looks {
     inputs: AtomicU64,
-    until: AtomicI64,
+    due: AtomicI64,
 }
 
 impl Looks {
     pub(super) fn new() -> Self {
-        Self { inputs: AtomicU64::new(0), until: AtomicI64::new(i64::MAX) }
+        Self { inputs: AtomicU64::new(0), due: AtomicI64::new(i64::MAX) }
     }
 
     pub(super) fn at(&self, inputs: Inputs) {
@@ -128,14 +128,12 @@ impl Looks {
 
     /// The judgement may be another one from `moment` on.
     pub(super) fn waits_for(&self, moment: Moment) {
-        self.until.fetch_min(moment.as_millis(), Ordering::Relaxed);
+        self.due.fetch_min(moment.as_millis(), Ordering::Relaxed);
     }
 
     pub(super) fn basis(self, now: Moment) -> Basis {
-        let (inputs, until) = (Inputs(self.inputs.into_inner()), Moment::from_millis(self.until.into_inner()));
-        // What looks at the config alone does not change in a run.
-        let until = if inputs == Inputs::NONE { until } else { until.min(now.plus(KEPT_FOR)) };
-        Basis { inputs, at: now, until }
+        let due = Some(self.due.into_inner()).filter(|due| *due != i64::MAX).map(Moment::from_millis);
+        Basis { inputs: Inputs(self.inputs.into_inner()), at: now, due }
     }
 }
 
@@ -144,13 +142,20 @@ impl Looks {
 pub(super) struct Basis {
     inputs: Inputs,
     at: Moment,
-    until: Moment,
+    /// When the first span is over that it waits for; none where it waits for none.
+    due: Option<Moment>,
 }
 
 impl Basis {
     /// Whether the judgement still is what it would be if it were made anew.
     pub(super) fn holds(&self, news: Inputs, now: Moment) -> bool {
-        !self.inputs.meets(news) && (self.at..self.until).contains(&now)
+        // What looks at the config alone does not change in a run.
+        let young = self.inputs == Inputs::NONE || now.since(self.at) < KEPT_FOR;
+        !self.inputs.meets(news) && now >= self.at && self.due.is_none_or(|due| now < due) && young
+    }
+
+    pub(super) fn due(self) -> Option<Moment> {
+        self.due
     }
 }
 
@@ -213,9 +218,22 @@ mod tests {
         let at = walk.began;
         walk.take(Reading::OwnClock(Ok(None)), at);
         assert_eq!((judged(&mut walk, 0), judged(&mut walk, 2_999)), (1, 1));
-        assert_eq!(judged(&mut walk, 3_000), 2);
+        assert_eq!(walk.due, Some(at.plus(Duration::from_secs(3))));
+        assert_eq!((judged(&mut walk, 3_000), walk.due), (2, None));
         assert!(walk.gates.values().all(|gate| gate.judgement.passes()));
         assert_eq!((judged(&mut walk, 7_999), judged(&mut walk, 8_000)), (2, 3), "what was seen grows old");
         assert_eq!(judged(&mut walk, 7_000), 4, "the clock was set back");
+    }
+
+    #[test]
+    fn a_phase_that_stays_passed_keeps_what_was_judged() {
+        let (mut walk, judged) = walk();
+        walk.plan.latching = true;
+        walk.take(Reading::OwnClock(Ok(None)), walk.began);
+        for millis in [0, 3_000, 3_200, 9_000] {
+            judged(&mut walk, millis);
+        }
+        assert_eq!(JUDGED.get(), 2);
+        assert!(walk.gates.values().all(|gate| gate.judgement.counts() == (1, 1)));
     }
 }

@@ -259,7 +259,8 @@ impl<'a, 'o> Run<'a, 'o> {
             let now = self.reads.clock.now();
             self.heed_clock(now);
             let quiet = now.since(self.judged);
-            if quiet >= JUDGE_AT_LEAST || quiet >= self.judge_at_most() && self.walk.take_changed() {
+            let due = self.walk.due.is_some_and(|due| now >= due);
+            if quiet >= JUDGE_AT_LEAST || quiet >= self.judge_at_most() && (self.walk.take_changed() || due) {
                 let changes = self.judge(now);
                 self.record_judgement(now).await;
                 for change in &changes {
@@ -301,7 +302,9 @@ impl<'a, 'o> Run<'a, 'o> {
     /// Waits for an answer, for the next part to be due, or for the time to judge again.
     async fn wait(&mut self) {
         let changed = self.walk.is_changed();
-        let judge_at = self.judged.plus(if changed { self.judge_at_most() } else { JUDGE_AT_LEAST });
+        let soonest = self.judged.plus(self.judge_at_most());
+        let latest = self.judged.plus(JUDGE_AT_LEAST);
+        let judge_at = if changed { soonest } else { self.walk.due.map_or(latest, |due| due.clamp(soonest, latest)) };
         let until = self.schedule.next_due().map_or(judge_at, |due| due.min(judge_at));
         let (event, changed) = {
             let timer = self.reads.clock.sleep_until(until);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::basis::{Inputs, Looks};
+use super::basis::{Basis, Inputs, Looks};
 use super::floor::Floor;
 pub use super::gate_run::GateRun;
 use super::history::History;
@@ -116,6 +116,8 @@ pub struct Walk {
     pub(super) news: Inputs,
     /// The floor by which was judged last.
     judged_from: Moment,
+    /// When the next span is over that a gate waits for.
+    pub(super) due: Option<Moment>,
 }
 
 /// Since when gates have held subjects for traps.
@@ -182,6 +184,7 @@ impl Walk {
             changed: true,
             news: Inputs::ALL,
             judged_from: started,
+            due: None,
         }
     }
 
@@ -235,14 +238,13 @@ impl Walk {
         let causes = self.person_subjects(now);
         let mut news = self.take_news();
         for row in self.plan.rows.clone() {
+            if self.plan.latching && self.gates.get(&row.id).is_some_and(|gate| gate.settled.is_some()) {
+                continue;
+            }
             let (judgement, differs) = self.judgement(&row, news, now);
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let limit = self.limit(row.id, now);
-            let latching = self.plan.latching;
             let Some(gate) = self.gates.get_mut(&row.id) else { continue };
-            if latching && gate.settled.is_some() {
-                continue;
-            }
             let before = gate.status;
             gate.step(&row, judgement, open, now, limit, &causes);
             if differs || gate.status != before {
@@ -262,6 +264,7 @@ impl Walk {
             }
             changes.push(change);
         }
+        self.due = self.gates.values().filter_map(|gate| gate.basis).filter_map(Basis::due).min();
         self.sight(now);
         // A gate that moved may be the cause or the need of one that was judged before it.
         self.changed |= !changes.is_empty();
