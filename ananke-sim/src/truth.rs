@@ -65,7 +65,8 @@ impl World {
             // Nobody sees them while there is no API to list nodes: who asks for that to be mended asks again after it.
             let listed = !self.control_is_lost() && !self.address_is_lost();
             let sick = sick && (listed || !is_seen_by_its_node_alone(host));
-            let of_node = listed && (node.never_ready || node.storage.broken && !self.plugin_is_old(*row));
+            let storage = node.storage.broken && !self.plugin_is_old(*row);
+            let of_node = listed && (node.never_ready || storage || self.cannot_be_spared(*row));
             host.never_boots || host.key_changed || host.sshd_broken || mute || of_node || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
@@ -78,7 +79,12 @@ impl World {
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || left_to_a_person(host) || node.never_ready || self.network_barred(row) {
+            if host.never_boots
+                || left_to_a_person(host)
+                || node.never_ready
+                || self.network_barred(row)
+                || self.cannot_be_spared(row)
+            {
                 continue;
             }
             if host.power != Power::Up || node.alive_since.is_none() {
@@ -105,6 +111,7 @@ impl World {
             let of = |release: &usize| self.releases[*release].kustomization == row;
             let mut lost = (0..self.releases.len()).filter(of).filter_map(|release| self.trouble_of_release(release));
             let held = suspended_by_a_person(&kust.meta)
+                || self.kustomization_barred(row)
                 || lost.any(|trouble| trouble.needs_person())
                 || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
@@ -170,7 +177,14 @@ impl World {
                 || left_to_a_person(host)
                 || self.nodes[node].never_ready
                 || self.network_barred(node)
+                || self.cannot_be_spared(node)
         })
+    }
+
+    /// A restart of its agent would help, and takes a quorum from servers that are so few.
+    fn cannot_be_spared(&self, node: usize) -> bool {
+        let servers = self.hosts.iter().filter(|host| host.server).count();
+        self.nodes[node].wedged && self.hosts[node].server && servers <= 2
     }
 }
 

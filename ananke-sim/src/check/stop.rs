@@ -13,14 +13,15 @@ pub(super) fn check(record: &Record) -> Vec<String> {
 fn of(ended: &Ended) -> Vec<String> {
     let Ended { report, truth, .. } = ended;
     let mut found = Vec::new();
-    if truth.needed.is_empty() && !truth.choice {
-        found.push("asked for a person, and nobody is needed".to_owned());
-    }
     // Where many nodes are sick at once Ananke restarts none of them, and says so of each.
     let braked = |wrong: &str| {
         let sick = report.manual.iter().filter(|action| action.reason == Some(Reason::TooManySick));
         sick.into_iter().any(|action| wrong.starts_with(&format!("{}:", action.subject)))
     };
+    let many_sick = truth.wrong.iter().filter(|wrong| braked(wrong)).nth(1).is_some();
+    if truth.needed.is_empty() && !truth.choice && !many_sick {
+        found.push("asked for a person, and nobody is needed".to_owned());
+    }
     let lost = truth.wrong.iter().filter(|wrong| !(braked(wrong) || truth.other_branch && waits_for_branch(wrong)));
     found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
     for node in &truth.needed {
@@ -39,13 +40,14 @@ fn of(ended: &Ended) -> Vec<String> {
 
 /// What comes from a source on another branch is not taken until a person has chosen.
 fn waits_for_branch(wrong: &str) -> bool {
-    wrong.starts_with("Kustomization") || wrong.contains("Flux source")
+    ["Kustomization ", "Job "].iter().any(|kind| wrong.starts_with(kind)) || wrong.contains("Flux source")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{asks, ended, node, record};
     use super::*;
+    use ananke_core::report::ManualAction;
 
     #[test]
     fn a_stop_is_held_against_the_world() {
@@ -62,6 +64,23 @@ mod tests {
         end.truth.wrong = vec!["Kustomization media: not reconciled".to_owned()];
         assert_eq!(check(&record(end.clone())), ["gave up what could be had: Kustomization media: not reconciled"]);
         end.truth.other_branch = true;
+        end.truth.wrong.push("Job keycloak/realm-import: made from another template than Git has".to_owned());
         assert_eq!(check(&record(end)), Vec::<String>::new(), "a person chooses the branch first");
+    }
+
+    #[test]
+    fn a_person_is_needed_where_many_nodes_are_sick_at_once_and_not_where_one_is() {
+        let asked = |sick: &[usize]| {
+            let mut end = ended(Outcome::Manual);
+            let action = |n: &usize| {
+                asks(&mut end, *n);
+                end.report.manual.pop().map(|action| ManualAction { reason: Some(Reason::TooManySick), ..action })
+            };
+            end.report.manual = sick.iter().filter_map(action).collect();
+            end.truth.wrong = sick.iter().map(|n| format!("{}: not Ready in this boot", node(*n))).collect();
+            check(&record(end))
+        };
+        assert_eq!(asked(&[1, 4]), Vec::<String>::new());
+        assert_eq!(asked(&[1]), ["asked for a person, and nobody is needed"]);
     }
 }

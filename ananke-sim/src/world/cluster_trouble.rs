@@ -81,6 +81,8 @@ pub(crate) struct Troubles {
     late_names: Option<Ms>,
     denied: bool,
     pub(super) cordoned: bool,
+    /// All nodes are declared out of service.
+    pub(super) fenced: bool,
     pub(super) orphan: bool,
     pub(super) controller: Option<Plugin>,
     pub(super) speakers: Option<Plugin>,
@@ -304,14 +306,29 @@ impl World {
     /// Workloads that are not whole before a person has decided something.
     pub(crate) fn waits_for_decision(&self, workload: usize) -> bool {
         let of = &self.workloads[workload];
-        let missing = of.pods.len() < usize::try_from(of.replicas).unwrap_or(usize::MAX);
+        let there = of.pods.iter().filter(|pod| self.pods[**pod].ended.is_none()).count();
+        let missing = there < usize::try_from(of.replicas).unwrap_or(usize::MAX);
         let homeless = of.pods.iter().any(|pod| self.unschedulable.contains_key(pod));
-        let cured_anew = of.trouble.is_some_and(|(kind, _)| kind.cure == super::Cure::Remade);
-        let no_room = self.troubles.cordoned || self.site.pressed;
-        (missing || cured_anew) && self.refuses_pods(workload)
-            || no_room && (homeless || self.cured_by(workload).is_some_and(|by| !self.workloads[by].is_daemon()))
+        missing && self.refuses_pods(workload)
+            || homeless && self.has_no_room()
+            || self.cured_by(workload).is_some_and(|by| self.gets_no_pod(by))
             || of.claims.iter().any(|volume| self.attachment_stuck(*volume))
             || workload == self.vault.workload && self.vault_waits_for_a_person()
+    }
+
+    /// All nodes are kept from taking the usual pods.
+    fn has_no_room(&self) -> bool {
+        self.troubles.cordoned || self.troubles.fenced || self.site.pressed
+    }
+
+    /// The next pod of a workload is not made, or has no place, before a person has decided.
+    pub(super) fn gets_no_pod(&self, workload: usize) -> bool {
+        let no_place = if self.workloads[workload].is_daemon() {
+            (0..self.nodes.len()).all(|node| !self.takes_daemon(workload, node))
+        } else {
+            self.has_no_room()
+        };
+        no_place || self.refuses_pods(workload)
     }
 
     /// The workload whose next pod ends the trouble of this one, if one does.

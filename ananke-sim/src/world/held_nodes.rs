@@ -64,7 +64,7 @@ impl World {
     /// Somebody declared the nodes dead while they were dark, so that their volumes could go elsewhere.
     pub(super) fn leave_out_of_service(&mut self) -> Result<(), String> {
         self.evicted_leaf()?;
-        self.troubles.cordoned = true;
+        self.troubles.fenced = true;
         for row in 0..self.nodes.len() {
             let taint = Taint { key: OUT_OF_SERVICE.into(), value: "nodeshutdown".into(), effect: "NoSchedule".into() };
             self.nodes[row].taints.push(taint);

@@ -104,7 +104,7 @@ impl World {
                 names.iter().for_each(|node| drop(self.person_uncordon(node)));
             }
             C::OutOfService => {
-                self.troubles.cordoned = false;
+                self.troubles.fenced = false;
                 self.lift_everywhere(super::held_nodes::OUT_OF_SERVICE);
             }
             C::StuckAttachment => self.let_attachment_go(),

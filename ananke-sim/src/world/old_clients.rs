@@ -158,7 +158,13 @@ impl World {
 
     /// What would announce the addresses again is not made before a person has decided.
     pub(crate) fn address_barred(&self) -> bool {
-        self.troubles.speakers.is_some_and(|plugin| self.refuses_pods(plugin.workload))
+        self.troubles.speakers.is_some_and(|plugin| self.gets_no_pod(plugin.workload))
+    }
+
+    /// The same of what would let kustomize-controller reach its source, or this Kustomization its certificates.
+    pub(crate) fn kustomization_barred(&self, row: usize) -> bool {
+        let certificates = self.troubles.certificates.filter(|_| self.certificate_refused(row).is_some());
+        [self.troubles.controller, certificates].iter().flatten().any(|plugin| self.gets_no_pod(plugin.workload))
     }
 
     /// No host answers for the address of the ingress controller.
