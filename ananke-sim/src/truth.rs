@@ -168,7 +168,9 @@ impl World {
         }
         row.node.is_some_and(|node| {
             let mounts = !row.serving && self.workloads[row.workload].volumes;
-            if self.nodes[node].storage.broken && mounts {
+            let storage = &self.nodes[node].storage;
+            let lost = storage.broken || !storage.driver && self.waits_for_decision(self.known.storage);
+            if lost && mounts {
                 return true;
             }
             let host = &self.hosts[node];

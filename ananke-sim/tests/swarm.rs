@@ -12,7 +12,7 @@ const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::CordonKept, "leases", 17),
     (Canary::ForcesPods, "harm", 0),
     (Canary::IgnoresPower, "guards", 3),
-    (Canary::UncordonsPeople, "people", 0),
+    (Canary::UncordonsPeople, "people", 7),
     (Canary::ResumesPeople, "people", 9),
     (Canary::Repeats, "budgets", 0),
     (Canary::StopsServers, "quorum", 0),

@@ -6,11 +6,18 @@ use super::evidence::{Evidence, quoted, says};
 use crate::engine::view::View;
 use crate::gate::{admission, workloads};
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
-use crate::observation::{NodeState, PodState};
+use crate::observation::{NodeState, PodState, Taint};
 use crate::verdict::Blocker;
 
 /// The taint of a kubelet that has no space: only DaemonSets tolerate it.
 const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
+/// Others that pods of DaemonSets tolerate without being told to.
+const TOLERATED: &[&str] = &[
+    "node.kubernetes.io/memory-pressure",
+    "node.kubernetes.io/pid-pressure",
+    "node.kubernetes.io/unschedulable",
+    "node.kubernetes.io/network-unavailable",
+];
 
 /// What a trap looks at.
 #[derive(Debug)]
@@ -186,16 +193,19 @@ impl<'a> Case<'a> {
         old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(placed)
     }
 
-    /// Whether its DaemonSet would give the node the next. One that has more pods than it asks for has some on nodes with a
-    /// taint that they do not tolerate: what runs there is kept, and nothing is made.
+    /// Whether its DaemonSet would give the node the next. One that has more pods on living nodes than it asks for has some on
+    /// nodes with a taint that they do not tolerate: what runs there is kept, and nothing is made.
     fn is_wanted_there(&self, pod: &PodState, owner: &ObjectRef) -> bool {
-        let shut = |node: &NodeState| node.taints.iter().any(|taint| &*taint.effect != "PreferNoSchedule");
+        let tolerated = |key: &str| key == DISK_PRESSURE || TOLERATED.contains(&key);
+        let shuts = |taint: &Taint| &*taint.effect != "PreferNoSchedule" && !tolerated(&taint.key);
+        let shut = |node: &NodeState| node.taints.iter().any(shuts);
         let node = pod.node.as_ref().and_then(|name| self.view.node(name).ok().flatten());
         if !node.is_some_and(shut) {
             return true;
         }
         let asked_for = self.view.workloads().unwrap_or_default().iter().find(|of| of.object == *owner).map(|of| of.desired);
-        let there = self.view.pod_index().map_or(0, |index| index.owned_by(owner).len());
+        let lives = |pod: &&PodState| pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
+        let there = self.view.pod_index().map_or(0, |index| index.owned_by(owner).into_iter().filter(lives).count());
         asked_for.is_some_and(|asked_for| there <= usize::try_from(asked_for).unwrap_or(usize::MAX))
     }
 

@@ -57,7 +57,7 @@ fn any_answers(case: &Case<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::fact::Fact;
-    use crate::gate::testing::Bench;
+    use crate::gate::testing::{Bench, node};
     use crate::name::{Kind, ObjectRef};
     use crate::observation::{ProbeAnswer, Taint};
     use crate::port::{ErrorKind, PortError, ProbeRequest};
@@ -100,17 +100,23 @@ mod tests {
 
     #[test]
     fn an_announcer_is_kept_on_a_node_that_would_get_no_other() {
-        let remade = |wanted: u32| {
+        let remade = |taint: &str, wanted: u32, silent: bool| {
             let mut bench = unanswered("no answer within 5 s");
             bench.settles(GateId::Workloads);
             bench.settles(GateId::Endpoints);
-            let (key, effect) = ("node.kubernetes.io/out-of-service".into(), "NoSchedule".into());
-            bench.change_node(1, |node| node.taints.push(Taint { key, value: "nodeshutdown".into(), effect }));
+            let taint = Taint { key: taint.into(), value: "".into(), effect: "NoSchedule".into() };
+            bench.change_node(1, |node| node.taints.push(taint));
             bench.change_workload("speaker", |it| it.desired = wanted);
+            if silent {
+                bench.obs.heartbeats.remove(&node(2));
+            }
             deleted(&mut bench, GateId::Ingress, ENTRY.trap)
         };
-        assert_eq!(remade(1), ["Pod apps/speaker-1"], "it does not tolerate the taint of n1");
-        assert_eq!(remade(2), ["Pod apps/speaker-0", "Pod apps/speaker-1"], "it does");
+        let (fence, full) = ("node.kubernetes.io/out-of-service", "node.kubernetes.io/disk-pressure");
+        assert_eq!(remade(fence, 1, false), ["Pod apps/speaker-1"], "it does not tolerate the taint of n1");
+        assert_eq!(remade(fence, 2, false), ["Pod apps/speaker-0", "Pod apps/speaker-1"], "it does");
+        assert_eq!(remade(fence, 1, true), ["Pod apps/speaker-0"], "n2 is the node that it does not count");
+        assert_eq!(remade(full, 1, false).len(), 2, "every DaemonSet tolerates that");
     }
 
     #[test]
