@@ -5,7 +5,7 @@ use super::gear::Gear;
 use super::story::{Act, Step, Story};
 use crate::fault::Fault;
 use crate::rng::Rng;
-use crate::world::{ClusterTrouble, Graph, PodTrouble, Quirk, SiteTrouble};
+use crate::world::{ClusterTrouble, Graph, PodTrouble, Quirk};
 
 /// How many in a hundred begin like this.
 const SCENARIOS: &[(i64, &str)] =
@@ -18,7 +18,6 @@ const WORKLOADS: &[&str] =
     &["media/jellyseerr", "office/wallabag", "dashboards/uptime-kuma", "velero/velero", "cert-manager/cert-manager"];
 /// What a cluster gets out of only with what was kept for it: the scenarios of the circle have that.
 const OF_THE_CIRCLE: &[Fault] = &[Fault::GitPruned, Fault::ImagesLost];
-const WEBHOOK_LOOP: Fault = Fault::Site(SiteTrouble::WaitsForItself);
 /// How many seconds a clock that was lost is off.
 const LOST_CLOCKS: &[i64] = &[-7200, 7200, -1_773_453_960, -40_000_000, 31_536_000];
 /// Trouble comes within these seconds, and a while after them it is calm.
@@ -82,7 +81,7 @@ pub fn draw(seed: u64) -> Story {
         batteries(&dice, &mut steps);
     }
     afterwards(&dice, &mut steps);
-    without_known((scenario, nodes), &mut steps);
+    without_known(scenario, &mut steps);
     let last = steps.iter().map(|step: &Step| step.at + step.act.lasts()).max().unwrap_or(0);
     let calm = last + dice.count("calm", 0, 60, 600);
     Story { seed, scenario: scenario.to_owned(), nodes, servers, gear, steps, calm }.tidy()
@@ -159,23 +158,14 @@ fn people(dice: &Dice, nodes: usize, steps: &mut Vec<Step>) {
 
 /// What is known to end badly together, and is not mended yet: a campaign would find it again and again. Whoever mends one
 /// takes it out of here.
-fn without_known((scenario, nodes): (&str, usize), steps: &mut Vec<Step>) {
-    let has = |steps: &[Step], faults: &[Fault]| steps.iter().any(|step| step.act.fault().is_some_and(|it| faults.contains(&it)));
+fn without_known(scenario: &str, steps: &mut Vec<Step>) {
     // The drain of a shutdown takes the last copy of a database as well, and the world holds every such deletion to be harm.
     if steps.iter().any(|step| matches!(step.act, Act::Shutdown(_) | Act::Blip(_))) {
         without(steps, |fault| fault == Fault::Pod(PodTrouble::LostReplicas));
     }
-    // Managers that wait for their webhook are not made anew behind another, nor as many in a run as a large cluster has.
-    if has(steps, &[Fault::Cluster(ClusterTrouble::ClosedWebhook)]) || nodes > 20 {
-        without(steps, |fault| fault == WEBHOOK_LOOP);
-    }
     // Images are loaded on hosts that answer: what is placed on another waits, and what truly can be had is not known then.
     if scenario == "circle-cold" {
         without(steps, Fault::needs_node);
-    }
-    // After another outage within the hour the agent is restarted a second time.
-    if has(steps, &[Fault::NodeNeverReady]) {
-        steps.retain(|step| !matches!(step.act, Act::Outage(_) | Act::Blip(_) | Act::Reboot(_)));
     }
 }
 

@@ -31,8 +31,9 @@ fn has_reason(fault: Fault, action: &ManualAction) -> bool {
     match fault {
         Fault::NeverBoots | Fault::StaysOff | Fault::SshdDown | Fault::SshStalls | Fault::SshCuts => goes_there,
         Fault::SshKeyChanged => said(&[Reason::HostKeyRefused]),
-        Fault::NodeNeverReady => said(&[Reason::ManualActionMarked, Reason::NodeNotReady]),
-        Fault::KubeletWedged => said(&[Reason::ManualActionMarked, Reason::NodeNotReady, Reason::TooManySick, Reason::NoQuorum]),
+        Fault::NodeNeverReady | Fault::KubeletWedged => {
+            said(&[Reason::ManualActionMarked, Reason::NodeNotReady, Reason::TooManySick, Reason::NoQuorum])
+        }
         // Whatever is said of the node: somebody goes there, and finds that its unit does not start, or why.
         Fault::SudoPassword | Fault::UnitDisabled => true,
         Fault::CsiNotRegistered => said(&[Reason::DriverNotRegistered]),
