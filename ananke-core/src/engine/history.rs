@@ -14,6 +14,10 @@ pub(crate) const REBOOT: &str = "reboot";
 /// For this long a host is not rebooted again, whatever has ended since: the run, or the power. A disk that one reboot did not
 /// bring back would be started anew with every start-up.
 pub(crate) const REBOOT_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// The verb of `HostOrder::Restart`.
+const RESTART: &str = "restart-unit";
+/// The same repair of the same node is not tried more often, by whichever run, and whatever has booted since.
+pub(crate) const REPAIR_REMEMBERED: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -127,14 +131,19 @@ impl History {
     }
 
     /// Leaves out what was last tried before this run began, and before the life of its subject did. A reboot begins a new
-    /// life of its host, which does not make it anew. Says whether there was anything to leave out.
+    /// life of its host, which does not make it anew; nor does an outage make anew a node that a restart did not help. Says
+    /// whether there was anything to leave out.
     pub(super) fn forget_before(&mut self, started: Moment, life: impl Fn(&Subject) -> Moment) -> bool {
         let whole = life(&Subject::Cluster);
         let known = self.len();
         for (verb, tried) in &mut self.done {
             tried.retain(|subject, tries| {
                 let newest = tries.last.or(tries.first);
-                let born = if verb == REBOOT { whole.min(started.minus(REBOOT_REMEMBERED)) } else { life(subject) };
+                let born = match verb.as_str() {
+                    REBOOT => whole.min(started.minus(REBOOT_REMEMBERED)),
+                    RESTART => life(subject).min(started.minus(REPAIR_REMEMBERED)),
+                    _ => life(subject),
+                };
                 tries.in_flight || newest.is_none_or(|at| at >= started || at >= born)
             });
         }
@@ -323,5 +332,21 @@ mod tests {
         forget(&mut history);
         assert_eq!(counts(&history), [1, 1, 1], "this run's own");
         assert_eq!(history.room(trap, brake, at(300)), 8);
+    }
+
+    #[test]
+    fn a_repair_is_remembered_for_an_hour_whatever_has_booted_since() {
+        let unit = UnitName::parse("k3s-agent").unwrap();
+        let restart = Order::Host { node: NodeName::parse("titan-04").unwrap(), order: HostOrder::Restart(unit) };
+        let minutes = |count: i64| Moment::from_millis(count * 60_000);
+        let remembered = |began: i64| {
+            let mut history = History::default();
+            history.sent(&restart, minutes(100));
+            history.answered(&restart, None);
+            // The host has booted a minute before this run began.
+            history.forget_before(minutes(began), |_| minutes(began - 1));
+            history.tries(RESTART, &restart.subject()).count
+        };
+        assert_eq!([remembered(130), remembered(159), remembered(161)], [1, 1, 0]);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::leftover_cordon::{back_after, proved};
 use super::{Action, Budget};
 use crate::coordination;
+use crate::engine::history::REPAIR_REMEMBERED;
 use crate::engine::view::View;
 use crate::lease::brakes::{self, Brake, Fleet};
 use crate::lease::{Age, Lease, LeaseRecord, LeaseState, Purpose, Terms, id_for, read_note, taint_lease};
@@ -18,8 +19,6 @@ use crate::phase::cordons_released;
 use crate::port::clean;
 use crate::verdict::{GateId, Trap};
 
-/// The same repair of the same node is not tried more often, by whichever run.
-const REPAIR_EVERY: Duration = Duration::from_secs(3600);
 /// Conflicts are judged again, with the next list of nodes.
 const CORDON: Budget = Budget { trap: Trap::KubeletWedged, times: 10, pause: Duration::from_secs(2) };
 /// One restart under one lease: what did not help at once does not help twice.
@@ -234,7 +233,7 @@ fn is_spent(view: &View<'_>, node: &NodeName) -> bool {
     let mut repairs = view.leases().iter().filter(|record| record.lease.purpose == Purpose::Repair && record.lease.node == *node);
     repairs.any(|record| {
         let retried = record.state == LeaseState::Intended && own.contains(&record.lease.id);
-        let recent = matches!(record.lease.age(view.now, view.uptime), Age::Known(age) if age < REPAIR_EVERY);
+        let recent = matches!(record.lease.age(view.now, view.uptime), Age::Known(age) if age < REPAIR_REMEMBERED);
         recent && !retried
     })
 }
