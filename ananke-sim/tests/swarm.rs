@@ -15,7 +15,7 @@ const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::UncordonsPeople, "people", 7),
     (Canary::ResumesPeople, "people", 40),
     (Canary::Repeats, "budgets", 0),
-    (Canary::StopsServers, "quorum", 0),
+    (Canary::StopsServers, "quorum", 10),
     (Canary::AlwaysDone, "success", 10),
     (Canary::NamesAnotherNode, "stop", 10),
     (Canary::Mute, "reasons", 0),
