@@ -186,9 +186,8 @@ impl<'a> Case<'a> {
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
         let owner = pod.owner.as_ref();
-        let placed = |owner: &ObjectRef| match owner.kind {
-            Kind::DaemonSet => self.is_wanted_there(pod, owner),
-            _ => self.a_node_takes_pods(),
+        let placed = |owner: &ObjectRef| {
+            if owner.kind == Kind::DaemonSet { self.is_wanted_there(pod, owner) } else { self.a_node_takes_pods() }
         };
         old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(placed)
     }
