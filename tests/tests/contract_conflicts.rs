@@ -52,13 +52,13 @@ fn order() -> Order {
 
 fn plan(view: &View<'_>) -> Vec<Action> {
     let order = order();
-    let tries = view.history.tries(order.verb(), &order.subject());
+    let tries = view.history().tries(order.verb(), &order.subject());
     if tries.count > 0 { Vec::new() } else { vec![Action { order, why: "the test says so".to_owned() }] }
 }
 
 /// Passes when the order was answered.
 fn answered(view: &View<'_>) -> Judgement {
-    let tries = view.history.tries(order().verb(), &order().subject());
+    let tries = view.history().tries(order().verb(), &order().subject());
     let verdict = match tries.count > 0 && !tries.in_flight {
         true => Verdict::pass("it was answered"),
         false => Verdict::waiting(Reason::NotHeldLongEnough, "no answer yet", "wait"),
