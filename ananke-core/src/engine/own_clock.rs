@@ -20,8 +20,10 @@ impl Walk {
             for gate in self.gates.values_mut() {
                 gate.waits(|at| moved(at, set));
             }
-            // What the guards wait for since it last answered; what was read since the last tick may be from after.
-            let then = |at: Moment| if at <= self.ticked { moved(at, set) } else { at };
+            // What the guards wait for since it last answered. What was read since the last tick may be from before as well as
+            // from after: by the new clock it is no older than that tick, and none of it lies ahead.
+            let new = moved(self.ticked, set);
+            let then = |at: Moment| if (new..=now).contains(&at) { at } else { moved(at, set) };
             self.obs.ups.values_mut().for_each(|ups| ups.moves(then));
             self.obs.peers.values_mut().for_each(|peer| peer.moves(then));
             self.obs.own_clock.moves(then);
@@ -87,6 +89,22 @@ mod tests {
         assert_eq!(guards_after(699, Some(100), 6 * HOUR, true).0, GateStatus::Unknown, "it answered after 100 s");
         assert_eq!(guards_after(700, Some(100), 6 * HOUR, true).0, GateStatus::Passed);
         assert_eq!(guards_after(10, None, 1_999, true), (GateStatus::Unknown, 11), "so little is left as it is");
+    }
+
+    #[test]
+    fn what_was_read_since_the_last_tick_was_read_by_either_clock() {
+        let boot = BootId::parse("b1").unwrap();
+        for set in [6 * HOUR, -6 * HOUR] {
+            for (read, is) in [(500, set + 500), (set + 500, set + 500), (-500, set - 500)] {
+                let bench = Bench::new(1);
+                let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
+                let tick = |second| Some(Uptime { boot: boot.clone(), since_boot: Duration::from_secs(second) });
+                walk.tick(tick(60), bench.now);
+                walk.obs.peers.insert("tethys".into(), crate::fact::Fact::known(None, moved(bench.now, read)));
+                walk.tick(tick(61), moved(bench.now, set + 1_000));
+                assert_eq!(walk.obs.peers["tethys"].seen_at(), Some(moved(bench.now, is)), "set by {set} ms, read at {read} ms");
+            }
+        }
     }
 
     #[test]
