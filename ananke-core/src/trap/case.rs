@@ -210,9 +210,27 @@ impl<'a> Case<'a> {
 
     /// Whether any node would be given the next pod: none where persons keep all pods away, or all disks are full.
     fn a_node_takes_pods(&self) -> bool {
-        let full = |node: &NodeState| node.taints.iter().any(|taint| &*taint.key == DISK_PRESSURE);
-        let takes = |node: &NodeState| !node.unschedulable && !full(node) && self.view.kubelet_alive(&node.name);
-        self.view.nodes().unwrap_or_default().iter().any(takes)
+        self.living_nodes().any(|node| !node.unschedulable && !is_full(node))
+    }
+
+    /// Where none would: what keeps pods away, and what a person does about that before all else.
+    pub(super) fn no_room(&self) -> Option<(String, String)> {
+        let first = self.living_nodes().next().filter(|_| !self.a_node_takes_pods())?;
+        let (why, what) = if is_full(first) {
+            (format!("{} is short of disk space", first.name), format!("free space on {} (`df -h`)", first.name))
+        } else {
+            (format!("{} is cordoned", first.name), format!("`kubectl uncordon {}`", first.name))
+        };
+        let more = match self.living_nodes().skip(1).count() {
+            0 => String::new(),
+            others => format!("; and {others} more"),
+        };
+        Some((format!("no node takes another pod: {why}{more}"), what))
+    }
+
+    fn living_nodes(&self) -> impl Iterator<Item = &'a NodeState> {
+        let nodes = self.view.nodes().unwrap_or_default().iter();
+        nodes.filter(|node| self.view.kubelet_alive(&node.name))
     }
 
     /// The command that shows a person what there is to see.
@@ -222,6 +240,10 @@ impl<'a> Case<'a> {
             None => format!("look at {}", self.subject),
         }
     }
+}
+
+fn is_full(node: &NodeState) -> bool {
+    node.taints.iter().any(|taint| &*taint.key == DISK_PRESSURE)
 }
 
 /// [`Case::old_pods`] of the workload that waits, of those that are not ready.

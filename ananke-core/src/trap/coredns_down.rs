@@ -31,7 +31,9 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trap::testing::{bench, deleted};
+    use crate::name::{ObjectRef, Subject};
+    use crate::observation::Taint;
+    use crate::trap::testing::{bench, deleted, told};
 
     #[test]
     fn old_pods_of_dns_are_made_anew_and_young_ones_had_their_chance() {
@@ -45,5 +47,25 @@ mod tests {
         };
         assert_eq!(named(true), ["Pod apps/coredns-0"]);
         assert!(named(false).is_empty());
+    }
+
+    #[test]
+    fn what_keeps_the_next_pod_away_is_told_first() {
+        let said = |full: bool| {
+            let mut bench = bench();
+            bench.workload(Kind::Deployment, "coredns", &[(1, false)]);
+            for n in 1..=2 {
+                let taint =
+                    Taint { key: "node.kubernetes.io/disk-pressure".into(), value: "".into(), effect: "NoSchedule".into() };
+                bench.change_node(n, |node| if full { node.taints.push(taint) } else { node.unschedulable = n == 1 });
+            }
+            let object = ObjectRef::new(Kind::Deployment, "apps", "coredns");
+            (deleted(&mut bench, GateId::Workloads, ENTRY.trap), told(&bench, GateId::Workloads, &Subject::Object(object)))
+        };
+        let (remade, text) = said(true);
+        assert!(remade.is_empty());
+        let text = text.unwrap();
+        assert!(text.ends_with("; no node takes another pod: n1 is short of disk space; and 1 more"), "{text}");
+        assert_eq!(said(false).0, ["Pod apps/coredns-0"], "n2 takes it");
     }
 }

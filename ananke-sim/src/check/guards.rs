@@ -9,8 +9,8 @@ use crate::world::Ms;
 const MINIMUM_CHARGE: i64 = 30;
 /// The charge is waited for no longer than ten minutes, by a clock that somebody may set two minutes ahead meanwhile.
 const WAITS: Ms = 480_000;
-/// An old reading may be believed for so long.
-const SEEN_WITHIN: Ms = 30_000;
+/// An old reading is believed for 45 seconds, and judged again within five.
+const SEEN_WITHIN: Ms = 50_000;
 
 pub(super) fn check(record: &Record) -> Vec<String> {
     let mut began = BTreeMap::new();
@@ -50,8 +50,8 @@ mod tests {
         };
         assert_eq!(with(None, 30), Vec::<String>::new());
         assert_eq!(with(None, 29), ["reboot titan-01 was sent at a charge of 29 %"]);
-        assert_eq!(with(Some(30_000), 100), Vec::<String>::new(), "the reading may be from before");
-        assert_eq!(with(Some(30_001), 100), ["reboot titan-01 was sent while mains were away"]);
+        assert_eq!(with(Some(50_000), 100), Vec::<String>::new(), "the reading may be from before");
+        assert_eq!(with(Some(50_001), 100), ["reboot titan-01 was sent while mains were away"]);
         let mut ends = uncordon(1);
         ends.scene.on_battery = Some(90_000);
         assert_eq!(check(&sent([ends])), Vec::<String>::new());

@@ -6,7 +6,7 @@ use ananke_core::verdict::{GateId, Reason, Trap};
 
 use crate::fault::Fault;
 use crate::trap;
-use crate::world::ClusterTrouble;
+use crate::world::{ClusterTrouble, SiteTrouble};
 
 /// Whether what a person is asked for is to end this fault, on this node where it has one.
 pub(super) fn is_asked_for(fault: Fault, node: Option<&NodeName>, action: &ManualAction) -> bool {
@@ -49,6 +49,8 @@ fn has_reason(fault: Fault, action: &ManualAction) -> bool {
         Fault::Cluster(ClusterTrouble::StaleAttachment) => goes_there || said(&[Reason::AttachmentStale]),
         Fault::Cluster(ClusterTrouble::StuckAttachment) => said(&[Reason::AttachmentStale]),
         Fault::Cluster(ClusterTrouble::ClosedWebhook) => said(&[Reason::WebhookNotServing]),
+        Fault::Site(SiteTrouble::DiskPressure) => action.instruction.contains("free space on "),
+        Fault::Cluster(ClusterTrouble::ForeignCordons) => action.instruction.contains("kubectl uncordon "),
         Fault::Cluster(ClusterTrouble::FailedInstall) => said(&[Reason::HelmReleaseNotReady]),
         _ => false,
     }
