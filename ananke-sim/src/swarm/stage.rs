@@ -114,6 +114,10 @@ impl<'a> Stage<'a> {
             self.is_wanted_up().await;
             let calm = self.is_calm();
             tries += u32::from(calm);
+            if calm {
+                // A shutdown may have ended after they were there.
+                self.presses_buttons();
+            }
             match self.live().await {
                 Ok(report) => {
                     let through = matches!(report.outcome, Outcome::Done | Outcome::Manual);

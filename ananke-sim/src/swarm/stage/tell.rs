@@ -194,20 +194,25 @@ impl Stage<'_> {
         }
     }
 
+    /// Where nobody else can, people go and switch on what is off.
+    pub(super) fn presses_buttons(&self) {
+        if self.story.has(Gear::NoWake) {
+            let mut world = self.scenery.sim.world();
+            let off = world.hosts().iter().filter(|host| host.power == Power::Off);
+            let off: Vec<NodeName> = off.map(|host| host.name.clone()).collect();
+            off.iter().for_each(|node| world.switch_on(node));
+        }
+    }
+
     /// What no program ends: mains, a full disk, a clock that is wrong, and what people did.
     fn calms(&self) {
         self.mains_back();
         self.own.full.store(false, Ordering::Relaxed);
         self.own.clock.ahead.store(0, Ordering::Relaxed);
         [Quirk::Silent, Quirk::Low, Quirk::Tests, Quirk::Calibrates].into_iter().for_each(|quirk| self.upses_do(quirk, false));
+        self.presses_buttons();
         {
             let mut world = self.scenery.sim.world();
-            // Where nobody else can, people go and press the buttons.
-            if self.story.has(Gear::NoWake) {
-                let off: Vec<NodeName> =
-                    world.hosts().iter().filter(|host| host.power == Power::Off).map(|host| host.name.clone()).collect();
-                off.iter().for_each(|node| world.switch_on(node));
-            }
             let wishes = std::mem::take(&mut *lock(&self.wishes));
             wishes.cordoned.iter().for_each(|node| drop(world.person_uncordon(node)));
             wishes.suspended.iter().for_each(|object| drop(world.suspend_flux(object, None, false)));
