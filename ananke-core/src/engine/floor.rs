@@ -3,7 +3,7 @@
 use super::walk::{Walk, boot_of};
 use crate::fact::Fact;
 use crate::name::{Moment, NodeName};
-use crate::observation::UnitState;
+use crate::observation::{FluxState, UnitState};
 
 /// From when on a reconciliation proves anything, beside the hosts' boots.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,9 +31,22 @@ impl Floor {
         }
     }
 
+    /// What a shutdown suspended ran until then, whoever asked for that shutdown: this run may know nothing else of it.
+    pub(super) fn suspended(&mut self, flux: &FluxState, now: Moment) {
+        let kustomizations = flux.kustomizations.iter().filter_map(|found| found.suspend_stamp.as_deref());
+        let releases = flux.helm_releases.iter().filter_map(|found| found.suspend_stamp.as_deref());
+        let newest = kustomizations.chain(releases).filter_map(stamped_at).max();
+        self.since = self.since.max(newest.map(|at| at.min(now)));
+    }
+
     fn from(&self, began: Moment) -> Option<Moment> {
         self.since.max(self.began_away.then_some(began)).max(self.without_quorum)
     }
+}
+
+/// The time in a stamp such as `shutdown-20260314T020600000 2026-03-14T02:07:10.000Z`.
+fn stamped_at(stamp: &str) -> Option<Moment> {
+    Moment::parse(stamp.split_once(' ')?.1).ok()
 }
 
 impl Walk {
@@ -109,6 +122,25 @@ mod tests {
         let mut floor = Floor { since: Some(at(9_000)), without_quorum: Some(at(3_000)), ..Floor::default() };
         floor.is_not_after(at(5_000));
         assert_eq!((floor.since, floor.without_quorum), (Some(at(5_000)), Some(at(3_000))));
+    }
+
+    #[test]
+    fn what_a_shutdown_suspended_was_proved_before_it() {
+        let at = |text: &str| Moment::parse(text).ok();
+        let floor_of = |stamps: [Option<&str>; 2]| {
+            let mut bench = Bench::new(1);
+            bench.all_up();
+            for (name, stamp) in ["core", "apps"].iter().zip(stamps) {
+                bench.change_kustomization(name, |found| found.suspend_stamp = stamp.map(Into::into));
+            }
+            let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
+            walk.take(Reading::Flux(Ok(bench.obs.flux.last().unwrap().clone())), at("2026-03-14T02:00:00Z").unwrap());
+            walk.proofs_from()
+        };
+        let stamps = [Some("shutdown-1 2026-03-14T01:00:00Z"), Some("shutdown-1 2026-03-14T01:00:04Z")];
+        assert_eq!(floor_of(stamps), at("2026-03-14T01:00:04Z"));
+        assert_eq!(floor_of([Some("by hand"), None]), None);
+        assert_eq!(floor_of([Some("shutdown-1 2026-03-14T05:00:00Z"), None]), at("2026-03-14T02:00:00Z"), "its clock was ahead");
     }
 
     #[test]

@@ -183,7 +183,12 @@ impl Walk {
                 }
                 obs.fold_nodes(read, now)
             }
-            Reading::Flux(read) => fold_shared(&mut obs.flux, read, now),
+            Reading::Flux(read) => {
+                if let Ok(Some(flux)) = read.as_deref() {
+                    self.floor.suspended(flux, now);
+                }
+                fold_shared(&mut obs.flux, read, now)
+            }
             Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
             Reading::Pods(read) => {
                 if let Ok(list) = &read {
