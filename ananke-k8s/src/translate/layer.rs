@@ -41,13 +41,14 @@ struct Status {
     last_applied_revision: Option<Arc<str>>,
     #[serde(deserialize_with = "null_is_default")]
     inventory: Inventory,
-    /// Of a HelmRelease, the newest first.
+    /// Of a HelmRelease, the newest first. A Kustomization's tells of other things, and nothing of it is kept.
     #[serde(deserialize_with = "null_is_default")]
     history: Vec<Release>,
 }
 
 /// A release as Helm knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Release {
     name: String,
     namespace: String,
@@ -79,7 +80,8 @@ pub(crate) fn installed(release: Applier) -> Result<Option<(Release, Contents)>,
     let mut contents = contents(&status.inventory);
     // Charts with releases of their own are Flux' affair.
     contents.left_out.extend(contents.releases.drain(..).map(|release| release.to_string().into()));
-    let told = spec.kube_config.is_none() && contents != Contents::default() && !status.history.is_empty();
+    let named = status.history.first().is_some_and(|release| !(release.name.is_empty() || release.namespace.is_empty()));
+    let told = spec.kube_config.is_none() && contents != Contents::default() && named;
     Ok(told.then(|| (status.history.swap_remove(0), contents)))
 }
 
@@ -196,6 +198,7 @@ mod tests {
             "metadata": {"name": "git", "namespace": "flux-system", "generation": 3},
             "status": {"observedGeneration": 3, "lastAppliedRevision": "main@sha1:0",
                 "conditions": [{"type": "Ready", "status": "True", "message": "Applied revision: main@sha1:0"}],
+                "history": [{"digest": "sha256:a9", "lastReconciledStatus": "ReconciliationSucceeded"}],
                 "inventory": {"entries": [{"id": "git_gitea_apps_Deployment", "v": "v1"}, {"id": "git_key__Secret", "v": "v1"},
                     {"id": "git_data__PersistentVolumeClaim", "v": "v1"}, {"id": "_git__Namespace", "v": "v1"},
                     {"id": "_git__reader_rbac.authorization.k8s.io_ClusterRole", "v": "v1"},
@@ -250,6 +253,7 @@ mod tests {
         assert_eq!(installed_with("/metadata/name", json!("chart")), all);
         assert_eq!(installed_with("/status/inventory", Value::Null), "it does not say");
         assert_eq!(installed_with("/status/history", Value::Null), "it does not say");
+        assert_eq!(installed_with("/status/history/0", json!({"digest": "sha256:a9"})), "it does not say");
         let elsewhere = json!({"secretRef": {"name": "other-cluster"}});
         assert_eq!(installed_with("/spec/kubeConfig", elsewhere), "it does not say");
         assert_eq!(installed_with("/status/observedGeneration", json!(2)), "its controller has seen generation 2 of 3");
