@@ -31,12 +31,13 @@ impl Floor {
         }
     }
 
-    /// What a shutdown suspended ran until then, whoever asked for that shutdown: this run may know nothing else of it.
-    pub(super) fn suspended(&mut self, flux: &FluxState, now: Moment) {
+    /// What a shutdown suspended ran until then, whoever asked for that shutdown: this run may know nothing else of it. Where
+    /// the clock of then was ahead of `now`, it was before this run began.
+    pub(super) fn suspended(&mut self, flux: &FluxState, began: Moment, now: Moment) {
         let kustomizations = flux.kustomizations.iter().filter_map(|found| found.suspend_stamp.as_deref());
         let releases = flux.helm_releases.iter().filter_map(|found| found.suspend_stamp.as_deref());
-        let newest = kustomizations.chain(releases).filter_map(stamped_at).max();
-        self.since = self.since.max(newest.map(|at| at.min(now)));
+        let stamps = kustomizations.chain(releases).filter_map(stamped_at);
+        self.since = self.since.max(stamps.map(|at| if at > now { began } else { at }).max());
     }
 
     fn from(&self, began: Moment) -> Option<Moment> {
@@ -133,8 +134,12 @@ mod tests {
             for (name, stamp) in ["core", "apps"].iter().zip(stamps) {
                 bench.change_kustomization(name, |found| found.suspend_stamp = stamp.map(Into::into));
             }
-            let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
-            walk.take(Reading::Flux(Ok(bench.obs.flux.last().unwrap().clone())), at("2026-03-14T02:00:00Z").unwrap());
+            let began = at("2026-03-14T02:00:00Z").unwrap();
+            let mut walk = startup(startup_plan(), bench.spec, began, None, None);
+            for seconds in [5, 65] {
+                let now = began.plus(Duration::from_secs(seconds));
+                walk.take(Reading::Flux(Ok(bench.obs.flux.last().unwrap().clone())), now);
+            }
             walk.proofs_from()
         };
         let stamps = [Some("shutdown-1 2026-03-14T01:00:00Z"), Some("shutdown-1 2026-03-14T01:00:04Z")];

@@ -185,7 +185,7 @@ impl Walk {
             }
             Reading::Flux(read) => {
                 if let Ok(Some(flux)) = read.as_deref() {
-                    self.floor.suspended(flux, now);
+                    self.floor.suspended(flux, self.began, now);
                 }
                 fold_shared(&mut obs.flux, read, now)
             }
