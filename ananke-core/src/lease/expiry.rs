@@ -111,6 +111,10 @@ fn known(record: &LeaseRecord, node: Option<&NodeState>, cluster: &Uid, with: &S
         (LeaseState::Intended | LeaseState::Held, None) => gone(record, with),
         (LeaseState::Intended | LeaseState::Held, Some(node)) => stands(record, node, with),
         (LeaseState::Manual, None) => Some(Finding::Settle { lease: lease.id.clone(), event: LeaseEvent::FoundGone }),
+        // Nobody doubted a node that was drained: that it did not come back is all that is wrong with it.
+        (LeaseState::Manual, Some(node)) if lease.purpose == Purpose::Drain && with.proved.contains(&node.name) => {
+            Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() })
+        }
         // The taint stays until a person lifts it; without its mark it would block without a word.
         (LeaseState::Manual, Some(node)) => node.manual_note.is_none().then(|| mark(lease)),
         (LeaseState::Released | LeaseState::TakenAway, _) => leftover(record, node?, with),

@@ -257,10 +257,13 @@ fn a_cordon_whose_answer_got_lost_is_held_and_one_that_never_came_is_closed() {
 
 #[test]
 fn a_marked_nodes_taint_stays_until_a_person_lifts_it_and_then_the_mark_goes() {
-    let manual = |record: &mut LeaseRecord| record.state = LeaseState::Manual;
+    let manual = |record: &mut LeaseRecord| (record.state, record.lease.purpose) = (LeaseState::Manual, Purpose::Repair);
+    let drain = |record: &mut LeaseRecord| (record.state, record.lease.purpose) = (LeaseState::Manual, Purpose::Drain);
     let sentence = Case::new().bench.leases[0].lease.sentence();
     let marked = |node: &mut NodeState| node.manual_note = Some(sentence.as_str().into());
     Case::new().record(manual).node(marked).proved().later(HOUR * 9).check("");
+    Case::new().record(drain).node(marked).proved().check("release n1 lease-1");
+    Case::new().record(drain).node(marked).later(HOUR * 9).check("");
     Case::new().record(manual).check("mark n1 lease-1");
     Case::new().record(manual).node(marked).node(untaint).check("settle lease-1 FoundGone");
     let lifted = |record: &mut LeaseRecord| record.state = LeaseState::TakenAway;
