@@ -113,6 +113,7 @@ impl World {
             let held = suspended_by_a_person(&kust.meta)
                 || self.kustomization_barred(row)
                 || lost.any(|trouble| trouble.needs_person())
+                || none(&known.helm_controller) && (0..self.releases.len()).any(|release| of(&release))
                 || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
@@ -150,7 +151,11 @@ impl World {
                 .filter(|row| {
                     let gone = |need: &usize| excused.contains(need) && self.workloads[*need].endpoints == 0;
                     let needs = &self.workloads[*row].needs;
-                    needs.iter().any(gone) || self.lacks_image(*row) && self.serve_images().iter().any(gone)
+                    let cure = self.cured_by(*row);
+                    // A pod that would be made anew for it might get none either.
+                    let pulls = self.lacks_image(*row)
+                        || cure.is_some_and(|by| !self.workloads[by].is_daemon() && self.pulls_from_here(by));
+                    needs.iter().chain(&cure).any(gone) || pulls && self.serve_images().iter().any(gone)
                 })
                 .collect();
             if more.is_empty() {

@@ -1,13 +1,15 @@
 //! One blocker, and all that was said about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, quoted, says};
 use crate::engine::view::View;
+use crate::gate::foundation::{host_of, in_cluster};
 use crate::gate::{admission, workloads};
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{NodeState, PodState, Taint};
-use crate::verdict::Blocker;
+use crate::verdict::{Blocker, GateId, Verdict};
 
 /// The taint of a kubelet that has no space: only DaemonSets tolerate it.
 const DISK_PRESSURE: &str = "node.kubernetes.io/disk-pressure";
@@ -186,10 +188,30 @@ impl<'a> Case<'a> {
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
         let owner = pod.owner.as_ref();
-        let placed = |owner: &ObjectRef| {
-            if owner.kind == Kind::DaemonSet { self.is_wanted_there(pod, owner) } else { self.a_node_takes_pods() }
+        let comes = |owner: &ObjectRef| {
+            if owner.kind == Kind::DaemonSet {
+                self.is_wanted_there(pod, owner)
+            } else {
+                self.a_node_takes_pods() && self.has_images(owner)
+            }
         };
-        old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(placed)
+        old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(comes)
+    }
+
+    /// Whether the next pod gets its images on any node, which may have none of them: not where a registry that runs in this
+    /// cluster is not whole, which here means all workloads beside it.
+    fn has_images(&self, owner: &ObjectRef) -> bool {
+        let Some(of) = self.view.workloads().unwrap_or_default().iter().find(|of| of.object == *owner) else { return true };
+        let hosts: BTreeSet<&str> = of.registries.iter().map(|registry| host_of(registry)).collect();
+        let ingresses = self.view.ingresses().unwrap_or_default().iter();
+        let behind = ingresses.filter(|ingress| ingress.hosts.iter().any(|host| hosts.contains(&**host)));
+        let own = hosts.iter().filter_map(|host| in_cluster(host)).map(|service| service.namespace);
+        let inside: BTreeSet<_> = behind.map(|ingress| ingress.object.namespace.clone()).chain(own).collect();
+        let holds = |(subject, verdict): (&Subject, &Verdict)| {
+            let part = matches!(subject, Subject::Object(object) if object != owner && inside.contains(&object.namespace));
+            part && !verdict.is_pass()
+        };
+        inside.is_empty() || !self.view.gate(GateId::Workloads).is_some_and(|gate| gate.judgement.subjects.iter().any(holds))
     }
 
     /// Whether its DaemonSet would give the node the next. One that has more pods on living nodes than it asks for has some on

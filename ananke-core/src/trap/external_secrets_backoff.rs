@@ -60,6 +60,20 @@ mod tests {
     }
 
     #[test]
+    fn its_next_pod_may_get_no_image_from_a_registry_of_this_cluster_that_is_not_whole() {
+        let remade = |registry: &str| {
+            let mut bench = bench();
+            bench.workload(Kind::Deployment, "external-secrets", &[(2, true)]);
+            bench.change_workload("external-secrets", |it| it.registries = vec![registry.into()]);
+            bench.pod("web-0", |pod| pod.message = YES.into());
+            bench.ingress(&["harbor.example"]);
+            deleted(&mut bench, GateId::Workloads, ENTRY.trap)
+        };
+        assert!(remade("harbor.example:5000").is_empty(), "web is in its namespace, and does not serve");
+        assert_eq!(remade("ghcr.io"), ["Pod apps/external-secrets-0"]);
+    }
+
+    #[test]
     fn the_store_comes_first() {
         let mut bench = bench();
         bench.workload(Kind::Deployment, "external-secrets", &[(2, true)]);

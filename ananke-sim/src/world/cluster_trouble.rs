@@ -332,7 +332,7 @@ impl World {
     }
 
     /// The workload whose next pod ends the trouble of this one, if one does.
-    fn cured_by(&self, workload: usize) -> Option<usize> {
+    pub(crate) fn cured_by(&self, workload: usize) -> Option<usize> {
         let (kind, _) = self.workloads[workload].trouble?;
         match kind.cure {
             super::Cure::Remade => Some(workload),

@@ -35,8 +35,16 @@ impl World {
 
     /// What the cluster does not serve itself stands elsewhere, and is up.
     fn registry_serves(&self, registry: &str) -> bool {
-        let inside = registry == HARBOR && self.ingresses.iter().any(|ingress| &*ingress.host == HARBOR);
-        !inside || self.serves(self.known.registry) && self.site_works(HARBOR)
+        !self.is_inside(registry) || self.serves(self.known.registry) && self.site_works(HARBOR)
+    }
+
+    fn is_inside(&self, registry: &str) -> bool {
+        registry == HARBOR && self.ingresses.iter().any(|ingress| &*ingress.host == HARBOR)
+    }
+
+    /// Its images come from the cluster's own registry.
+    pub(crate) fn pulls_from_here(&self, workload: usize) -> bool {
+        self.is_inside(&self.workloads[workload].registry)
     }
 
     /// A pod of it waits for an image.
