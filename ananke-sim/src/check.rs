@@ -23,7 +23,7 @@ mod testing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ananke_core::lease::MANUAL_ANNOTATION;
+use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, read_note};
 use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::order::Order;
 use ananke_core::report::{Command, GateReport, GateStatus, Outcome, Report};
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use secrets::SECRET;
 
 use crate::fault::Fault;
-use crate::world::{Ms, World};
+use crate::world::{Ms, Node, World};
 
 /// What in a record breaks a rule, one line each.
 pub type Rule = fn(&Record) -> Vec<String>;
@@ -193,6 +193,8 @@ pub struct Truth {
     pub writing: Vec<NodeName>,
     /// Nodes on which Ananke's mark asks for a person.
     pub marked: Vec<NodeName>,
+    /// Who cordoned a node under a lease, as the node has it.
+    pub holders: BTreeMap<NodeName, String>,
 }
 
 /// The cluster as those see it who did not do anything to it.
@@ -216,6 +218,7 @@ impl Truth {
             choice: choice_for_a_person(world),
             other_branch: &*world.source().branch != "main",
             marked: marked(world),
+            holders: holders(world),
             writing: world
                 .hosts()
                 .iter()
@@ -230,6 +233,11 @@ impl Truth {
 fn marked(world: &World) -> Vec<NodeName> {
     let marked = world.nodes().iter().filter(|node| node.annotations.contains_key(MANUAL_ANNOTATION));
     marked.map(|node| node.name.clone()).collect()
+}
+
+fn holders(world: &World) -> BTreeMap<NodeName, String> {
+    let lease = |node: &Node| node.annotations.get(ANNOTATION).and_then(|note| read_note(note));
+    world.nodes().iter().filter_map(|node| Some((node.name.clone(), lease(node)?.holder))).collect()
 }
 
 /// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release

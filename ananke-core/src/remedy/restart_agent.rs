@@ -100,7 +100,7 @@ pub(crate) fn need(view: &View<'_>, record: &LeaseRecord) -> Need {
         Some(_) => Need::InUse,
         // Nothing will be done under it: it is given back as it was taken.
         None if trouble(view, node).is_some() && brakes::check(&fleet(view, nodes), name).is_err() => Need::DoneWith,
-        None if overdue && trouble(view, node).is_none() => Need::GivenUp,
+        None if overdue && trouble(view, node).is_none() && !boots(view, name) => Need::GivenUp,
         None => Need::InUse,
     }
 }
@@ -181,6 +181,11 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     } else {
         format!("it is not Ready ({}) although its host and {unit} run", clean(&node.reason, 80))
     })
+}
+
+/// Whether the host has booted so lately that its kubelet may yet report by itself.
+fn boots(view: &View<'_>, node: &NodeName) -> bool {
+    view.known_host(node).is_some_and(|host| host.uptime < view.spec.repair_after)
 }
 
 /// A node whose host runs and which is not well now, for however short: those that are still coming up count too, so that a

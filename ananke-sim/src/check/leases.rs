@@ -88,8 +88,11 @@ fn left(ended: &Ended) -> Vec<String> {
         report.manual.iter().any(|action| action.subject == Subject::Node(node.clone()) && says(action))
     };
     // A shutdown that could not reach the API any more says so, and the next start gives them back.
-    let told = report.manual.iter().any(|action| action.gate == GateId::CordonsReleased);
-    let of_another = |node: &NodeName| report.command == Command::Shutdown && ended.truth.marked.contains(node);
+    let no_api = |action: &ManualAction| action.gate == GateId::CordonsReleased || action.reason == Some(Reason::ApiNotAnswering);
+    let told = report.command == Command::Shutdown && report.manual.iter().any(no_api);
+    // Another Ananke is at work on it, or has asked for a person.
+    let holder = |node: &NodeName| ended.truth.holders.get(node).is_some_and(|holder| holder != ended.by);
+    let of_another = |node: &NodeName| holder(node) || report.command == Command::Shutdown && ended.truth.marked.contains(node);
     let through = report.got_through();
     report
         .cordons
@@ -102,7 +105,7 @@ fn left(ended: &Ended) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::Outcome;
-    use super::super::testing::{cordon, ended, node, record, sent};
+    use super::super::testing::{BY, cordon, ended, node, record, sent};
     use super::*;
 
     #[test]
@@ -152,7 +155,12 @@ mod tests {
     fn no_cordon_is_left_without_a_mark() {
         let mut end = ended(Outcome::Manual);
         end.report.cordons = vec![node(7)];
-        assert_eq!(check(&record(end.clone())), ["a cordon of Ananke is left on titan-07"]);
+        let left = ["a cordon of Ananke is left on titan-07"];
+        for (holder, expected) in [(None, left.as_slice()), (Some(BY), &left), (Some("tethys"), &[])] {
+            end.truth.holders = holder.map(|holder| (node(7), holder.to_owned())).into_iter().collect();
+            assert_eq!(check(&record(end.clone())), expected, "{holder:?}");
+        }
+        end.truth.holders.clear();
         end.report.outcome = Outcome::Refused;
         assert_eq!(check(&record(end)), Vec::<String>::new(), "it is still under way");
     }

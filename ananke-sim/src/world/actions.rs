@@ -139,7 +139,9 @@ impl World {
     /// Deletes a pod with its grace period; on a dead node it stays Terminating.
     pub fn delete_pod(&mut self, namespace: &str, name: &str, uid: Option<&Uid>) -> Result<(), Refusal> {
         let row = self.named_pod(namespace, name, uid)?;
-        if self.refuses_pods(self.pods[row].workload) && self.pods[row].deleting.is_none() {
+        // With a dead node nothing is lost that runs.
+        let lives = self.pods[row].node.is_some_and(|node| self.nodes[node].alive_since.is_some());
+        if lives && self.refuses_pods(self.pods[row].workload) && self.pods[row].deleting.is_none() {
             self.harmed(format!("{namespace}/{name} was deleted while a webhook lets no pod be made in its place"));
         }
         if self.is_only_copy(row) {

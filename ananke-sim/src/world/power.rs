@@ -309,6 +309,8 @@ impl World {
         row.restarting = false;
         self.note(|world| format!("{} dark", world.hosts[host].name));
         if was_up {
+            // The next boot begins with another kubelet.
+            self.nodes[host].wedged = false;
             self.containers_die(host);
             self.control_changed(host);
         }

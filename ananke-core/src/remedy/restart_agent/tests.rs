@@ -304,6 +304,8 @@ fn a_lease_under_which_nothing_was_done_is_given_back_when_nothing_will_be() {
     assert_eq!(swept(&starts), "", "it may come by itself");
     starts.overdue(GateId::NodesReady, 5);
     assert!(swept(&starts).starts_with("mark n5 for manual action"), "{}", swept(&starts));
+    starts.host(5, |host| (host.unit, host.uptime) = (UnitState::Active, Duration::from_secs(60)));
+    assert_eq!(swept(&starts), "", "somebody rebooted it: its kubelet has its time, and then its restart");
 }
 
 #[test]
