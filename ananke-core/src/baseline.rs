@@ -78,7 +78,7 @@ pub fn of(view: &View<'_>) -> Option<Baseline> {
         return None;
     }
     let mut taken = Baseline::new(view.now, workloads.iter().map(workload).collect());
-    taken.flux_failing = flux.iter().flat_map(failing).collect();
+    taken.flux_failing = flux.iter().flat_map(failing).filter(|object| !passes(view, object)).collect();
     taken.urls_failing = urls_failing(view);
     Some(taken)
 }
@@ -120,6 +120,13 @@ fn failing(flux: &FluxState) -> impl Iterator<Item = ObjectRef> {
     let kustomizations = flux.kustomizations.iter().map(|found| (&found.object, &found.reconcile));
     let releases = flux.helm_releases.iter().map(|found| (&found.object, &found.reconcile));
     kustomizations.chain(releases).filter(move |(_, state)| fails(state)).map(|(object, _)| object.clone())
+}
+
+/// Its gate lets it pass: it is only reconciled again.
+fn passes(view: &View<'_>, object: &ObjectRef) -> bool {
+    let verdict =
+        view.gate(GateId::Kustomizations).and_then(|gate| gate.judgement.subjects.get(&Subject::Object(object.clone())));
+    verdict.is_some_and(Verdict::is_pass)
 }
 
 /// Those that fail at their gates, and those that failed before and have not been seen to pass since: a gate that does not
@@ -217,6 +224,10 @@ mod tests {
         let taken = of(&bench.view()).unwrap();
         assert_eq!(taken.urls_failing, BTreeSet::from(["https://old.example".into()]));
         assert_eq!(taken.flux_failing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Kustomization flux-system/apps"]);
+
+        let apps = Subject::Object(ObjectRef::new(Kind::Kustomization, "flux-system", "apps"));
+        bench.stands(GateId::Kustomizations, GateStatus::Passed, Judgement::of(apps, Verdict::pass("reconciled again")));
+        assert!(of(&bench.view()).unwrap().flux_failing.is_empty(), "it is not ready for a moment, and no failure");
 
         let web = ObjectRef::new(Kind::Deployment, "apps", "web");
         bench.spec.required_workloads = vec![web.clone()];

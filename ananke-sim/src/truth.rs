@@ -152,9 +152,9 @@ impl World {
                     let gone = |need: &usize| excused.contains(need) && self.workloads[*need].endpoints == 0;
                     let needs = &self.workloads[*row].needs;
                     let cure = self.cured_by(*row);
-                    // A pod that would be made anew for it might get none either.
-                    let pulls = self.lacks_image(*row)
-                        || cure.is_some_and(|by| !self.workloads[by].is_daemon() && self.pulls_from_here(by));
+                    // A pod of another that would be made anew for it might get none either.
+                    let loses = |by: usize| by != *row && !self.workloads[by].is_daemon() && self.pulls_from_here(by);
+                    let pulls = self.lacks_image(*row) || cure.is_some_and(loses);
                     needs.iter().chain(&cure).any(gone) || pulls && self.serve_images().iter().any(gone)
                 })
                 .collect();

@@ -192,7 +192,8 @@ impl<'a> Case<'a> {
             if owner.kind == Kind::DaemonSet {
                 self.is_wanted_there(pod, owner)
             } else {
-                self.a_node_takes_pods() && self.has_images(owner)
+                // With one that does not serve nothing is lost.
+                self.a_node_takes_pods() && (!pod.ready || self.has_images(owner))
             }
         };
         old && alive && made_again && !pod.mirror && !pod.deleting && owner.is_some_and(comes)
