@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, quoted, says};
+use super::kured_lock_stuck;
 use crate::engine::view::View;
 use crate::gate::foundation::{host_of, in_cluster};
 use crate::gate::{admission, workloads};
@@ -239,16 +240,18 @@ impl<'a> Case<'a> {
     /// Where none would: what keeps pods away, and what a person does about that before all else.
     pub(super) fn no_room(&self) -> Option<(String, String)> {
         let first = self.living_nodes().next().filter(|_| !self.a_node_takes_pods())?;
-        let (why, what) = if is_full(first) {
-            (format!("{} is short of disk space", first.name), format!("free space on {} (`df -h`)", first.name))
-        } else {
-            (format!("{} is cordoned", first.name), format!("`kubectl uncordon {}`", first.name))
-        };
         let more = match self.living_nodes().skip(1).count() {
             0 => String::new(),
             others => format!("; and {others} more"),
         };
-        Some((format!("no node takes another pod: {why}{more}"), what))
+        let (why, what) = if is_full(first) {
+            (format!("{} is short of disk space{more}", first.name), format!("free space on {} (`df -h`)", first.name))
+        } else if let Some(stuck) = kured_lock_stuck::stuck(self) {
+            stuck
+        } else {
+            (format!("{} is cordoned{more}", first.name), format!("`kubectl uncordon {}`", first.name))
+        };
+        Some((format!("no node takes another pod: {why}"), what))
     }
 
     fn living_nodes(&self) -> impl Iterator<Item = &'a NodeState> {

@@ -20,6 +20,11 @@ const WORDS: &[&str] = &["node(s) were unschedulable"];
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     case.said(WORDS)?;
+    stuck(case).map(|(why, first)| Finding::new(why, first))
+}
+
+/// Where kured keeps nodes cordoned: whom it waits for, and what a person does about that.
+pub(super) fn stuck(case: &Case<'_>) -> Option<(String, String)> {
     let mut workloads = case.view.workloads().unwrap_or_default().iter();
     let (kured, holder) = workloads.find_map(|found| Some((&found.object, found.reboot_lock.as_ref()?)))?;
     let cordoned = case.view.nodes().unwrap_or_default().iter().filter(|node| node.unschedulable);
@@ -27,7 +32,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let first = cordoned.first()?;
     let there = NodeName::parse(holder).is_ok_and(|name| matches!(case.view.node(&name), Ok(Some(_))));
     let place = if there { "" } else { ", which is no node of this cluster" };
-    Some(Finding::new(
+    Some((
         format!("kured's lock is held for {holder}{place}; cordoned: {}", cordoned.join(", ")),
         format!(
             "make sure that {holder} is not being rebooted, then run `kubectl annotate daemonset {} -n {} weave.works/kured-node-lock-` and `kubectl uncordon {first}`",
@@ -39,8 +44,8 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Kind;
-    use crate::trap::testing::of_bench;
+    use crate::name::{Kind, ObjectRef, Subject};
+    use crate::trap::testing::{bench, of_bench, told};
 
     #[test]
     fn it_is_a_cordon_with_a_lock_of_kured() {
@@ -55,5 +60,17 @@ mod tests {
         };
         assert_eq!(named(Some("n7")), Some(ENTRY.trap));
         assert_eq!(named(None), Some(Trap::ForeignCordon));
+    }
+    #[test]
+    fn what_would_be_made_anew_if_a_node_took_it_is_told_with_that() {
+        let mut bench = bench();
+        bench.workload(Kind::Deployment, "coredns", &[(1, false)]);
+        bench.workload(Kind::DaemonSet, "kured", &[(1, true), (2, true)]);
+        bench.change_workload("kured", |it| it.reboot_lock = Some("n7".into()));
+        (1..=2).for_each(|n| bench.change_node(n, |node| node.unschedulable = true));
+        let dns = Subject::Object(ObjectRef::new(Kind::Deployment, "apps", "coredns"));
+        let text = told(&bench, GateId::Workloads, &dns).unwrap();
+        let why = "; no node takes another pod: kured's lock is held for n7, which is no node of this cluster; cordoned: n1, n2";
+        assert!(text.ends_with(why), "{text}");
     }
 }

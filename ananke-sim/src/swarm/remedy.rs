@@ -51,6 +51,7 @@ fn has_reason(fault: Fault, action: &ManualAction) -> bool {
         Fault::Cluster(ClusterTrouble::ClosedWebhook) => said(&[Reason::WebhookNotServing]),
         Fault::Site(SiteTrouble::DiskPressure) => action.instruction.contains("free space on "),
         Fault::Cluster(ClusterTrouble::ForeignCordons) => action.instruction.contains("kubectl uncordon "),
+        Fault::Cluster(ClusterTrouble::RebootLock) => action.instruction.contains("weave.works/kured-node-lock-"),
         Fault::Cluster(ClusterTrouble::FailedInstall) => said(&[Reason::HelmReleaseNotReady]),
         _ => false,
     }
