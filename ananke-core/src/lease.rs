@@ -97,8 +97,7 @@ pub enum LeaseState {
     Released,
     /// A person removed the taint, or the node was recreated: never placed again.
     TakenAway,
-    /// The window passed and the node is not proved, or its repair was given up: the taint stays until a person acts, or until
-    /// a node that was only drained is proved.
+    /// The window passed and the node is not proved, or its repair was given up: the taint stays until a person acts.
     Manual,
 }
 

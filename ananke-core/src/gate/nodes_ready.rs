@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::view::View;
 use crate::gate::node_ssh::go_and_look;
-use crate::lease::{LeaseRecord, LeaseState, Purpose, taint_lease};
+use crate::lease::{LeaseState, taint_lease};
 use crate::name::{NodeName, Subject};
 use crate::observation::{NodeState, Tri};
 use crate::port::clean;
@@ -49,13 +49,7 @@ fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&N
         return silent(Reason::NodeAbsent, format!("{name} is not registered"));
     };
     if let Some(sentence) = marked(view, node) {
-        let (text, sentence) = (format!("{name} is marked for manual action"), clean(&sentence, 400));
-        return if is_drained(view, node) {
-            // Its mark goes once the node is proved.
-            Verdict::waiting(Reason::ManualActionMarked, text, sentence)
-        } else {
-            Verdict::person(Reason::ManualActionMarked, text, sentence)
-        };
+        return Verdict::person(Reason::ManualActionMarked, format!("{name} is marked for manual action"), clean(&sentence, 400));
     }
     match node.ready {
         Tri::True => {}
@@ -149,11 +143,6 @@ fn marked(view: &View<'_>, node: &NodeState) -> Option<String> {
     node.manual_note.as_deref().map(str::to_owned).or_else(of_lease)
 }
 
-fn is_drained(view: &View<'_>, node: &NodeState) -> bool {
-    let drained = |record: &LeaseRecord| record.state == LeaseState::Manual && record.lease.purpose == Purpose::Drain;
-    view.leases().iter().any(|record| drained(record) && record.lease.stands_on(node))
-}
-
 /// Nodes of the cluster that the config does not speak of, in one line: there may be thousands.
 fn unknown(view: &View<'_>, nodes: &[NodeState]) -> Option<String> {
     let known = |name: &NodeName| view.spec.nodes.contains_key(name) || view.spec.ignored.contains(name);
@@ -244,10 +233,6 @@ mod tests {
         bench.cordon(1);
         bench.check(evaluate, "n1: hold cordon-outstanding repairable");
         bench.change_node(1, |node| node.manual_note = Some("replace the disk of n1".into()));
-        bench.check(evaluate, "n1: hold manual-action-marked person");
-        bench.leases[0].state = LeaseState::Manual;
-        bench.check(evaluate, "n1: hold manual-action-marked waiting");
-        bench.leases[0].lease.purpose = Purpose::Repair;
         bench.check(evaluate, "n1: hold manual-action-marked person");
     }
 

@@ -111,10 +111,6 @@ fn known(record: &LeaseRecord, node: Option<&NodeState>, cluster: &Uid, with: &S
         (LeaseState::Intended | LeaseState::Held, None) => gone(record, with),
         (LeaseState::Intended | LeaseState::Held, Some(node)) => stands(record, node, with),
         (LeaseState::Manual, None) => Some(Finding::Settle { lease: lease.id.clone(), event: LeaseEvent::FoundGone }),
-        // Nobody doubted a node that was drained: that it did not come back is all that is wrong with it.
-        (LeaseState::Manual, Some(node)) if lease.purpose == Purpose::Drain && with.proved.contains(&node.name) => {
-            Some(Finding::Release { node: node.name.clone(), lease: lease.id.clone() })
-        }
         // The taint stays until a person lifts it; without its mark it would block without a word.
         (LeaseState::Manual, Some(node)) => node.manual_note.is_none().then(|| mark(lease)),
         (LeaseState::Released | LeaseState::TakenAway, _) => leftover(record, node?, with),
@@ -156,7 +152,8 @@ fn stands(record: &LeaseRecord, node: &NodeState, with: &Sweep<'_>) -> Option<Fi
     match past {
         // Nobody repairs under it any more.
         None => Some(release()),
-        Some(_) if with.proved.contains(&node.name) => Some(release()),
+        // That a node was drained says nothing of the node: what is wrong with it has its own repair.
+        Some(_) if lease.purpose == Purpose::Drain || with.proved.contains(&node.name) => Some(release()),
         Some(_) => with.unproved.contains(&node.name).then(|| mark(lease)),
     }
 }

@@ -184,6 +184,7 @@ mod tests {
         let mut bench = Bench::new(2);
         bench.all_up();
         bench.cordon(2);
+        bench.leases[0].lease.purpose = Purpose::Repair;
         let later = |bench: &mut Bench, secs| bench.now = bench.now.plus(Duration::from_secs(secs));
         later(&mut bench, 3590);
         bench.renew(2);
@@ -264,6 +265,7 @@ mod tests {
         let mut bench = Bench::new(2);
         bench.all_up();
         bench.cordon(2);
+        bench.leases[0].lease.purpose = Purpose::Repair;
         bench.obs.hosts.remove(&crate::gate::testing::node(2));
         bench.now = bench.now.plus(Duration::from_secs(3601));
         bench.fresh_lists();

@@ -5,18 +5,21 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use ananke_core::baseline::Baseline;
+use ananke_core::doctor::map::HostFacts;
 use ananke_core::engine::journal::{Entry, What as Line};
 use ananke_core::engine::{Hands, Permit, Reads};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, TAINT_KEY};
-use ananke_core::name::{MacAddress, Moment, NodeName};
-use ananke_core::observation::{Confirmation, UnitState};
+use ananke_core::name::{MacAddress, Moment, NodeName, UnitName};
+use ananke_core::observation::{Confirmation, HostState, SnapshotState, UnitState};
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
 use ananke_core::port::clock::Uptime;
 use ananke_core::port::{
-    Clock, ClusterActions, ErrorKind, HostActions, MachineReads, PortError, PowerActions, StateReads, StateWrites, VaultActions,
+    Clock, ClusterActions, ErrorKind, HostActions, HostReads, MachineReads, PortError, PowerActions, StateReads, StateWrites,
+    VaultActions,
 };
 use ananke_core::report::{Command, PastRun, Progress, Report};
+use ananke_core::spec::HostNeeds;
 use ananke_core::verdict::Trap;
 use async_trait::async_trait;
 
@@ -147,7 +150,7 @@ impl<'a> Actor<'a> {
     }
 
     pub(super) fn reads(&self) -> Reads<'_> {
-        Reads { machine: self, ..self.ports.reads(&self.clock, &self.state) }
+        Reads { machine: self, hosts: self, ..self.ports.reads(&self.clock, &self.state) }
     }
 
     pub(super) fn hands(&self) -> Hands<'_> {
@@ -215,6 +218,22 @@ const FOLLOWS: i64 = 180_000;
 impl MachineReads for Actor<'_> {
     async fn clock_synced(&self) -> Answer<Option<bool>> {
         Ok(Some(self.clock.ahead.load(Ordering::Relaxed).abs() <= FOLLOWS))
+    }
+}
+
+#[async_trait]
+impl HostReads for Actor<'_> {
+    /// By how much a host's clock differs is seen from here.
+    async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Answer<HostState> {
+        let mut host = self.ports.inspect(node, unit, needs).await?;
+        host.clock_skew_millis = host.clock_skew_millis.saturating_sub(self.clock.ahead.load(Ordering::Relaxed));
+        Ok(host)
+    }
+    async fn snapshots(&self, node: &NodeName) -> Answer<Vec<SnapshotState>> {
+        self.ports.snapshots(node).await
+    }
+    async fn settings(&self, node: &NodeName) -> Answer<HostFacts> {
+        self.ports.settings(node).await
     }
 }
 
