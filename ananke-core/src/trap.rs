@@ -237,7 +237,7 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
     let remakes = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
     let repairs =
         remakes || entry.trap == Trap::RegistryInClusterDeadlock && !registry_in_cluster_deadlock::loads(&case).is_empty();
-    let no_room = diagnosis.remake.filter(|_| !repairs).and_then(|_| case.no_room());
+    let why_not = diagnosis.remake.filter(|_| !repairs).and_then(|_| case.why_not());
     let barred = diagnosis.remake.and_then(|_| barred(&case)).filter(|by| by != subject && !repairs);
     let Finding { text, instruction } = finding;
     if blocker.kind == BlockerKind::Waiting {
@@ -256,7 +256,7 @@ fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subjec
         blocker.text = format!("{}; {text}", blocker.text);
     }
     blocker.if_it_lasts = instruction;
-    if let Some((why, first)) = no_room {
+    if let Some((why, first)) = why_not {
         blocker.text = format!("{}; {why}", blocker.text);
         blocker.if_it_lasts = format!("{first}, then {}", blocker.if_it_lasts);
     }

@@ -154,8 +154,9 @@ impl World {
                     let cure = self.cured_by(*row);
                     // A pod of another that would be made anew for it might get none either.
                     let loses = |by: usize| by != *row && !self.workloads[by].is_daemon() && self.pulls_from_here(by);
-                    let pulls = self.lacks_image(*row) || cure.is_some_and(loses);
-                    needs.iter().chain(&cure).any(gone) || pulls && self.serve_images().iter().any(gone)
+                    let withheld = cure.is_some_and(loses) && self.beside_registry().any(|part| excused.contains(&part));
+                    let unpulled = self.lacks_image(*row) && self.serve_images().iter().any(gone);
+                    needs.iter().chain(&cure).any(gone) || unpulled || withheld
                 })
                 .collect();
             if more.is_empty() {

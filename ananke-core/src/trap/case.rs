@@ -1,5 +1,6 @@
 //! One blocker, and all that was said about it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Case<'a> {
     pub subject: &'a Subject,
     pub blocker: &'a Blocker,
     evidence: &'a Evidence<'a>,
+    /// Why a pod that would be made anew is not, and what a person does about that first.
+    withheld: OnceCell<(String, String)>,
 }
 
 /// What a trap makes of a blocker.
@@ -72,7 +75,7 @@ impl Said<'_> {
 
 impl<'a> Case<'a> {
     pub(crate) fn new(view: &'a View<'a>, evidence: &'a Evidence<'a>, subject: &'a Subject, blocker: &'a Blocker) -> Self {
-        Self { view, subject, blocker, evidence }
+        Self { view, subject, blocker, evidence, withheld: OnceCell::new() }
     }
 
     /// The object that waits.
@@ -209,11 +212,15 @@ impl<'a> Case<'a> {
         let behind = ingresses.filter(|ingress| ingress.hosts.iter().any(|host| hosts.contains(&**host)));
         let own = hosts.iter().filter_map(|host| in_cluster(host)).map(|service| service.namespace);
         let inside: BTreeSet<_> = behind.map(|ingress| ingress.object.namespace.clone()).chain(own).collect();
-        let holds = |(subject, verdict): (&Subject, &Verdict)| {
+        let holds = |(subject, verdict): &(&Subject, &Verdict)| {
             let part = matches!(subject, Subject::Object(object) if object != owner && inside.contains(&object.namespace));
             part && !verdict.is_pass()
         };
-        inside.is_empty() || !self.view.gate(GateId::Workloads).is_some_and(|gate| gate.judgement.subjects.iter().any(holds))
+        let gate = self.view.gate(GateId::Workloads).filter(|_| !inside.is_empty());
+        let Some((part, _)) = gate.and_then(|gate| gate.judgement.subjects.iter().find(holds)) else { return true };
+        let why = format!("{owner} is not made anew while {part} is not whole: its images may come from there");
+        self.withheld.get_or_init(|| (why, format!("bring up {part} first")));
+        false
     }
 
     /// Whether its DaemonSet would give the node the next. One that has more pods on living nodes than it asks for has some on
@@ -237,8 +244,13 @@ impl<'a> Case<'a> {
         self.living_nodes().any(|node| !node.unschedulable && !is_full(node))
     }
 
-    /// Where none would: what keeps pods away, and what a person does about that before all else.
-    pub(super) fn no_room(&self) -> Option<(String, String)> {
+    /// Why nothing is made anew, and what a person does about that before all else: images may be missing, or no node takes a
+    /// pod.
+    pub(super) fn why_not(&self) -> Option<(String, String)> {
+        self.withheld.get().cloned().or_else(|| self.no_room())
+    }
+
+    fn no_room(&self) -> Option<(String, String)> {
         let first = self.living_nodes().next().filter(|_| !self.a_node_takes_pods())?;
         let more = match self.living_nodes().skip(1).count() {
             0 => String::new(),

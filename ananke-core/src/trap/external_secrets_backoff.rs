@@ -39,8 +39,8 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Kind;
-    use crate::trap::testing::{bench, deleted};
+    use crate::name::{Kind, ObjectRef, Subject};
+    use crate::trap::testing::{bench, deleted, told};
 
     /// As it is told, and what is near and is not it.
     const YES: &str = "secret \"grafana-secrets\" not found";
@@ -67,10 +67,16 @@ mod tests {
             bench.change_workload("external-secrets", |it| it.registries = vec![registry.into()]);
             bench.pod("web-0", |pod| pod.message = YES.into());
             bench.ingress(&["harbor.example"]);
-            deleted(&mut bench, GateId::Workloads, ENTRY.trap)
+            // Once with what the gate said before.
+            let _ = deleted(&mut bench, GateId::Workloads, ENTRY.trap);
+            let waits = Subject::Object(ObjectRef::new(Kind::Deployment, "apps", "web"));
+            (deleted(&mut bench, GateId::Workloads, ENTRY.trap), told(&bench, GateId::Workloads, &waits).unwrap())
         };
-        assert!(remade("harbor.example:5000").is_empty(), "web is in its namespace, and does not serve");
-        assert_eq!(remade("ghcr.io"), ["Pod apps/external-secrets-0"]);
+        let (pods, text) = remade("harbor.example:5000");
+        assert!(pods.is_empty(), "web is in its namespace, and does not serve");
+        let why = "; Deployment apps/external-secrets is not made anew while Deployment apps/web is not whole: its images may come from there";
+        assert!(text.ends_with(why), "{text}");
+        assert_eq!(remade("ghcr.io").0, ["Pod apps/external-secrets-0"]);
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl World {
         self.workloads[workload].pods.iter().any(|pod| self.pods[*pod].pulls > 0)
     }
 
+    /// The cluster's own registry and what belongs to it: from outside nobody can tell what of it serves images.
+    pub(crate) fn beside_registry(&self) -> impl Iterator<Item = usize> {
+        let namespace = &self.workloads[self.known.registry].object.namespace;
+        (0..self.workloads.len()).filter(move |row| self.workloads[*row].object.namespace == *namespace)
+    }
+
     /// What must serve for images to be had from the cluster's own registry.
     pub(crate) fn serve_images(&self) -> Vec<usize> {
         let front = self.ingresses.iter().find(|ingress| &*ingress.host == HARBOR).map(|ingress| ingress.backend);
