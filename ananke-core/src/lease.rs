@@ -31,7 +31,7 @@ pub const DEFAULT_WINDOW: Duration = Duration::from_secs(3600);
 /// The longest window that the config allows: a record that claims more is not believed.
 pub const MAX_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Clocks of two hosts that are in step differ by less: an age that is negative by more cannot be.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// What a cordon is for: brakes and budgets count repairs only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dns_cni;
 use crate::engine::view::{Trust, View};
+use crate::lease::CLOCK_TOLERANCE;
 use crate::name::{Kind, Moment, Subject};
 use crate::observation::{Reconcile, SourceState, Tri};
 use crate::order::URL_ANNOTATION;
@@ -251,7 +252,7 @@ const LONG_UP: Duration = Duration::from_secs(1800);
 /// cluster that has been up for long.
 pub(crate) fn believable(view: &View<'_>, state: &Reconcile) -> bool {
     let long_up = view.trust == Trust::Stated && is_floor_known(view) && view.now.since(view.floor) >= LONG_UP;
-    handled_since(state, proofs_from(view)) || long_up
+    handled(view, state) || long_up
 }
 
 /// Until a host tells when it booted, only what a run that acts asked for itself counts.
@@ -263,9 +264,11 @@ fn is_floor_known(view: &View<'_>) -> bool {
     view.floor > Moment::from_millis(0)
 }
 
-/// Whether the controller handled a reconcile request that was made at or after `floor`.
-fn handled_since(state: &Reconcile, floor: Moment) -> bool {
-    state.handled_at.as_deref().and_then(|token| Moment::parse(token).ok()).is_some_and(|at| at >= floor)
+/// Whether the controller handled a reconcile request that was made in this life of the cluster. One that lies ahead was made
+/// by a clock that has been set back since: nobody knows when that was.
+fn handled(view: &View<'_>, state: &Reconcile) -> bool {
+    let known = proofs_from(view)..=view.now.plus(CLOCK_TOLERANCE);
+    state.handled_at.as_deref().and_then(|token| Moment::parse(token).ok()).is_some_and(|at| known.contains(&at))
 }
 
 /// Reason and message of the Ready condition.
@@ -290,11 +293,14 @@ mod tests {
         let mut bench = Bench::new(1);
         bench.all_up();
         bench.check(evaluate, &format!("{SOURCE}: pass"));
-        bench.change_source(|source| {
-            source.artifact_updated = Some(Moment::from_millis(0));
-            source.reconcile.handled_at = Some("2020-01-01T00:00:00Z".into());
-        });
-        bench.check(evaluate, &format!("{SOURCE}: hold not-proved-this-boot repairable"));
+        let ahead = bench.now.plus(Duration::from_secs(3600)).to_string();
+        for handled in ["2020-01-01T00:00:00Z", &ahead] {
+            bench.change_source(|source| {
+                source.artifact_updated = Some(Moment::from_millis(0));
+                source.reconcile.handled_at = Some(handled.into());
+            });
+            bench.check(evaluate, &format!("{SOURCE}: hold not-proved-this-boot repairable"));
+        }
     }
 
     #[test]
