@@ -19,6 +19,12 @@ use crate::swarm::{self, Run};
 use crate::world::Ms;
 
 pub const SCHEMA: u32 = 1;
+/// Seeds of a campaign: the first, the one after the last, and which shard of them.
+pub type Part = (u64, u64, String);
+
+/// The shard that is all of them.
+pub const WHOLE: &str = "0/1";
+
 /// Failures and timelines that are kept whole; the others are counted.
 const KEPT: usize = 20;
 const SLOWEST: usize = 5;
@@ -28,13 +34,12 @@ pub struct Campaign {
     pub schema: u32,
     /// What was drilled, as the arguments of `ananke drill` that repeat it with a seed.
     pub drills: String,
-    /// First seed, and the one after the last, of each part.
-    pub seeds: BTreeSet<(u64, u64, String)>,
+    pub seeds: BTreeSet<Part>,
     pub runs: u64,
     pub failed: u64,
     pub recovered: u64,
     pub manual: u64,
-    /// Of each part in its own time.
+    /// Of a part in its own time.
     pub runs_per_second: u64,
     /// Drills of each ending.
     pub endings: BTreeMap<String, u64>,
@@ -318,16 +323,22 @@ impl Campaign {
         if self.drills != other.drills {
             return Err(format!("these are drills of `{}`, and those of `{}`", self.drills, other.drills));
         }
-        if let Some((from, to, shard)) = other.seeds.iter().find(|part| self.seeds.contains(part)) {
+        let both = |one: &Part, other: &Part| {
+            let same = one.2 == other.2 || [&one.2, &other.2].iter().any(|shard| *shard == WHOLE);
+            same && one.0 < other.1 && other.0 < one.1
+        };
+        if let Some((from, to, shard)) = other.seeds.iter().find(|part| self.seeds.iter().any(|mine| both(mine, part))) {
             return Err(format!("the seeds {from}..{to} (shard {shard}) are counted already"));
         }
         self.seeds.extend(other.seeds.iter().cloned());
+        let played = |part: &Self| part.runs_per_second.saturating_mul(part.runs);
+        let rates = played(self).saturating_add(played(other));
+        self.runs_per_second = rates.checked_div(self.runs.saturating_add(other.runs)).unwrap_or(0);
         for (mine, more) in [
             (&mut self.runs, other.runs),
             (&mut self.failed, other.failed),
             (&mut self.recovered, other.recovered),
             (&mut self.manual, other.manual),
-            (&mut self.runs_per_second, other.runs_per_second),
         ] {
             *mine += more;
         }
@@ -439,9 +450,13 @@ mod tests {
     #[test]
     fn shards_put_together_are_the_whole_and_none_is_counted_twice() {
         let (mut parts, odd) = (of((0..6).step_by(2), "0/2"), of((1..6).step_by(2), "1/2"));
-        parts.merge(&odd).unwrap();
+        parts.runs_per_second = 9;
+        parts.merge(&Campaign { runs_per_second: 3, ..odd.clone() }).unwrap();
+        assert_eq!(std::mem::take(&mut parts.runs_per_second), 6, "they may run at the same time, or one after the other");
         assert_eq!(parts.merge(&odd).unwrap_err(), "the seeds 0..6 (shard 1/2) are counted already");
-        let whole = Campaign { seeds: parts.seeds.clone(), ..of(0..6, "0/1") };
+        let whole = of(0..6, "0/1");
+        assert_eq!(parts.merge(&whole).unwrap_err(), "the seeds 0..6 (shard 0/1) are counted already");
+        let whole = Campaign { seeds: parts.seeds.clone(), ..whole };
         assert_eq!(parts, whole);
         assert_eq!((whole.runs, whole.recovered, whole.manual, whole.failed), (6, 4, 2, 0));
         assert_eq!((whole.faults.get("never-boots"), whole.traps.get(&Trap::HostDark)), (Some(&2), Some(&2)));

@@ -1,6 +1,6 @@
 //! What drills came to, as one HTML file with pictures and without a script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ananke_core::order::VERBS;
 use ananke_core::report::GateStatus;
 use ananke_core::trap;
 use ananke_sim::Fault;
-use ananke_sim::campaign::{Campaign, Compared, Counts, Timeline};
+use ananke_sim::campaign::{Campaign, Compared, Counts, Part, Timeline, WHOLE};
 
 use crate::html::{Html, STYLE, Tone, gates};
 use crate::wire::Failure;
@@ -62,14 +62,27 @@ fn head(title: &str) -> Html {
     out
 }
 
+/// What was played, parts that follow on each other as one.
+fn seeds(parts: &BTreeSet<Part>) -> String {
+    let mut joined: Vec<Part> = Vec::new();
+    for part in parts {
+        match joined.last_mut() {
+            Some(last) if part.2 == WHOLE && last.2 == WHOLE && last.1 == part.0 => last.1 = part.1,
+            _ => joined.push(part.clone()),
+        }
+    }
+    let told = joined.iter().map(|(from, to, shard)| match shard.as_str() {
+        WHOLE => format!("{from}..{to}"),
+        _ => format!("{from}..{to} (shard {shard})"),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn endings(out: &mut Html, campaign: &Campaign) {
     out.raw("<section><h2>How they ended</h2><p><small>").text(&format!("ananke drill {}", campaign.drills)).raw("; seeds ");
-    let part = |(from, to, shard): &(u64, u64, String)| match shard.as_str() {
-        "0/1" => format!("{from}..{to}"),
-        _ => format!("{from}..{to} (shard {shard})"),
-    };
-    let parts: Vec<String> = campaign.seeds.iter().map(part).collect();
-    out.text(&parts.join(", ")).text(&format!("; {} drills, {} a second", campaign.runs, campaign.runs_per_second));
+    let Campaign { runs, runs_per_second, .. } = campaign;
+    let each = if campaign.seeds.len() > 1 { " in each part" } else { "" };
+    out.text(&seeds(&campaign.seeds)).text(&format!("; {runs} drills, {runs_per_second} a second{each}"));
     out.raw("</small></p><table><tbody>");
     for (ending, count) in &campaign.endings {
         let tone = match ending.as_str() {
@@ -252,4 +265,18 @@ fn acted(out: &mut Html, timeline: &Timeline) {
         out.raw("<tr><td class=\"number\">").text(&human(Duration::from_secs(*at))).raw("</td><td>").text(text).raw("</td></tr>");
     }
     out.raw("</tbody></table>").more(timeline.actions.len(), ACTIONS_SHOWN).raw("</details>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_follow_on_each_other_are_told_as_one() {
+        let part = |from, to, shard: &str| (from, to, shard.to_owned());
+        let told = |parts: &[Part]| seeds(&parts.iter().cloned().collect());
+        let whole = [part(0, 10, WHOLE), part(10, 20, WHOLE), part(30, 40, WHOLE)];
+        assert_eq!(told(&whole), "0..20, 30..40");
+        assert_eq!(told(&[part(0, 10, "0/2"), part(0, 10, "1/2")]), "0..10 (shard 0/2), 0..10 (shard 1/2)");
+    }
 }
