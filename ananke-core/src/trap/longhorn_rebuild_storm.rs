@@ -24,14 +24,17 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let volumes = &case.view.storage().ok()?.longhorn.as_ref()?.volumes;
     let rebuilt = |volume: &&LonghornVolume| &*volume.state == "attached" && &*volume.robustness == "degraded";
     let rebuilt: Vec<&LonghornVolume> = volumes.iter().filter(rebuilt).collect();
-    let pods = case.view.pods().unwrap_or_default().iter().filter(|pod| !pod.ready && pod.owner.as_ref() == Some(owner));
-    let on_one = pods.flat_map(|pod| &pod.claims).any(|name| {
+    if rebuilt.len() < MANY {
+        return None;
+    }
+    let pods = case.view.pod_index().ok()?;
+    let on_one = pods.owned_by(owner).into_iter().filter(|pod| !pod.ready).flat_map(|pod| &pod.claims).any(|name| {
         let same = |volume: &&LonghornVolume| {
             volume.claim.as_ref().is_some_and(|of| of.namespace == owner.namespace && of.name == *name)
         };
         rebuilt.iter().any(same)
     });
-    (on_one && rebuilt.len() >= MANY).then(|| {
+    on_one.then(|| {
         Finding::new(
             format!("{} Longhorn volumes are being rebuilt, its own among them: disks and network are slow meanwhile", rebuilt.len()),
             "look at `kubectl get volumes.longhorn.io -n longhorn-system`: volumes that stay degraded have a replica that never becomes whole; Longhorn's setting concurrent-replica-rebuild-per-node-limit makes rebuilds gentler",
