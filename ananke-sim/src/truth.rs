@@ -110,12 +110,15 @@ impl World {
         // Parents stand before their children in the table.
         let mut waiting = BTreeSet::new();
         for (row, kust) in self.kustomizations.iter().enumerate() {
-            let of = |release: &usize| self.releases[*release].kustomization == row;
-            let mut lost = (0..self.releases.len()).filter(of).filter_map(|release| self.trouble_of_release(release));
+            let own: Vec<usize> =
+                (0..self.releases.len()).filter(|release| self.releases[*release].kustomization == row).collect();
+            let mut lost = own.iter().filter_map(|release| self.trouble_of_release(*release));
+            let mut behind = own.iter().flat_map(|release| &self.releases[*release].depends_on);
             let held = suspended_by_a_person(&kust.meta)
                 || self.kustomization_barred(row)
                 || lost.any(|trouble| trouble.needs_person())
-                || none(&known.helm_controller) && (0..self.releases.len()).any(|release| of(&release))
+                || none(&known.helm_controller) && !own.is_empty()
+                || behind.any(|release| waiting.contains(&self.releases[*release].kustomization))
                 || kust.workloads.iter().any(|workload| excused.contains(workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
