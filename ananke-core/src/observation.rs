@@ -323,6 +323,12 @@ pub struct IngressState {
     pub services: Vec<Arc<str>>,
 }
 
+impl IngressState {
+    pub fn answers_to(&self, host: &str) -> bool {
+        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
+}
+
 /// What [`crate::port::ProbeRequest::keep`] keeps of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProbeAnswer {

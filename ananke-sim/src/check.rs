@@ -23,7 +23,7 @@ mod testing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, read_note};
+use ananke_core::lease::MANUAL_ANNOTATION;
 use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::order::Order;
 use ananke_core::report::{Command, GateReport, GateStatus, Outcome, Report};
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use secrets::SECRET;
 
 use crate::fault::Fault;
-use crate::world::{Ms, Node, World};
+use crate::world::{Ms, World};
 
 /// What in a record breaks a rule, one line each.
 pub type Rule = fn(&Record) -> Vec<String>;
@@ -236,8 +236,7 @@ fn marked(world: &World) -> Vec<NodeName> {
 }
 
 fn holders(world: &World) -> BTreeMap<NodeName, String> {
-    let lease = |node: &Node| node.annotations.get(ANNOTATION).and_then(|note| read_note(note));
-    world.nodes().iter().filter_map(|node| Some((node.name.clone(), lease(node)?.holder))).collect()
+    world.nodes().iter().filter_map(|node| Some((node.name.clone(), node.lease()?.holder))).collect()
 }
 
 /// What no machine decides: another branch, a program that crashes, a volume without a good replica, a webhook or a release

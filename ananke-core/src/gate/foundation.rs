@@ -122,7 +122,7 @@ impl<'a> Seen<'a> {
     /// Services of this cluster that answer to a host name, each with what stands in between.
     fn services_of(&self, host: &str) -> Vec<(ObjectRef, String)> {
         let mut leads = Vec::new();
-        for ingress in self.ingresses.iter().filter(|ingress| ingress.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))) {
+        for ingress in self.ingresses.iter().filter(|ingress| ingress.answers_to(host)) {
             for name in &ingress.services {
                 leads.push((endpoints::service(&ingress.object.namespace, name), format!("{}, then ", ingress.object)));
             }

@@ -209,7 +209,7 @@ impl<'a> Case<'a> {
         let Some(of) = self.view.workloads().unwrap_or_default().iter().find(|of| of.object == *owner) else { return true };
         let hosts: BTreeSet<&str> = of.registries.iter().map(|registry| host_of(registry)).collect();
         let ingresses = self.view.ingresses().unwrap_or_default().iter();
-        let behind = ingresses.filter(|ingress| ingress.hosts.iter().any(|host| hosts.contains(&**host)));
+        let behind = ingresses.filter(|ingress| hosts.iter().any(|host| ingress.answers_to(host)));
         let own = hosts.iter().filter_map(|host| in_cluster(host)).map(|service| service.namespace);
         let inside: BTreeSet<_> = behind.map(|ingress| ingress.object.namespace.clone()).chain(own).collect();
         let holds = |(subject, verdict): &(&Subject, &Verdict)| {

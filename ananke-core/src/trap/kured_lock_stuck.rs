@@ -61,6 +61,7 @@ mod tests {
         assert_eq!(named(Some("n7")), Some(ENTRY.trap));
         assert_eq!(named(None), Some(Trap::ForeignCordon));
     }
+
     #[test]
     fn what_would_be_made_anew_if_a_node_took_it_is_told_with_that() {
         let mut bench = bench();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ananke_core::lease::{ANNOTATION, Lease, read_note};
 use ananke_core::name::{BootId, Kind, MacAddress, NodeName, ObjectRef, Uid, UnitName};
 use ananke_core::observation::{HostHealth, JobEnd, PodPhase, SnapshotState, Taint, Tri, UnitState};
 use ananke_core::spec::HostNeeds;
@@ -151,6 +152,13 @@ pub struct Node {
     pub(crate) watch_epoch: u32,
     pub(crate) look_epoch: u32,
     pub(crate) evict_epoch: u32,
+}
+
+impl Node {
+    /// The lease that its annotation speaks of.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.annotations.get(ANNOTATION).and_then(|note| read_note(note))
+    }
 }
 
 #[derive(Debug, Clone)]

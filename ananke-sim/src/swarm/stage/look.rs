@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, TAINT_KEY, read_note};
+use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::ObjectRef;
 
 use super::{Stage, path};
@@ -27,7 +27,7 @@ impl Stage<'_> {
         let mut cordons = BTreeMap::new();
         for node in world.nodes() {
             if node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
-                let expires = node.annotations.get(ANNOTATION).and_then(|note| read_note(note)).map(|lease| lease.expires);
+                let expires = node.lease().map(|lease| lease.expires);
                 cordons.insert(node.name.clone(), (expires, node.annotations.contains_key(MANUAL_ANNOTATION)));
             }
         }
