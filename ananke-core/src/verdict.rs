@@ -415,6 +415,12 @@ pub struct Judgement {
     pub notes: Vec<String>,
 }
 
+impl FromIterator<(Subject, Verdict)> for Judgement {
+    fn from_iter<T: IntoIterator<Item = (Subject, Verdict)>>(subjects: T) -> Self {
+        Self { subjects: subjects.into_iter().collect(), ..Self::default() }
+    }
+}
+
 impl Judgement {
     pub fn of(subject: Subject, verdict: Verdict) -> Self {
         Self { subjects: BTreeMap::from([(subject, verdict)]), ..Self::default() }

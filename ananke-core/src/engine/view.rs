@@ -193,6 +193,17 @@ impl<'a> View<'a> {
         self.behind.obs.hosts.get(node)?.if_fresh(self.now, self.far_limit())
     }
 
+    /// `rows`, which come in the order of their names, each with what is known of its host.
+    pub(crate) fn with_hosts<'r, T>(
+        &self,
+        rows: impl Iterator<Item = (&'r NodeName, T)>,
+    ) -> impl Iterator<Item = (&'r NodeName, (T, Option<&'a HostState>))> {
+        self.looks_at(Inputs::HOSTS);
+        let (now, limit) = (self.now, self.far_limit());
+        let known = move |(name, fact): (&'a NodeName, &'a Fact<HostState>)| Some((name, fact.if_fresh(now, limit)?));
+        joined(rows, self.behind.obs.hosts.iter().filter_map(known))
+    }
+
     pub fn api(&self) -> Result<&'a ApiHealth, Gap> {
         self.looks_at(Inputs::API);
         self.behind.obs.api.fresh(self.now, self.near_limit())
@@ -372,4 +383,18 @@ impl<'a> View<'a> {
     fn keyed<K: Ord, T>(&self, map: &'a BTreeMap<K, Fact<T>>, key: &K, limit: Duration) -> Result<&'a T, Gap> {
         map.get(key).map_or_else(|| Err(Gap::not_asked()), |fact| fact.fresh(self.now, limit))
     }
+}
+
+/// `rows`, each with what `found` has under its name. Both come in the order of their names: a step for each, and no search,
+/// where there may be thousands.
+pub(crate) fn joined<'r, 'f, T, V>(
+    rows: impl Iterator<Item = (&'r NodeName, T)>,
+    found: impl Iterator<Item = (&'f NodeName, V)>,
+) -> impl Iterator<Item = (&'r NodeName, (T, Option<V>))> {
+    let mut found = found.peekable();
+    rows.map(move |(name, row)| {
+        while found.next_if(|(other, _)| *other < name).is_some() {}
+        let here = found.next_if(|(other, _)| *other == name);
+        (name, (row, here.map(|(_, found)| found)))
+    })
 }

@@ -46,24 +46,21 @@ struct Finding {
 }
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let mut judgement = Judgement::default();
     let clocks = Clocks::of(view);
-    if let Some(verdict) = clocks.own(view) {
-        judgement.set(Subject::Ananke, verdict);
-    }
-    for (name, node) in view.spec.managed() {
-        let verdict = match view.known_host(name) {
+    let mut notes = Vec::new();
+    let hosts = view.with_hosts(view.spec.managed()).map(|(name, (node, host))| {
+        let verdict = match host {
             Some(host) => {
                 let (held, noted) = clocks.judge(name, node, host);
-                judgement.notes.extend(noted);
+                notes.extend(noted);
                 let low = host
                     .health
                     .space
                     .iter()
                     .filter_map(|space| short(space, LOW_BELOW).filter(|_| short(space, FULL_BELOW).is_none()));
-                judgement.notes.extend(low.map(|text| format!("on {name}, {text}")));
+                notes.extend(low.map(|text| format!("on {name}, {text}")));
                 let alone = host.health.agents.iter().filter(|_| !view.spec.power.upses.is_empty());
-                judgement.notes.extend(alone.map(|agent| {
+                notes.extend(alone.map(|agent| {
                     format!("{agent} on {name} acts on the UPS by itself: let it act after Ananke's shutdown only, or not at all")
                 }));
                 verdict(host, machine(view, name, node, host).into_iter().chain(held).collect())
@@ -74,9 +71,11 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
                 format!("{name} cannot be looked at: its host does not answer SSH"),
             ),
         };
-        judgement.set(Subject::Node(name.clone()), verdict);
-    }
-    judgement.subjects.extend(supplies(view));
+        (Subject::Node(name.clone()), verdict)
+    });
+    let own = clocks.own(view).map(|verdict| (Subject::Ananke, verdict));
+    let mut judgement: Judgement = own.into_iter().chain(hosts).chain(supplies(view)).collect();
+    judgement.notes = notes;
     leave_out(view, &mut judgement);
     judgement
 }
@@ -214,7 +213,7 @@ struct Clocks {
 
 impl Clocks {
     fn of(view: &View<'_>) -> Self {
-        let known = view.spec.nodes.iter().filter_map(|(name, node)| Some((node, view.known_host(name)?)));
+        let known = view.with_hosts(view.spec.nodes.iter()).filter_map(|(_, (node, host))| Some((node, host?)));
         let hosts: Vec<(&NodeSpec, &HostState)> = known.collect();
         let mut skews: Vec<i64> = hosts.iter().map(|(_, host)| host.clock_skew_millis).collect();
         skews.sort_unstable();

@@ -12,15 +12,15 @@ use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let mut judgement = Judgement::default();
     // Two names of one machine: no other has its boot ID.
     let mut seen: BTreeMap<&BootId, &NodeName> = BTreeMap::new();
-    for (name, node) in view.spec.managed() {
-        let host = view.known_host(name);
-        let twin = host.and_then(|host| seen.insert(&host.boot_id, name));
-        let verdict = twin.map_or_else(|| judge(view, name, node, host), |twin| one_machine(name, twin));
-        judgement.set(Subject::Node(name.clone()), verdict);
-    }
+    let mut judgement: Judgement = (view.with_hosts(view.spec.managed()))
+        .map(|(name, (node, host))| {
+            let twin = host.and_then(|host| seen.insert(&host.boot_id, name));
+            let verdict = twin.map_or_else(|| judge(view, name, node, host), |twin| one_machine(name, twin));
+            (Subject::Node(name.clone()), verdict)
+        })
+        .collect();
     leave_out(view, &mut judgement);
     judgement
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::view::View;
+use crate::engine::view::{View, joined};
 use crate::gate::node_ssh::go_and_look;
 use crate::lease::{LeaseState, taint_lease};
 use crate::name::{NodeName, Subject};
-use crate::observation::{NodeState, Tri};
+use crate::observation::{HostState, NodeState, Tri};
 use crate::port::clean;
 use crate::remedy::restart_agent::{Stance, Ward};
 use crate::remedy::start_units;
@@ -15,19 +15,17 @@ use crate::spec::NodeSpec;
 use crate::verdict::{Judgement, Reason, Trap, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
-    let mut judgement = Judgement::default();
     let nodes = match view.nodes() {
         Ok(nodes) => nodes,
         Err(gap) => {
             return Judgement::of(Subject::Cluster, Verdict::unknown(gap, "look at the API server: it does not list nodes"));
         }
     };
-    let (by_name, ward): (BTreeMap<&NodeName, &NodeState>, Ward) =
-        (nodes.iter().map(|node| (&node.name, node)).collect(), Ward::default());
-    for (name, expected) in &view.spec.nodes {
-        let found = by_name.get(name).copied();
-        judgement.set(Subject::Node(name.clone()), judge(view, name, expected, found, &ward));
-    }
+    let by_name: BTreeMap<&NodeName, &NodeState> = nodes.iter().map(|node| (&node.name, node)).collect();
+    let ward = Ward::default();
+    let mut judgement: Judgement = (joined(view.with_hosts(view.spec.nodes.iter()), by_name.into_iter()))
+        .map(|(name, ((expected, host), found))| (Subject::Node(name.clone()), judge(view, name, expected, (host, found), &ward)))
+        .collect();
     let cordoned = nodes.iter().filter(|node| node.unschedulable);
     judgement
         .notes
@@ -36,8 +34,13 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     judgement
 }
 
-fn judge(view: &View<'_>, name: &NodeName, expected: &NodeSpec, found: Option<&NodeState>, ward: &Ward) -> Verdict {
-    let host = view.known_host(name);
+fn judge(
+    view: &View<'_>,
+    name: &NodeName,
+    expected: &NodeSpec,
+    (host, found): (Option<&HostState>, Option<&NodeState>),
+    ward: &Ward,
+) -> Verdict {
     let silent = |reason, text: String| match &host {
         None if !expected.is_managed() => {
             Verdict::waiting(reason, text, format!("look at {name} by the tools of its system: Ananke has no SSH there"))

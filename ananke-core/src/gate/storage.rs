@@ -6,8 +6,10 @@
 mod ceph;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::engine::view::View;
+use crate::engine::view::{View, joined};
+use crate::engine::walk::as_node;
 use crate::name::{Kind, NodeName, ObjectRef, Subject};
 use crate::observation::{
     AttachmentState, ClaimState, CsiNodeState, LonghornNode, LonghornVolume, NodeState, PodState, StorageState, Tri,
@@ -33,12 +35,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if !seen.uses_csi(view) {
         return Judgement::not_applicable("the cluster uses no CSI driver, and none is configured (storage.drivers)");
     }
-    let mut judgement = Judgement::default();
-    for (name, expected) in &view.spec.nodes {
-        if let Some(verdict) = judge_node(view, &seen, name, expected) {
-            judgement.set(Subject::Node(name.clone()), verdict);
-        }
-    }
+    let mut judgement: Judgement = (seen.of_nodes(view))
+        .filter_map(|(name, of)| Some((Subject::Node(name.clone()), judge_node(view, &seen, name, &of)?)))
+        .collect();
     judge_claims(view, &seen, &mut judgement);
     judge_attachments(view, &seen, &mut judgement);
     for (object, verdict) in seen.storage.ceph.iter().filter_map(|found| Some((&found.object, ceph::judge(view, found)?))) {
@@ -53,9 +52,6 @@ struct Seen<'a> {
     view: View<'a>,
     nodes: &'a [NodeState],
     pods: &'a [PodState],
-    csi: BTreeMap<&'a NodeName, &'a CsiNodeState>,
-    /// Drivers that attachments name, by node.
-    used: BTreeMap<&'a NodeName, Vec<&'a str>>,
     longhorn_nodes: BTreeMap<&'a NodeName, &'a LonghornNode>,
     longhorn_volumes: BTreeMap<&'a str, &'a LonghornVolume>,
 }
@@ -63,10 +59,6 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(view: &View<'a>) -> Result<Self, crate::fact::Gap> {
         let (storage, nodes, pods) = (view.storage()?, view.nodes()?, view.pods()?);
-        let mut used: BTreeMap<&NodeName, Vec<&str>> = BTreeMap::new();
-        for attachment in &storage.attachments {
-            used.entry(&attachment.node).or_default().push(&attachment.driver);
-        }
         let longhorn = storage.longhorn.as_ref();
         let longhorn_nodes = longhorn.map(|found| found.nodes.as_slice()).unwrap_or_default();
         let longhorn_volumes = longhorn.map(|found| found.volumes.as_slice()).unwrap_or_default();
@@ -75,8 +67,6 @@ impl<'a> Seen<'a> {
             view: *view,
             nodes,
             pods,
-            csi: storage.csi_nodes.iter().map(|found| (&found.node, found)).collect(),
-            used,
             longhorn_nodes: longhorn_nodes.iter().map(|found| (&found.node, found)).collect(),
             longhorn_volumes: longhorn_volumes.iter().map(|found| (found.name.as_ref(), found)).collect(),
         })
@@ -92,19 +82,24 @@ impl<'a> Seen<'a> {
             || !self.storage.ceph.is_empty()
     }
 
-    /// Drivers that the node must have: those that are configured, and those that it is seen to use. A driver that keeps to
-    /// some nodes by a selector is not missed on the others.
-    fn wanted(&self, view: &View<'a>, node: &NodeName) -> Vec<&'a str> {
-        let configured = view.spec.storage.drivers.iter().map(AsRef::as_ref);
-        let used = self.used.get(node).into_iter().flatten().copied();
-        let longhorn = self.longhorn_nodes.contains_key(node).then_some(LONGHORN);
-        let mut wanted = Vec::new();
-        for driver in configured.chain(used).chain(longhorn) {
-            if !wanted.contains(&driver) {
-                wanted.push(driver);
-            }
+    /// The nodes that are expected, each with what there is of it.
+    fn of_nodes<'s>(&'s self, view: &'s View<'_>) -> impl Iterator<Item = (&'s NodeName, OfNode<'s>)> {
+        let csi: BTreeMap<&NodeName, &CsiNodeState> = self.storage.csi_nodes.iter().map(|found| (&found.node, found)).collect();
+        let mut used: BTreeMap<&NodeName, Vec<&str>> = BTreeMap::new();
+        for attachment in &self.storage.attachments {
+            used.entry(&attachment.node).or_default().push(&attachment.driver);
         }
-        wanted
+        let longhorn = self.longhorn_nodes.iter().map(|(name, found)| (*name, *found));
+        let gate = view.gate(GateId::NodesReady);
+        let judged = gate.into_iter().flat_map(|gate| &gate.judgement.subjects);
+        let judged = judged.filter_map(|(subject, verdict)| Some((as_node(subject)?, verdict.is_pass())));
+        let rows = joined(joined(joined(joined(view.spec.nodes.iter(), csi.into_iter()), used.into_iter()), longhorn), judged);
+        rows.map(move |(name, ((((spec, csi), used), longhorn), judged))| {
+            let registered = csi.map(|found| found.drivers.as_slice()).unwrap_or_default();
+            // Where its gate is not walked, a kubelet that is alive is proof enough.
+            let proved = if gate.is_some() { judged == Some(true) } else { view.kubelet_alive(name) };
+            (name, OfNode { spec, registered, used: used.unwrap_or_default(), longhorn, proved })
+        })
     }
 
     fn node(&self, name: &NodeName) -> Option<&'a NodeState> {
@@ -118,20 +113,46 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// A node that is expected.
+struct OfNode<'a> {
+    spec: &'a NodeSpec,
+    /// Drivers that its kubelet knows.
+    registered: &'a [Arc<str>],
+    /// Drivers that attachments name there.
+    used: Vec<&'a str>,
+    longhorn: Option<&'a LonghornNode>,
+    /// It has passed its own gate.
+    proved: bool,
+}
+
+impl<'a> OfNode<'a> {
+    /// Drivers that the node must have: those that are configured, and those that it is seen to use. A driver that keeps to
+    /// some nodes by a selector is not missed on the others.
+    fn wanted(&self, view: &'a View<'_>) -> Vec<&'a str> {
+        let configured = view.spec.storage.drivers.iter().map(AsRef::as_ref);
+        let longhorn = self.longhorn.is_some().then_some(LONGHORN);
+        let mut wanted = Vec::new();
+        for driver in configured.chain(self.used.iter().copied()).chain(longhorn) {
+            if !wanted.contains(&driver) {
+                wanted.push(driver);
+            }
+        }
+        wanted
+    }
+}
+
 /// None where nothing of storage is expected of the node.
-fn judge_node(view: &View<'_>, seen: &Seen<'_>, name: &NodeName, expected: &NodeSpec) -> Option<Verdict> {
-    let wanted = seen.wanted(view, name);
-    let longhorn = seen.longhorn_nodes.get(name);
-    if wanted.is_empty() && longhorn.is_none() {
+fn judge_node(view: &View<'_>, seen: &Seen<'_>, name: &NodeName, of: &OfNode<'_>) -> Option<Verdict> {
+    let wanted = of.wanted(view);
+    if wanted.is_empty() {
         return None;
     }
     // What the API has of a node that is not back is from before the outage.
-    if !proved_ready(view, name) {
+    if !of.proved {
         let text = format!("the storage of {name} counts once the node is back");
         return Some(Verdict::follows(Reason::StorageNodeNotReady, Subject::Node(name.clone()), text));
     }
-    let registered = seen.csi.get(name).map(|found| found.drivers.as_slice()).unwrap_or_default();
-    let mut missing = wanted.iter().filter(|driver| !registered.iter().any(|has| has.as_ref() == **driver));
+    let mut missing = wanted.iter().filter(|driver| !of.registered.iter().any(|has| has.as_ref() == **driver));
     if let Some(driver) = missing.next() {
         return Some(Verdict::waiting(
             Reason::DriverNotRegistered,
@@ -139,21 +160,13 @@ fn judge_node(view: &View<'_>, seen: &Seen<'_>, name: &NodeName, expected: &Node
             format!(
                 "delete the pod of the node plugin of {driver} on {name} once; if `kubectl get csinode {name} -o yaml` still \
                  lacks the driver, restart {} on {name}",
-                expected.unit
+                of.spec.unit
             ),
         ));
     }
-    let trouble = longhorn.and_then(|longhorn| longhorn_trouble(seen, name, longhorn));
-    let ready = if longhorn.is_some() { ", Longhorn ready" } else { "" };
+    let trouble = of.longhorn.and_then(|longhorn| longhorn_trouble(seen, name, longhorn));
+    let ready = if of.longhorn.is_some() { ", Longhorn ready" } else { "" };
     Some(trouble.unwrap_or_else(|| Verdict::pass(format!("{} registered{ready}", wanted.join(", ")))))
-}
-
-/// Whether the node has passed its own gate; where that gate is not walked, whether its kubelet is alive.
-fn proved_ready(view: &View<'_>, name: &NodeName) -> bool {
-    match view.gate(GateId::NodesReady) {
-        Some(gate) => gate.judgement.subjects.get(&Subject::Node(name.clone())).is_some_and(Verdict::is_pass),
-        None => view.kubelet_alive(name),
-    }
 }
 
 fn longhorn_trouble(seen: &Seen<'_>, name: &NodeName, found: &LonghornNode) -> Option<Verdict> {

@@ -49,12 +49,13 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     if view.api().is_err() || view.spec.nodes.keys().any(|name| reboot(view, name) == Reboot::UnderWay) {
         return Vec::new();
     }
-    view.spec.nodes.keys().find_map(|name| due(view, name)).into_iter().collect()
+    let mut nodes = view.with_hosts(view.spec.nodes.iter());
+    nodes.find_map(|(name, (_, host))| due(view, name, host?)).into_iter().collect()
 }
 
 pub(crate) fn stance(view: &View<'_>, name: &NodeName) -> Stance {
-    let count =
-        view.spec.nodes.keys().filter(|name| view.known_host(name).is_some_and(|host| host.health.root_read_only)).count();
+    let hosts = view.with_hosts(view.spec.nodes.iter());
+    let count = hosts.filter(|(_, (_, host))| host.is_some_and(|host| host.health.root_read_only)).count();
     let worker = view.spec.nodes.get(name).is_some_and(|node| node.role == NodeRole::Worker);
     match reboot(view, name) {
         Reboot::Over => Stance::Spent,
@@ -66,8 +67,7 @@ pub(crate) fn stance(view: &View<'_>, name: &NodeName) -> Stance {
     }
 }
 
-fn due(view: &View<'_>, name: &NodeName) -> Option<Action> {
-    let host = view.known_host(name)?;
+fn due(view: &View<'_>, name: &NodeName, host: &HostState) -> Option<Action> {
     let old_enough = host.health.root_read_only && host.uptime >= view.spec.unit_grace;
     if !old_enough {
         return None;

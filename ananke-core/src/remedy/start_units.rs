@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_secs(90);
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
-    for (name, node) in view.spec.nodes.iter() {
-        let Some(host) = view.known_host(name) else { continue };
+    for (name, (node, host)) in view.with_hosts(view.spec.nodes.iter()) {
+        let Some(host) = host else { continue };
         let stopped = match host.unit {
             // It would fail again on a disk that it cannot write.
             UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace && !host.health.root_read_only,

@@ -21,8 +21,9 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let budget = Budget { trap: Trap::HostDark, times: TIMES, pause: view.spec.wake_after * 2 };
     let mut actions = Vec::new();
     for role in [NodeRole::Server, NodeRole::Worker] {
-        for (name, node) in view.spec.managed().filter(|(_, node)| node.role == role) {
-            let (Some(mac), Some(dark)) = (&node.wake, dark_for(view, name)) else { continue };
+        for (name, (node, host)) in view.with_hosts(view.spec.managed().filter(|(_, node)| node.role == role)) {
+            let (Some(mac), None) = (&node.wake, host) else { continue };
+            let Some(dark) = dark_for(view, name) else { continue };
             let order = Order::Wake { node: name.clone(), mac: mac.clone() };
             let due = dark >= view.spec.wake_after || view.trust == Trust::Stated;
             if due && !confirmed_off(view, name) && budget.allows(view, &order) {
@@ -33,11 +34,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     actions
 }
 
-/// For how long nothing of the machine has been heard in this run; none while something is, or may be.
+/// For how long nothing of a machine that does not answer has been heard in this run; none while something may be.
 fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
-    if view.known_host(name).is_some() {
-        return None;
-    }
     let error = view.host_fact(name)?.newest_failure()?;
     // A port that is refused, a session that breaks, and a kubelet that renews, prove a kernel that runs.
     let answers = matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken));

@@ -18,7 +18,8 @@ pub(super) const ENTRY: Entry = Entry {
 const WORDS: &[&str] = &["disk-pressure"];
 
 fn find(case: &Case<'_>) -> Option<Finding> {
-    let node = case.sick_node("DiskPressure").filter(|_| case.node().is_some() || case.said(WORDS).is_some())?;
+    let about_disks = case.node().is_some() || case.said(WORDS).is_some();
+    let node = about_disks.then(|| case.sick_node("DiskPressure"))??;
     let text = format!("{} is short of disk space", node.name);
     Some(Finding::new(
         text,

@@ -15,8 +15,8 @@ pub struct Evidence<'a> {
     pods: BTreeMap<&'a ObjectRef, Vec<&'a PodState>>,
     events: BTreeMap<&'a ObjectRef, Vec<&'a EventState>>,
     all: &'a [PodState],
-    /// Where the pods of each node stand among all; worked out once a trap asks.
-    by_node: OnceCell<BTreeMap<NodeName, Vec<usize>>>,
+    /// The places of all pods that have a node, in the order of their nodes; worked out once a trap asks.
+    by_node: OnceCell<Vec<usize>>,
 }
 
 /// An Event says something of now for this long after it was last seen: controllers repeat what lasts.
@@ -46,17 +46,16 @@ impl<'a> Evidence<'a> {
     }
 
     /// All pods of a node.
-    pub(crate) fn pods_on(&self, node: &NodeName) -> impl Iterator<Item = &'a PodState> + use<'a, '_> {
+    pub(crate) fn pods_on<'n>(&'n self, node: &'n NodeName) -> impl Iterator<Item = &'a PodState> + use<'a, 'n> {
+        let node_of = |place: &usize| self.all.get(*place).and_then(|pod| pod.node.as_ref());
         let by_node = self.by_node.get_or_init(|| {
-            let mut by_node: BTreeMap<NodeName, Vec<usize>> = BTreeMap::new();
-            for (place, pod) in self.all.iter().enumerate() {
-                if let Some(node) = &pod.node {
-                    by_node.entry(node.clone()).or_default().push(place);
-                }
-            }
-            by_node
+            let mut places: Vec<usize> = (0..self.all.len()).filter(|place| node_of(place).is_some()).collect();
+            places.sort_by(|one, other| node_of(one).cmp(&node_of(other)));
+            places
         });
-        by_node.get(node).into_iter().flatten().filter_map(|place| self.all.get(*place))
+        let from = by_node.partition_point(|place| node_of(place) < Some(node));
+        let on_it = by_node.iter().skip(from).take_while(move |place| node_of(place) == Some(node));
+        on_it.filter_map(|place| self.all.get(*place))
     }
 
     pub(crate) fn events(&self, about: &ObjectRef) -> impl Iterator<Item = &'a EventState> + use<'a, '_> {
