@@ -97,21 +97,20 @@ impl Walk {
         for following in [false, true] {
             for (id, subject, verdict) in self.wanting() {
                 let root = self.root(subject, verdict);
-                if verdict.reason() == Some(Reason::ManualActionMarked)
-                    && let (Some(action), Verdict::Hold(blocker)) = (actions.get_mut(subject), verdict)
-                    && !action.instruction.contains(&blocker.if_it_lasts)
-                {
-                    // Whoever brings its host back still finds its mark there.
-                    action.instruction = format!("{}; {}", action.instruction, blocker.if_it_lasts);
-                }
-                if verdict.cause().is_some() != following || actions.contains_key(subject) || actions.contains_key(root) {
-                    continue;
-                }
                 let (found, instruction) = match verdict {
                     Verdict::Pass(_) => continue,
                     Verdict::Unknown(unknown) => (&unknown.gap.text, &unknown.if_it_lasts),
                     Verdict::Hold(blocker) => (&blocker.text, &blocker.if_it_lasts),
                 };
+                // A mark and a cordon still stand there when all else that is wrong with it is mended.
+                let stays = verdict.reason() == Some(Reason::ManualActionMarked) || id == GateId::CordonsReleased;
+                if let Some(action) = actions.get_mut(subject).filter(|action| stays && !action.instruction.contains(instruction))
+                {
+                    action.instruction = format!("{}; {instruction}", action.instruction);
+                }
+                if verdict.cause().is_some() != following || actions.contains_key(subject) || actions.contains_key(root) {
+                    continue;
+                }
                 let action = ManualAction {
                     subject: subject.clone(),
                     gate: id,
@@ -278,5 +277,30 @@ impl Progress {
         let (run, started, last_seen, actions) = (self.run, self.started, self.updated, self.actions);
         earlier.push(EarlierRun { run, started, last_seen, gates_passed: passed, actions });
         earlier
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::shutdown;
+    use crate::fact::Gap;
+    use crate::gate::testing::Bench;
+    use crate::verdict::Judgement;
+
+    #[test]
+    fn whoever_is_asked_about_the_cluster_is_told_of_the_cordons_that_stay() {
+        let bench = Bench::new(1);
+        let mut walk = shutdown(bench.spec, bench.now, "test", None, None);
+        for (id, instruction) in
+            [(GateId::FluxSuspended, "suspend"), (GateId::Drained, "drain"), (GateId::CordonsReleased, "start")]
+        {
+            let Some(gate) = walk.gates.get_mut(&id) else { panic!("{id} is not walked") };
+            gate.status = GateStatus::Manual;
+            gate.judgement = Judgement::of(Subject::Cluster, Verdict::unknown(Gap::not_asked(), instruction));
+            gate.overdue.insert(Subject::Cluster);
+        }
+        let told: Vec<String> = walk.manual_actions().into_iter().map(|action| action.instruction).collect();
+        assert_eq!(told, ["suspend; start"]);
     }
 }

@@ -88,7 +88,10 @@ fn left(ended: &Ended) -> Vec<String> {
         report.manual.iter().any(|action| action.subject == Subject::Node(node.clone()) && says(action))
     };
     // A shutdown that could not reach the API any more says so, and the next start gives them back.
-    let no_api = |action: &ManualAction| action.gate == GateId::CordonsReleased || action.reason == Some(Reason::ApiNotAnswering);
+    let no_api = |action: &ManualAction| {
+        let told = action.gate == GateId::CordonsReleased || action.instruction.contains("gives the cordons back");
+        told || action.reason == Some(Reason::ApiNotAnswering)
+    };
     let told = report.command == Command::Shutdown && report.manual.iter().any(no_api);
     // Another Ananke is at work on it, or has asked for a person.
     let holder = |node: &NodeName| ended.truth.holders.get(node).is_some_and(|holder| holder != ended.by);
