@@ -131,41 +131,56 @@ fn lost(view: &View<'_>, source: &ObjectRef) -> bool {
 
 /// What a Kustomization says of itself, its parents left out: Flux, too, asks its direct parents only.
 fn own(view: &View<'_>, flux: &FluxState, found: &KustomizationState) -> Verdict {
-    let object = &found.object;
-    let source = flux.sources.iter().find(|source| source.object == found.source);
-    let state = &found.reconcile;
-    if is_renewed(view, found, source) {
-        return Verdict::pass("was ready, and is reconciled again");
-    }
-    if state.ready != Tri::True || state.observed_generation != state.generation {
-        if let Some(verdict) = immutable_job::judge(view, object, state) {
-            return verdict;
+    let (object, state) = (&found.object, &found.reconcile);
+    match standing(view, flux, found) {
+        Standing::Renewed => Verdict::pass("was ready, and is reconciled again"),
+        Standing::Proved => Verdict::pass(format!("ready at {}", found.applied_revision.as_deref().unwrap_or("its revision"))),
+        Standing::NotReady => immutable_job::judge(view, object, state).unwrap_or_else(|| {
+            let text = format!("{object} is not ready: {}", said(state));
+            match stuck_workload(view, found).or_else(|| stuck_release(view, flux, found)) {
+                Some(cause) => Verdict::follows(Reason::KustomizationNotReady, cause, text),
+                None => Verdict::waiting(Reason::KustomizationNotReady, text, look(object)),
+            }
+        }),
+        Standing::Behind(revision) => {
+            let applied = found.applied_revision.as_deref().unwrap_or("nothing");
+            let text = format!("{object} has applied {applied}, the source is at {revision}");
+            Verdict::waiting(Reason::RevisionBehind, text, look(object))
         }
-        let text = format!("{object} is not ready: {}", said(state));
-        return match stuck_workload(view, found).or_else(|| stuck_release(view, flux, found)) {
-            Some(cause) => Verdict::follows(Reason::KustomizationNotReady, cause, text),
-            None => Verdict::waiting(Reason::KustomizationNotReady, text, look(object)),
-        };
-    }
-    if let Some(revision) = source.and_then(|source| source.revision.as_deref())
-        && found.applied_revision.as_deref() != Some(revision)
-    {
-        let applied = found.applied_revision.as_deref().unwrap_or("nothing");
-        return Verdict::waiting(
-            Reason::RevisionBehind,
-            format!("{object} has applied {applied}, the source is at {revision}"),
-            look(object),
-        );
-    }
-    if !believable(view, state) {
-        return Verdict::repairable(
+        Standing::NotProved => Verdict::repairable(
             Reason::NotProvedThisBoot,
             Trap::FluxDependencyChainSlow,
             format!("{object} says Ready, but was not reconciled since the cluster came up"),
             look(object),
-        );
+        ),
     }
-    Verdict::pass(format!("ready at {}", found.applied_revision.as_deref().unwrap_or("its revision")))
+}
+
+/// Where a Kustomization stands by its own word. Each that depends on it asks, at every judgement.
+#[derive(Clone, Copy)]
+enum Standing<'a> {
+    Renewed,
+    Proved,
+    NotReady,
+    /// The source is at this revision.
+    Behind(&'a str),
+    NotProved,
+}
+
+fn standing<'a>(view: &View<'_>, flux: &'a FluxState, found: &KustomizationState) -> Standing<'a> {
+    let source = flux.sources.iter().find(|source| source.object == found.source);
+    let state = &found.reconcile;
+    if is_renewed(view, found, source) {
+        return Standing::Renewed;
+    }
+    if state.ready != Tri::True || state.observed_generation != state.generation {
+        return Standing::NotReady;
+    }
+    match source.and_then(|source| source.revision.as_deref()) {
+        Some(revision) if found.applied_revision.as_deref() != Some(revision) => Standing::Behind(revision),
+        Some(_) | None if believable(view, state) => Standing::Proved,
+        Some(_) | None => Standing::NotProved,
+    }
 }
 
 fn look(object: &ObjectRef) -> String {
@@ -221,7 +236,8 @@ fn suspended(view: &View<'_>, object: &ObjectRef, stamp: Option<&str>) -> Verdic
 
 /// Whether what depends on this Kustomization may go on.
 pub(crate) fn ready(view: &View<'_>, flux: &FluxState, object: &ObjectRef) -> bool {
-    flux.kustomizations.iter().find(|found| found.object == *object).is_some_and(|found| own(view, flux, found).is_pass())
+    let found = flux.kustomizations.iter().find(|found| found.object == *object);
+    found.is_some_and(|found| matches!(standing(view, flux, found), Standing::Renewed | Standing::Proved))
 }
 
 #[cfg(test)]

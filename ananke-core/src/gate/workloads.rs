@@ -26,13 +26,13 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
         Err(gap) => return Judgement::of(Subject::Cluster, Verdict::unknown(gap, look)),
     };
     let required = &view.spec.required_workloads;
-    let mut judgement = Judgement { notes: admission::notes(view), ..Judgement::default() };
+    let (mut subjects, mut notes) = (Vec::new(), admission::notes(view));
     for object in required {
         if !workloads.iter().any(|found| found.object == *object) {
             let text = format!("{object} does not exist");
             let verdict =
                 Verdict::waiting(Reason::WorkloadAbsent, text, format!("find the Kustomization that should create {object}"));
-            judgement.set(Subject::Object(object.clone()), verdict);
+            subjects.push((Subject::Object(object.clone()), verdict));
         }
     }
     for found in workloads {
@@ -48,10 +48,11 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
             },
         };
         match verdict {
-            Ok(verdict) => judgement.set(Subject::Object(found.object.clone()), verdict),
-            Err(note) => judgement.notes.push(note),
+            Ok(verdict) => subjects.push((Subject::Object(found.object.clone()), verdict)),
+            Err(note) => notes.push(note),
         }
     }
+    let mut judgement = Judgement { notes, ..subjects.into_iter().collect() };
     dns_cni::blame(view, &mut judgement, |blocker| blocker.reason == Reason::WorkloadNotConverged);
     blame_stranded(view, &mut judgement);
     judgement
