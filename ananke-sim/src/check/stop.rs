@@ -1,6 +1,7 @@
 //! A loud stop comes only where a person is truly needed, names whoever needs one, and leaves nothing that could be had.
 
 use ananke_core::name::Subject;
+use ananke_core::report::ManualAction;
 use ananke_core::verdict::Reason;
 
 use super::{Ended, Outcome, Record};
@@ -14,10 +15,10 @@ fn of(ended: &Ended) -> Vec<String> {
     let Ended { report, truth, .. } = ended;
     let mut found = Vec::new();
     // Where many nodes are sick at once Ananke restarts none of them, and says so of each.
-    let braked = |wrong: &str| {
-        let sick = report.manual.iter().filter(|action| action.reason == Some(Reason::TooManySick));
-        sick.into_iter().any(|action| wrong.starts_with(&format!("{}:", action.subject)))
+    let many = |action: &&ManualAction| {
+        action.reason == Some(Reason::TooManySick) || action.found.contains("hosts have such a root, which is no chance")
     };
+    let braked = |wrong: &str| report.manual.iter().filter(many).any(|action| wrong.starts_with(&format!("{}:", action.subject)));
     let many_sick = truth.wrong.iter().filter(|wrong| braked(wrong)).nth(1).is_some();
     if truth.needed.is_empty() && !truth.choice && !many_sick {
         found.push("asked for a person, and nobody is needed".to_owned());
@@ -47,7 +48,6 @@ fn waits_for_branch(wrong: &str) -> bool {
 mod tests {
     use super::super::testing::{asks, ended, node, record};
     use super::*;
-    use ananke_core::report::ManualAction;
 
     #[test]
     fn a_stop_is_held_against_the_world() {

@@ -275,6 +275,7 @@ impl World {
 
     fn api_goes_down(&mut self) {
         (self.control.api, self.control.controllers) = (false, false);
+        self.source.fresh &= self.source.stored;
         self.control.epoch += 1;
         self.note(|_| "the API is gone".to_owned());
         for host in 0..self.hosts.len() {

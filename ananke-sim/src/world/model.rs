@@ -397,7 +397,7 @@ pub struct Source {
     pub artifact_updated: Option<Ms>,
     /// True: the artifact is in the store of the running source-controller.
     pub stored: bool,
-    /// It was fetched since that store is there.
+    /// It was fetched in this life of the cluster.
     pub(crate) fresh: bool,
     pub(crate) failures: u32,
     pub(crate) epoch: u32,

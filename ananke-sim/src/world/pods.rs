@@ -92,7 +92,8 @@ impl World {
             let ran = self.pods[row].running;
             self.change_pod(row, |pod| (pod.running, pod.serving, pod.epoch) = (false, false, pod.epoch + 1));
             if ran && self.keeps_artifacts(row) {
-                (self.source.stored, self.source.fresh) = (false, false);
+                // While the API lives on, so does the cluster in whose life it was fetched.
+                (self.source.stored, self.source.fresh) = (false, self.source.fresh && self.control.api);
             }
         }
         self.vault_forgets();
