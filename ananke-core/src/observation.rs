@@ -4,7 +4,7 @@ mod nodes;
 mod pod_index;
 mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub struct Observation {
     places: BTreeMap<NodeName, usize>,
     pub flux: Fact<Arc<Option<FluxState>>>,
     pub workloads: Fact<Arc<Vec<WorkloadState>>>,
+    /// Workloads that somebody scaled to zero while Ananke looked; kept by [`Observation::note_lowered`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lowered: BTreeSet<ObjectRef>,
     pub pods: Fact<Arc<Vec<PodState>>>,
     /// Of the newest list that was read.
     #[serde(skip)]
@@ -267,6 +270,23 @@ pub struct WorkloadState {
     /// The node that holds kured's lock, which its DaemonSet carries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot_lock: Option<Arc<str>>,
+    /// The HelmRelease whose chart it is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ObjectRef>,
+}
+
+impl Observation {
+    /// Notes which of a new list were at more than zero in the list before, and are not.
+    pub(crate) fn note_lowered(&mut self, new: &[WorkloadState]) {
+        let before = self.workloads.last().map(|list| list.as_slice()).unwrap_or_default();
+        for found in new {
+            if found.desired > 0 {
+                self.lowered.remove(&found.object);
+            } else if before.iter().any(|was| was.object == found.object && was.desired > 0) {
+                self.lowered.insert(found.object.clone());
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,6 +312,9 @@ pub struct PodState {
     pub claims: Vec<Arc<str>>,
     /// Static pods (`kubernetes.io/config.mirror`) live and die with their kubelet.
     pub mirror: bool,
+    /// Nothing owns it: once it is deleted, nobody makes it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
     /// What a database's operator calls it (label `spilo-role`, `cnpg.io/instanceRole` or `role`): `master`, `primary`, `replica`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Arc<str>>,

@@ -157,7 +157,7 @@ pub struct Scene {
     /// Nodes under a cordon of Ananke.
     pub cordons: usize,
     pub servers: BTreeSet<NodeName>,
-    /// Servers whose unit runs.
+    /// Servers whose unit runs, as far as anybody can know.
     pub servers_up: BTreeSet<NodeName>,
     /// How long mains have been away.
     pub on_battery: Option<Ms>,

@@ -61,8 +61,7 @@ impl World {
     pub fn person_needed(&self) -> Vec<NodeName> {
         let lost = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            let sick =
-                left_to_a_person(host) || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
+            let sick = self.is_left(*row) || host.health.clock_synced == Some(false) || !host.health.missing_mounts.is_empty();
             let mute = matches!(host.manner, Manner::Stalls | Manner::Cuts);
             // Nobody sees them while there is no API to list nodes: who asks for that to be mended asks again after it.
             let listed = !self.control_is_lost() && !self.address_is_lost();
@@ -76,16 +75,12 @@ impl World {
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
-            let unwell = host.never_boots || node.never_ready || left_to_a_person(host) || is_silent(host);
+            let unwell = host.never_boots || node.never_ready || self.is_left(row) || is_silent(host);
             let marked = unwell && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots
-                || left_to_a_person(host)
-                || node.never_ready
-                || self.network_barred(row)
-                || self.cannot_be_spared(row)
+            if host.never_boots || self.is_left(row) || node.never_ready || self.network_barred(row) || self.cannot_be_spared(row)
             {
                 continue;
             }
@@ -187,11 +182,17 @@ impl World {
             let host = &self.hosts[node];
             host.never_boots
                 || host.cannot_write()
-                || left_to_a_person(host)
+                || self.is_left(node)
                 || self.nodes[node].never_ready
                 || self.network_barred(node)
                 || self.cannot_be_spared(node)
         })
+    }
+
+    /// The same of a host whose root is read-only while containers run on it: nobody reboots it from afar.
+    fn is_left(&self, row: usize) -> bool {
+        let host = &self.hosts[row];
+        left_to_a_person(host) || host.health.root_read_only && self.leftovers(row).shims > 0
     }
 
     /// A restart of its agent would help, and takes a quorum from servers that are so few.
@@ -221,5 +222,6 @@ fn left_to_a_person(host: &Host) -> bool {
     let runs = matches!(host.unit_state, UnitState::Active | UnitState::Activating);
     let unhandy = matches!(host.manner, Manner::AsksPassword | Manner::Stalls | Manner::Cuts);
     let out_of_reach = unhandy || host.key_changed || host.sshd_broken;
-    host.is_lost() || host.server && host.health.root_read_only || out_of_reach && !runs
+    let unfit = out_of_reach || !host.health.missing_mounts.is_empty();
+    host.is_lost() || host.server && host.health.root_read_only || unfit && !runs
 }

@@ -189,7 +189,12 @@ impl Walk {
                 }
                 fold_shared(&mut obs.flux, read, now)
             }
-            Reading::Workloads(read) => fold_shared(&mut obs.workloads, read, now),
+            Reading::Workloads(read) => {
+                if let Ok(list) = &read {
+                    obs.note_lowered(list);
+                }
+                fold_shared(&mut obs.workloads, read, now)
+            }
             Reading::Pods(read) => {
                 if let Ok(list) = &read {
                     obs.index_pods(list);

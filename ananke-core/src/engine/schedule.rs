@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::walk::Walk;
 use crate::gate::http_check::{self, Check};
+use crate::lease::Purpose;
 use crate::name::{Moment, NodeName};
 use crate::observation::{IngressState, UnitState};
 use crate::port::ClusterPart;
@@ -310,6 +311,11 @@ impl Part {
     }
 }
 
+/// Whether a repair is under way.
+fn repairs(walk: &Walk) -> bool {
+    walk.leases.iter().any(|record| record.state.outstanding() && record.lease.purpose == Purpose::Repair)
+}
+
 /// What is well is asked less often than what is waited for.
 fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
     let (poll, view) = (walk.spec.poll, walk.view(now));
@@ -334,6 +340,8 @@ fn pause(part: &Part, walk: &Walk, now: Moment) -> Duration {
             poll * 5
         }
         Part::Host(node) => match view.host(node) {
+            // Before a server is taken from etcd, the others are to be heard.
+            Ok(_) if walk.servers.contains(node) && repairs(walk) => poll,
             Ok(host) if host.unit == UnitState::Active && !walk.plan.latching => poll * 5,
             Ok(_) | Err(_) => poll,
         },

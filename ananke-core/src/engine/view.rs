@@ -12,7 +12,7 @@ use crate::baseline::Baseline;
 use crate::fact::{Fact, Gap};
 use crate::intent::Intent;
 use crate::lease::LeaseRecord;
-use crate::name::{Moment, NodeName, RunId, Subject};
+use crate::name::{Moment, NodeName, ObjectRef, RunId, Subject};
 use crate::observation::{
     ApiHealth, Confirmation, CoordinationSeen, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState,
     Heartbeat, HostState, IngressState, JobState, LeaderState, NodeState, Observation, PodIndex, PodState, ProbeAnswer,
@@ -222,6 +222,12 @@ impl<'a> View<'a> {
     pub fn workloads(&self) -> Result<&'a [WorkloadState], Gap> {
         self.looks_at(Inputs::WORKLOADS);
         self.behind.obs.workloads.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
+    }
+
+    /// Whether somebody scaled it to zero while Ananke looked.
+    pub(crate) fn was_lowered(&self, workload: &ObjectRef) -> bool {
+        self.looks_at(Inputs::WORKLOADS);
+        self.behind.obs.lowered.contains(workload)
     }
 
     pub fn pods(&self) -> Result<&'a [PodState], Gap> {

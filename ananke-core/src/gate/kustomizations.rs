@@ -391,6 +391,7 @@ mod tests {
         bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
         bench.check(evaluate, &format!("{apps} follows Deployment apps/web\n{core}"));
         bench.change_workload("web", |it| it.ready = 1);
+        bench.pod("web-0", |pod| pod.ready = true);
         bench.judged(GateId::Workloads, crate::gate::workloads::evaluate);
         bench.check(evaluate, &format!("{apps} waiting\n{core}"));
     }

@@ -411,6 +411,7 @@ impl Bench {
             registries: Vec::new(),
             scaled_from: None,
             reboot_lock: None,
+            release: None,
         };
         let mut workloads = self.obs.workloads.last().cloned().unwrap_or_default();
         Arc::make_mut(&mut workloads).push(state);
@@ -430,6 +431,7 @@ impl Bench {
                 deleting: false,
                 claims: Vec::new(),
                 mirror: false,
+                bare: false,
                 role: None,
             });
         }

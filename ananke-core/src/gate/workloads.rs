@@ -130,6 +130,13 @@ pub(super) fn judge(view: &View<'_>, found: &WorkloadState, pods: &[&PodState]) 
             },
         };
     }
+    // Without its controllers, a count is from before the outage; kubelets speak for the pods.
+    let wanted = usize::try_from(found.desired).unwrap_or(usize::MAX);
+    let ready = pods.iter().filter(|pod| pod.ready).count();
+    if ready < wanted && pods.len() >= wanted {
+        let text = format!("{object} says {} of {} ready, and {ready} of its pods are", found.ready, found.desired);
+        return Verdict::waiting(Reason::PodsNotProved, text + &why_not(pods), describe(object));
+    }
     let silent = pods.iter().filter(|pod| pod.ready).filter_map(|pod| pod.node.as_ref()).find(|node| !view.kubelet_alive(node));
     match silent {
         // A DaemonSet's pod on a dead node is not wanted there: its count leaves the node out already.
@@ -215,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn a_count_that_no_pod_bears_out_is_from_before_the_outage() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(1, true), (1, false)]);
+        bench.change_workload("web", |it| it.ready = 2);
+        bench.check(evaluate, "Deployment apps/web: hold pods-not-proved waiting");
+        bench.pod("web-1", |pod| pod.owner = None);
+        bench.check(evaluate, "Deployment apps/web: pass");
+    }
+
+    #[test]
     fn a_workload_that_needs_a_dead_node_names_it() {
         let mut bench = Bench::new(2);
         bench.all_up();
@@ -297,6 +315,7 @@ mod tests {
         bench.check(evaluate, "Deployment apps/old: hold workload-not-converged waiting");
         bench.spec.required_workloads.clear();
         bench.change_workload("old", |it| it.ready = 1);
+        bench.pod("old-0", |pod| pod.ready = true);
         bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: pass");
         bench.change_workload("web", |it| it.ready = 0);
         bench.check(evaluate, "Deployment apps/old: pass\nDeployment apps/web: hold workload-not-converged waiting");

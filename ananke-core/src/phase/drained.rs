@@ -1,7 +1,8 @@
 //! Phase `drained`: the nodes' pods have ended: evicted first, and after some patience deleted with their grace period.
 //! Never grace 0 on a living node. DaemonSet and static pods stay; replacements stay pending behind the cordon.
 //!
-//! What a webhook would not let be made again stays too, and ends with its node's unit: it is there when the node is back.
+//! What a webhook would not let be made again stays too, what nobody would make again, and what serves Longhorn's volumes: it
+//! ends with its node's unit, and is there when the node is back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         judgement.set(Subject::Node(name.clone()), verdict);
     }
     judgement.notes.extend(kept(view, pods, &bars));
+    judgement.notes.extend(bare(view, pods));
     judgement
 }
 
@@ -62,6 +64,17 @@ fn kept(view: &View<'_>, pods: &[PodState], bars: &Bars<'_>) -> Option<String> {
         "{} pods stay on their nodes until these stop, for webhook {name} ({configuration}) would not let them be made again",
         kept().count()
     ))
+}
+
+/// That pods stay which no controller would make again.
+fn bare(view: &View<'_>, pods: &[PodState]) -> Option<String> {
+    let mut bare = pods.iter().filter(|pod| pod.bare && runs_here(view, pod));
+    let first = &bare.next()?.object;
+    let more = match bare.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("{first}{more} stays on its node until that stops: no controller would make it again"))
 }
 
 fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
@@ -103,10 +116,20 @@ fn left<'a>(view: &View<'_>, pods: &'a [PodState], bars: &Bars<'_>) -> BTreeMap<
 }
 
 fn must_end(view: &View<'_>, pod: &PodState) -> bool {
-    let stays = pod.mirror || pod.owner.as_ref().is_some_and(|owner| owner.kind == Kind::DaemonSet);
+    let daemon = pod.owner.as_ref().is_some_and(|owner| owner.kind == Kind::DaemonSet);
+    runs_here(view, pod) && !(pod.mirror || daemon || pod.bare || serves_volumes(view, pod))
+}
+
+fn runs_here(view: &View<'_>, pod: &PodState) -> bool {
     let lives = matches!(pod.phase, PodPhase::Pending | PodPhase::Running | PodPhase::Unknown);
-    let here = pod.node.as_ref().is_some_and(|node| view.spec.nodes.contains_key(node));
-    here && lives && !stays
+    lives && pod.node.as_ref().is_some_and(|node| view.spec.nodes.contains_key(node))
+}
+
+/// The pods in which Longhorn runs the engines, the replicas and the NFS servers of its volumes. They are needed until the
+/// last volume is detached, and Longhorn makes them again where they were, whatever taint is there.
+fn serves_volumes(view: &View<'_>, pod: &PodState) -> bool {
+    let named = ["instance-manager-", "share-manager-"].iter().any(|prefix| pod.object.name.starts_with(prefix));
+    named && pod.owner.is_none() && view.storage().is_ok_and(|storage| storage.longhorn.is_some())
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -216,6 +239,25 @@ mod tests {
         bench.now = bench.now.plus(bench.spec.drain.patience);
         bench.fresh();
         assert_eq!(texts(&bench), ["evict Pod apps/b-0", "delete Pod apps/a-0 with its grace period"]);
+    }
+
+    #[test]
+    fn what_nobody_makes_again_and_what_serves_volumes_stays() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "instance-manager-1", &[(2, true)]);
+        bench.workload(Kind::Deployment, "debug", &[(2, true)]);
+        for name in ["instance-manager-1-0", "debug-0"] {
+            bench.pod(name, |pod| (pod.owner, pod.bare) = (None, name.starts_with("debug")));
+        }
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        let texts = |bench: &Bench| plan(&bench.view()).iter().map(|action| action.order.to_string()).collect::<Vec<_>>();
+        assert_eq!(texts(&bench), ["evict Pod apps/instance-manager-1-0"], "Longhorn is not there");
+        bench.storage(|storage| storage.longhorn = Some(crate::observation::LonghornState::default()));
+        assert!(texts(&bench).is_empty());
+        let stays = "Pod apps/debug-0 stays on its node until that stops: no controller would make it again";
+        bench.check(evaluate, &format!("n1: pass\nn2: pass\nnote: {stays}"));
     }
 
     /// How many pods are evicted of a workload and of a webhook's, which is served by Service `namespace/engine`.

@@ -57,11 +57,13 @@ pub(crate) fn stance(view: &View<'_>, name: &NodeName) -> Stance {
     let hosts = view.with_hosts(view.spec.nodes.iter());
     let count = hosts.filter(|(_, (_, host))| host.is_some_and(|host| host.health.root_read_only)).count();
     let worker = view.spec.nodes.get(name).is_some_and(|node| node.role == NodeRole::Worker);
+    // Containers outlive their kubelet: one may hold the last replica of a volume.
+    let holds_some = view.known_host(name).is_some_and(|host| host.leftovers.shims > 0);
     match reboot(view, name) {
         Reboot::Over => Stance::Spent,
         Reboot::Failed => Stance::Person,
         Reboot::UnderWay => Stance::Repairs,
-        Reboot::ToCome if !worker => Stance::Person,
+        Reboot::ToCome if !worker || holds_some => Stance::Person,
         Reboot::ToCome if count > view.spec.max_cordons => Stance::Braked(count),
         Reboot::ToCome => Stance::Repairs,
     }
@@ -80,8 +82,7 @@ fn due(view: &View<'_>, name: &NodeName, host: &HostState) -> Option<Action> {
     })
 }
 
-/// Whether the API shows that a reboot takes nothing away: its node is not Ready, or its kubelet was watched and is silent.
-/// A host that is not the node's machine, or whose node waits for a person, is not touched.
+/// Whether the API shows that a reboot takes nothing away: its node is not Ready, or its kubelet was watched and is silent. A host that is not the node's machine, or whose node waits for a person, is not touched.
 fn idle(view: &View<'_>, name: &NodeName, host: &HostState) -> bool {
     let Ok(Some(node)) = view.node(name) else { return false };
     let silent = view.heartbeat(name).is_some() && view.kubelet_silent(name);
@@ -162,6 +163,7 @@ mod tests {
         is_left_alone(|bench| bench.host(2, |host| host.machine_id = "another".to_owned()));
         is_left_alone(|bench| bench.change_node(2, |node| node.manual_note = Some("look".into())));
         is_left_alone(|bench| bench.servers(2));
+        is_left_alone(|bench| bench.host(2, |host| host.leftovers.shims = 1));
         is_left_alone(|bench| bench.obs.api = crate::fact::Fact::default());
         is_left_alone(|bench| drop(bench.obs.hosts.remove(&node(2))));
         is_left_alone(|bench| (3..=5).for_each(|n| read_only(bench, n)));

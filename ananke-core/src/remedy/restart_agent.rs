@@ -10,10 +10,11 @@ use super::{Action, Budget};
 use crate::coordination;
 use crate::engine::history::REPAIR_REMEMBERED;
 use crate::engine::view::View;
+use crate::fact::Fact;
 use crate::lease::brakes::{self, Brake, Fleet};
 use crate::lease::{Age, Lease, LeaseRecord, LeaseState, Purpose, Terms, id_for, read_note, taint_lease};
 use crate::name::{Moment, NodeName, Subject};
-use crate::observation::{NodeState, Tri, UnitState};
+use crate::observation::{HostState, NodeState, Tri, UnitState};
 use crate::order::{ClusterOrder, HostOrder, Order};
 use crate::phase::cordons_released;
 use crate::port::clean;
@@ -23,6 +24,8 @@ use crate::verdict::{GateId, Trap};
 const CORDON: Budget = Budget { trap: Trap::KubeletWedged, times: 10, pause: Duration::from_secs(2) };
 /// One restart under one lease: what did not help at once does not help twice.
 const RESTART: Budget = Budget { trap: Trap::KubeletWedged, times: 1, pause: Duration::ZERO };
+/// While a repair is under way, servers are looked at on every poll.
+const JUST_NOW: Duration = Duration::from_secs(10);
 
 /// What this remedy makes of a node that is not well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +153,11 @@ fn restart(view: &View<'_>, nodes: &[NodeState], node: &NodeState, record: &Leas
     let held = record.state == LeaseState::Held && record.lease.stands_on(node) && !record.lease.expired(view.now, view.uptime);
     let unit = view.spec.nodes.get(&node.name)?.unit.clone();
     let order = Order::Host { node: node.name.clone(), order: HostOrder::Restart(unit) };
-    if !held || !RESTART.allows(view, &order) || brakes::check(&fleet(view, nodes), &node.name).is_err() {
+    let mut fleet = fleet(view, nodes);
+    for (server, works) in &mut fleet.servers {
+        *works &= heard_just_now(view, server);
+    }
+    if !held || !RESTART.allows(view, &order) || brakes::check(&fleet, &node.name).is_err() {
         return None;
     }
     trouble(view, node).map(|why| Action { order, why })
@@ -181,6 +188,14 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     } else {
         format!("it is not Ready ({}) although its host and {unit} run", clean(&node.reason, 80))
     })
+}
+
+/// A server that answered a while ago may have gone since, and etcd would lose two at once.
+fn heard_just_now(view: &View<'_>, server: &NodeName) -> bool {
+    let answers = |fact: &Fact<HostState>| {
+        fact.newest_failure().is_none() && fact.seen_at().is_some_and(|at| view.now.since(at) <= JUST_NOW.max(view.spec.poll * 3))
+    };
+    view.spec.is_unmanaged(server) || view.host_fact(server).is_some_and(answers)
 }
 
 /// Whether the host has booted so lately that its kubelet may yet report by itself.

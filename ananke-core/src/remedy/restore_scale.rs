@@ -33,7 +33,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 fn step(view: &View<'_>, found: &WorkloadState) -> Option<Action> {
     let Some(Before::Had(replicas, vouched)) = before(view, found) else { return None };
     let subject = Subject::Object(found.object.clone());
-    if holder(view, found).is_some() || restored(view, &subject) || PACE.stage(view, TRAP, &subject) != Stage::Act {
+    let meant = holder(view, found).is_some() || view.was_lowered(&found.object);
+    if meant || restored(view, &subject) || PACE.stage(view, TRAP, &subject) != Stage::Act {
         return None;
     }
     let order = Order::Cluster(ClusterOrder::Scale { workload: found.object.clone(), seen: found.version.clone(), replicas });
@@ -59,6 +60,10 @@ pub(crate) fn judge(view: &View<'_>, found: &WorkloadState, by_name: bool) -> Op
     if let Some(holder) = holder(view, found) {
         let text = format!("{object} is at zero, and {holder}, which applies it, is suspended by someone else");
         return Some(hold(text, format!("find out who suspended {holder}; then {}", scale(replicas))));
+    }
+    if view.was_lowered(object) {
+        let text = format!("{object} was scaled to zero by someone during this run");
+        return Some(hold(text, format!("find out who scaled {object} to zero; then {}", scale(replicas))));
     }
     if restored(view, &Subject::Object(object.clone())) {
         let text = format!("{object} is at zero again after it was scaled back to {replicas}");
@@ -86,11 +91,14 @@ fn before(view: &View<'_>, found: &WorkloadState) -> Option<Before> {
     }
 }
 
-/// The Kustomization that applies it and that somebody suspended: then somebody works on it by hand.
+/// The Kustomization or HelmRelease that applies it and that somebody suspended: then somebody works on it by hand.
 fn holder(view: &View<'_>, found: &WorkloadState) -> Option<String> {
-    let Ok(Some(FluxState { kustomizations, .. })) = view.flux() else { return None };
-    let holds = kustomizations.iter().find(|it| it.workloads.contains(&found.object))?;
-    (holds.reconcile.suspended && holds.suspend_stamp.is_none()).then(|| holds.object.to_string())
+    let Ok(Some(FluxState { kustomizations, helm_releases, .. })) = view.flux() else { return None };
+    let applied = kustomizations.iter().filter(|it| it.workloads.contains(&found.object));
+    let applied = applied.map(|it| (&it.object, it.reconcile.suspended && it.suspend_stamp.is_none()));
+    let installed = helm_releases.iter().filter(|it| found.release.as_ref() == Some(&it.object));
+    let installed = installed.map(|it| (&it.object, it.reconcile.suspended && it.suspend_stamp.is_none()));
+    applied.chain(installed).find(|(_, held)| *held).map(|(object, _)| object.to_string())
 }
 
 fn restored(view: &View<'_>, subject: &Subject) -> bool {
@@ -157,6 +165,26 @@ mod tests {
         bench.spec.required_workloads = vec![web()];
         check(&bench, "Deployment apps/web: hold scaled-to-zero waiting");
         assert!(texts(&bench).is_empty());
+    }
+
+    #[test]
+    fn who_scales_to_zero_during_the_run_means_it() {
+        let mut bench = at_zero(Some(3));
+        let at = |bench: &mut Bench, desired: u32| {
+            let mut list = bench.obs.workloads.last().unwrap().as_ref().clone();
+            list.iter_mut().for_each(|it| it.desired = desired);
+            bench.obs.note_lowered(&list);
+            bench.change_workload("web", |it| it.desired = desired);
+        };
+        at(&mut bench, 3);
+        at(&mut bench, 0);
+        assert!(texts(&bench).is_empty());
+        check(&bench, "note: Deployment apps/web was scaled to zero by someone during this run; left as it is");
+        at(&mut bench, 3);
+        bench.obs.workloads = Fact::default();
+        bench.workload(Kind::Deployment, "web", &[]);
+        at(&mut bench, 0);
+        assert_eq!(texts(&bench).len(), 1, "it was at zero when it was first seen");
     }
 
     #[test]

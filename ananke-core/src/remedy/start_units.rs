@@ -22,8 +22,11 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     for (name, (node, host)) in view.with_hosts(view.spec.nodes.iter()) {
         let Some(host) = host else { continue };
         let stopped = match host.unit {
-            // It would fail again on a disk that it cannot write.
-            UnitState::Inactive | UnitState::Failed => host.uptime >= view.spec.unit_grace && !host.health.root_read_only,
+            // It would fail again on a disk that it cannot write, and write into the directory where another disk belongs.
+            UnitState::Inactive | UnitState::Failed => {
+                let disks = !host.health.root_read_only && host.health.missing_mounts.is_empty();
+                host.uptime >= view.spec.unit_grace && disks
+            }
             UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
         };
         if !stopped {
@@ -71,5 +74,8 @@ mod tests {
         bench.host(2, |host| host.health.root_read_only = true);
         let texts: Vec<String> = plan(&bench.view()).iter().map(|action| action.order.to_string()).collect();
         assert_eq!(texts, ["start unit k3s on n1"]);
+        let disk = crate::name::HostPath::parse("/var/lib/longhorn").unwrap();
+        bench.host(1, |host| host.health.missing_mounts = vec![disk]);
+        assert!(plan(&bench.view()).is_empty());
     }
 }

@@ -23,7 +23,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     Some(Finding::new(
         format!("the file system of a volume is damaged: {}", said.quoted()),
         format!(
-            "scale {} to 0, take a snapshot of the volume, and only then run fsck or xfs_repair on it; restore a backup if it finds too much",
+            "suspend what applies it, scale {} to 0, take a snapshot of the volume, and only then run fsck or xfs_repair on it; restore a backup if it finds too much",
             case.subject
         ),
     ))

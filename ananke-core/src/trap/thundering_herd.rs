@@ -36,7 +36,10 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     (slow.len() >= MANY).then(|| {
         Finding::new(
             format!("liveness probes end {} workloads that are still starting: the nodes are too busy", slow.len()),
-            format!("scale what can wait to zero until the others are ready, and give {} a startupProbe", case.subject),
+            format!(
+                "suspend what applies it and scale what can wait to zero until the others are ready; give {} a startupProbe",
+                case.subject
+            ),
         )
     })
 }

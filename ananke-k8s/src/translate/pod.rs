@@ -122,6 +122,7 @@ fn state(pod: Pod) -> Result<PodState, String> {
         deleting: metadata.deletion_timestamp.is_some(),
         claims: spec.volumes.into_iter().filter_map(|volume| set(volume.claim.name)).collect(),
         mirror: metadata.annotations.mirror.is_some(),
+        bare: metadata.owner_references.is_empty(),
         role: ROLES.iter().find_map(|label| metadata.labels.get(*label)).map(|role| role.as_str().into()),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ananke_core::name::Kind;
+use ananke_core::name::{Kind, ObjectRef};
 use ananke_core::observation::WorkloadState;
 use serde::Deserialize;
 
@@ -21,10 +21,41 @@ pub(crate) struct Replicated {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Spec {
     replicas: Option<i64>,
+    /// Of a Deployment: no change of its template is rolled out.
+    paused: bool,
+    /// Of the other kinds.
+    #[serde(deserialize_with = "null_is_default")]
+    update_strategy: UpdateStrategy,
     template: Template,
+}
+
+impl Spec {
+    /// Pods that stay as they are although the template has changed: they are deleted by hand, lie below the partition, or
+    /// wait for the pause to end.
+    fn held_back(&self, desired: u32) -> u32 {
+        if self.paused || self.update_strategy.kind == "OnDelete" {
+            return desired;
+        }
+        let partition = self.update_strategy.rolling_update.as_ref().and_then(|rolling| rolling.partition);
+        count(partition.unwrap_or(0)).min(desired)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct UpdateStrategy {
+    #[serde(rename = "type")]
+    kind: String,
+    rolling_update: Option<RollingUpdate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RollingUpdate {
+    partition: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,34 +114,44 @@ pub(crate) fn stateful_set(of: Replicated) -> Result<Option<WorkloadState>, Stri
 }
 
 fn replicated(kind: Kind, of: &Replicated) -> Result<WorkloadState, String> {
+    // The server writes the default of 1 itself.
+    let desired = count(of.spec.replicas.unwrap_or(1));
     Ok(WorkloadState {
         object: of.metadata.object(kind),
         version: of.metadata.version()?,
         registries: registries(&of.spec.template),
-        // The server writes the default of 1 itself.
-        desired: count(of.spec.replicas.unwrap_or(1)),
+        desired,
         ready: count(of.status.ready_replicas),
-        updated: count(of.status.updated_replicas),
+        updated: count(of.status.updated_replicas).saturating_add(of.spec.held_back(desired)),
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
         scaled_from: of.metadata.annotations.scaled_from.as_deref().and_then(|text| text.parse().ok()),
         reboot_lock: None,
+        release: release(&of.metadata),
     })
 }
 
 pub(crate) fn daemon_set(of: DaemonSet) -> Result<Option<WorkloadState>, String> {
+    let desired = count(of.status.desired_number_scheduled);
     Ok(Some(WorkloadState {
         object: of.metadata.object(Kind::DaemonSet),
         version: of.metadata.version()?,
         registries: registries(&of.spec.template),
-        desired: count(of.status.desired_number_scheduled),
+        desired,
         ready: count(of.status.number_ready),
-        updated: count(of.status.updated_number_scheduled),
+        updated: count(of.status.updated_number_scheduled).saturating_add(of.spec.held_back(desired)),
         generation: of.metadata.generation,
         observed_generation: of.status.observed_generation,
         scaled_from: None,
         reboot_lock: of.metadata.annotations.kured_lock.as_deref().and_then(holder),
+        release: release(&of.metadata),
     }))
+}
+
+/// As helm-controller labels what a chart has.
+fn release(metadata: &Meta) -> Option<ObjectRef> {
+    let label = |field: &str| metadata.labels.get(&format!("helm.toolkit.fluxcd.io/{field}"));
+    Some(ObjectRef::new(Kind::HelmRelease, label("namespace")?, label("name")?))
 }
 
 /// kured writes one lock, or a list of them where several nodes may reboot at once.
@@ -172,6 +213,22 @@ mod tests {
         let text = r#"{"metadata":{"resourceVersion":"7","generation":2,"name":"agent","namespace":"apps"},"spec":{},"status":{"desiredNumberScheduled":4,"currentNumberScheduled":4,"numberReady":3,"updatedNumberScheduled":2,"observedGeneration":2}}"#;
         let state = daemon_set(serde_json::from_str(text).unwrap()).unwrap().unwrap();
         assert_eq!((state.desired, state.ready, state.updated, state.observed_generation), (4, 3, 2, 2));
+    }
+
+    #[test]
+    fn pods_that_are_not_to_be_replaced_count_as_updated() {
+        let updated = |spec: serde_json::Value| {
+            let mut object = serde_json::json!({"metadata": {"resourceVersion": "7", "name": "vault", "namespace": "vault"},
+                "status": {"readyReplicas": 3, "updatedReplicas": 1}});
+            object["spec"] = spec;
+            stateful_set(serde_json::from_value(object).unwrap()).unwrap().unwrap().updated
+        };
+        let by = |strategy: serde_json::Value| updated(serde_json::json!({"replicas": 3, "updateStrategy": strategy}));
+        assert_eq!(by(serde_json::json!({"type": "OnDelete"})), 4);
+        assert_eq!(by(serde_json::json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}})), 3);
+        assert_eq!(by(serde_json::json!({"type": "RollingUpdate", "rollingUpdate": null})), 1);
+        assert_eq!(by(serde_json::Value::Null), 1);
+        assert_eq!(updated(serde_json::json!({"replicas": 3, "paused": true, "strategy": {"type": "RollingUpdate"}})), 4);
     }
 
     #[test]

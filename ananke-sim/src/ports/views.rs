@@ -87,6 +87,7 @@ impl Views {
                 registries: vec![workload.registry.clone()],
                 scaled_from: None,
                 reboot_lock: world.reboot_lock(&workload.object).cloned(),
+                release: None,
                 desired: if workload.is_daemon() { workload.status.desired } else { workload.replicas },
                 ready: workload.status.ready,
                 updated: workload.status.updated,
@@ -185,6 +186,7 @@ fn pod_state(world: &World, pod: &crate::world::Pod, words: &mut Words) -> PodSt
         deleting: pod.deleting.is_some(),
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
+        bare: false,
         role: world.database_role(pod).map(|role| words.get(role)),
     }
 }
@@ -204,6 +206,7 @@ fn instance_state(world: &World, instance: &crate::world::Instance) -> PodState 
         deleting: false,
         claims: Vec::new(),
         mirror: false,
+        bare: false,
         role: Some(instance.role.into()),
     }
 }

@@ -27,7 +27,7 @@ use super::canary::Canary;
 use crate::check::{Record, Scene, Sent, What};
 use crate::executor::{Sim, SimClock, lock};
 use crate::ports::{MemoryState, SimPorts};
-use crate::world::{Power, World};
+use crate::world::{Host, Power, World};
 
 type Answer<T> = Result<T, PortError>;
 
@@ -183,7 +183,8 @@ impl<'a> Actor<'a> {
         let lease = if let Order::Cluster(ClusterOrder::Cordon { lease, .. }) = order { Some(lease) } else { None };
         let servers = || world.hosts().iter().filter(|host| host.server);
         let tainted = world.nodes().iter().filter(|node| node.taints.iter().any(|taint| &*taint.key == TAINT_KEY));
-        let up = servers().filter(|host| host.power == Power::Up && host.unit_state == UnitState::Active);
+        let fell = |host: &Host| host.fell_at.is_some_and(|at| world.now() - at < UNSEEN);
+        let up = servers().filter(|host| host.power == Power::Up && host.unit_state == UnitState::Active || fell(host));
         Scene {
             journaled: matches!(line, Some(Line::Acting { order: of, .. }) if of == order),
             disk_full: self.full.load(Ordering::Relaxed),
@@ -213,6 +214,8 @@ impl<'a> Actor<'a> {
 
 /// A clock that is off by more follows no time source: `ananke` says so, and waits for a while.
 const FOLLOWS: i64 = 180_000;
+/// A host that went dark so lately, nobody can know to be away.
+const UNSEEN: i64 = 10_000;
 
 #[async_trait]
 impl MachineReads for Actor<'_> {

@@ -208,6 +208,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         boots: 0,
         epoch: 0,
         unit_epoch: 0,
+        fell_at: None,
     });
     world.daemon_nodes += 1;
     world.ready_nodes += 1;

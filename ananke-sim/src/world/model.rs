@@ -82,6 +82,8 @@ pub struct Host {
     pub(crate) boots: u64,
     pub(crate) epoch: u32,
     pub(crate) unit_epoch: u32,
+    /// When it last went dark.
+    pub(crate) fell_at: Option<Ms>,
 }
 
 impl Host {

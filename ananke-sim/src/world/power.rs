@@ -306,7 +306,7 @@ impl World {
         let was_up = row.power == Power::Up;
         (row.power, row.sshd, row.epoch) = (Power::Off, false, row.epoch + 1);
         (row.unit_state, row.prepared, row.unit_epoch) = (UnitState::Inactive, false, row.unit_epoch + 1);
-        row.restarting = false;
+        (row.restarting, row.fell_at) = (false, Some(self.now));
         self.note(|world| format!("{} dark", world.hosts[host].name));
         if was_up {
             // The next boot begins with another kubelet.

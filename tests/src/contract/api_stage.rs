@@ -170,6 +170,7 @@ impl ApiStage {
             deleting: false,
             claims: vec!["data".into()],
             mirror: false,
+            bare: false,
             role: None,
         })
     }

@@ -88,6 +88,7 @@ fn pod_state(world: &World, pod: &Pod) -> PodState {
         deleting: false,
         claims: world.volume_of(pod).map(|volume| volume.claim.name.clone()).into_iter().collect(),
         mirror: false,
+        bare: false,
         role: world.database_role(pod).map(Into::into),
     }
 }

@@ -3,6 +3,7 @@ use crate::gate::testing::{Bench, node};
 use crate::lease::TAINT_KEY;
 use crate::name::{LeaseId, ResourceVersion, Uid};
 use crate::observation::{CoordinationState, Taint, UnitState};
+use crate::port::{ErrorKind, PortError};
 use crate::remedy::leftover_cordon;
 
 /// Ten nodes of which the first three are servers; all are well and have been for long.
@@ -321,6 +322,28 @@ fn only_what_is_heard_after_the_restart_proves_it() {
 fn a_server_that_only_says_ready_is_none_of_the_quorum() {
     let mut bench = bench();
     pass(&mut bench, 180, &[2, 3]);
+    check(&bench, "");
+}
+
+#[test]
+fn no_server_is_restarted_while_another_was_not_heard_just_now() {
+    let mut bench = bench();
+    pass(&mut bench, 180, &[2]);
+    cordoned(&mut bench, 2);
+    pass(&mut bench, 2, &[2]);
+    check(&bench, "restart unit k3s-agent on n2");
+    let fails = |bench: &mut Bench| {
+        let error = PortError::new(ErrorKind::Transient, "ssh", "n3", "no answer within 5 s");
+        let now = bench.now;
+        bench.obs.hosts.entry(node(3)).or_default().fold(Err(error), now);
+    };
+    fails(&mut bench);
+    check(&bench, "");
+    bench.host(3, |_| ());
+    check(&bench, "restart unit k3s-agent on n2");
+    bench.now = bench.now.plus(Duration::from_secs(11));
+    bench.refresh_api();
+    coordinate(&mut bench, "titan-db");
     check(&bench, "");
 }
 
