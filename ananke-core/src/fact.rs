@@ -102,6 +102,11 @@ impl<T> Fact<T> {
         self.failed.as_ref().and_then(|gap| gap.error.as_ref())
     }
 
+    /// The same, where that attempt ended after `at`.
+    pub fn failed_since(&self, at: Moment) -> Option<&PortError> {
+        self.failed.as_ref().filter(|gap| gap.at.is_some_and(|failed| failed > at)).and_then(|gap| gap.error.as_ref())
+    }
+
     /// Whether anything, good or bad, has come back yet.
     pub fn asked(&self) -> bool {
         self.seen.is_some() || self.failed.is_some()

@@ -10,6 +10,8 @@ use crate::engine::view::View;
 use crate::fact::Fact;
 use crate::name::{BootId, Moment, NodeName};
 use crate::observation::{Confirmation, NodeState};
+use crate::port::{ErrorKind, PortError};
+use crate::verdict::Reason;
 
 /// Why everything that ran on a machine is known to have ended. Only [`of`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,13 +54,21 @@ fn same_boot(confirmed: &Confirmation, node: &NodeState) -> bool {
     confirmed.boot_id.is_none() || confirmed.boot_id == node.boot_id
 }
 
-/// Any sign of life after the confirmation: an answer over SSH, or a kubelet. That a kubelet is silent is only known once it
+/// Whether a host that was asked over SSH and gave no answer is one that runs: a port that is refused and a session that breaks
+/// prove a kernel, and whoever shows a wrong key or refuses a login has said something. What is dark says nothing.
+pub fn shows_life(error: &PortError) -> bool {
+    error.kind != ErrorKind::Transient || matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken))
+}
+
+/// Any sign of life after the confirmation: an answer over SSH, even a bad one, or a kubelet. That a kubelet is silent is only known once it
 /// was watched for long enough to have been heard, by our own clock: the machine's may be wrong.
 fn heard_since(view: &View<'_>, node: &NodeState, at: Moment) -> bool {
-    let answered = view.host_fact(&node.name).and_then(Fact::seen_at).is_some_and(|seen| seen > at);
+    let host = view.host_fact(&node.name);
+    let answered = host.and_then(Fact::seen_at).is_some_and(|seen| seen > at);
+    let refused = host.and_then(|fact| fact.failed_since(at)).is_some_and(shows_life);
     let renewed = node.renewed.is_some_and(|renewed| renewed > at);
     let beat = view.heartbeat(&node.name).and_then(|beat| beat.advanced_at).is_some_and(|beat| beat > at);
-    answered || renewed || beat || !view.kubelet_silent(&node.name)
+    answered || refused || renewed || beat || !view.kubelet_silent(&node.name)
 }
 
 impl fmt::Display for DeathProof {
@@ -76,7 +86,6 @@ mod tests {
 
     use super::*;
     use crate::gate::testing::{Bench, node};
-    use crate::port::{ErrorKind, PortError};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -128,6 +137,28 @@ mod tests {
         answered.now = answered.now.plus(MINUTE * 5);
         answered.fresh_lists();
         assert_eq!(proof(&answered, 2), None, "it answered over SSH since, and went dark again");
+    }
+
+    /// What became of a confirmation where SSH to the machine failed so, this long after it.
+    fn after_failure(kind: ErrorKind, reason: Option<Reason>, after: Duration) -> Option<String> {
+        let mut bench = confirmed();
+        let error = PortError { reason, ..PortError::new(kind, "connect", "n2", "a test") };
+        let at = bench.now.minus(MINUTE).plus(after);
+        bench.obs.hosts.entry(node(2)).or_default().fold(Err(error), at);
+        proof(&bench, 2)
+    }
+
+    #[test]
+    fn an_answer_that_is_no_login_is_a_sign_of_life_too() {
+        let later = MINUTE / 2;
+        for reason in [Reason::SshRefused, Reason::SshBroken] {
+            assert_eq!(after_failure(ErrorKind::Transient, Some(reason), later), None, "{reason:?}");
+            let before = after_failure(ErrorKind::Transient, Some(reason), Duration::ZERO);
+            assert!(before.is_some(), "{reason:?} was there when the person came, and the machine was cut off after it");
+        }
+        assert_eq!(after_failure(ErrorKind::Denied, None, later), None, "a login that is refused");
+        assert_eq!(after_failure(ErrorKind::Untrusted, None, later), None, "a key that is not the one that is known");
+        assert!(after_failure(ErrorKind::Transient, None, later).is_some(), "silence is none");
     }
 
     #[test]

@@ -98,9 +98,6 @@ impl Jump {
 /// The error of a host that neither way reached. What it means is what the direct way found.
 pub(crate) fn neither(host: Host<'_>, over: PortError, direct: PortError) -> PortError {
     let found = format!("{}; through {}: {}: {}", direct.found, over.on, over.tried, over.found);
-    let error = host.error(direct.kind, &direct.tried, found);
-    match direct.remedy.or(over.remedy) {
-        Some(remedy) => error.with_remedy(remedy),
-        None => error,
-    }
+    let remedy = direct.remedy.or(over.remedy);
+    PortError { remedy, reason: direct.reason, ..host.error(direct.kind, &direct.tried, found) }
 }

@@ -156,13 +156,17 @@ fn a_living_machine_is_not_confirmed_to_be_off_and_a_dead_one_is() {
 }
 
 #[test]
-fn a_kubelet_that_renews_its_lease_is_life_where_ssh_is_down() {
+fn a_port_that_is_refused_is_life_and_a_kubelet_that_renews_its_lease_where_nothing_is_asked_over_ssh() {
     let cluster = cluster("power-loss");
     cluster.inject("sshd-down", Some(NODE));
     until("all hosts run and the API answers", LIMIT, || {
         let truth = cluster.truth();
         (truth["hosts_up"] == 6 && truth["api"] == true).then_some(())
     });
+    let refused = calm(cluster.ananke(&["confirm-off", NODE])).exits(5);
+    assert!(refused.stderr.contains("titan-05 is not off: "), "{refused}");
+    assert!(refused.stderr.contains("at its SSH address"), "{refused}");
+    cluster.edit_config(|text| format!("{text}ssh_node_transport: {{{NODE}: none}}\n"));
     until("its kubelet is seen to live", LIMIT, || {
         let run = calm(cluster.ananke(&["confirm-off", NODE]));
         (run.code == Some(5) && run.stderr.contains("its kubelet has just renewed its Lease")).then_some(())

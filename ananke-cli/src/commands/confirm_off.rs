@@ -5,9 +5,11 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use ananke_core::name::{BootId, Moment, NodeName};
-use ananke_core::observation::{Confirmation, NodeState};
-use ananke_core::port::{Clock, ClusterReads, ErrorKind, HostReads, PortError, StateReads};
+use ananke_core::observation::{Confirmation, HostState, NodeState};
+use ananke_core::port::{Clock, ClusterReads, PortError, StateReads};
+use ananke_core::proof;
 use ananke_core::spec::{HostNeeds, NodeSpec, Spec};
+use ananke_core::verdict::Reason;
 use serde::Serialize;
 
 use super::{fail, print};
@@ -37,7 +39,7 @@ pub(super) async fn run(args: ConfirmOff) -> Result<Exit, Failure> {
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
     let reads = adapters.reads();
     if spec.is_managed()
-        && let Some(life) = answers(reads.hosts, node, spec).await
+        && let Some(life) = life(reads.hosts.inspect(node, &spec.unit, &HostNeeds::default()).await)
     {
         return Ok(refuse(node, &life));
     }
@@ -109,19 +111,14 @@ fn refuse(node: &NodeName, life: &str) -> Exit {
     )
 }
 
-/// Whoever says anything at all is alive: a wrong host key or a refused login too.
-async fn answers(hosts: &dyn HostReads, node: &NodeName, spec: &NodeSpec) -> Option<String> {
-    match hosts.inspect(node, &spec.unit, &HostNeeds::default()).await {
+/// Whoever says anything at all is alive: a wrong host key, a refused login, and a port that is refused too.
+fn life(answer: Result<HostState, PortError>) -> Option<String> {
+    match answer {
         Ok(host) => Some(format!("it answers over SSH, up for {}", ananke_core::name::human(host.uptime))),
-        Err(error) => match error.kind {
-            ErrorKind::Transient => None,
-            ErrorKind::Untrusted
-            | ErrorKind::Denied
-            | ErrorKind::Missing
-            | ErrorKind::Invalid
-            | ErrorKind::Conflict
-            | ErrorKind::Blocked => Some(format!("something answers at its SSH address ({error})")),
-        },
+        Err(error) => proof::shows_life(&error).then(|| match error.reason {
+            Some(Reason::SshRefused) => format!("a system that runs refuses at its SSH address ({error})"),
+            _ => format!("something answers at its SSH address ({error})"),
+        }),
     }
 }
 
@@ -164,4 +161,25 @@ async fn watch(cluster: &dyn ClusterReads, clock: &dyn Clock, node: &NodeName) -
 
 async fn read(cluster: &dyn ClusterReads, node: &NodeName) -> Result<Option<NodeState>, PortError> {
     Ok(cluster.nodes().await?.iter().find(|state| state.name == *node).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::port::ErrorKind;
+
+    use super::*;
+
+    fn failed(kind: ErrorKind, reason: Option<Reason>) -> Option<String> {
+        life(Err(PortError { reason, ..PortError::new(kind, "connect", "titan-17", "a test") }))
+    }
+
+    #[test]
+    fn only_silence_is_no_life() {
+        let told = |text: &str| Some(format!("{text} at its SSH address (connect on titan-17: a test)"));
+        assert_eq!(failed(ErrorKind::Transient, None), None, "no answer, no route");
+        assert_eq!(failed(ErrorKind::Transient, Some(Reason::SshRefused)), told("a system that runs refuses"));
+        assert_eq!(failed(ErrorKind::Transient, Some(Reason::SshBroken)), told("something answers"));
+        assert_eq!(failed(ErrorKind::Untrusted, Some(Reason::HostKeyRefused)), told("something answers"));
+        assert_eq!(failed(ErrorKind::Denied, None), told("something answers"));
+    }
 }

@@ -10,9 +10,9 @@ use super::{Action, Budget};
 use crate::engine::view::{Trust, View};
 use crate::name::{Moment, NodeName, Subject, human};
 use crate::order::Order;
-use crate::port::ErrorKind;
+use crate::proof;
 use crate::spec::{NodeRole, NodeSpec};
-use crate::verdict::{Reason, Trap};
+use crate::verdict::Trap;
 
 /// The first packet may meet a switch that is still starting.
 const TIMES: u32 = 2;
@@ -37,9 +37,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// For how long nothing of a machine that does not answer has been heard in this run; none while something may be.
 fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
     let error = view.host_fact(name)?.newest_failure()?;
-    // A port that is refused, a session that breaks, and a kubelet that renews, prove a kernel that runs.
-    let answers = matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken));
-    if error.kind != ErrorKind::Transient || answers || view.kubelet_alive(name) {
+    if proof::shows_life(error) || view.kubelet_alive(name) {
         return None;
     }
     let heard = last_heard(view, name).unwrap_or(view.began);
@@ -85,7 +83,8 @@ mod tests {
     use crate::gate::testing::{Bench, node};
     use crate::name::MacAddress;
     use crate::observation::Confirmation;
-    use crate::port::PortError;
+    use crate::port::{ErrorKind, PortError};
+    use crate::verdict::Reason;
 
     /// Three nodes, of which the second, a worker, and the third, a server, are dark and can be woken.
     fn bench() -> Bench {
