@@ -23,6 +23,9 @@ const TOLERATED: &[&str] = &[
     "node.kubernetes.io/network-unavailable",
 ];
 
+/// As many names are still read in a command, and copied out of a terminal.
+const NAMED: usize = 6;
+
 /// What a trap looks at.
 #[derive(Debug)]
 pub struct Case<'a> {
@@ -52,6 +55,13 @@ impl Finding {
     pub(super) fn as_told(case: &Case<'_>) -> Self {
         Self { text: None, instruction: case.blocker.if_it_lasts.clone() }
     }
+}
+
+/// Names for one command, and what is to be said behind it of those that would make it too long.
+pub(super) fn named(names: &[&str]) -> (String, String) {
+    let (shown, more) = names.split_at(names.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(", and the same for {} more", more.len()) };
+    (shown.join(" "), more)
 }
 
 /// Words that were found, and where.
@@ -289,4 +299,18 @@ pub(super) fn own_old_pods<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
     let mut pods = case.old_pods(|owner| case.workload() == Some(owner));
     pods.retain(|pod| !pod.ready);
     pods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_all_of_few_and_tells_how_many_it_leaves_out() {
+        let names: Vec<String> = (1..=8).map(|n| format!("n{n}")).collect();
+        let of = |count: usize| named(&names.iter().take(count).map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(of(1), ("n1".to_owned(), String::new()));
+        assert_eq!(of(6), ("n1 n2 n3 n4 n5 n6".to_owned(), String::new()));
+        assert_eq!(of(8), ("n1 n2 n3 n4 n5 n6".to_owned(), ", and the same for 2 more".to_owned()));
+    }
 }

@@ -1,5 +1,6 @@
 //! A person or another tool keeps nodes cordoned, and pods have nowhere to go.
 
+use super::case::named;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::verdict::{GateId, Trap};
 
@@ -24,12 +25,12 @@ fn find(case: &Case<'_>) -> Option<Finding> {
     let said = case.said(WORDS)?;
     let nodes = case.view.nodes().unwrap_or_default().iter().filter(|node| node.unschedulable);
     let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
-    let first = names.first()?;
+    names.first()?;
     let which = names.join(", ");
-    let text = format!("somebody else cordoned {which}: {}", said.quoted());
+    let (nodes, more) = named(&names);
     Some(Finding::new(
-        text,
-        format!("find out why {which} is cordoned (`kubectl describe node {first}`), then `kubectl uncordon {first}`"),
+        format!("somebody else cordoned {which}: {}", said.quoted()),
+        format!("find out who cordoned {which} and why (`kubectl describe node {nodes}`), then `kubectl uncordon {nodes}`{more}"),
     ))
 }
 
@@ -39,7 +40,7 @@ mod tests {
     use crate::trap::testing::of_bench;
 
     /// What a pod without a node comes to, with n1 cordoned by somebody or not.
-    fn named(cordoned: bool, message: &str) -> Option<Trap> {
+    fn found(cordoned: bool, message: &str) -> Option<Trap> {
         of_bench(|bench| {
             bench.change_node(1, |node| node.unschedulable = cordoned);
             bench.pod("web-0", |pod| (pod.node, pod.message) = (None, message.into()));
@@ -49,8 +50,8 @@ mod tests {
     #[test]
     fn it_is_a_cordon_and_not_a_lack_of_room() {
         let cordoned = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient memory.";
-        assert_eq!(named(true, cordoned), Some(Trap::ForeignCordon));
-        assert_eq!(named(false, cordoned), None, "it was lifted meanwhile");
-        assert_eq!(named(true, "0/3 nodes are available: 3 Insufficient memory."), None);
+        assert_eq!(found(true, cordoned), Some(Trap::ForeignCordon));
+        assert_eq!(found(false, cordoned), None, "it was lifted meanwhile");
+        assert_eq!(found(true, "0/3 nodes are available: 3 Insufficient memory."), None);
     }
 }

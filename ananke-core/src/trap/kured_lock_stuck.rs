@@ -1,5 +1,6 @@
 //! kured keeps nodes cordoned, and its lock is held for a node that does not give it back.
 
+use super::case::named;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::name::NodeName;
 use crate::verdict::{GateId, Trap};
@@ -29,13 +30,14 @@ pub(super) fn stuck(case: &Case<'_>) -> Option<(String, String)> {
     let (kured, holder) = workloads.find_map(|found| Some((&found.object, found.reboot_lock.as_ref()?)))?;
     let cordoned = case.view.nodes().unwrap_or_default().iter().filter(|node| node.unschedulable);
     let cordoned: Vec<&str> = cordoned.map(|node| node.name.as_str()).collect();
-    let first = cordoned.first()?;
+    cordoned.first()?;
+    let (nodes, more) = named(&cordoned);
     let there = NodeName::parse(holder).is_ok_and(|name| matches!(case.view.node(&name), Ok(Some(_))));
     let place = if there { "" } else { ", which is no node of this cluster" };
     Some((
         format!("kured's lock is held for {holder}{place}; cordoned: {}", cordoned.join(", ")),
         format!(
-            "make sure that {holder} is not being rebooted, then run `kubectl annotate daemonset {} -n {} weave.works/kured-node-lock-` and `kubectl uncordon {first}`",
+            "make sure that {holder} is not being rebooted, then run `kubectl annotate daemonset {} -n {} weave.works/kured-node-lock-` and `kubectl uncordon {nodes}`{more}",
             kured.name, kured.namespace
         ),
     ))
@@ -49,7 +51,7 @@ mod tests {
 
     #[test]
     fn it_is_a_cordon_with_a_lock_of_kured() {
-        let named = |lock: Option<&str>| {
+        let found = |lock: Option<&str>| {
             of_bench(|bench| {
                 bench.change_node(1, |node| node.unschedulable = true);
                 bench.workload(Kind::DaemonSet, "kured", &[(1, true), (2, true)]);
@@ -58,8 +60,8 @@ mod tests {
                 bench.pod("web-0", |pod| (pod.node, pod.message) = (None, message.into()));
             })
         };
-        assert_eq!(named(Some("n7")), Some(ENTRY.trap));
-        assert_eq!(named(None), Some(Trap::ForeignCordon));
+        assert_eq!(found(Some("n7")), Some(ENTRY.trap));
+        assert_eq!(found(None), Some(Trap::ForeignCordon));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A node that is back still has the taint by which somebody declared it dead.
 
+use super::case::named;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::observation::{NodeState, Tri};
 use crate::verdict::{GateId, Trap};
@@ -31,11 +32,13 @@ fn find(case: &Case<'_>) -> Option<Finding> {
             case.view.nodes().unwrap_or_default().iter().filter(left).map(|node| node.name.as_str()).collect()
         }
     };
-    let (first, which) = (nodes.first()?, nodes.join(", "));
+    nodes.first()?;
+    let (them, more) = named(&nodes);
+    let every = if nodes.len() > 1 { "each of them" } else { "it" };
     Some(Finding::new(
-        format!("Ready, and still declared out of service: {which}"),
+        format!("Ready, and still declared out of service: {}", nodes.join(", ")),
         format!(
-            "make sure that {first} was off since it was fenced and that its storage blocks it no more (`kubectl get networkfences`), then run `kubectl taint node {first} {TAINT}-`"
+            "make sure that {every} was off since it was fenced and that its storage blocks it no more (`kubectl get networkfences`), then run `kubectl taint node {them} {TAINT}-`{more}"
         ),
     ))
 }
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn it_is_that_taint_on_a_node_that_is_back() {
-        let named = |key: &str, ready: Tri| {
+        let found = |key: &str, ready: Tri| {
             of_bench(|bench| {
                 let taint = Taint { key: key.into(), value: "nodeshutdown".into(), effect: "NoExecute".into() };
                 bench.change_node(2, |node| (node.ready, node.taints) = (ready, vec![taint]));
@@ -58,8 +61,8 @@ mod tests {
                 bench.pod("web-0", |pod| (pod.node, pod.message) = (None, message.as_str().into()));
             })
         };
-        assert_eq!(named(TAINT, Tri::True), Some(ENTRY.trap));
-        assert_eq!(named(TAINT, Tri::Unknown), None, "it is out of service");
-        assert_eq!(named("example.dev/gpu", Tri::True), None);
+        assert_eq!(found(TAINT, Tri::True), Some(ENTRY.trap));
+        assert_eq!(found(TAINT, Tri::Unknown), None, "it is out of service");
+        assert_eq!(found("example.dev/gpu", Tri::True), None);
     }
 }
