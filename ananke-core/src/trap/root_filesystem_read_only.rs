@@ -5,7 +5,7 @@ use crate::verdict::Trap;
 
 pub(super) const ENTRY: Entry = Entry {
     trap: Trap::RootReadOnly,
-    class: Class::Person,
+    class: Class::FirstStep,
     often: Often::Medium,
     symptom: "findmnt says ro, and k3s does not run",
     precondition: "the node holds no quorum and nothing that only it has",
