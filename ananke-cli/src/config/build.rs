@@ -106,7 +106,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
         shutdown: reader.flag("coordination.fallback_local_shutdown").unwrap_or_default(),
         startup: reader.flag("coordination.auto_peer_failover").unwrap_or_default(),
     };
-    let update = update::read(reader, &paths);
+    let update = update::read(reader, &paths, &ssh, &mut warnings);
     let (kubeconfig, state_dir, wol_address) = (kubeconfig?, state_dir?, power.wol_address?);
     Some(Loaded {
         spec,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use super::Ssh;
 use super::build::Paths;
 use super::reader::Reader;
 use super::text;
@@ -86,7 +87,7 @@ fn is_host_and_port(host: &str) -> bool {
 }
 
 /// None without `update.remote`, and where a problem tells why not.
-pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<Update> {
+pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>, ssh: &Ssh, warnings: &mut Vec<String>) -> Option<Update> {
     let below = |text: &str| {
         let plain = Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
         (plain && !text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
@@ -96,6 +97,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<Update>
     let branch = reader.key("update.branch", BRANCH, text::branch);
     let directory = reader.key("update.directory", WHOLE, whole);
     let user = reader.key("update.user", USER, text::user);
+    warnings.extend(user.iter().flat_map(|user| lent(user, remote.is_some(), ssh)));
     let (build, gate) = (command(reader, "update.build"), command(reader, "update.gate"));
     let binary = reader.key("update.binary", BINARY, below);
     let program = reader.key("update.program", WHOLE, whole);
@@ -113,6 +115,19 @@ pub(crate) fn read(reader: &mut Reader<'_>, paths: &Paths<'_>) -> Option<Update>
         settle: settle?,
         log: log?,
     })
+}
+
+/// Where the one who builds what nobody has vetted would be given the rights that SSH has. A host of Ananke has this user even
+/// where it is not updated, and a log-in as it ends at its shell.
+fn lent(user: &str, updates: bool, ssh: &Ssh) -> Vec<String> {
+    let peers: Vec<&str> =
+        ssh.peers.iter().filter(|(_, peer)| peer.route.login.target.user == user).map(|(name, _)| &**name).collect();
+    let nodes = updates && ssh.routes.values().any(|route| route.login.target.user == user);
+    let told = |key: &str, who: &str| {
+        format!("{key}: {who} would be reached over SSH as {user}, who builds updates (update.user); take another user for it")
+    };
+    let peers = (!peers.is_empty()).then(|| told("coordination.peer_hosts", &peers.join(", ")));
+    peers.into_iter().chain(nodes.then(|| told("ssh_user", "nodes"))).collect()
 }
 
 /// What is wrong with it is told without its words: it may hold a password.

@@ -44,3 +44,21 @@ fn impossible_values_of_update_are_errors() {
         D/ananke.yaml:4:61: update.user: found "-x"; allowed: a user of this machine, such as ananke"#]],
     );
 }
+
+#[test]
+fn whoever_builds_updates_is_no_user_for_ssh() {
+    let warnings = |text: &str| {
+        let told = Desk::new().load(&format!("{GOOD}{text}")).unwrap().warnings;
+        told.into_iter().filter(|told| told.contains("update.user")).collect::<Vec<_>>()
+    };
+    let peers = "ssh_user: ananke\ncoordination: {peer_hosts: [tethys, ops@rhea]}\n";
+    let of_peers = "coordination.peer_hosts: tethys would be reached over SSH as ananke, who builds updates (update.user); \
+                    take another user for it";
+    assert_eq!(warnings(peers), [of_peers]);
+    let of_nodes = "ssh_user: nodes would be reached over SSH as ananke, who builds updates (update.user); \
+                    take another user for it";
+    let updated = format!("{peers}update: {{remote: /srv/git/ananke.git}}\n");
+    assert_eq!(warnings(&updated), [of_peers, of_nodes]);
+    assert!(warnings(&updated.replace("ssh_user: ananke", "ssh_user: atlas")).is_empty());
+    assert!(warnings("ssh_user: ananke\n").is_empty(), "a node is no host of Ananke");
+}
