@@ -363,6 +363,25 @@ impl Campaign {
         Ok(())
     }
 
+    /// Shards that are not there beside others of the same cut; one line for each range of seeds.
+    pub fn missing(&self) -> Vec<String> {
+        let mut cuts: BTreeMap<(u64, u64, u64), BTreeSet<u64>> = BTreeMap::new();
+        for (from, to, shard) in &self.seeds {
+            if let Some((Ok(index), Ok(of))) = shard.split_once('/').map(|(index, of)| (index.parse(), of.parse())) {
+                cuts.entry((*from, *to, of)).or_default().insert(index);
+            }
+        }
+        let told = |((from, to, of), there): (&(u64, u64, u64), &BTreeSet<u64>)| {
+            let absent = of.saturating_sub(u64::try_from(there.len()).unwrap_or(u64::MAX));
+            let named: Vec<String> =
+                (0..*of).filter(|index| !there.contains(index)).take(KEPT).map(|index| format!("{index}/{of}")).collect();
+            let more = absent.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (!named.is_empty()).then(|| format!("shard {}{more} of the seeds {from}..{to}", named.join(", ")))
+        };
+        cuts.iter().filter_map(told).collect()
+    }
+
     /// Only the slowest runs are kept as pictures, and not every failure in its words.
     fn trim(&mut self) {
         self.timelines.sort_by(|a, b| b.seconds.cmp(&a.seconds).then_with(|| a.title.cmp(&b.title)));

@@ -90,6 +90,9 @@ pub(super) fn merge(args: &args::Drill) -> Result<Exit, Failure> {
         }
     }
     let whole = whole.ok_or_else(|| Failure::Usage("--merge needs the files of at least one shard".to_owned()))?;
+    for missing in whole.missing() {
+        writeln!(std::io::stderr(), "not there: {missing}; its drills are not counted").unwrap_or_default();
+    }
     finish(args, &whole)
 }
 
@@ -212,5 +215,17 @@ mod tests {
             let counted: u64 = (0..of).map(|index| Shard { index, of }.count(&seeds)).sum();
             assert_eq!(counted, to - from);
         }
+    }
+
+    #[test]
+    fn shards_that_are_not_there_are_named() {
+        let of = |parts: &[&str]| {
+            let seeds = parts.iter().map(|part| (0, 6, (*part).to_owned())).collect();
+            Campaign { seeds, ..Campaign::new("drills".to_owned()) }.missing()
+        };
+        assert!(of(&["0/1"]).is_empty() && of(&["0/2", "1/2"]).is_empty());
+        assert_eq!(of(&["0/4", "2/4"]), ["shard 1/4, 3/4 of the seeds 0..6"]);
+        let many = of(&["0/18446744073709551615"]);
+        assert!(many[0].ends_with("20/18446744073709551615 and 18446744073709551594 more of the seeds 0..6"), "{many:?}");
     }
 }

@@ -83,6 +83,9 @@ fn endings(out: &mut Html, campaign: &Campaign) {
     let Campaign { runs, runs_per_second, .. } = campaign;
     let each = if campaign.seeds.len() > 1 { " in each part" } else { "" };
     out.text(&seeds(&campaign.seeds)).text(&format!("; {runs} drills, {runs_per_second} a second{each}"));
+    for missing in campaign.missing() {
+        out.text(&format!("; not there: {missing}"));
+    }
     out.raw("</small></p><table><tbody>");
     for (ending, count) in &campaign.endings {
         let tone = match ending.as_str() {
