@@ -10,8 +10,8 @@ use crate::exit::Exit;
 
 /// Brings a Kubernetes cluster back on its feet after power trouble, from a host outside it.
 ///
-/// Exit codes: 0 done, 1 internal error, 2 usage or config, 3 a gate did not pass in time, 4 a person is needed,
-/// 5 refused by a guard, 130 interrupted.
+/// Exit codes: 0 done, 1 internal error, 2 usage or config, 3 a gate did not pass in time or nothing answered, 4 a person is
+/// needed, 5 refused by a guard or for want of a right, 6 a rule was broken in a drill, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "ananke", version, max_term_width = 110)]
 pub struct Args {
@@ -32,7 +32,7 @@ pub enum Command {
     Shutdown(Shutdown),
     /// Find bootstrap circles and unsafe settings of a cluster that is well. Changes nothing.
     ///
-    /// Exit codes: 0 nothing was found, 3 something was.
+    /// Exit codes: 0 nothing was found, 3 something was, or the cluster did not answer.
     Doctor(Doctor),
     /// Write what doctor looks at into a file, without Secrets. Changes nothing.
     Snapshot(Snapshot),

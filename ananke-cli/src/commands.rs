@@ -68,11 +68,13 @@ pub fn run(args: Args) -> Exit {
             Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
             Failure::Port(error) if error.kind == ananke_core::port::ErrorKind::Invalid => Exit::Usage,
             Failure::Port(_) | Failure::Internal(_) => Exit::Internal,
+            Failure::Asked { error, .. } => Exit::from(error.kind),
             Failure::Lock(crate::state::lock::LockError::Held { .. }) => Exit::Refused,
             Failure::Lock(crate::state::lock::LockError::Failed(_)) => Exit::Internal,
         };
         let remedy = match &failure {
             Failure::Port(error) => error.remedy.as_ref().map(|remedy| format!("\n  {remedy}")).unwrap_or_default(),
+            Failure::Asked { error, next } => format!("\n  {}", error.remedy.as_ref().unwrap_or(next)),
             Failure::Config(_) | Failure::Usage(_) | Failure::Internal(_) | Failure::Lock(_) => String::new(),
         };
         fail(exit, &format!("{failure}{remedy}"))
@@ -116,4 +118,29 @@ fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> Strin
 fn put(text: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn ends(args: &[&str]) -> Exit {
+        run(Args::try_parse_from([&["ananke"], args].concat()).unwrap())
+    }
+
+    #[test]
+    fn what_does_not_answer_and_what_is_not_there_are_no_internal_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let nobody = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: \"https://127.0.0.1:1\"}}]\n\
+                      users: [{name: a, user: {token: a}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
+                      current-context: a\n";
+        std::fs::write(path("kubeconfig"), nobody).unwrap();
+        assert_eq!(ends(&["config", "init", "--kubeconfig", &path("kubeconfig")]), Exit::NotInTime);
+        assert_eq!(ends(&["config", "init", "--kubeconfig", &path("nothing")]), Exit::Usage);
+        assert_eq!(ends(&["replay", &path("nothing")]), Exit::Usage);
+        assert_eq!(ends(&["doctor", "--snapshot", &path("nothing")]), Exit::Usage);
+    }
 }

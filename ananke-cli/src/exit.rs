@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ananke_core::port::ErrorKind;
 use ananke_core::report::Outcome;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,11 +13,11 @@ pub enum Exit {
     Internal = 1,
     /// Flags or config.
     Usage = 2,
-    /// A gate did not pass in time, or the doctor found something.
+    /// A gate did not pass in time, the doctor found something, or what was asked did not answer.
     NotInTime = 3,
     /// Everything that can be had is there; the rest needs a person.
     PersonNeeded = 4,
-    /// A guard refused, another run holds the lock, or a shutdown took over.
+    /// A guard refused, another run holds the lock, a shutdown took over, or a right or a key is missing.
     Refused = 5,
     /// A rule was broken in a drill.
     Forbidden = 6,
@@ -41,6 +42,17 @@ impl From<Outcome> for Exit {
     }
 }
 
+/// What was asked for did not come: later it may, somebody must allow it, or it was not there to be asked for.
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Transient | ErrorKind::Conflict => Self::NotInTime,
+            ErrorKind::Denied | ErrorKind::Blocked | ErrorKind::Untrusted => Self::Refused,
+            ErrorKind::Missing | ErrorKind::Invalid => Self::Usage,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
@@ -57,5 +69,12 @@ mod tests {
         let codes = [Done, Manual, Failed, Refused, Yielded, Interrupted].map(|outcome| Exit::from(outcome).code());
         assert_eq!(codes, [0, 4, 3, 5, 5, 130]);
         assert_eq!((Exit::Internal.code(), Exit::Usage.code()), (1, 2));
+    }
+
+    #[test]
+    fn what_did_not_answer_is_no_internal_error() {
+        use ErrorKind::*;
+        let codes = [Transient, Conflict, Denied, Blocked, Untrusted, Missing, Invalid].map(|kind| Exit::from(kind).code());
+        assert_eq!(codes, [3, 3, 5, 5, 5, 2, 2]);
     }
 }

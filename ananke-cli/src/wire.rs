@@ -27,6 +27,13 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Port(#[from] PortError),
+    /// The cluster, a host, or a file that was named on the command line: the kind of error is how the command ends.
+    #[error("{error}")]
+    Asked {
+        error: PortError,
+        /// What to do next, where the error does not say it.
+        next: String,
+    },
     #[error("{0}")]
     Usage(String),
     /// A defect, or a machine that does not let us work.
@@ -34,6 +41,17 @@ pub(crate) enum Failure {
     Internal(String),
     #[error(transparent)]
     Lock(#[from] crate::state::lock::LockError),
+}
+
+impl Failure {
+    pub(crate) fn asked(next: impl Into<String>) -> impl FnOnce(PortError) -> Self {
+        let next = next.into();
+        |error| Self::Asked { error, next }
+    }
+
+    pub(crate) fn of_cluster(error: PortError) -> Self {
+        Self::asked("check the address in the kubeconfig; `ananke status` says which servers answer")(error)
+    }
 }
 
 /// The adapters of one run.

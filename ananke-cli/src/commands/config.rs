@@ -92,9 +92,11 @@ fn kept(loaded: &Loaded) -> Result<Option<String>, Failure> {
 
 /// Asks the cluster; a file that is there already is a person's.
 async fn init(kubeconfig: &Path, out: Option<&Path>) -> Result<Exit, Failure> {
-    let cluster = KubeCluster::from_kubeconfig(kubeconfig, Deadlines::default()).await?;
-    let machines = cluster.machines().await?;
-    let flux = cluster.flux().await?;
+    let cluster = KubeCluster::from_kubeconfig(kubeconfig, Deadlines::default())
+        .await
+        .map_err(Failure::asked("name a kubeconfig that kubectl takes"))?;
+    let machines = cluster.machines().await.map_err(Failure::of_cluster)?;
+    let flux = cluster.flux().await.map_err(Failure::of_cluster)?;
     let sources = flux.as_ref().as_ref().map(|flux| flux.sources.as_slice()).unwrap_or_default();
     let source = sources.iter().find(|source| &*source.object.name == "flux-system").or(sources.first());
     let source = source.map(|source| (source.url.to_string(), source.branch.as_deref().map(str::to_owned)));

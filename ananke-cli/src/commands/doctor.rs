@@ -25,6 +25,8 @@ use crate::wire::{self, Adapters, Failure};
 /// Where the config is, if nothing else is said.
 const CONFIG: &str = "/etc/ananke/ananke.yaml";
 
+pub(super) const NO_SNAPSHOT: &str = "name a file that `ananke snapshot -o FILE` wrote";
+
 /// What JSON has: how large the cluster is, and all that was found.
 #[derive(Debug, Serialize)]
 struct Diagnosis<'a> {
@@ -41,11 +43,11 @@ pub(super) async fn run(args: args::Doctor) -> Result<Exit, Failure> {
     let (map, spec) = match &args.snapshot {
         Some(file) => {
             let loaded = config.map(|path| wire::load(path, &Overrides::default())).transpose()?;
-            (snapshot::read(file)?.map, loaded.map(|loaded| loaded.spec))
+            (snapshot::read(file).map_err(Failure::asked(NO_SNAPSHOT))?.map, loaded.map(|loaded| loaded.spec))
         }
         None => {
             let (loaded, adapters) = adapters(config).await?;
-            (map(&loaded, &adapters).await?, Some(loaded.spec))
+            (map(&loaded, &adapters).await.map_err(Failure::of_cluster)?, Some(loaded.spec))
         }
     };
     let found = examine(&map, spec.as_ref());
@@ -61,12 +63,13 @@ pub(super) async fn run(args: args::Doctor) -> Result<Exit, Failure> {
 
 pub(super) async fn keep(args: args::Snapshot) -> Result<Exit, Failure> {
     let (loaded, adapters) = adapters(Some(&args.config.config)).await?;
-    let map = map(&loaded, &adapters).await?;
+    let map = map(&loaded, &adapters).await.map_err(Failure::of_cluster)?;
     let told = format!("{} nodes and {} workloads are in {}", map.nodes.len(), map.workloads.len(), args.output.display());
     let unseen: String = map.unseen.iter().map(|line| format!("\nnot seen: {line}")).collect();
     // Last, since what the gates rest on ages within seconds.
     let look = Some(look(loaded, &adapters).await?);
-    snapshot::write(&args.output, &Snapshot { taken: adapters.clock.now(), map, look })?;
+    let snapshot = Snapshot { taken: adapters.clock.now(), map, look };
+    snapshot::write(&args.output, &snapshot).map_err(Failure::asked("name another file with -o"))?;
     put(&format!("{told}{unseen}\n"));
     Ok(Exit::Done)
 }

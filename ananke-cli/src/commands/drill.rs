@@ -12,6 +12,7 @@ use ananke_sim::drill::{self, Ending};
 use ananke_sim::{Fault, Scenario, World};
 use serde::Serialize;
 
+use super::doctor::NO_SNAPSHOT;
 use super::print;
 use crate::args;
 use crate::exit::Exit;
@@ -135,7 +136,7 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
             .ok_or_else(|| Failure::Usage(format!("there is no scenario {:?}; there are {}", args.scenario, known())))?,
     };
     if let Some(file) = &args.from {
-        let map = snapshot::read(file)?.map;
+        let map = snapshot::read(file).map_err(Failure::asked(NO_SNAPSHOT))?.map;
         let wrong = |why: String| Failure::Usage(format!("{} cannot be drilled: {why}", file.display()));
         scenario = scenario.with_map(map).map_err(wrong)?;
     }

@@ -17,6 +17,7 @@ use ananke_core::verdict::GateId;
 use ananke_sim::drill::status_word;
 use serde::Serialize;
 
+use super::doctor::NO_SNAPSHOT;
 use super::print;
 use crate::args::Explain;
 use crate::clock::SystemClock;
@@ -65,7 +66,7 @@ pub(super) async fn run(args: Explain) -> Result<Exit, Failure> {
 }
 
 fn by_snapshot(file: &Path) -> Result<Stood, Failure> {
-    let snapshot = snapshot::read(file)?;
+    let snapshot = snapshot::read(file).map_err(Failure::asked(NO_SNAPSHOT))?;
     let look = snapshot.look.ok_or_else(|| {
         let file = file.display();
         Failure::Usage(format!("{file} has nothing that gates rest on: take a new one with `ananke snapshot -o FILE`"))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ananke_core::engine::keeper::{self, Keeper, Listed, Listing, Released, Wish};
 use ananke_core::lease::LeaseState;
 use ananke_core::name::{LeaseId, Moment, NodeName, human};
-use ananke_core::port::{Clock, ErrorKind};
+use ananke_core::port::Clock;
 
 use super::{fail, print};
 use crate::args::Lease;
@@ -47,13 +47,8 @@ pub(super) async fn run(args: Lease) -> Result<Exit, Failure> {
                     Ok(Exit::Done)
                 }
                 Err(error) => {
-                    let exit = match error.kind {
-                        ErrorKind::Denied | ErrorKind::Blocked | ErrorKind::Untrusted => Exit::Refused,
-                        ErrorKind::Transient | ErrorKind::Conflict => Exit::NotInTime,
-                        ErrorKind::Missing | ErrorKind::Invalid => Exit::Usage,
-                    };
                     let way_out = error.remedy.clone().unwrap_or_else(|| way_out(&what, &listing));
-                    Ok(fail(exit, &format!("{error}\n  {way_out}")))
+                    Ok(fail(Exit::from(error.kind), &format!("{error}\n  {way_out}")))
                 }
             }
         }

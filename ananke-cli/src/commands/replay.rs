@@ -23,7 +23,8 @@ struct Replayed {
 
 /// Code 1 at the first difference, and where the journal cannot be replayed.
 pub(super) fn run(args: &Replay) -> Result<Exit, Failure> {
-    let journal = state::read_journal_file(&args.journal)?;
+    let next = "name a file of the directory `journal` in the state directory, such as startup-20260314T020611Z.jsonl";
+    let journal = state::read_journal_file(&args.journal).map_err(Failure::asked(next))?;
     let name = args.journal.display();
     let replayed = replay(&journal.entries).map_err(|error| {
         let warnings: String = journal.warnings.iter().map(|warning| format!("\n  {warning}")).collect();

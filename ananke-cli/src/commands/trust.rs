@@ -26,7 +26,9 @@ pub(super) async fn run(name: &str, yes: bool, config: &WithConfig) -> Result<Ex
     let loaded = wire::load(&config.config, &Overrides::default())?;
     let (node, route) = expected(&loaded, name)?;
     let (target, file) = (&route.login.target, &route.login.known_hosts);
-    let shown = shown_key(node, route, loaded.ssh.agent.as_deref(), Arc::new(SystemClock::start())).await?;
+    let next = format!("see that {node} is on and its sshd runs, and check its address: ssh_node_hosts in the config");
+    let shown = shown_key(node, route, loaded.ssh.agent.as_deref(), Arc::new(SystemClock::start()));
+    let shown = shown.await.map_err(Failure::asked(next))?;
     match &shown.trust {
         Trust::Trusted => {
             let text = format!("{node} is trusted already: {} ({})", shown.fingerprint, shown.kind);
@@ -56,8 +58,8 @@ pub(super) async fn run(name: &str, yes: bool, config: &WithConfig) -> Result<Ex
         return Ok(fail(Exit::Refused, "nothing was written"));
     }
     append(file, &shown.line).map_err(|error| {
-        PortError::new(ErrorKind::Denied, "write the host key", file.display(), error)
-            .with_remedy("let ananke write its known_hosts, and the directory that it lies in")
+        let error = PortError::new(ErrorKind::Denied, "write the host key", file.display(), error);
+        Failure::asked("let ananke write its known_hosts, and the directory that it lies in")(error)
     })?;
     print(Format::Text, &(), |()| format!("{node} is trusted: written to {}", file.display()))?;
     Ok(Exit::Done)
