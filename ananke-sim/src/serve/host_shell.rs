@@ -24,7 +24,7 @@ const INSPECT: [&str; 5] = [
         r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
         r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
         r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
-        r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
+        r#"x=$(timeout -s KILL 3 timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
         r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
         r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
         r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
@@ -38,7 +38,7 @@ const INSPECT: [&str; 5] = [
         r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
         r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
         r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w="/var/lib/rancher/k3s $w"; "#,
-        r#"x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; x=; k=""#,
+        r#"x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n" & done; wait); j space "$x"; x=; k=""#,
     ),
     concat!(
         r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,

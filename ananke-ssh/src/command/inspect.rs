@@ -29,14 +29,15 @@ const HEAD: &str = concat!(
     r#"d() { timeout -s KILL 3 df --output=file,pcent,ipcent "$@" 2>/dev/null; }; w=""#,
 );
 /// How paths are mounted, and `csi` for each volume that is. timesyncd leaves a file once it has set the clock. Where there is
-/// none, the kernel is asked, which timedatectl does over the bus, and where it does not call the clock synchronised, chrony
-/// and ntpd are: chrony without `rtcsync` disciplines a clock and does not tell the kernel.
+/// none, the kernel is asked, which timedatectl does over the bus: a daemon that hangs there has 25 seconds by itself. Where the
+/// kernel does not call the clock synchronised, chrony and ntpd are asked: chrony without `rtcsync` disciplines a clock and does
+/// not tell the kernel.
 const MOUNTS: &str = concat!(
     r#""; m=/; for n in $w; do m="$m\|$n"; done; "#,
     r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
     r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
     r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
-    r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
+    r#"x=$(timeout -s KILL 3 timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
     r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
     r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
     r#"if true 2>/dev/null < /proc/1/cmdline; then x=$("#,
@@ -51,11 +52,12 @@ const SPACE: &str = concat!(
     r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
     r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; w=""#,
 );
-/// Where one file system made `df` wait until it was ended, each is asked alone.
+/// Where one file system made `df` wait until it was ended, each is asked alone, and all at once: several that hang cost no more
+/// than one. Each answer is a few words, which one write puts into the pipe whole.
 ///
 /// Packages are asked of dpkg. On a host of another distribution every one of them counts as missing, so there the list of
 /// required packages is left empty: what they bring can be asked for as units. Without a name dpkg would tell of them all.
-const PACKAGES: &str = r#" $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; x=; k=""#;
+const PACKAGES: &str = r#" $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n" & done; wait); j space "$x"; x=; k=""#;
 const END: &str = concat!(
     r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,
     r#"p packages "$x"; p end ok'"#,

@@ -54,7 +54,7 @@ fn the_line_is_this_and_no_other() {
             r##"j mounts "$(sed -n -e "s#^[^ ]* \($m\) [^ ]* \(r[ow]\)[ ,].*#\1:\2#p" "##,
             r##"-e "s#^[^ ]* /var/lib/kubelet/\(pods/[^/]*/volumes/kubernetes\.io~csi\|plugins/kubernetes\.io/csi\)/.*#csi#p" /proc/mounts)"; "##,
             r#"x=yes; [ -e /run/systemd/timesync/synchronized ] || { x=; [ -S /run/dbus/system_bus_socket ] && "#,
-            r#"x=$(timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
+            r#"x=$(timeout -s KILL 3 timedatectl show -p NTPSynchronized --value 2>/dev/null); }; "#,
             r#"[ "$x" = yes ] || { a chronyc && x="$x $(timeout -s KILL 3 chronyc -n tracking 2>/dev/null | grep "^Leap")"; "#,
             r#"a ntpq && x="$x $(timeout -s KILL 3 ntpq -n -c rv 2>/dev/null | grep -o "leap_[a-z_]*")"; }; p synced "$x"; "#,
             r#"if true 2>/dev/null < /proc/1/cmdline; then "#,
@@ -65,7 +65,7 @@ fn the_line_is_this_and_no_other() {
             r#"case "$1 $2" in *ActiveState=active*|*=not-found*) ;; "#,
             r#"*State=*) p log "$(timeout -s KILL 3 journalctl -q -u "$u" -n 30 -o cat --no-pager "#,
             r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; "#,
-            r#"w="/var/lib/rancher/k3s $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n"; done); j space "$x"; "#,
+            r#"w="/var/lib/rancher/k3s $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n" & done; wait); j space "$x"; "#,
             r#"x=; k="open-iscsi nfs-common gone"; "#,
             r#"[ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); p packages "$x"; p end ok'"#,
         ],
@@ -103,6 +103,19 @@ fn kubeadm_has_its_shims_and_its_data_elsewhere() {
     let space = inspect(&answer).unwrap().health.space;
     let found: Vec<_> = space.iter().map(|one| (one.path.as_str(), one.free_percent)).collect();
     assert_eq!(found, [("/var/lib/kubelet", 58), ("/var/lib/etcd", 93), ("/var/lib/longhorn", 0)]);
+}
+
+/// systemctl is not among them: a look without its answer is none, so it has all the time that a look has.
+#[test]
+fn whatever_may_wait_is_ended() {
+    for distribution in [Distribution::K3s, Distribution::Kubeadm] {
+        let line = Command::Inspect { unit: unit(), needs: needs(), distribution }.line();
+        for program in ["df --", "timedatectl ", "chronyc -", "ntpq -", "journalctl "] {
+            let calls: Vec<&str> = line.match_indices(program).filter_map(|(at, _)| line.get(..at)).collect();
+            assert!(!calls.is_empty(), "{program} is called");
+            assert!(calls.iter().all(|before| before.ends_with("timeout -s KILL 3 ")), "{program} may wait for ever");
+        }
+    }
 }
 
 fn expect_line(line: &str, parts: &[&str]) {
