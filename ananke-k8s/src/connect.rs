@@ -59,9 +59,10 @@ impl KubeCluster {
     /// Reads the kubeconfig and its current context. Nothing is sent yet, so it works while the cluster is down.
     ///
     /// # Errors
-    /// `Invalid` for a file that cannot be read or makes no sense; `Untrusted` for one that turns verification off.
+    /// `Invalid` for a file that cannot be read, makes no sense or asks for a proxy; `Untrusted` for one that turns verification off.
     pub async fn from_kubeconfig(path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
         let file = Kubeconfig::read_from(path).map_err(|error| refused(path, &error))?;
+        check_proxy(&file, path)?;
         let config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|error| refused(path, &error))?;
         Self::from_config(config, path, deadlines)
@@ -69,6 +70,8 @@ impl KubeCluster {
 
     fn from_config(mut config: Config, path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
         check_trust(&config, path)?;
+        // That of the environment, where it is for other things: the API server is reached directly.
+        config.proxy_url = None;
         // Every call has its own deadline, and says so.
         config.connect_timeout = None;
         // A repetition here would hide from the engine what it judges by.
@@ -107,6 +110,20 @@ fn check_trust(config: &Config, path: &Path) -> Result<(), PortError> {
         .with_remedy("give the https address of the API server: ananke sends no credentials in clear text"));
     }
     Ok(())
+}
+
+/// A proxy is one more thing that must be up first, and none is spoken to.
+fn check_proxy(file: &Kubeconfig, path: &Path) -> Result<(), PortError> {
+    let context = file.contexts.iter().find(|context| Some(&context.name) == file.current_context.as_ref());
+    let name = context.and_then(|context| context.context.as_ref()).map(|context| context.cluster.as_str());
+    let cluster = file.clusters.iter().find(|cluster| Some(cluster.name.as_str()) == name);
+    let proxy = cluster.and_then(|cluster| cluster.cluster.as_ref()?.proxy_url.as_deref()).filter(|url| !url.is_empty());
+    let Some(proxy) = proxy else { return Ok(()) };
+    // What stands before it may be a password.
+    let shown = proxy.rsplit(['@', '/']).find(|part| !part.is_empty()).unwrap_or("it");
+    let found = format!("proxy-url is set, to {shown}");
+    Err(PortError::new(ErrorKind::Invalid, "read kubeconfig", path.display(), found)
+        .with_remedy("remove proxy-url and give an address of the API server that this host reaches without a proxy"))
 }
 
 /// Messages of the loader name keys and files, never their secrets.
@@ -161,6 +178,19 @@ mod tests {
         assert_eq!(error.found, "insecure-skip-tls-verify is set");
         let error = check("http://127.0.0.1:1", "").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Untrusted);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_of_the_environment_is_not_used_and_one_of_the_file_is_refused() {
+        let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
+        config.proxy_url = Some("http://ops:secret@proxy.example:3128".parse().unwrap());
+        KubeCluster::from_config(config, Path::new("kubeconfig"), Deadlines::default()).unwrap();
+        for url in ["http://ops:secret@proxy.example:3128", "http://ops:sec/ret@proxy.example:3128/", "socks5://proxy.example:3128"] {
+            let error = check("https://127.0.0.1:1", &format!("    proxy-url: {url}\n")).await.unwrap_err();
+            assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Invalid, "proxy-url is set, to proxy.example:3128"));
+            assert!(error.remedy.unwrap().starts_with("remove proxy-url"));
+        }
+        check("https://127.0.0.1:1", "    proxy-url: \"\"\n").await.unwrap();
     }
 
     #[tokio::test]
