@@ -59,7 +59,8 @@ impl KubeCluster {
     /// Reads the kubeconfig and its current context. Nothing is sent yet, so it works while the cluster is down.
     ///
     /// # Errors
-    /// `Invalid` for a file that cannot be read, makes no sense or asks for a proxy; `Untrusted` for one that turns verification off.
+    /// `Invalid` for a file that cannot be read, makes no sense, or asks for a proxy or for a program; `Untrusted` for one that
+    /// turns verification off.
     pub async fn from_kubeconfig(path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
         let file = Kubeconfig::read_from(path).map_err(|error| refused(path, &error))?;
         check_proxy(&file, path)?;
@@ -70,6 +71,7 @@ impl KubeCluster {
 
     fn from_config(mut config: Config, path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
         check_trust(&config, path)?;
+        check_credentials(&config, path)?;
         // That of the environment, where it is for other things: the API server is reached directly.
         config.proxy_url = None;
         // Every call has its own deadline, and says so.
@@ -110,6 +112,18 @@ fn check_trust(config: &Config, path: &Path) -> Result<(), PortError> {
         .with_remedy("give the https address of the API server: ananke sends no credentials in clear text"));
     }
     Ok(())
+}
+
+/// Such a program has no deadline, and may ask what runs in the cluster.
+fn check_credentials(config: &Config, path: &Path) -> Result<(), PortError> {
+    let key = match (&config.auth_info.exec, &config.auth_info.auth_provider) {
+        (Some(_), _) => "exec",
+        (None, Some(_)) => "auth-provider",
+        (None, None) => return Ok(()),
+    };
+    let found = format!("its user has {key}: credentials that a program or a service gives out");
+    Err(PortError::new(ErrorKind::Invalid, "read kubeconfig", path.display(), found)
+        .with_remedy(format!("remove {key} and give it the token of a ServiceAccount, as that of deploy/rbac.yaml")))
 }
 
 /// A proxy is one more thing that must be up first, and none is spoken to.
@@ -155,11 +169,15 @@ mod tests {
     use super::*;
 
     async fn check(server: &str, cluster_extra: &str) -> Result<KubeCluster, PortError> {
+        check_user("{token: t}", server, cluster_extra).await
+    }
+
+    async fn check_user(user: &str, server: &str, cluster_extra: &str) -> Result<KubeCluster, PortError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kubeconfig");
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: a, user: u}}}}]\n\
-             users: [{{name: u, user: {{token: t}}}}]\nclusters:\n- name: a\n  cluster:\n    server: {server}\n{cluster_extra}"
+             users: [{{name: u, user: {user}}}]\nclusters:\n- name: a\n  cluster:\n    server: {server}\n{cluster_extra}"
         );
         std::fs::write(&path, text).unwrap();
         KubeCluster::from_kubeconfig(&path, Deadlines::default()).await
@@ -185,12 +203,31 @@ mod tests {
         let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
         config.proxy_url = Some("http://ops:secret@proxy.example:3128".parse().unwrap());
         KubeCluster::from_config(config, Path::new("kubeconfig"), Deadlines::default()).unwrap();
-        for url in ["http://ops:secret@proxy.example:3128", "http://ops:sec/ret@proxy.example:3128/", "socks5://proxy.example:3128"] {
+        for url in
+            ["http://ops:secret@proxy.example:3128", "http://ops:sec/ret@proxy.example:3128/", "socks5://proxy.example:3128"]
+        {
             let error = check("https://127.0.0.1:1", &format!("    proxy-url: {url}\n")).await.unwrap_err();
             assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Invalid, "proxy-url is set, to proxy.example:3128"));
             assert!(error.remedy.unwrap().starts_with("remove proxy-url"));
         }
         check("https://127.0.0.1:1", "    proxy-url: \"\"\n").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_program_is_asked_for_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let ran = dir.path().join("ran");
+        let exec = format!(
+            "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: [{}], interactiveMode: Never}}}}",
+            ran.display()
+        );
+        for (user, key) in [(exec.as_str(), "exec"), ("{auth-provider: {name: oidc, config: {}}}", "auth-provider")] {
+            let error = check_user(user, "https://127.0.0.1:1", "").await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid);
+            assert!(error.found.starts_with(&format!("its user has {key}: ")), "{error}");
+            assert!(error.remedy.unwrap().contains("give it the token of a ServiceAccount"));
+        }
+        assert!(!ran.exists());
     }
 
     #[tokio::test]
