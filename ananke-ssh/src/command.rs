@@ -37,6 +37,11 @@ const MAX_LIST: usize = 2 * 1024 * 1024;
 /// goes on at the host: the next look shows what came of it.
 const WORK_LASTS: Duration = Duration::from_secs(55);
 
+/// sudo speaks the language of whoever calls it, and keeps it for what it runs; refusals are known by their words. Every login
+/// shell reads this the same.
+const SUDO: &str = "env LC_ALL=C sudo -n";
+/// The same for all of a line of sh.
+const PLAIN: &str = "LC_ALL=C; export LC_ALL;";
 const SYSTEMCTL: &str = "systemctl";
 const K3S: &str = "/usr/local/bin/k3s";
 const ANANKE: &str = "/usr/local/bin/ananke";
@@ -128,7 +133,7 @@ impl Command {
 
     /// The text that the host's login shell gets.
     pub fn line(&self) -> String {
-        let sudo = || self.as_root().iter().map(|command| format!("sudo -n {command}")).collect::<String>();
+        let root = || self.as_root().concat();
         match self {
             Self::Inspect { unit, needs, distribution } => inspect::line(unit, needs, *distribution),
             Self::Settings => settings::LINE.to_owned(),
@@ -142,10 +147,10 @@ impl Command {
             | Self::SaveSnapshot(_, Distribution::K3s)
             | Self::Reboot
             | Self::PowerOff
-            | Self::PowerOffNow => sudo(),
-            Self::ListSnapshots(Distribution::K3s) | Self::PeerIntent | Self::PeerAsk(_) => {
-                format!("sh -c 'echo; echo {}; {}'", answer::MARK, sudo())
-            }
+            | Self::PowerOffNow => format!("{SUDO} {}", root()),
+            Self::ListSnapshots(Distribution::K3s) => format!("sh -c '{PLAIN} echo; echo {}; sudo -n {}'", answer::MARK, root()),
+            // Another Ananke, perhaps an older one, knows these letter by letter.
+            Self::PeerIntent | Self::PeerAsk(_) => format!("sh -c 'echo; echo {}; sudo -n {}'", answer::MARK, root()),
         }
     }
 
@@ -320,7 +325,7 @@ fn parse_order(output: &Output) -> Result<(), Refusal> {
     })
 }
 
-/// sudo speaks the host's language, but always under its own name; its complaint about name resolution is no refusal.
+/// sudo says it under its own name; its complaint about name resolution is no refusal.
 fn sudo_says_no(text: &str) -> bool {
     let own = text.lines().any(|line| line.starts_with("sudo: ") && !line.contains("unable to resolve host"));
     own || text.contains("not allowed to execute") || text.contains("sudoers")
@@ -336,6 +341,8 @@ fn invalid(found: impl ToString) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use ananke_core::spec::NodeRole;
+
     use super::*;
 
     fn unit() -> UnitName {
@@ -361,22 +368,28 @@ mod tests {
     #[test]
     fn the_command_lines_are_these_and_no_others() {
         let lines = [
-            (Command::Start(unit()), "sudo -n systemctl start --no-block k3s-agent.service"),
-            (Command::Stop(unit()), "sudo -n systemctl stop k3s-agent.service"),
-            (Command::Restart(unit()), "sudo -n systemctl restart --no-block k3s-agent.service"),
-            (Command::Reboot, "sudo -n systemctl reboot"),
-            (Command::PowerOff, "sudo -n systemctl poweroff"),
-            (Command::PowerOffNow, "sudo -n systemctl poweroff --force"),
+            (Command::Start(unit()), "env LC_ALL=C sudo -n systemctl start --no-block k3s-agent.service"),
+            (Command::Stop(unit()), "env LC_ALL=C sudo -n systemctl stop k3s-agent.service"),
+            (Command::Restart(unit()), "env LC_ALL=C sudo -n systemctl restart --no-block k3s-agent.service"),
+            (Command::Reboot, "env LC_ALL=C sudo -n systemctl reboot"),
+            (Command::PowerOff, "env LC_ALL=C sudo -n systemctl poweroff"),
+            (Command::PowerOffNow, "env LC_ALL=C sudo -n systemctl poweroff --force"),
             (
                 Command::SaveSnapshot(snapshot(), Distribution::K3s),
-                "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
+                "env LC_ALL=C sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
             ),
             (
                 Command::ListSnapshots(Distribution::K3s),
-                "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'",
+                "sh -c 'LC_ALL=C; export LC_ALL; echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'",
             ),
-            (Command::LoadImages(archive(), Distribution::K3s), "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null"),
-            (Command::LoadImages(archive(), Distribution::Kubeadm), "sudo -n /usr/bin/ctr -n k8s.io images import - >/dev/null"),
+            (
+                Command::LoadImages(archive(), Distribution::K3s),
+                "env LC_ALL=C sudo -n /usr/local/bin/k3s ctr images import - >/dev/null",
+            ),
+            (
+                Command::LoadImages(archive(), Distribution::Kubeadm),
+                "env LC_ALL=C sudo -n /usr/bin/ctr -n k8s.io images import - >/dev/null",
+            ),
             (Command::PeerIntent, "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/ananke intent show -o json'"),
             (
                 Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_millis(540_900)) }),
@@ -388,15 +401,29 @@ mod tests {
             ),
             (
                 Command::SaveSnapshot(snapshot(), Distribution::Kubeadm),
-                r#"sh -c 'sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked || exit; exec 9</var/lib/etcd-snapshots; flock -n 9 || { echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked && sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked && sudo -n /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key snapshot save /var/lib/etcd-snapshots/unchecked/db && sudo -n /usr/local/bin/etcdutl snapshot restore /var/lib/etcd-snapshots/unchecked/db --data-dir /var/lib/etcd-snapshots/unchecked/restored && sudo -n /usr/bin/mv /var/lib/etcd-snapshots/unchecked/db /var/lib/etcd-snapshots/ananke-shutdown-20260314T020611000Z.db; x=$?; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked; exit $x' >/dev/null"#,
+                r#"sh -c 'LC_ALL=C; export LC_ALL; sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked || exit; exec 9</var/lib/etcd-snapshots; flock -n 9 || { echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked && sudo -n /usr/bin/install -d -m 0755 /var/lib/etcd-snapshots /var/lib/etcd-snapshots/unchecked && sudo -n /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key snapshot save /var/lib/etcd-snapshots/unchecked/db && sudo -n /usr/local/bin/etcdutl snapshot restore /var/lib/etcd-snapshots/unchecked/db --data-dir /var/lib/etcd-snapshots/unchecked/restored && sudo -n /usr/bin/mv /var/lib/etcd-snapshots/unchecked/db /var/lib/etcd-snapshots/ananke-shutdown-20260314T020611000Z.db; x=$?; sudo -n /usr/bin/rm -rf /var/lib/etcd-snapshots/unchecked; exit $x' >/dev/null"#,
             ),
             (
                 Command::ListSnapshots(Distribution::Kubeadm),
-                r#"sh -c 'echo; echo ananke:answer; echo "["; for n in $(ls -t /var/lib/etcd-snapshots 2>/dev/null | grep -x "ananke-shutdown-[0-9]\{8\}T[0-9]\{9\}\.db" | head -n 2); do f=/var/lib/etcd-snapshots/$n; printf "{\"name\":\"%s\",\"bytes\":%s,\"status\":" "${n%.db}" "$(stat -c %s "$f")"; sudo -n /usr/local/bin/etcdutl snapshot status "$f" -w json || echo null; echo "},"; done; echo "null]"'"#,
+                r#"sh -c 'LC_ALL=C; export LC_ALL; echo; echo ananke:answer; echo "["; for n in $(ls -t /var/lib/etcd-snapshots 2>/dev/null | grep -x "ananke-shutdown-[0-9]\{8\}T[0-9]\{9\}\.db" | head -n 2); do f=/var/lib/etcd-snapshots/$n; printf "{\"name\":\"%s\",\"bytes\":%s,\"status\":" "${n%.db}" "$(stat -c %s "$f")"; sudo -n /usr/local/bin/etcdutl snapshot status "$f" -w json || echo null; echo "},"; done; echo "null]"'"#,
             ),
         ];
         for (command, line) in lines {
             assert_eq!(command.line(), line);
+        }
+    }
+
+    #[test]
+    fn whatever_sudo_says_on_a_node_it_says_in_english() {
+        let commands = |distribution| {
+            let roles = [NodeRole::Server, NodeRole::Worker];
+            let nodes = roles.into_iter().flat_map(move |role| sudoers::of_node(role, &unit(), distribution));
+            nodes.chain(sudoers::of_archives(distribution))
+        };
+        for command in [Distribution::K3s, Distribution::Kubeadm].into_iter().flat_map(commands) {
+            let line = command.line();
+            let before = line.split_once("sudo -n ").unwrap().0;
+            assert!(before == "env LC_ALL=C " || before.starts_with("sh -c 'LC_ALL=C; export LC_ALL; "), "{line}");
         }
     }
 

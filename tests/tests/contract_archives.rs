@@ -73,7 +73,7 @@ async fn a_large_archive_arrives_whole_and_its_end_is_told() {
     assert_eq!(site.desk.text("count").trim(), "52428800");
     let same = Command::new("cmp").arg(site.desk.path("images.tar")).arg(site.desk.path("got")).status().unwrap();
     assert!(same.success(), "other bytes arrived");
-    assert_eq!(site.desk.text("lines"), "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null\n");
+    assert_eq!(site.desk.text("lines"), "env LC_ALL=C sudo -n /usr/local/bin/k3s ctr images import - >/dev/null\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -159,12 +159,16 @@ async fn obeys(hosts: &SshHosts, killall: bool, lines: &dyn Fn() -> Vec<String>)
     assert_eq!(
         sent[..3],
         [
-            "sudo -n systemctl start --no-block k3s",
-            "sudo -n systemctl restart --no-block k3s",
-            "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
+            "env LC_ALL=C sudo -n systemctl start --no-block k3s",
+            "env LC_ALL=C sudo -n systemctl restart --no-block k3s",
+            "env LC_ALL=C sudo -n /usr/local/bin/k3s etcd-snapshot save --name ananke-shutdown-20260314T020611000Z",
         ]
     );
-    let off = ["sudo -n systemctl reboot", "sudo -n systemctl poweroff", "sudo -n systemctl poweroff --force"];
+    let off = [
+        "env LC_ALL=C sudo -n systemctl reboot",
+        "env LC_ALL=C sudo -n systemctl poweroff",
+        "env LC_ALL=C sudo -n systemctl poweroff --force",
+    ];
     assert_eq!(sent[sent.len() - 3..], off);
     for order in [HostOrder::Start(unit("nothing")), HostOrder::Restart(unit("nothing"))] {
         let error = perform(order).await.unwrap_err();

@@ -48,13 +48,13 @@ fn a_cluster_comes_back_from_a_power_loss_and_from_a_shutdown() {
     assert!(told.contains(&format!("start unit k3s-agent on {REAL}")), "{told}");
     it_is_up(&cluster);
     if let Some(sshd) = &sshd {
-        assert!(sshd.ran("sudo -n systemctl start --no-block k3s-agent"), "{:?}", sshd.lines());
+        assert!(sshd.ran("env LC_ALL=C sudo -n systemctl start --no-block k3s-agent"), "{:?}", sshd.lines());
     }
     by_kubectl.map(the_persons_cordon_stands);
 
     it_is_shut_down_as_the_seed_says(&cluster);
     if let Some(sshd) = &sshd {
-        assert!(sshd.ran("sudo -n systemctl stop k3s-agent"), "{:?}", sshd.lines());
+        assert!(sshd.ran("env LC_ALL=C sudo -n systemctl stop k3s-agent"), "{:?}", sshd.lines());
     }
 
     let config = fs::read_to_string(cluster.config()).unwrap();

@@ -46,28 +46,29 @@ const INSPECT: [&str; 5] = [
     ),
 ];
 const AGENTS: [&str; 4] = ["nut-monitor", "apcupsd", "pwrstatd", "PowerChute"];
-const START: [&str; 2] = ["sudo -n systemctl start --no-block ", ""];
-const STOP: [&str; 2] = ["sudo -n systemctl stop ", ""];
-const RESTART: [&str; 2] = ["sudo -n systemctl restart --no-block ", ""];
+const START: [&str; 2] = ["env LC_ALL=C sudo -n systemctl start --no-block ", ""];
+const STOP: [&str; 2] = ["env LC_ALL=C sudo -n systemctl stop ", ""];
+const RESTART: [&str; 2] = ["env LC_ALL=C sudo -n systemctl restart --no-block ", ""];
 const KILL: [&str; 2] = [
-    r#"sh -c 'case "$(systemctl is-active "#,
+    r#"sh -c 'LC_ALL=C; export LC_ALL; case "$(systemctl is-active "#,
     concat!(
         r#")" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
         r#"[ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; "#,
         r#"sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#,
     ),
 ];
-const SAVE: &str = "sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
-const LIST: &str = "sh -c 'echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
+const SAVE: &str = "env LC_ALL=C sudo -n /usr/local/bin/k3s etcd-snapshot save --name ";
+const LIST: &str =
+    "sh -c 'LC_ALL=C; export LC_ALL; echo; echo ananke:answer; sudo -n /usr/local/bin/k3s etcd-snapshot ls -o json'";
 const SETTINGS: &str = concat!(
     r#"sh -c 'echo; echo ananke:answer; f=/etc/resolv.conf; grep -q "^nameserver 127\.0\.0\.53" $f 2>/dev/null "#,
     r#"&& f=/run/systemd/resolve/resolv.conf; grep "^nameserver" $f 2>/dev/null; "#,
     r#"[ -r /etc/fstab ] && while read -r d m r; do echo "mount $d $m"; done < /etc/fstab; echo ananke:end'"#,
 );
-const LOAD: &str = "sudo -n /usr/local/bin/k3s ctr images import - >/dev/null";
-const REBOOT: &str = "sudo -n systemctl reboot";
-const POWER_OFF: &str = "sudo -n systemctl poweroff";
-const POWER_OFF_NOW: &str = "sudo -n systemctl poweroff --force";
+const LOAD: &str = "env LC_ALL=C sudo -n /usr/local/bin/k3s ctr images import - >/dev/null";
+const REBOOT: &str = "env LC_ALL=C sudo -n systemctl reboot";
+const POWER_OFF: &str = "env LC_ALL=C sudo -n systemctl poweroff";
+const POWER_OFF_NOW: &str = "env LC_ALL=C sudo -n systemctl poweroff --force";
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -400,16 +401,16 @@ mod tests {
     #[test]
     fn orders_reach_the_unit_that_they_name() {
         let mut host = OneUnit::new(UnitState::Inactive);
-        assert_eq!(run("sudo -n systemctl start --no-block k3s", &mut host).exit, 0);
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl start --no-block k3s", &mut host).exit, 0);
         assert_eq!(host.state, Some(UnitState::Activating));
-        assert_eq!(run("sudo -n systemctl stop k3s", &mut host).exit, 0);
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl stop k3s", &mut host).exit, 0);
         assert_eq!(host.state, Some(UnitState::Deactivating));
-        assert_eq!(run("sudo -n systemctl stop k3s-agent", &mut host).exit, 5);
-        assert_eq!(run("sudo -n systemctl restart --no-block k3s-agent", &mut host).exit, 5);
-        assert_eq!(run("sudo -n systemctl restart --no-block k3s", &mut host).exit, 0);
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl stop k3s-agent", &mut host).exit, 5);
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl restart --no-block k3s-agent", &mut host).exit, 5);
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl restart --no-block k3s", &mut host).exit, 0);
         assert_eq!(host.state, Some(UnitState::Activating));
-        assert_eq!((run("sudo -n systemctl reboot", &mut host).exit, host.reboots), (0, 1));
-        assert_eq!(run("sudo -n systemctl poweroff", &mut host).exit, 0);
+        assert_eq!((run("env LC_ALL=C sudo -n systemctl reboot", &mut host).exit, host.reboots), (0, 1));
+        assert_eq!(run("env LC_ALL=C sudo -n systemctl poweroff", &mut host).exit, 0);
         assert!(host.off);
     }
 
@@ -446,12 +447,12 @@ mod tests {
         let lines = [
             "",
             "reboot",
-            "sudo -n systemctl start k3s",
-            "sudo -n systemctl stop k3s; reboot",
-            "sudo -n systemctl stop -f",
-            "sudo -n systemctl reboot -f",
-            "sudo -n systemctl poweroff -f",
-            "sudo -n /usr/local/bin/k3s etcd-snapshot save --name a --s3",
+            "env LC_ALL=C sudo -n systemctl start k3s",
+            "env LC_ALL=C sudo -n systemctl stop k3s; reboot",
+            "env LC_ALL=C sudo -n systemctl stop -f",
+            "env LC_ALL=C sudo -n systemctl reboot -f",
+            "env LC_ALL=C sudo -n systemctl poweroff -f",
+            "env LC_ALL=C sudo -n /usr/local/bin/k3s etcd-snapshot save --name a --s3",
         ];
         for line in lines {
             assert_eq!(run(line, &mut host).exit, 127, "{line}");

@@ -10,7 +10,7 @@ use ananke_core::port::{ErrorKind, clean};
 use serde::Deserialize;
 
 use super::answer::{MARK, answer};
-use super::{Output, Refusal, Remedy, parse_order, refusal, sudo_says_no};
+use super::{Output, PLAIN, Refusal, Remedy, parse_order, refusal, sudo_says_no};
 
 /// Where k3s has its own binaries, too. Those of the etcd release that runs in the pod belong here.
 const ETCDCTL: &str = "/usr/local/bin/etcdctl";
@@ -33,10 +33,11 @@ pub(super) fn save_line(name: &SnapshotName) -> String {
     let [make, clear, save, restore, publish] = save_as_root(name).map(|command| format!("sudo -n {command}"));
     format!(
         concat!(
-            r#"sh -c '{make} || exit; exec 9<{directory}; "#,
+            r#"sh -c '{plain} {make} || exit; exec 9<{directory}; "#,
             r#"flock -n 9 || {{ echo "ananke: refused: another snapshot is being saved" >&2; exit 75; }}; "#,
             r#"{clear} && {make} && {save} && {restore} && {publish}; x=$?; {clear}; exit $x' >/dev/null"#,
         ),
+        plain = PLAIN,
         make = make,
         directory = DIRECTORY,
         clear = clear,
@@ -60,11 +61,12 @@ pub(super) fn save_as_root(name: &SnapshotName) -> [String; 5] {
 pub(super) fn list_line() -> String {
     format!(
         concat!(
-            r#"sh -c 'echo; echo {mark}; echo "["; for n in $(ls -t {directory} 2>/dev/null "#,
+            r#"sh -c '{plain} echo; echo {mark}; echo "["; for n in $(ls -t {directory} 2>/dev/null "#,
             r#"| grep -x "ananke-shutdown-[0-9]\{{8\}}T[0-9]\{{9\}}\.db" | head -n 2); do f={directory}/$n; "#,
             r#"printf "{{\"name\":\"%s\",\"bytes\":%s,\"status\":" "${{n%.db}}" "$(stat -c %s "$f")"; "#,
             r#"sudo -n {etcdutl} snapshot status "$f" -w json || echo null; echo "}},"; done; echo "null]"'"#,
         ),
+        plain = PLAIN,
         mark = MARK,
         directory = DIRECTORY,
         etcdutl = ETCDUTL,
@@ -106,15 +108,18 @@ struct Status {
 /// Reads the list, which ends in a null: an answer that was cut is none.
 pub fn parse_checked_snapshots(output: &Output) -> Result<Vec<SnapshotState>, Refusal> {
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("command not found") {
-        return Err(refusal(ErrorKind::Invalid, output, Some(Remedy::EtcdTools)));
-    }
-    if sudo_says_no(&said) {
-        return Err(refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers)));
+    let rows = answer::<Vec<Option<Row>>>(output);
+    // The line's end is no verdict. But where each was read, sudo ran all, whatever else it said.
+    if !rows.as_ref().is_ok_and(|rows| rows.iter().flatten().all(|row| row.status.is_some())) {
+        if said.contains("command not found") {
+            return Err(refusal(ErrorKind::Invalid, output, Some(Remedy::EtcdTools)));
+        }
+        if sudo_says_no(&said) {
+            return Err(refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers)));
+        }
     }
     parse_order(output)?;
-    let rows = answer::<Vec<Option<Row>>>(output)?;
-    Ok(rows.into_iter().flatten().map(|row| snapshot(&row, &said)).collect())
+    Ok(rows?.into_iter().flatten().map(|row| snapshot(&row, &said)).collect())
 }
 
 fn snapshot(row: &Row, said: &str) -> SnapshotState {
@@ -153,6 +158,8 @@ mod tests {
         let name = "ananke-shutdown-20260314T020611000".into();
         assert_eq!(listed(row, ""), Ok(vec![SnapshotState { name, bytes: 20_512, check }]));
         assert_eq!(listed("", ""), Ok(Vec::new()));
+        let odd = "sudo: Hostname titan-01 kann nicht aufgelöst werden";
+        assert_eq!(listed(row, odd), listed(row, ""), "what was read was allowed");
     }
 
     #[test]

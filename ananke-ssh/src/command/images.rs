@@ -7,7 +7,7 @@
 use ananke_core::port::{ErrorKind, clean};
 use ananke_core::spec::Distribution;
 
-use super::{K3S, Output, Refusal, Remedy, parse_order, refusal};
+use super::{K3S, Output, Refusal, Remedy, SUDO, parse_order, refusal};
 
 /// Where the packages of containerd put it. That of k3s is k3s itself, and its namespace is that of the kubelet by default.
 const CTR: &str = "/usr/bin/ctr";
@@ -18,7 +18,7 @@ const BAD_ARCHIVE: &[&str] =
 
 /// Newer ones draw their progress on standard output.
 pub(super) fn line(distribution: Distribution) -> String {
-    format!("sudo -n {} >/dev/null", as_root(distribution))
+    format!("{SUDO} {} >/dev/null", as_root(distribution))
 }
 
 pub(super) fn as_root(distribution: Distribution) -> String {

@@ -7,7 +7,7 @@ use ananke_core::name::UnitName;
 use ananke_core::port::ErrorKind;
 use ananke_core::spec::Distribution;
 
-use super::{Output, Refusal, Remedy, parse_order, refusal, sudo_says_no};
+use super::{Output, PLAIN, Refusal, Remedy, parse_order, refusal, sudo_says_no};
 
 /// k3s's own script ends its containers and unmounts their volumes, and it knows where each release keeps them. It does more:
 /// it stops k3s, which it must find stopped already, and it removes the CNI's interfaces and packet filter rules, which the
@@ -30,10 +30,11 @@ pub(super) fn line(unit: &UnitName, distribution: Distribution) -> String {
     let end: Vec<String> = as_root(distribution).iter().map(|command| format!("sudo -n {command} >/dev/null")).collect();
     format!(
         concat!(
-            r#"sh -c 'case "$(systemctl is-active {unit})" in inactive|failed) ;; "#,
+            r#"sh -c '{plain} case "$(systemctl is-active {unit})" in inactive|failed) ;; "#,
             r#"*) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; "#,
             r#"[ -x {program} ] || {{ echo "ananke: refused: there is no {name}" >&2; exit 69; }}; {end}'"#,
         ),
+        plain = PLAIN,
         unit = unit,
         program = program,
         name = name,
@@ -64,6 +65,8 @@ fn parse_killall(output: &Output) -> Result<(), Refusal> {
     match output.exit {
         None => Err(refusal(ErrorKind::Transient, output, None)),
         Some(126 | 127) if !text.lines().any(|line| line.starts_with('+')) => Err(refusal(ErrorKind::Missing, output, None)),
+        // sudo has run the script, whatever else it said.
+        Some(0) => Ok(()),
         Some(_) if sudo_says_no(&text) => Err(refusal(ErrorKind::Denied, output, Some(Remedy::Sudoers))),
         Some(_) => Ok(()),
     }
@@ -83,12 +86,12 @@ mod tests {
         let unit = UnitName::parse("k3s-agent.service").unwrap();
         assert_eq!(
             line(&unit, Distribution::K3s),
-            r#"sh -c 'case "$(systemctl is-active k3s-agent.service)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#
+            r#"sh -c 'LC_ALL=C; export LC_ALL; case "$(systemctl is-active k3s-agent.service)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/local/bin/k3s-killall.sh ] || { echo "ananke: refused: there is no k3s-killall.sh" >&2; exit 69; }; sudo -n /usr/local/bin/k3s-killall.sh >/dev/null'"#
         );
         let unit = UnitName::parse("kubelet").unwrap();
         assert_eq!(
             line(&unit, Distribution::Kubeadm),
-            r#"sh -c 'case "$(systemctl is-active kubelet)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/bin/crictl ] || { echo "ananke: refused: there is no crictl" >&2; exit 69; }; sudo -n /usr/bin/crictl --timeout 50s rmp --all --force >/dev/null && sudo -n systemctl stop "var-lib-kubelet-*.mount" >/dev/null'"#
+            r#"sh -c 'LC_ALL=C; export LC_ALL; case "$(systemctl is-active kubelet)" in inactive|failed) ;; *) echo "ananke: refused: the unit is not stopped" >&2; exit 75;; esac; [ -x /usr/bin/crictl ] || { echo "ananke: refused: there is no crictl" >&2; exit 69; }; sudo -n /usr/bin/crictl --timeout 50s rmp --all --force >/dev/null && sudo -n systemctl stop "var-lib-kubelet-*.mount" >/dev/null'"#
         );
     }
 
@@ -96,6 +99,7 @@ mod tests {
     fn the_end_of_the_killall_script_is_no_verdict_but_a_refusal_is() {
         let kill = |exit, stderr: &str| kill(Distribution::K3s, exit, stderr);
         assert_eq!(kill(0, "+ systemctl stop k3s.service"), Ok(()));
+        assert_eq!(kill(0, "sudo: Hostname titan-01 kann nicht aufgelöst werden"), Ok(()));
         assert_eq!(kill(127, "+ ip link delete cni0\n/usr/local/bin/k3s-killall.sh: 91: ip6tables-restore: not found"), Ok(()));
         assert_eq!(kill(75, "ananke: refused: the unit is not stopped"), Err((ErrorKind::Conflict, None)));
         assert_eq!(kill(69, "ananke: refused: there is no k3s-killall.sh"), Err((ErrorKind::Missing, Some(Remedy::K3s))));
