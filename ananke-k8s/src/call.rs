@@ -1,6 +1,6 @@
 //! One request, one answer, one deadline: nothing is repeated here.
 
-use ananke_core::port::PortError;
+use ananke_core::port::{ErrorKind, PortError};
 use http::header::RETRY_AFTER;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
@@ -99,7 +99,9 @@ impl KubeCluster {
                 Ok(())
             }
             Err(error) => {
-                self.written.doubt(&write.path);
+                if unsettled(&error) {
+                    self.written.doubt(&write.path);
+                }
                 Err(error)
             }
         }
@@ -146,6 +148,15 @@ impl KubeCluster {
         // A body that is too long or torn takes nothing away from the status.
         let text = read(answer.into_body(), MAX_ERROR).await.unwrap_or_default();
         Err(error::from_answer(tried, on, status.as_u16(), wait.as_deref(), &text))
+    }
+}
+
+/// Whether the write may have been carried out all the same, or met something that a watch may not have shown yet. What was
+/// not allowed, or was of something that is gone, has changed nothing.
+fn unsettled(error: &PortError) -> bool {
+    match error.kind {
+        ErrorKind::Transient | ErrorKind::Conflict => true,
+        ErrorKind::Blocked | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Untrusted | ErrorKind::Invalid => false,
     }
 }
 

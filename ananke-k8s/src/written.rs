@@ -42,7 +42,7 @@ impl Written {
         *known = version.max(*known);
     }
 
-    /// Takes a write that failed: it may have been carried out all the same, so that nothing but a list begun after it is
+    /// Takes a write that failed and may have been carried out all the same, so that nothing but a list begun after it is
     /// new enough.
     pub(crate) fn doubt(&self, path: &str) {
         if let Some(collection) = collection_of(path) {

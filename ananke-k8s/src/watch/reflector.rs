@@ -151,7 +151,7 @@ impl<T: Kept> State<T> {
 
 impl<I: Object, T: Kept> Inner<I, T> {
     async fn read(&self) -> Result<Answer<T>, PortError> {
-        let written = self.cluster.written.newest_of(&self.from.path);
+        let mut written = self.cluster.written.newest_of(&self.from.path);
         if written == Some(IN_DOUBT) {
             self.doubt();
         }
@@ -165,11 +165,15 @@ impl<I: Object, T: Kept> Inner<I, T> {
         let mut seen = self.state.subscribe();
         let limit = self.cluster.deadlines.list;
         match timeout(limit, seen.wait_for(|state| state.knows(failures))).await {
-            Ok(Ok(state)) => match &state.standing {
-                Standing::Live if state.shows(written) => return Ok(state.answer()),
-                Standing::Broken(error) => return Err(error.clone()),
-                Standing::Begun | Standing::Live | Standing::Refused => {}
-            },
+            Ok(Ok(state)) => {
+                // A list that came meanwhile, and was begun after our write, has settled it.
+                written = self.cluster.written.newest_of(&self.from.path);
+                match &state.standing {
+                    Standing::Live if state.shows(written) => return Ok(state.answer()),
+                    Standing::Broken(error) => return Err(error.clone()),
+                    Standing::Begun | Standing::Live | Standing::Refused => {}
+                }
+            }
             Ok(Err(_)) | Err(_) => return Err(error::deadline(self.from.tried, &self.cluster.server, limit)),
         }
         let shown = |state: &State<T>| !matches!(state.standing, Standing::Live) || state.shows(written);

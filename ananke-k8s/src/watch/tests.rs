@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::reads::scripted::{Answer, Server, Then};
+use crate::translate::order::Write;
 
 /// Fails the test rather than the CI job.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -172,7 +173,41 @@ async fn after_a_write_that_may_have_been_done_nothing_is_believed_but_a_new_lis
     assert_eq!(names(&watched).await.unwrap(), "a");
     cluster.written.doubt("/api/v1/namespaces/b");
     assert_eq!(names(&watched).await.unwrap(), "a b");
-    assert_eq!(asked(&server)[..4], ["list", "watch 5", "closed", "list"]);
+    assert_eq!(names(&watched).await.unwrap(), "a b");
+    let lists = asked(&server).iter().filter(|line| *line == "list").count();
+    assert_eq!((lists, &asked(&server)[..4]), (2, ["list", "watch 5", "closed", "list"].map(str::to_owned).as_slice()));
+}
+
+#[tokio::test]
+async fn a_write_that_was_certainly_not_done_costs_no_list() {
+    let budget = r#"{"details":{"causes":[{"reason":"DisruptionBudget","message":"The budget"}]}}"#;
+    for (code, body) in [(429, budget), (403, "{}"), (404, "{}"), (422, "{}")] {
+        let server = Server::start(move |request| match request {
+            request if request.starts_with("POST ") => Answer::Json(code, body.to_owned()),
+            request if request.contains("watch=true") => Answer::Watch(Vec::new(), Then::Stay),
+            _ => list(5, &["a"]),
+        })
+        .await;
+        let cluster = server.cluster();
+        let watched = WatchedCluster::new(cluster.clone());
+        assert_eq!(names(&watched).await.unwrap(), "a");
+        while asked(&server).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let write = Write {
+            tried: "write",
+            on: "b".to_owned(),
+            method: http::Method::POST,
+            path: "/api/v1/namespaces/b".to_owned(),
+            content_type: "application/json",
+            body: serde_json::json!({}),
+        };
+        cluster.send(&write).await.unwrap_err();
+        assert_eq!(names(&watched).await.unwrap(), "a");
+        // The server has had its time to hear of a watch that is thrown away.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(asked(&server), ["list", "watch 5", "POST /api/v1/namespaces/b"], "{code}");
+    }
 }
 
 #[tokio::test]
