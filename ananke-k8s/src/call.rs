@@ -1,5 +1,7 @@
 //! One request, one answer, one deadline: nothing is repeated here.
 
+use std::time::Duration;
+
 use ananke_core::port::{ErrorKind, PortError};
 use http::header::RETRY_AFTER;
 use http::{Method, Request};
@@ -26,14 +28,14 @@ const MAX_ERROR: usize = 64 << 10;
 impl KubeCluster {
     pub(crate) async fn get<T: DeserializeOwned>(&self, tried: &str, path: &str) -> Result<T, PortError> {
         let request = self.build(tried, &self.server, Method::GET, path, None)?;
-        let bytes = self.exchange(tried, &self.server, request).await?;
+        let bytes = self.exchange(tried, &self.server, request, self.deadlines.call).await?;
         serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
     }
 
     /// A question that is put as an object.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, tried: &str, path: &str, question: &Value) -> Result<T, PortError> {
         let request = self.build(tried, &self.server, Method::POST, path, Some(("application/json", question)))?;
-        let bytes = self.exchange(tried, &self.server, request).await?;
+        let bytes = self.exchange(tried, &self.server, request, self.deadlines.call).await?;
         serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
     }
 
@@ -93,7 +95,7 @@ impl KubeCluster {
     pub(crate) async fn send(&self, write: &Write) -> Result<(), PortError> {
         let body = Some((write.content_type, &write.body));
         let request = self.build(write.tried, &write.on, write.method.clone(), &write.path, body)?;
-        match self.exchange(write.tried, &write.on, request).await {
+        match self.exchange(write.tried, &write.on, request, self.deadlines.write).await {
             Ok(answer) => {
                 self.written.note(&write.path, &answer);
                 Ok(())
@@ -125,8 +127,7 @@ impl KubeCluster {
         request.map_err(|why| error::nonsense(tried, on, why))
     }
 
-    async fn exchange(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Vec<u8>, PortError> {
-        let limit = self.deadlines.call;
+    async fn exchange(&self, tried: &str, on: &str, request: Request<Body>, limit: Duration) -> Result<Vec<u8>, PortError> {
         tokio::time::timeout(limit, self.answer(tried, on, request))
             .await
             .unwrap_or_else(|_| Err(error::deadline(tried, on, limit)))

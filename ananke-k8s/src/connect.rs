@@ -18,8 +18,10 @@ const AGENT: &str = concat!("ananke/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// One request, from the connection to the last byte of the answer.
+    /// One request that reads, from the connection to the last byte of the answer.
     pub call: Duration,
+    /// One that writes, in earnest or as a dry run: admission webhooks are asked before it is answered.
+    pub write: Duration,
     /// All pages of one list.
     pub list: Duration,
     /// One watch, after which it is asked for anew: what hangs without a sign is believed for so long, and no longer.
@@ -27,10 +29,16 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// Ten seconds are twice what a server with a slow SD card takes; 10,000 nodes and their pods come in well under a minute;
+    /// Ten seconds are twice what a server with a slow SD card takes. A webhook may have 30 before the server says itself which
+    /// one is silent, and the engine waits for a minute. 10,000 nodes and their pods come in well under a minute;
     /// a watch of half a minute is asked for as seldom as a list on every fifteenth poll.
     fn default() -> Self {
-        Self { call: Duration::from_secs(10), list: Duration::from_secs(60), watch: Duration::from_secs(30) }
+        Self {
+            call: Duration::from_secs(10),
+            write: Duration::from_secs(35),
+            list: Duration::from_secs(60),
+            watch: Duration::from_secs(30),
+        }
     }
 }
 
@@ -155,7 +163,7 @@ impl KubeCluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         Self {
             client: Client::try_from(config).unwrap(),
-            deadlines: Deadlines { call, list: call * 4, watch: call * 4 },
+            deadlines: Deadlines { call, write: call * 2, list: call * 4, watch: call * 4 },
             server: address.to_string().into(),
             flux_api: Arc::default(),
             written: Arc::default(),

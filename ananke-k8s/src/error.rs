@@ -89,13 +89,24 @@ fn reason(code: u16, message: &str) -> Option<Reason> {
 
 /// What the server said, or did not say, is its store's doing: it answered something else meanwhile that needs no store.
 pub(crate) fn blame_the_store(error: PortError) -> PortError {
-    match error.reason {
-        Some(Reason::ApiNotAnswering | Reason::ApiClosed) => {
-            let found = format!("the server answers, its store does not: {}", error.found);
-            PortError { found, reason: Some(Reason::EtcdUnhealthy), ..error }
-        }
-        Some(_) | None => error,
+    if !is_silence(&error) {
+        return error;
     }
+    let found = format!("the server answers, its store does not: {}", error.found);
+    PortError { found, reason: Some(Reason::EtcdUnhealthy), ..error }
+}
+
+/// A write that was not answered, where the store answered a read in the same look.
+pub(crate) fn blame_admission(error: PortError) -> PortError {
+    let found = format!("the server and its store answer, this write is not answered: {}", error.found);
+    PortError { found, reason: Some(Reason::ApiTimeout), ..error }.with_remedy(
+        "look for an admission webhook that hangs: `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`",
+    )
+}
+
+/// Nothing was said at all.
+pub(crate) fn is_silence(error: &PortError) -> bool {
+    matches!(error.reason, Some(Reason::ApiNotAnswering | Reason::ApiClosed))
 }
 
 /// `nodes is forbidden: User "x" cannot list resource "nodes" in API group "" at the cluster scope`, as a right to grant.

@@ -37,7 +37,7 @@ impl Site {
             speed: 1,
         };
         let served = up(options).await.unwrap();
-        let deadlines = Deadlines { call: CALL, list: CALL * 2, watch: CALL * 10 };
+        let deadlines = Deadlines { call: CALL, write: CALL, list: CALL * 2, watch: CALL * 10 };
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), deadlines).await.unwrap();
         Self { served, cluster, dir }
     }

@@ -48,6 +48,28 @@ async fn a_store_that_says_nothing_behind_a_server_that_answers_is_blamed() {
 }
 
 #[tokio::test]
+async fn a_write_that_hangs_beside_a_store_that_answers_has_time_and_does_not_blame_the_store() {
+    let server = Server::start(|request| match (request.starts_with("POST "), path(request)) {
+        (true, _) => Answer::Hang,
+        (_, "/version") => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+        _ => Answer::Json(200, r#"{"metadata":{"name":"kube-system","uid":"c-1"}}"#.to_owned()),
+    })
+    .await;
+    let error = server.cluster().health().await.unwrap_err();
+    assert_eq!(error.found, "the server and its store answer, this write is not answered: no answer within 600ms");
+    assert_eq!(error.reason, Some(ananke_core::verdict::Reason::ApiTimeout));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_not_waited_for_as_long_as_a_write_is() {
+    let server = Server::start(|_| Answer::Hang).await;
+    let mut cluster = server.cluster();
+    cluster.deadlines.write = std::time::Duration::from_secs(600);
+    let error = cluster.health().await.unwrap_err();
+    assert_eq!((error.tried.as_str(), error.found.as_str()), ("read the version", "no answer within 300ms"));
+}
+
+#[tokio::test]
 async fn a_server_in_trouble_is_asked_once() {
     let server = Server::start(|_| Answer::Json(503, r#"{"message":"apiserver is starting"}"#.to_owned())).await;
     let error = server.cluster().pods().await.unwrap_err();

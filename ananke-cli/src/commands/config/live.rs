@@ -15,8 +15,8 @@ use crate::commands::intent;
 use crate::config::{Loaded, suggest};
 use crate::wire::Adapters;
 
-/// All of them at once have this long each.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// All of them at once have this long each: a dry run of a write to the API may take 35 s, and then says what is wrong.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One line each.
 #[derive(Debug, Default)]
