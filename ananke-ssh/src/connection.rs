@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use crate::command::{Command, MAX_STDERR, Output};
 use crate::feed::Feed;
 use crate::identity::Identities;
+use crate::leash::leash;
 use crate::login::log_in;
 use crate::settings::{Login, SshSettings};
 use crate::verify::{Belief, Fault, Verifier};
@@ -145,9 +146,8 @@ impl Connection {
         };
         let config = Arc::new(belief.config());
         let verifier = Verifier::new(belief, host, access.clock.now());
-        let mut handle = shake_hands(host, settings.connect_timeout, client::connect_stream(config, stream, verifier))
-            .await?
-            .map_err(|fault| match fault {
+        let mut handle =
+            shake_hands(host, settings.connect_timeout, config, stream, verifier).await?.map_err(|fault| match fault {
                 Fault::Untrusted(error) => *error,
                 // Whatever it was, something spoke or hung up.
                 Fault::Ssh(error) => host.error(ErrorKind::Transient, CONNECT, explain(&error)).with_reason(Reason::SshRefused),
@@ -241,9 +241,20 @@ fn broke_off(error: PortError) -> PortError {
 
 /// The key exchange, within its time. A port that accepts and says nothing may be that of something before the machine, which
 /// may be dark.
-pub(crate) async fn shake_hands<T>(host: Host<'_>, limit: Duration, exchange: impl Future<Output = T>) -> Result<T, PortError> {
+pub(crate) async fn shake_hands(
+    host: Host<'_>,
+    limit: Duration,
+    config: Arc<client::Config>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    verifier: Verifier,
+) -> Result<Result<Handle<Verifier>, Fault>, PortError> {
     let late = "the port accepted, but the key exchange did not end";
-    host.within(limit, CONNECT, late, exchange).await
+    let (stream, leash) = leash(stream);
+    let handle = host.within(limit, CONNECT, late, client::connect_stream(config, stream, verifier)).await?;
+    if handle.is_ok() {
+        leash.free();
+    }
+    Ok(handle)
 }
 
 /// Reads a channel to its end, within the bounds of any answer we ask for.
@@ -291,5 +302,35 @@ pub(crate) fn explain(error: &russh::Error) -> String {
             format!("no common {kind:?} algorithm: the host offers {}", theirs.join(", "))
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::name::Moment;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_says_its_name_and_nothing_more_is_left_when_its_time_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await
+        });
+        let target = SshTarget { host: "127.0.0.1".to_owned(), port: address.port(), user: "ops".to_owned() };
+        let login = Login { target, identity_file: None, known_hosts: "known_hosts".into() };
+        let host = Host { node: "titan-01", login: &login };
+        let stream = reach(host, Duration::from_secs(5)).await.unwrap();
+        let verifier = Verifier::new(Belief::Nothing, host, Moment::from_millis(0));
+        let config = Arc::new(Belief::Nothing.config());
+        let error = shake_hands(host, Duration::from_millis(200), config, stream, verifier).await.map(drop).unwrap_err();
+        assert_eq!(error.found, "the port accepted, but the key exchange did not end within 0.2 s");
+        // It may end with a reset where something was not read.
+        timeout(Duration::from_secs(5), peer).await.expect("the socket is closed").unwrap().ok();
     }
 }

@@ -10,6 +10,7 @@ mod hosts;
 mod identity;
 mod jump;
 pub mod known_hosts;
+mod leash;
 mod login;
 mod pin;
 mod pool;

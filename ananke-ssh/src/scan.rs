@@ -7,7 +7,6 @@ use std::sync::Arc;
 use ananke_core::name::{Moment, NodeName};
 use ananke_core::port::{Clock, ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
-use russh::client;
 use russh::keys::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -74,7 +73,7 @@ async fn ask(
     let config = Arc::new(Belief::Nothing.config());
     let verifier = Verifier::new(Belief::Nothing, host, Moment::from_millis(0));
     let tried = "read the host key";
-    match shake_hands(host, access.settings.connect_timeout, client::connect_stream(config, stream, verifier)).await? {
+    match shake_hands(host, access.settings.connect_timeout, config, stream, verifier).await? {
         Err(Fault::Seen(key)) => Ok(*key),
         Err(Fault::Untrusted(error)) => Err(*error),
         Err(Fault::Ssh(error)) => Err(host.error(ErrorKind::Transient, tried, explain(&error))),
