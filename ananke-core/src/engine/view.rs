@@ -20,6 +20,7 @@ use crate::observation::{
 };
 use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
+use crate::proof;
 use crate::report::EarlierRun;
 use crate::spec::Spec;
 use crate::verdict::{GateId, Trap};
@@ -363,6 +364,12 @@ impl<'a> View<'a> {
     pub fn kubelet_silent(&self, node: &NodeName) -> bool {
         let long_enough = |since: Moment| self.now.since(since) > self.heartbeat_ttl();
         !self.kubelet_alive(node) && self.behind.obs.heartbeats.get(node).is_none_or(|beat| long_enough(beat.watched_since))
+    }
+
+    /// Whether a machine was asked and nothing of it answers. A kubelet that renews proves a kernel that runs, too.
+    pub(crate) fn is_dark(&self, node: &NodeName) -> bool {
+        let failure = self.host_fact(node).and_then(Fact::newest_failure);
+        failure.is_some_and(|error| !proof::shows_life(error)) && !self.kubelet_alive(node)
     }
 
     /// A renewal is seen at the next look after it.

@@ -10,7 +10,6 @@ use super::{Action, Budget};
 use crate::engine::view::{Trust, View};
 use crate::name::{Moment, NodeName, Subject, human};
 use crate::order::Order;
-use crate::proof;
 use crate::spec::{NodeRole, NodeSpec};
 use crate::verdict::Trap;
 
@@ -36,12 +35,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 
 /// For how long nothing of a machine that does not answer has been heard in this run; none while something may be.
 fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
-    let error = view.host_fact(name)?.newest_failure()?;
-    if proof::shows_life(error) || view.kubelet_alive(name) {
-        return None;
-    }
     let heard = last_heard(view, name).unwrap_or(view.began);
-    Some(view.now.since(heard.max(view.began)))
+    view.is_dark(name).then(|| view.now.since(heard.max(view.began)))
 }
 
 fn last_heard(view: &View<'_>, name: &NodeName) -> Option<Moment> {
