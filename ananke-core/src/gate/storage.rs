@@ -157,16 +157,19 @@ fn judge_node(view: &View<'_>, seen: &Seen<'_>, name: &NodeName, of: &OfNode<'_>
         return Some(Verdict::waiting(
             Reason::DriverNotRegistered,
             format!("CSI driver {driver} is not registered with the kubelet of {name}"),
-            format!(
-                "delete the pod of the node plugin of {driver} on {name} once; if `kubectl get csinode {name} -o yaml` still \
-                 lacks the driver, restart {} on {name}",
-                of.spec.unit
-            ),
+            register_anew(driver, name, of.spec.unit.as_str()),
         ));
     }
     let trouble = of.longhorn.and_then(|longhorn| longhorn_trouble(seen, name, longhorn));
     let ready = if of.longhorn.is_some() { ", Longhorn ready" } else { "" };
     Some(trouble.unwrap_or_else(|| Verdict::pass(format!("{} registered{ready}", wanted.join(", ")))))
+}
+
+/// What a person does about a driver that the kubelet of a node does not know.
+pub(crate) fn register_anew(driver: &str, name: &NodeName, unit: &str) -> String {
+    format!(
+        "delete the pod of the node plugin of {driver} on {name} once; if it is still not registered, restart {unit} on {name}"
+    )
 }
 
 fn longhorn_trouble(seen: &Seen<'_>, name: &NodeName, found: &LonghornNode) -> Option<Verdict> {

@@ -131,16 +131,18 @@ impl<'a> Case<'a> {
     /// them or about itself.
     pub fn said(&self, any: &[&str]) -> Option<Said<'a>> {
         let owner = self.workload()?;
-        for pod in self.pods().iter().copied() {
-            if says(&pod.message, any) {
-                return Some(Said { text: &pod.message, node: pod.node.as_ref() });
-            }
-            if let Some(event) = self.evidence.events(&pod.object).find(|event| says(&event.message, any)) {
-                return Some(Said { text: &event.message, node: pod.node.as_ref() });
-            }
-        }
-        let about = self.evidence.events(owner).find(|event| says(&event.message, any))?;
-        Some(Said { text: &about.message, node: None })
+        let of_owner = || self.evidence.events(owner).find(|event| says(&event.message, any));
+        let by_pods = self.said_by_pods(any).next();
+        by_pods.or_else(|| Some(Said { text: &of_owner()?.message, node: None }))
+    }
+
+    /// The same of each pod of which one was said.
+    pub(super) fn said_by_pods(&self, any: &[&str]) -> impl Iterator<Item = Said<'a>> {
+        self.pods().iter().filter_map(move |pod| {
+            let events = || self.evidence.events(&pod.object).map(|event| &event.message).find(|text| says(text, any));
+            let text = Some(&pod.message).filter(|text| says(text, any)).or_else(events)?;
+            Some(Said { text, node: pod.node.as_ref() })
+        })
     }
 
     /// The first of these texts that a unit logged last before it ended: that of the node which waits, or of a server where
@@ -191,7 +193,12 @@ impl<'a> Case<'a> {
 
     /// The same of the node that waits.
     pub fn old_pods_here(&self, owner: impl Fn(&ObjectRef) -> bool) -> Vec<&'a PodState> {
-        let pods = self.node_name().into_iter().flat_map(|node| self.evidence.pods_on(node));
+        self.node_name().map_or_else(Vec::new, |node| self.old_pods_on(node, owner))
+    }
+
+    /// The same of one node.
+    pub(super) fn old_pods_on(&self, node: &NodeName, owner: impl Fn(&ObjectRef) -> bool) -> Vec<&'a PodState> {
+        let pods = self.evidence.pods_on(node);
         pods.filter(|pod| pod.owner.as_ref().is_some_and(&owner) && self.may_remake(pod)).collect()
     }
 
