@@ -95,11 +95,11 @@ pub struct NodeTrouble {
 /// What Ananke itself saw of a kubelet's Lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The newest `renewTime`.
+    /// The `renewTime` that was read last.
     pub renewed: Moment,
     /// Our own time when we first looked.
     pub watched_since: Moment,
-    /// Our own time when `renewTime` was last seen to have advanced; none if it never did while we looked.
+    /// Our own time when `renewTime` was last seen to have changed; none if it never did while we looked.
     pub advanced_at: Option<Moment>,
 }
 
@@ -120,7 +120,9 @@ impl Observation {
             (Ok(new), Some(old), None) if same_but_renewals(new, old));
         if let Ok(nodes) = &read {
             // While the API was away no kubelet could renew its Lease: none was silent, and each has its time again.
-            if self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY) {
+            let away =
+                self.nodes.newest_failure().is_some() && self.nodes.seen_at().is_none_or(|seen| at.since(seen) > RENEWED_EVERY);
+            if away {
                 self.heartbeats.values_mut().for_each(|beat| beat.watched_since = at);
             }
             for (place, node) in nodes.iter().enumerate() {
@@ -135,11 +137,13 @@ impl Observation {
                 }
                 let Some(renewed) = node.renewed else { continue };
                 match self.heartbeats.get_mut(&node.name) {
-                    Some(beat) if renewed > beat.renewed => {
+                    // Only its kubelet writes a Lease, and by a clock that may have been set back. While the API was away, etcd
+                    // may have been set back instead: then the next renewal is the first that proves something.
+                    Some(beat) if renewed > beat.renewed || renewed < beat.renewed && !away => {
                         news |= beat.advanced_at.is_none_or(|before| at.since(before) > RENEWED_EVERY * 2);
                         (beat.renewed, beat.advanced_at) = (renewed, Some(at));
                     }
-                    Some(_) => {}
+                    Some(beat) => beat.renewed = renewed,
                     None => {
                         self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, watched_since: at, advanced_at: None });
                     }
@@ -160,7 +164,8 @@ fn same_but_renewals(new: &Arc<Vec<NodeState>>, old: &Arc<Vec<NodeState>>) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::testing::Bench;
+    use crate::gate::testing::{Bench, node};
+    use crate::port::ErrorKind;
 
     #[test]
     fn a_kubelet_that_goes_on_renewing_is_no_news_and_one_that_begins_to_is() {
@@ -178,5 +183,42 @@ mod tests {
         assert!(!look(2, &|_| ()), "it has not renewed yet");
         assert!(look(30, &now), "it was silent for long");
         assert!(look(2, &|node| node.unschedulable = true), "somebody cordoned it");
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A minute later, the Lease of n1 is as old as this; whether its kubelet counts as alive.
+    fn lives(bench: &mut Bench, age: Duration) -> bool {
+        bench.now = bench.now.plus(MINUTE);
+        let renewed = bench.now.minus(age);
+        bench.change_node(1, |node| node.renewed = Some(renewed));
+        let (node, view) = (node(1), bench.view());
+        assert_ne!(view.kubelet_alive(&node), view.kubelet_silent(&node));
+        view.kubelet_alive(&node)
+    }
+
+    #[test]
+    fn a_kubelet_is_heard_though_its_clock_was_set_back() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        assert!(lives(&mut bench, MINUTE * 60), "only a kubelet writes its Lease");
+        assert!(!lives(&mut bench, MINUTE * 61), "it has not written since");
+        assert!(lives(&mut bench, MINUTE * 61));
+    }
+
+    #[test]
+    fn a_store_that_was_set_back_is_no_kubelet() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.now = bench.now.plus(MINUTE);
+        bench.obs.fold_nodes(Err(PortError::new(ErrorKind::Transient, "list nodes", "the API server", "refused")), bench.now);
+        bench.now = bench.now.plus(MINUTE);
+        let (later, old) = (bench.now, bench.now.minus(MINUTE * 60));
+        bench.change_node(1, |node| node.renewed = Some(old));
+        assert!(!bench.view().kubelet_alive(&node(1)), "a snapshot was restored while the API was away");
+        assert!(!bench.view().kubelet_silent(&node(1)), "nobody has looked for long enough");
+        bench.now = later.plus(Duration::from_secs(10));
+        bench.change_node(1, |node| node.renewed = Some(old.plus(Duration::from_secs(10))));
+        assert!(bench.view().kubelet_alive(&node(1)));
     }
 }
