@@ -162,6 +162,8 @@ pub(crate) const fn brake(trap: Trap) -> Option<Brake> {
         Trap::ScaledToZeroNotRestored | Trap::PodShutdownLeftovers => Some(Brake { a_minute: 20, a_run: 400 }),
         Trap::PodTerminatingOnDeadNode => Some(Brake { a_minute: 10, a_run: 400 }),
         Trap::NodeReadyButOff | Trap::KubeletWedged => Some(Brake { a_minute: 10, a_run: 100 }),
+        // The others announce while one is made anew, and it has its time to help.
+        Trap::LbVipNotAnnounced => Some(Brake { a_minute: 1, a_run: 60 }),
         Trap::RootReadOnly => Some(Brake { a_minute: 2, a_run: 10 }),
         _ => Some(Brake { a_minute: 6, a_run: 60 }),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::evidence::says;
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::gate::http_check;
-use crate::name::Subject;
+use crate::name::{ObjectRef, Subject};
 use crate::observation::PodState;
 use crate::verdict::{GateId, Trap};
 
@@ -15,8 +15,8 @@ pub(super) const ENTRY: Entry = Entry {
     often: Often::Medium,
     symptom: "no address that is asked from outside answers, though workloads and endpoints are well, or wait for a person",
     precondition: "the announcers' pods are from before this start, on nodes that are alive",
-    budget: "one deletion a pod",
-    effect: "makes the pods that announce addresses anew (MetalLB, kube-vip, ServiceLB)",
+    budget: "one deletion a pod, and one pod a minute",
+    effect: "makes the pods that announce addresses anew, one after the other (MetalLB, kube-vip, ServiceLB)",
     evidence: &["https://github.com/metallb/metallb/issues/584", "https://github.com/kube-vip/kube-vip/issues/842"],
     diagnosis: Some(Diagnosis { gates: &[GateId::Ingress, GateId::Services], find, remake: Some(announcers) }),
 };
@@ -29,8 +29,16 @@ const MOVES_WITHIN: Duration = Duration::from_secs(120);
 const ANNOUNCERS: &[&str] = &["speaker", "metallb-speaker", "kube-vip", "kube-vip-ds"];
 const OF_SERVICE_LB: &str = "svclb-";
 
+/// While one that was made anew is still to come, the others may be all that announce anything.
 fn announcers<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
-    case.old_pods(|owner| ANNOUNCERS.contains(&owner.name.as_ref()) || owner.name.starts_with(OF_SERVICE_LB))
+    let view = case.view;
+    let young = |pod: &PodState| pod.created.is_some_and(|at| at >= view.floor && !view.has_passed(MOVES_WITHIN, at));
+    let comes = |pod: &PodState| !pod.ready && pod.owner.as_ref().is_some_and(announces) && young(pod);
+    if view.pods().unwrap_or_default().iter().any(comes) { Vec::new() } else { case.old_pods(announces) }
+}
+
+fn announces(owner: &ObjectRef) -> bool {
+    ANNOUNCERS.contains(&owner.name.as_ref()) || owner.name.starts_with(OF_SERVICE_LB)
 }
 
 fn find(case: &Case<'_>) -> Option<Finding> {
@@ -58,7 +66,7 @@ mod tests {
     use super::*;
     use crate::fact::Fact;
     use crate::gate::testing::{Bench, node};
-    use crate::name::{Kind, ObjectRef};
+    use crate::name::Kind;
     use crate::observation::{ProbeAnswer, Taint};
     use crate::port::{ErrorKind, PortError, ProbeRequest};
     use crate::report::GateStatus;
@@ -96,6 +104,21 @@ mod tests {
         assert_eq!(remade("no answer within 5 s", None), ["Pod apps/speaker-0", "Pod apps/speaker-1"]);
         assert!(remade("connection refused", None).is_empty(), "somebody has the address");
         assert!(remade("no answer within 5 s", Some(503)).is_empty(), "another host answers at the same address");
+    }
+
+    #[test]
+    fn the_next_announcer_is_made_anew_once_the_one_before_serves_or_had_its_time() {
+        let remade = |ready: bool, age: u64| {
+            let mut bench = unanswered("no answer within 5 s");
+            bench.settles(GateId::Workloads);
+            bench.settles(GateId::Endpoints);
+            let created = Some(bench.now.minus(Duration::from_secs(age)));
+            bench.pod("speaker-0", |pod| (pod.created, pod.ready) = (created, ready));
+            deleted(&mut bench, GateId::Ingress, ENTRY.trap)
+        };
+        assert!(remade(false, 60).is_empty(), "it starts");
+        assert_eq!(remade(true, 60), ["Pod apps/speaker-1"]);
+        assert_eq!(remade(false, 120), ["Pod apps/speaker-1"], "it does not come");
     }
 
     #[test]
