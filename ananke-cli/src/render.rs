@@ -86,8 +86,10 @@ pub(crate) fn drill(drill: &Drill) -> String {
     for violation in &drill.violations {
         line(&mut out, format_args!("VIOLATION: {violation}"));
     }
+    let stuck = drill.gates.iter().any(|gate| gate.status == GateStatus::Failed);
     let word = match drill.outcome {
         Ending::Recovered => "RECOVERED",
+        Ending::Manual if stuck => "A PERSON COMES FIRST",
         Ending::Manual => "RECOVERED BUT FOR A PERSON'S PART",
         Ending::Failed => "FAILED",
     };

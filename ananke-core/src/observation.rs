@@ -39,7 +39,7 @@ pub struct Observation {
     places: BTreeMap<NodeName, usize>,
     pub flux: Fact<Arc<Option<FluxState>>>,
     pub workloads: Fact<Arc<Vec<WorkloadState>>>,
-    /// Workloads that somebody scaled to zero while Ananke looked; kept by [`Observation::note_lowered`].
+    /// Workloads that somebody scaled to zero while Ananke looked; kept as lists come in.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lowered: BTreeSet<ObjectRef>,
     pub pods: Fact<Arc<Vec<PodState>>>,

@@ -60,8 +60,8 @@ pub fn shows_life(error: &PortError) -> bool {
     error.kind != ErrorKind::Transient || matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken))
 }
 
-/// Any sign of life after the confirmation: an answer over SSH, even a bad one, or a kubelet. That a kubelet is silent is only known once it
-/// was watched for long enough to have been heard, by our own clock: the machine's may be wrong.
+/// Any sign of life after the confirmation: an answer over SSH, even a bad one, or a kubelet. That a kubelet is silent is only
+/// known once it was watched for long enough to have been heard, by our own clock: the machine's may be wrong.
 fn heard_since(view: &View<'_>, node: &NodeState, at: Moment) -> bool {
     let host = view.host_fact(&node.name);
     let answered = host.and_then(Fact::seen_at).is_some_and(|seen| seen > at);

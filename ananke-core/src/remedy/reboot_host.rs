@@ -82,7 +82,8 @@ fn due(view: &View<'_>, name: &NodeName, host: &HostState) -> Option<Action> {
     })
 }
 
-/// Whether the API shows that a reboot takes nothing away: its node is not Ready, or its kubelet was watched and is silent. A host that is not the node's machine, or whose node waits for a person, is not touched.
+/// Whether the API shows that a reboot takes nothing away: its node is not Ready, or its kubelet was watched and is silent.
+/// A host that is not the node's machine, or whose node waits for a person, is not touched.
 fn idle(view: &View<'_>, name: &NodeName, host: &HostState) -> bool {
     let Ok(Some(node)) = view.node(name) else { return false };
     let silent = view.heartbeat(name).is_some() && view.kubelet_silent(name);
