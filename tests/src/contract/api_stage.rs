@@ -170,7 +170,7 @@ impl ApiStage {
             deleting: false,
             claims: vec!["data".into()],
             mirror: false,
-            bare: false,
+            bare: true,
             role: None,
         })
     }
