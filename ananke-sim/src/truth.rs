@@ -7,7 +7,7 @@ use ananke_core::name::NodeName;
 use ananke_core::observation::{Tri, UnitState};
 use ananke_core::order::SUSPENDED_ANNOTATION;
 
-use crate::world::{FluxObject, Host, Manner, Power, Workload, World};
+use crate::world::{FluxObject, Host, Job, Manner, Power, Workload, World};
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -131,7 +131,9 @@ impl World {
                 wrong.push(format!("{}: not reconciled since the API is up", kust.meta.object));
             }
         }
-        let stale = self.jobs().filter(|job| job.template != job.wanted && !waiting.contains(&job.kustomization));
+        // Until its Kustomization is applied again, nobody can know what Git has.
+        let seen = |job: &&Job| self.kustomizations[job.kustomization].runs > job.seen_after;
+        let stale = self.jobs().filter(|job| job.template != job.wanted && !waiting.contains(&job.kustomization)).filter(seen);
         wrong.extend(stale.map(|job| format!("{}: made from another template than Git has", job.object)));
     }
 

@@ -37,6 +37,7 @@ fn add_job(world: &mut World, object: ObjectRef, kustomization: usize) {
         ended_at: CREATED + 9_000,
         template: 1,
         wanted: 1,
+        seen_after: 0,
         made: 0,
         epoch: 0,
     });
@@ -117,6 +118,7 @@ impl World {
     pub(super) fn change_job_template(&mut self) {
         if let Some(job) = self.jobs.first_mut() {
             job.wanted += 1;
+            job.seen_after = self.kustomizations[job.kustomization].runs;
         }
     }
 

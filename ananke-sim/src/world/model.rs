@@ -448,6 +448,8 @@ pub struct Job {
     pub template: u32,
     /// Number of the template that Git has.
     pub wanted: u32,
+    /// Runs of its Kustomization when Git changed: the next one finds it.
+    pub(crate) seen_after: u64,
     pub(crate) made: u64,
     pub(crate) epoch: u32,
 }
