@@ -279,10 +279,13 @@ impl Observation {
     /// Notes which of a new list were at more than zero in the list before, and are not.
     pub(crate) fn note_lowered(&mut self, new: &[WorkloadState]) {
         let before = self.workloads.last().map(|list| list.as_slice()).unwrap_or_default();
-        for found in new {
+        for (place, found) in new.iter().enumerate() {
+            // From one list to the next, few come or go.
+            let is_it = |was: &&WorkloadState| was.object == found.object;
+            let was = || before.get(place).filter(is_it).or_else(|| before.iter().find(is_it));
             if found.desired > 0 {
                 self.lowered.remove(&found.object);
-            } else if before.iter().any(|was| was.object == found.object && was.desired > 0) {
+            } else if was().is_some_and(|was| was.desired > 0) {
                 self.lowered.insert(found.object.clone());
             }
         }

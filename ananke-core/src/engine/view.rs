@@ -411,3 +411,18 @@ pub(crate) fn joined<'r, 'f, T, V>(
         (name, (row, here.map(|(_, found)| found)))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::node;
+
+    #[test]
+    fn rows_meet_what_has_their_name_and_nothing_else() {
+        let names = [1, 2, 3, 4, 5].map(node);
+        let of = |places: &'static [usize]| places.iter().map(|place| (&names[*place], *place));
+        let met: Vec<_> = joined(of(&[0, 2, 3]), of(&[1, 2, 4])).map(|(_, row)| row).collect();
+        assert_eq!(met, [(0, None), (2, Some(2)), (3, None)]);
+        assert_eq!(joined(of(&[]), of(&[1])).count(), 0);
+    }
+}
