@@ -1,7 +1,7 @@
 //! What people do about trouble who go to the machine, or to the cluster, and end it.
 
 use ananke_core::name::NodeName;
-use ananke_core::observation::Tri;
+use ananke_core::observation::{Tri, UnitState};
 
 use super::flux::FluxRow;
 use super::{ClusterTrouble, Cure, Manner, Obedience, PodTrouble, Power, Quirk, SiteTrouble, World};
@@ -150,8 +150,10 @@ impl World {
         true
     }
 
+    /// Whoever mends a host starts its unit there; one that runs already goes on as it is.
     fn start_again(&mut self, host: usize) {
-        if self.hosts[host].power == Power::Up {
+        let row = &self.hosts[host];
+        if row.power == Power::Up && matches!(row.unit_state, UnitState::Inactive | UnitState::Failed) {
             self.start_unit(host);
         }
     }
