@@ -23,7 +23,7 @@ mod testing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ananke_core::lease::MANUAL_ANNOTATION;
+use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
 use ananke_core::name::{Moment, NodeName, RunId};
 use ananke_core::order::Order;
 use ananke_core::report::{Command, GateReport, GateStatus, Outcome, Report};
@@ -165,6 +165,8 @@ pub struct Scene {
     pub charge: i64,
     /// The Flux source was fetched in this life of the cluster.
     pub fetched: bool,
+    /// Whoever runs this Ananke lets it set the branch of the source.
+    pub forces_branch: bool,
 }
 
 /// A run is over, and so the world is then.
@@ -191,8 +193,14 @@ pub struct Truth {
     pub other_branch: bool,
     /// Hosts on which something of the cluster can write.
     pub writing: Vec<NodeName>,
+    /// How many there are.
+    pub nodes: usize,
+    /// Those with which anything is wrong at all.
+    pub sick: Vec<NodeName>,
     /// Nodes on which Ananke's mark asks for a person.
     pub marked: Vec<NodeName>,
+    /// Nodes under a cordon of Ananke.
+    pub tainted: Vec<NodeName>,
     /// Who cordoned a node under a lease, as the node has it.
     pub holders: BTreeMap<NodeName, String>,
 }
@@ -217,7 +225,10 @@ impl Truth {
             needed: world.person_needed(),
             choice: choice_for_a_person(world),
             other_branch: &*world.source().branch != "main",
+            nodes: world.nodes().len(),
+            sick: world.sick(),
             marked: marked(world),
+            tainted: tainted(world),
             holders: holders(world),
             writing: world
                 .hosts()
@@ -233,6 +244,11 @@ impl Truth {
 fn marked(world: &World) -> Vec<NodeName> {
     let marked = world.nodes().iter().filter(|node| node.annotations.contains_key(MANUAL_ANNOTATION));
     marked.map(|node| node.name.clone()).collect()
+}
+
+fn tainted(world: &World) -> Vec<NodeName> {
+    let tainted = world.nodes().iter().filter(|node| node.taints.iter().any(|taint| &*taint.key == TAINT_KEY));
+    tainted.map(|node| node.name.clone()).collect()
 }
 
 fn holders(world: &World) -> BTreeMap<NodeName, String> {

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use ananke_core::lease::{MANUAL_ANNOTATION, TAINT_KEY};
-use ananke_core::name::NodeName;
-use ananke_core::observation::{Tri, UnitState};
+use ananke_core::name::{Kind, NodeName};
+use ananke_core::observation::{HostHealth, Tri, UnitState};
 use ananke_core::order::SUSPENDED_ANNOTATION;
 
 use crate::world::{FluxObject, Host, Job, Manner, Power, Workload, World};
+
+/// A disk with less room than this, in percent, is not well.
+const FULL: u8 = 20;
 
 impl World {
     /// Everything that can be healthy is. `Err` says what is not, one line each.
@@ -25,13 +28,7 @@ impl World {
         self.check_nodes(&mut wrong);
         let excused = self.excused();
         for (row, workload) in self.workloads.iter().enumerate() {
-            let up = workload.pods.iter().filter(|pod| self.pods[**pod].serving && self.pods[**pod].ready).count();
-            let wanted = usize::try_from(if workload.is_daemon() {
-                self.daemons_wanted(row)
-            } else {
-                workload.replicas.max(workload.forgotten)
-            })
-            .unwrap_or(0);
+            let (up, wanted) = self.up_and_wanted(row);
             if up < wanted && !excused.contains(&row) {
                 wrong.push(format!("{}: {up} of {wanted} pods serve", workload.object));
             }
@@ -40,11 +37,24 @@ impl World {
         let door = self.known.ingress;
         let shut = self.address_barred() || excused.contains(&door) && self.workloads[door].endpoints == 0;
         for ingress in self.ingresses.iter().filter(|_| !shut) {
-            if !excused.contains(&ingress.backend) && !self.site_works(&ingress.host) {
+            let served = !excused.contains(&ingress.backend) || self.workloads[ingress.backend].endpoints > 0;
+            if served && !self.site_works(&ingress.host) {
                 wrong.push(format!("{}: does not answer", ingress.host));
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    fn serves_now(&self, pod: usize) -> bool {
+        self.pods[pod].serving && self.pods[pod].ready
+    }
+
+    /// Pods of a workload that serve, and how many there are to be.
+    fn up_and_wanted(&self, row: usize) -> (usize, usize) {
+        let workload = &self.workloads[row];
+        let up = workload.pods.iter().filter(|pod| self.serves_now(**pod)).count();
+        let wanted = if workload.is_daemon() { self.daemons_wanted(row) } else { workload.replicas.max(workload.forgotten) };
+        (up, usize::try_from(wanted).unwrap_or(0))
     }
 
     /// Workloads that are what their spec asks for, and whose pods serve whatever the API says of them.
@@ -71,6 +81,27 @@ impl World {
             host.never_boots || host.key_changed || host.sshd_broken || mute || of_node || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
+    }
+
+    /// Nodes with which anything is wrong at all, whoever ends it.
+    pub fn sick(&self) -> Vec<NodeName> {
+        let is_sick = |row: &usize| {
+            let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
+            let there = host.power == Power::Up && node.alive_since.is_some() && node.ready == Tri::True && !node.wedged;
+            let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, agents, space } =
+                &host.health;
+            let lacks = !missing_mounts.is_empty() || !missing_packages.is_empty() || !missing_units.is_empty();
+            let full = space.iter().any(|space| space.free_percent < FULL);
+            let unsound = *root_read_only || *clock_synced == Some(false) || lacks || !agents.is_empty() || full;
+            let storage = node.storage.driver && !node.storage.broken;
+            !there
+                || unsound
+                || !storage
+                || host.manner != Manner::Usual
+                || is_silent(host)
+                || node.boot_id.as_ref() != Some(&host.boot_id)
+        };
+        (0..self.hosts.len()).filter(is_sick).map(|row| self.hosts[row].name.clone()).collect()
     }
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
@@ -114,7 +145,7 @@ impl World {
                 || lost.any(|trouble| trouble.needs_person())
                 || none(&known.helm_controller) && !own.is_empty()
                 || behind.any(|release| waiting.contains(&self.releases[*release].kustomization))
-                || kust.workloads.iter().any(|workload| excused.contains(workload))
+                || kust.workloads.iter().any(|workload| excused.contains(workload) && !self.is_whole(*workload))
                 || kust.depends_on.iter().any(|parent| waiting.contains(parent));
             if held {
                 waiting.insert(row);
@@ -144,7 +175,7 @@ impl World {
                 self.workloads[*row].crashing
                     || self.workloads[*row].is_lost()
                     || self.waits_for_decision(*row)
-                    || self.workloads[*row].pods.iter().any(|pod| self.stranded(*pod))
+                    || self.is_stranded(*row)
             })
             .collect();
         loop {
@@ -166,6 +197,21 @@ impl World {
             }
             excused.extend(more);
         }
+    }
+
+    /// It is what its spec asks for, and its Kustomization can be told so.
+    fn is_whole(&self, row: usize) -> bool {
+        let (up, wanted) = self.up_and_wanted(row);
+        up >= wanted && self.workloads[row].converged()
+    }
+
+    /// What it lacks are pods that wait for a person: what can be made in their place, or is not wanted there, is not lacking.
+    fn is_stranded(&self, row: usize) -> bool {
+        let workload = &self.workloads[row];
+        let stranded = workload.pods.iter().filter(|pod| self.stranded(**pod) && !self.serves_now(**pod)).count();
+        let (up, wanted) = self.up_and_wanted(row);
+        // The next pod of a StatefulSet waits for the one before it.
+        stranded > 0 && (workload.object.kind == Kind::StatefulSet || up + stranded >= wanted)
     }
 
     /// Bound to a node that does not come back, or to a volume that does not: it waits for a person too.

@@ -30,6 +30,7 @@ mod lifecycle;
 mod many_pods;
 mod mended;
 pub mod model;
+mod needless;
 mod network;
 mod nodes;
 mod old_clients;

@@ -25,10 +25,14 @@ const FOUND: &[(Canary, &str, u64)] = &[
     (Canary::ResumesStale, "fresh", 0),
     (Canary::DeafToShutdown, "shutdown", 2),
     (Canary::ForgetsOne, "stop", 10),
+    (Canary::NamesWellNode, "stop", 3),
+    (Canary::TakesBranch, "people", 86),
+    (Canary::RebootsWell, "harm", 1),
+    (Canary::SaysItIsDown, "shutdown", 84),
 ];
 
 /// A campaign of so many stories would have found each of them.
-const BOUND: u64 = 50;
+const BOUND: u64 = 100;
 
 fn finds(canary: Canary, rule: &str, seed: u64) -> bool {
     swarm::run_with(&swarm::draw(seed), Some(canary)).broken().contains(&rule)

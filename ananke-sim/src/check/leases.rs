@@ -97,8 +97,9 @@ fn left(ended: &Ended) -> Vec<String> {
     let holder = |node: &NodeName| ended.truth.holders.get(node).is_some_and(|holder| holder != ended.by);
     let of_another = |node: &NodeName| holder(node) || report.command == Command::Shutdown && ended.truth.marked.contains(node);
     let through = report.got_through();
-    report
-        .cordons
+    ended
+        .truth
+        .tainted
         .iter()
         .filter(|node| through && !told && !marked(node) && !of_another(node))
         .map(|node| format!("a cordon of Ananke is left on {node}"))
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn no_cordon_is_left_without_a_mark() {
         let mut end = ended(Outcome::Manual);
-        end.report.cordons = vec![node(7)];
+        end.truth.tainted = vec![node(7)];
         let left = ["a cordon of Ananke is left on titan-07"];
         for (holder, expected) in [(None, left.as_slice()), (Some(BY), &left), (Some("tethys"), &[])] {
             end.truth.holders = holder.map(|holder| (node(7), holder.to_owned())).into_iter().collect();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ananke_core::name::NodeName;
+use ananke_core::order::{ClusterOrder, Order};
 
 use super::{Look, Record, What, Wish};
 
@@ -48,6 +49,11 @@ pub(super) fn check(record: &Record) -> Vec<String> {
     for event in &record.events {
         match &event.what {
             What::Wished(wish) => wishes.take(wish),
+            What::Sent(sent) if !sent.scene.forces_branch => {
+                if let Order::Cluster(ClusterOrder::SetBranch { branch, .. }) = &sent.order {
+                    found.push(format!("the source was set to branch {branch}, and nobody asked for that"));
+                }
+            }
             What::Looked(look) => found.extend(wishes.overruled(look)),
             _ => {}
         }

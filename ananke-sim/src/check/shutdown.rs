@@ -40,10 +40,10 @@ fn left(ended: &Ended) -> Vec<String> {
     }
     let writes =
         truth.writing.iter().map(|node| format!("the shutdown reported done, and something of the cluster runs on {node}"));
-    let cordons = report
-        .cordons
+    let cordons = truth
+        .tainted
         .iter()
-        .filter(|node| !truth.marked.contains(node))
+        .filter(|node| !truth.marked.contains(node) && truth.holders.get(node).is_none_or(|holder| holder == ended.by))
         .map(|node| format!("the shutdown reported done, and its cordon is left on {node}"));
     writes.chain(cordons).collect()
 }
@@ -59,7 +59,7 @@ mod tests {
         end.report.command = Command::Shutdown;
         assert_eq!(check(&record(end.clone())), Vec::<String>::new());
         end.truth.writing = vec![node(2)];
-        end.report.cordons = vec![node(3)];
+        end.truth.tainted = vec![node(3)];
         assert_eq!(
             check(&record(end.clone())),
             [

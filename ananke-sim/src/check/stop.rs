@@ -6,6 +6,9 @@ use ananke_core::verdict::Reason;
 
 use super::{Ended, Outcome, Record};
 
+/// As many cordons as the worlds' spec allows at once.
+const MANY: usize = 3;
+
 pub(super) fn check(record: &Record) -> Vec<String> {
     let stops = record.ends().filter(|ended| ended.quiet && ended.last && ended.report.outcome == Outcome::Manual);
     stops.flat_map(of).collect()
@@ -18,12 +21,22 @@ fn of(ended: &Ended) -> Vec<String> {
     let many = |action: &&ManualAction| {
         action.reason == Some(Reason::TooManySick) || action.found.contains("hosts have such a root, which is no chance")
     };
-    let braked = |wrong: &str| report.manual.iter().filter(many).any(|action| wrong.starts_with(&format!("{}:", action.subject)));
-    let many_sick = truth.wrong.iter().filter(|wrong| braked(wrong)).nth(1).is_some();
-    if truth.needed.is_empty() && !truth.choice && !many_sick {
+    let sick = truth.sick.len();
+    let many_sick = sick > MANY || sick > 1 && sick * 3 > truth.nodes;
+    let braked: Vec<String> =
+        report.manual.iter().filter(many).filter(|_| many_sick).map(|action| format!("{}:", action.subject)).collect();
+    let is_braked = |wrong: &str| braked.iter().any(|of| wrong.starts_with(of));
+    let of_nodes = report.manual.iter().filter_map(|action| match &action.subject {
+        Subject::Node(node) => Some((node, action)),
+        _ => None,
+    });
+    let false_alarms =
+        of_nodes.filter(|(node, _)| ![&truth.sick, &truth.needed, &truth.marked].iter().any(|of| of.contains(node)));
+    found.extend(false_alarms.map(|(node, it)| format!("asked for a person at {node}, which is well: {}", it.found)));
+    if truth.needed.is_empty() && !truth.choice && braked.is_empty() {
         found.push("asked for a person, and nobody is needed".to_owned());
     }
-    let lost = truth.wrong.iter().filter(|wrong| !(braked(wrong) || truth.other_branch && waits_for_branch(wrong)));
+    let lost = truth.wrong.iter().filter(|wrong| !(is_braked(wrong) || truth.other_branch && waits_for_branch(wrong)));
     found.extend(lost.map(|wrong| format!("gave up what could be had: {wrong}")));
     for node in &truth.needed {
         // What waits for another thing that a person must do is told with that.
@@ -55,6 +68,9 @@ mod tests {
         assert_eq!(check(&record(end.clone())), ["asked for a person, and nobody is needed"]);
         end.truth.needed = vec![node(3)];
         asks(&mut end, 4);
+        let well = "asked for a person at titan-04, which is well: titan-04 stays dark";
+        assert_eq!(check(&record(end.clone())), [well, "titan-03 needs a person, and the report does not say so"]);
+        end.truth.sick = vec![node(4)];
         assert_eq!(check(&record(end.clone())), ["titan-03 needs a person, and the report does not say so"]);
         let mut told = end.clone();
         told.report.manual[0].holds_back.push(Subject::Node(node(3)));
@@ -77,10 +93,12 @@ mod tests {
                 end.report.manual.pop().map(|action| ManualAction { reason: Some(Reason::TooManySick), ..action })
             };
             end.report.manual = sick.iter().filter_map(action).collect();
+            end.truth.nodes = 5;
+            end.truth.sick = sick.iter().map(|n| node(*n)).collect();
             end.truth.wrong = sick.iter().map(|n| format!("{}: not Ready in this boot", node(*n))).collect();
             check(&record(end))
         };
         assert_eq!(asked(&[1, 4]), Vec::<String>::new());
-        assert_eq!(asked(&[1]), ["asked for a person, and nobody is needed"]);
+        assert_eq!(asked(&[1]).first().map(String::as_str), Some("asked for a person, and nobody is needed"));
     }
 }

@@ -7,12 +7,16 @@ pub(super) fn check(record: &Record) -> Vec<String> {
     for ended in record.ends().filter(|ended| ended.quiet && ended.report.outcome == Outcome::Done) {
         found.extend(ended.truth.wrong.iter().map(|wrong| format!("reported done, but {wrong}")));
         found.extend(ended.truth.needed.iter().map(|node| format!("reported done, but {node} needs a person")));
+        if ended.truth.choice {
+            found.push("reported done, but something waits for a person's decision".to_owned());
+        }
     }
     found
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Truth;
     use super::super::testing::{ended, node, record};
     use super::*;
 
@@ -26,6 +30,8 @@ mod tests {
             check(&record(end.clone())),
             ["reported done, but web: 0 of 1 pods serve", "reported done, but titan-03 needs a person"]
         );
+        end.truth = Truth { choice: true, ..Truth::default() };
+        assert_eq!(check(&record(end.clone())), ["reported done, but something waits for a person's decision"]);
         end.quiet = false;
         assert_eq!(check(&record(end)), Vec::<String>::new(), "the world may have changed after it looked");
     }

@@ -33,6 +33,7 @@ fn order(n: usize, order: Order) -> Sent {
             on_battery: None,
             charge: 100,
             fetched: true,
+            forces_branch: false,
         },
     }
 }

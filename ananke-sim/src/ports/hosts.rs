@@ -192,6 +192,7 @@ impl HostActions for SimPorts {
 }
 
 fn carry_out(world: &mut World, node: &NodeName, order: &HostOrder) -> Result<(), String> {
+    world.is_told(node, order);
     match order {
         HostOrder::Start(_) => world.unit_start(node),
         HostOrder::Stop(_) => world.unit_stop(node),

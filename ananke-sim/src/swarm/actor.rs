@@ -39,6 +39,8 @@ pub(super) struct Scenery {
     /// When mains went, while they are away.
     pub(super) dark_since: Mutex<Option<i64>>,
     pub(super) canary: Option<Canary>,
+    /// The branch of the source may be set.
+    pub(super) forces_branch: bool,
     /// Orders that were sent, by all.
     sent: AtomicU64,
     /// Traps that were met.
@@ -46,12 +48,13 @@ pub(super) struct Scenery {
 }
 
 impl Scenery {
-    pub(super) fn new(sim: Sim, canary: Option<Canary>) -> Self {
+    pub(super) fn new(sim: Sim, canary: Option<Canary>, forces_branch: bool) -> Self {
         Self {
             sim,
             record: Mutex::default(),
             dark_since: Mutex::default(),
             canary,
+            forces_branch,
             sent: AtomicU64::new(0),
             met: Mutex::default(),
         }
@@ -196,6 +199,7 @@ impl<'a> Actor<'a> {
             on_battery: lock(&self.scenery.dark_since).map(|since| world.now() - since),
             charge: world.upses().iter().map(|ups| world.charge(ups) / 10).min().unwrap_or(100),
             fetched: world.source().fresh,
+            forces_branch: self.scenery.forces_branch,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use ananke_core::engine::walk::Change;
 use ananke_core::intent::{Intent, IntentState};
-use ananke_core::name::{NodeName, ResourceVersion};
+use ananke_core::name::{NodeName, ResourceVersion, Subject};
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
-use ananke_core::report::{Outcome, Report};
+use ananke_core::report::{Command, ManualAction, Outcome, Report};
 use ananke_core::spec::Spec;
 
 use crate::check::SECRET;
@@ -49,6 +49,14 @@ pub enum Canary {
     DeafToShutdown,
     /// The first of those things that a person is needed for is left out.
     ForgetsOne,
+    /// Whoever is asked for one node is asked for a well one too.
+    NamesWellNode,
+    /// The branch of the source is set wherever another one is expected.
+    TakesBranch,
+    /// A worker that is well is rebooted when Flux is asked to reconcile.
+    RebootsWell,
+    /// A shutdown says that it is done whatever came of it.
+    SaysItIsDown,
 }
 
 impl Canary {
@@ -71,12 +79,19 @@ impl Canary {
         Self::ResumesStale,
         Self::DeafToShutdown,
         Self::ForgetsOne,
+        Self::NamesWellNode,
+        Self::TakesBranch,
+        Self::RebootsWell,
+        Self::SaysItIsDown,
     ];
 
     /// The operator's expectations as this Ananke has them.
     pub(super) fn expects(self, spec: &mut Spec) {
         if self == Self::IgnoresPower {
             spec.allow_on_battery = true;
+        }
+        if self == Self::TakesBranch {
+            spec.flux.force_branch.clone_from(&spec.flux.expected_branch);
         }
     }
 
@@ -114,6 +129,13 @@ impl Canary {
                 let all: Vec<_> = world.kustomizations().iter().map(|it| it.meta.object.clone()).collect();
                 all.iter().for_each(|object| drop(world.suspend_flux(object, None, false)));
             }
+            (Self::RebootsWell, ClusterOrder::Reconcile { .. }) => {
+                let worker = world.hosts().iter().rev().find(|host| !host.server).map(|host| host.name.clone());
+                if let Some(worker) = worker {
+                    world.is_told(&worker, &HostOrder::Reboot);
+                    world.reboot(&worker).ok();
+                }
+            }
             _ => {}
         }
         true
@@ -125,7 +147,7 @@ impl Canary {
         }
     }
 
-    pub(super) fn reports(self, report: &mut Report) {
+    pub(super) fn reports(self, world: &World, report: &mut Report) {
         match self {
             Self::AlwaysDone if report.outcome == Outcome::Manual => report.outcome = Outcome::Done,
             Self::GivesUp if report.outcome == Outcome::Done => report.outcome = Outcome::Failed,
@@ -135,6 +157,15 @@ impl Canary {
                     action.instruction = action.instruction.replace("titan-", "tethys-");
                 }
             }
+            Self::NamesWellNode => {
+                let first = report.manual.first().cloned();
+                let well = |nodes: &[NodeName]| nodes.iter().find(|name| !world.sick().contains(name)).cloned();
+                let nodes: Vec<NodeName> = world.nodes().iter().map(|node| node.name.clone()).collect();
+                report.manual.extend(
+                    first.zip(well(&nodes)).map(|(action, node)| ManualAction { subject: Subject::Node(node), ..action }),
+                );
+            }
+            Self::SaysItIsDown if report.command == Command::Shutdown => report.outcome = Outcome::Done,
             Self::ForgetsOne if !report.manual.is_empty() => drop(report.manual.remove(0)),
             Self::TellsSecret => report.notes.push(format!("fetched with {SECRET}")),
             _ => {}

@@ -25,6 +25,7 @@ use futures::future::{Either, join, join_all, join3, select};
 
 use super::actor::{Actor, Deaf, Scenery};
 use super::canary::Canary;
+use super::gear::Gear;
 use super::story::{Act, Story};
 use crate::check::{Ended, Record, Truth, What};
 use crate::drill;
@@ -62,7 +63,7 @@ struct Stage<'a> {
 
 pub(super) fn play(story: &Story, canary: Option<Canary>) -> Result<Record, String> {
     let sim = Sim::new(story.world()?);
-    let scenery = Scenery::new(sim.clone(), canary);
+    let scenery = Scenery::new(sim.clone(), canary, story.has(Gear::ForcesBranch));
     let mut spec = drill::spec(&sim.world());
     story.gear.iter().for_each(|gear| gear.expects(&mut spec));
     if let Some(canary) = canary {
@@ -118,13 +119,14 @@ impl<'a> Stage<'a> {
                 // A shutdown may have ended after they were there.
                 self.presses_buttons();
             }
+            let began = self.now();
             match self.live().await {
                 Ok(report) => {
                     let through = matches!(report.outcome, Outcome::Done | Outcome::Manual);
                     let last = calm && (through || tries >= TRIES);
                     let manual = report.clone();
                     self.power.ended(report.command, report.got_through());
-                    self.ended(report, last);
+                    self.ended(self.own.name, report, began, last);
                     if last && !self.is_done_what_is_asked(&manual, &mut asked) {
                         return;
                     }
@@ -138,23 +140,30 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn ended(&self, mut report: Report, last: bool) {
+    fn ended(&self, by: &'static str, mut report: Report, began: Ms, last: bool) {
         if let Some(canary) = self.scenery.canary {
-            canary.reports(&mut report);
+            canary.reports(&self.scenery.sim.world(), &mut report);
         }
         let truth = Truth::of(&self.scenery.sim.world());
-        self.scenery.note(What::Ended(Box::new(Ended { by: self.own.name, report, truth, quiet: self.is_quiet(), last })));
+        let quiet = self.is_quiet(report.command, began);
+        self.scenery.note(What::Ended(Box::new(Ended { by, report, truth, quiet, last })));
     }
 
-    /// Whether nothing befell the world for a while.
-    fn is_quiet(&self) -> bool {
+    /// Whether nothing befell the world for a while, or since a run began.
+    fn is_quiet(&self, command: Command, began: Ms) -> bool {
         let now = self.now();
         let over = |step: &super::Step| at(step.at.saturating_add(step.act.lasts()));
-        let disturbed = self.story.steps.iter().filter(|step| at(step.at) <= now).map(over).max();
+        // A shutdown is not disturbed by what it is asked for with.
+        let asks = |step: &&super::Step| match step.act {
+            Act::Shutdown(_) => command == Command::Shutdown,
+            Act::Blip(_) => command == Command::Shutdown && over(step) > now,
+            _ => false,
+        };
+        let disturbed = self.story.steps.iter().filter(|step| at(step.at) <= now && !asks(step)).map(over).max();
         let calm = at(self.story.calm);
-        // Whoever began in the calm has seen what people took back; whoever ends early in it has not.
-        let taken_back = now < calm || now - calm >= QUIET;
-        taken_back && disturbed.is_none_or(|at| now - at >= QUIET)
+        // Whoever began in the calm has seen what people took back; whoever only ends in it may not have.
+        let taken_back = now < calm || began >= calm || now - calm >= QUIET;
+        taken_back && disturbed.is_none_or(|over| now - over >= QUIET || began >= over.max(calm))
     }
 
     /// A start-up and the lease keeper, until the start-up is over; `Err`: it died, and is dead for so long.
@@ -260,7 +269,9 @@ impl<'a> Stage<'a> {
         join_all(steps.map(|step| async {
             self.sleep_until(at(step.at)).await;
             let spec = Spec { holder: self.peer.name.to_owned(), ..self.spec.clone() };
-            self.start_up(&self.peer, spec, false).await;
+            let began = self.now();
+            let report = self.start_up(&self.peer, spec, false).await;
+            self.ended(self.peer.name, report, began, false);
         }))
         .await;
     }

@@ -75,8 +75,12 @@ impl World {
         self.control.stale.as_deref().unwrap_or(self)
     }
 
-    /// Makes the API half alive for a while; the newest fault takes the place of the one before it.
+    /// Makes the API half alive for a while; the newest fault takes the place of the one before it. Behind an address that
+    /// leads nowhere nobody sees any.
     pub fn inject_api_fault(&mut self, fault: ApiFault, lasts: Ms) {
+        if self.address_is_lost() {
+            return;
+        }
         self.control.stale = None;
         if fault == ApiFault::StaleCache {
             self.control.stale = Some(Box::new(self.clone()));

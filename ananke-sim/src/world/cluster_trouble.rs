@@ -318,7 +318,8 @@ impl World {
 
     /// All nodes are kept from taking the usual pods.
     fn has_no_room(&self) -> bool {
-        self.troubles.cordoned || self.troubles.fenced || self.site.pressed
+        let all_cordoned = || self.nodes.iter().all(|node| node.unschedulable);
+        self.troubles.cordoned && all_cordoned() || self.troubles.fenced || self.site.pressed
     }
 
     /// The next pod of a workload is not made, or has no place, before a person has decided.

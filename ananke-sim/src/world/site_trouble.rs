@@ -110,8 +110,8 @@ impl World {
                 (manager.service, manager.serves_as) = (true, Some("longhorn-admission-webhook"));
             }
             SiteTrouble::LostAddress => {
-                self.site.no_address = true;
                 self.inject_api_fault(ApiFault::Refused, FOR_EVER);
+                self.site.no_address = true;
             }
             SiteTrouble::Emergency => {
                 let row = &mut self.hosts[host];

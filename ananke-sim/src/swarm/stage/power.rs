@@ -99,12 +99,13 @@ impl Stage<'_> {
             self.scenery.meets(Trap::SecondOutageMidRecovery);
         }
         for _ in 0..TRIES {
+            let began = self.now();
             let run = pin!(self.stop(why, within, by_power));
             match select(run, pin!(self.death())).await {
                 Either::Left((report, _)) => {
                     let through = report.got_through();
                     self.power.ended(Command::Shutdown, through);
-                    self.ended(report, false);
+                    self.ended(self.own.name, report, began, false);
                     if through || by_power {
                         return;
                     }
