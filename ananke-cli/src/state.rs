@@ -309,6 +309,19 @@ impl StateDir {
         Ok(again?)
     }
 
+    /// The same for a line of a shutdown's journal. Of the reserve it takes no more than a piece, and does not write it anew after
+    /// each line: there are hundreds of them, and the batteries do not wait.
+    fn settle_line(&self, write: impl Fn() -> Result<(), WriteError>) -> Result<(), PortError> {
+        let mut written = write();
+        while written.as_ref().is_err_and(|failed| failed.full) && self.reserve.give_piece() {
+            written = write();
+            self.tell_room(
+                "the disk is full: the reserve is used, and only leases, intents and what a shutdown does are written",
+            );
+        }
+        Ok(written?)
+    }
+
     /// What stands in the place of a file that is about to be written; set aside if it is not one of ours. What cannot even
     /// be read is not replaced.
     fn read_or_make_way<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PortError> {

@@ -32,7 +32,7 @@ const NOW: Moment = Moment::from_millis(1_773_453_971_250);
 const INSIDE: &str = "ANANKE_TEST_TMPFS";
 
 /// Room for the reserve, and as much again.
-const SIZE: &str = "4m";
+const SIZE: &str = "8m";
 
 /// Runs this test again where `DIR` is a tmpfs of its own. `Some(DIR)`: this is that run.
 fn on_a_small_disk(test: &str) -> Option<PathBuf> {
@@ -223,7 +223,7 @@ fn a_full_disk_stops_new_actions_and_never_the_end_of_a_lease() {
 #[test]
 fn a_disk_without_room_for_the_reserve_is_told_and_everything_else_works() {
     let Some(dir) = on_a_small_disk("a_disk_without_room_for_the_reserve_is_told_and_everything_else_works") else { return };
-    fs::write(dir.join("others"), vec![7; 3 * 1024 * 1024]).unwrap();
+    fs::write(dir.join("others"), vec![7; 6 * 1024 * 1024]).unwrap();
     let state = StateDir::open(&dir.join("state")).unwrap();
     assert!(state.take_notices().join("").contains("cannot be written (No space left on device"));
     assert_eq!(length(&dir.join("state/reserve")), 0, "the last room is not taken away");
@@ -237,4 +237,26 @@ fn a_disk_without_room_for_the_reserve_is_told_and_everything_else_works() {
     let error = now(state.save_leases(&leases(1, LeaseState::Released))).unwrap_err();
     assert!(error.found.contains("No space left on device"), "{error}");
     assert_eq!(now(state.leases()).unwrap(), leases(1, LeaseState::Held), "the old list is whole");
+}
+
+#[test]
+fn a_shutdown_is_journaled_on_a_full_disk_to_the_end_of_the_reserve() {
+    let Some(dir) = on_a_small_disk("a_shutdown_is_journaled_on_a_full_disk_to_the_end_of_the_reserve") else { return };
+    let (root, reserve) = (dir.join("state"), dir.join("state/reserve"));
+    let state = StateDir::open(&root).unwrap();
+    let run = RunId::parse("shutdown-20260314T020611Z").unwrap();
+    fill(&dir);
+    let of = |entry: Entry| Entry { run: run.clone(), ..entry };
+    let opening = What::RunStarted { command: Command::Shutdown, resumes: None, start: None };
+    now(state.append(&Entry { run: run.clone(), seq: 1, at: NOW, what: opening })).unwrap();
+    for seq in 2..=3000 {
+        now(state.append(&of(evict(seq)))).unwrap();
+    }
+    assert!(length(&reserve) > 0);
+    assert_eq!(state.read_journal(&run).unwrap().entries.len(), 3000);
+    assert_eq!(state.take_notices().len(), 1, "a full disk is told once");
+    now(state.save_intent(&intent(IntentState::ShuttingDown))).unwrap();
+    fill(&dir);
+    let error = (3001..40_000).find_map(|seq| now(state.append(&of(evict(seq)))).err()).unwrap();
+    assert!(error.found.contains("No space left on device"), "{error}");
 }

@@ -19,6 +19,7 @@ mod schedule;
 mod summary;
 pub mod view;
 pub mod walk;
+mod withheld;
 
 use std::time::Duration;
 

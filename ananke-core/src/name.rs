@@ -215,6 +215,11 @@ impl RunId {
         let clean = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).take(40).collect::<String>();
         Self(format!("{}-{}", clean(command), clean(stamp)).into())
     }
+
+    /// Whether it is a run of that command.
+    pub fn is_of(&self, command: &str) -> bool {
+        self.0.split_once('-').is_some_and(|(of, _)| of == command)
+    }
 }
 
 /// The kinds of objects that Ananke speaks of.

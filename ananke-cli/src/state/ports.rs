@@ -113,13 +113,16 @@ impl StateWrites for StateDir {
         self.save(named(report.command, STARTUP_REPORT, SHUTDOWN_REPORT)?, report)
     }
 
-    /// What ends a lease is written on a full disk too.
+    /// What ends a lease, and what a shutdown does, is written on a full disk too.
     async fn append(&self, entry: &Entry) -> Result<(), PortError> {
         self.refuse_unless_writable("write the journal")?;
         let path = self.journal_path(&entry.run);
         let write = || journal::append(&path, entry, Durable::Yes);
-        let ends_a_lease = matches!(&entry.what, What::Acting { order, .. } if order.ends_a_lease());
-        if ends_a_lease { self.settle(write) } else { Ok(write()?) }
+        match &entry.what {
+            What::Acting { order, .. } if order.ends_a_lease() => self.settle(write),
+            _ if entry.is_worth_the_reserve() => self.settle_line(write),
+            _ => Ok(write()?),
+        }
     }
 
     async fn record(&self, entry: &Entry) -> Result<(), PortError> {

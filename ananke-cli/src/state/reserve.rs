@@ -1,4 +1,5 @@
-//! Room on the disk that is kept for giving cordons back: a full disk stops new actions, never the end of a lease.
+//! Room on the disk that is kept for giving cordons back and for a shutdown: a full disk stops new actions, never the end of a
+//! lease, nor what the batteries ask for.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -6,8 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 /// The leases of a thousand nodes are 0.7 MiB, written beside the old ones, and the journal of their release is as much
-/// again.
-pub(super) const SIZE: u64 = 2 * 1024 * 1024;
+/// again. A shutdown writes half a KiB for each order, most of them evictions: as much again is good for four thousand pods.
+pub(super) const SIZE: u64 = 4 * 1024 * 1024;
+
+/// Of that, for the next lines of a shutdown.
+const PIECE: u64 = 16 * 1024;
 
 /// The file that holds the room. Several processes may share it; each writes the same bytes at the same places.
 #[derive(Debug)]
@@ -47,6 +51,16 @@ impl Reserve {
             drop(File::open(directory).and_then(|directory| directory.sync_all()));
         }
         gave
+    }
+
+    /// Gives up a piece of it; `false` if there is none left.
+    pub(super) fn give_piece(&self) -> bool {
+        let length = self.length();
+        let cut = |file: File| {
+            file.set_len(length.saturating_sub(PIECE))?;
+            file.sync_all()
+        };
+        length > 0 && OpenOptions::new().write(true).open(&self.path).and_then(cut).is_ok()
     }
 
     /// Takes back what is left of the room, so that nobody else fills it.
@@ -95,6 +109,18 @@ mod tests {
         assert!(reserve.give_up());
         assert_eq!(reserve.length(), 0);
         reserve.take_back();
+        assert_eq!(reserve.length(), SIZE);
+    }
+
+    #[test]
+    fn it_is_given_up_piece_by_piece_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let reserve = Reserve::new(dir.path().join("reserve"));
+        assert!(!reserve.give_piece(), "there is none yet");
+        reserve.top_up().unwrap();
+        let pieces = std::iter::from_fn(|| reserve.give_piece().then_some(reserve.length())).collect::<Vec<_>>();
+        assert_eq!((pieces.len() as u64, pieces[0], pieces.last()), (SIZE / PIECE, SIZE - PIECE, Some(&0)));
+        reserve.top_up().unwrap();
         assert_eq!(reserve.length(), SIZE);
     }
 

@@ -411,9 +411,12 @@ impl<'a, 'o> Run<'a, 'o> {
         for action in actions {
             // What cannot be journaled is not done, save for the end of a lease: a full disk stops new actions, not the checks.
             if stopped && !action.order.ends_a_lease() {
+                self.walk.withheld.add(&action.order);
                 continue;
             }
+            let order = action.order.clone();
             if let Err(error) = self.send(hands, action, now).await {
+                self.walk.withheld.add(&order);
                 self.walk.note_once(format!("an action was not started: {error}"));
                 stopped = true;
             }

@@ -26,6 +26,25 @@ pub struct Entry {
     pub what: What,
 }
 
+impl Entry {
+    /// Whether it is worth the room that is kept on a full disk: what ends a lease, and the line of a shutdown's order. Without
+    /// it that order may not be sent, and what the batteries cannot wait for would not be done.
+    pub fn is_worth_the_reserve(&self) -> bool {
+        let of_shutdown = self.run.is_of("shutdown");
+        match &self.what {
+            What::Acting { order, .. } => of_shutdown || order.ends_a_lease(),
+            // Where the whole of it has no room, it is begun without what it is replayed from.
+            What::RunStarted { start, .. } => of_shutdown && start.is_none(),
+            What::Judged { .. }
+            | What::Gate { .. }
+            | What::Withheld { .. }
+            | What::Acted { .. }
+            | What::Interrupted
+            | What::RunEnded { .. } => false,
+        }
+    }
+}
+
 /// What happened. The order of entries is the order in which it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]

@@ -142,7 +142,9 @@ impl Replay {
                 self.gate(entry.seq, &expected)
             }
             What::Withheld { .. } => {
-                self.orders.clear();
+                for action in self.orders.drain(..) {
+                    self.replayed.walk.withheld.add(&action.order);
+                }
                 Ok(())
             }
             What::Acting { order, why } => self.send(entry, order, why),

@@ -231,6 +231,10 @@ impl Walk {
                 }
             }
             (Outcome::Failed, Command::Status) => format!("not everything passes; {}", stuck()),
+            (Outcome::Failed, Command::Shutdown) if let Some(orders) = self.left_out() => format!(
+                "not there after {took}; nothing can be written on this host, so that {orders} orders were not sent: make room \
+                 for the state directory, then `ananke shutdown --execute` goes on"
+            ),
             (Outcome::Failed, Command::Startup | Command::Shutdown) => format!("not there after {took}; {}", stuck()),
             (Outcome::Refused, _) => format!("refused: {}", stuck_or_first(stuck(), first())),
             (Outcome::Yielded, _) => format!("a shutdown took over after {took}{}", self.who_took_over()),

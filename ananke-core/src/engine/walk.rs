@@ -11,6 +11,7 @@ pub use super::gate_run::GateRun;
 use super::history::History;
 use super::reread::Reread;
 use super::view::{Behind, Trust, View};
+use super::withheld::Withheld;
 use crate::eta::Past;
 use crate::fact::Fact;
 use crate::gate::{Need, Overdue, Row};
@@ -111,6 +112,7 @@ pub struct Walk {
     about: BTreeMap<(&'static str, Subject), Trap>,
     sightings: Sightings,
     pub(super) reread: Reread,
+    pub(super) withheld: Withheld,
     changed: bool,
     /// What changed since the last judgement.
     pub(super) news: Inputs,
@@ -181,6 +183,7 @@ impl Walk {
             about: BTreeMap::new(),
             sightings: Sightings::new(),
             reread: Reread::default(),
+            withheld: Withheld::default(),
             changed: true,
             news: Inputs::ALL,
             judged_from: started,
@@ -422,6 +425,7 @@ impl Walk {
         let trap = self.about.get(&(order.verb(), order.subject())).copied();
         let effect = trap.and_then(|trap| self.held_by(trap, &order.subject()));
         self.history.sent_for(trap, order, at);
+        self.withheld.sent(order);
         self.news |= Inputs::HISTORY;
         self.actions.push(ActionReport {
             at,
@@ -530,6 +534,10 @@ impl Walk {
         if self.gates.get(&GateId::Guards).is_some_and(GateRun::wants_person) {
             return Some(Outcome::Refused);
         }
+        let settled = self.gates.values().all(|gate| gate.settled.is_some());
+        if settled && self.left_out().is_some() {
+            return Some(Outcome::Failed);
+        }
         if self.gates.values().any(|gate| gate.status == GateStatus::Failed) {
             let guards = status(GateId::Guards) == Some(GateStatus::Failed);
             return Some(match (guards, manual()) {
@@ -538,7 +546,7 @@ impl Walk {
                 (false, false) => Outcome::Failed,
             });
         }
-        if self.gates.values().all(|gate| gate.settled.is_some()) {
+        if settled {
             return Some(if manual() { Outcome::Manual } else { Outcome::Done });
         }
         None

@@ -4,12 +4,23 @@ use super::Run;
 use crate::engine::journal::{Entry, What};
 use crate::name::Moment;
 use crate::port::PortError;
+use crate::report::Command;
 
 impl Run<'_, '_> {
     /// Writes the journal's first line, if it is not written yet.
     pub(super) async fn open_journal(&mut self) -> Result<(), PortError> {
         let Some(opening) = self.opening.clone() else { return Ok(()) };
-        self.write_entry(opening, self.reads.clock.now()).await?;
+        let now = self.reads.clock.now();
+        match (self.write_entry(opening.clone(), now).await, opening) {
+            (Ok(_), _) => {}
+            // A shutdown does not wait for room: without what it began with it cannot be replayed, and it can be done.
+            (Err(error), What::RunStarted { command: command @ Command::Shutdown, resumes, start: Some(_) }) => {
+                self.write_entry(What::RunStarted { command, resumes, start: None }, now).await?;
+                self.seen = None;
+                self.walk.note_once(format!("what is seen is not recorded, so that this run cannot be replayed: {error}"));
+            }
+            (Err(error), _) => return Err(error),
+        }
         self.opening = None;
         Ok(())
     }

@@ -449,3 +449,45 @@ fn a_change_that_a_watch_tells_of_is_read_within_a_second_however_seldom_it_poll
     assert!(read[1].since(spoke) < Duration::from_secs(1), "{:?}", read[1].since(spoke));
     assert!(read[2].since(read[1]) >= Duration::from_secs(60), "{read:?}");
 }
+
+/// A shutdown of one server on a host whose journal takes no order, until it takes them after all if `room_after` says so; the
+/// report, and the intent that stands at its end.
+fn shut_down_on_a_full_disk(room_after: Option<Duration>) -> (Report, IntentState) {
+    let mut bench = Bench::new(1);
+    bench.host_up(1);
+    let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+    let away = Away { host, now: std::sync::Mutex::new(bench.now) };
+    let kept = Arc::new(crate::port::memory::MemoryState::default());
+    let (mut hosts, mut cluster, vault, mut state) = (MockHosts::new(), MockCluster::new(), MockVault::new(), MockState::new());
+    hosts.expect_perform().returning(|_, _, _| Ok(()));
+    cluster.expect_perform().returning(|_, _| Ok(()));
+    let full = || PortError::new(ErrorKind::Transient, "append", "the journal", "no space left on device");
+    let has_room = room_after.map(|after| bench.now.plus(after));
+    let refused = move |entry: &Entry| matches!(entry.what, What::Acting { .. }) && has_room.is_none_or(|from| entry.at < from);
+    state.expect_append().returning(move |entry| if refused(entry) { Err(full()) } else { Ok(()) });
+    let wanted = Arc::clone(&kept);
+    state.expect_save_intent().returning(move |intent| {
+        wanted.kept().intent = Some(intent.clone());
+        Ok(())
+    });
+    state.expect_save_progress().returning(|_| Ok(()));
+    state.expect_save_report().returning(|_| Ok(()));
+    state.expect_record().returning(|_| Ok(()));
+    state.expect_save_run().returning(|_| Ok(()));
+    let reads = Reads { state: &*kept, ..reads(&away) };
+    let hands = Hands { cluster: &cluster, hosts: &hosts, vault: &vault, power: &Nothing, state: &state };
+    let walk = engine::shutdown(bench.spec.clone(), bench.now, "battery", None, None);
+    let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+    let (report, _) = block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut silent));
+    let intent = kept.kept().intent.clone().unwrap().state;
+    (report, intent)
+}
+
+#[test]
+fn a_shutdown_that_could_not_send_its_orders_has_not_got_through() {
+    let (report, intent) = shut_down_on_a_full_disk(None);
+    assert_eq!((report.outcome, report.got_through(), intent), (Outcome::Failed, false, IntentState::ShuttingDown));
+    assert!(report.summary.contains("orders were not sent: make room"), "{}", report.summary);
+    let (report, intent) = shut_down_on_a_full_disk(Some(Duration::from_secs(5)));
+    assert_eq!((report.outcome, intent), (Outcome::Manual, IntentState::ShutdownComplete), "{}", report.summary);
+}
