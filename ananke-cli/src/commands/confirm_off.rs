@@ -43,7 +43,7 @@ pub(super) async fn run(args: ConfirmOff) -> Result<Exit, Failure> {
     {
         return Ok(refuse(node, &life));
     }
-    let seen = match watch(reads.cluster, reads.clock, node).await {
+    let seen = match watch(reads.cluster, &adapters.clock.steady(), node).await {
         Ok(seen) => seen,
         Err(life) => return Ok(refuse(node, &life)),
     };

@@ -7,6 +7,7 @@
 mod board;
 mod metrics;
 mod news;
+mod own_time;
 mod page;
 mod peer;
 mod power;
@@ -85,7 +86,7 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
         duty = serve(&loaded, &adapters, duty, &stop, end.boxed_local().shared()).await;
         let Some((new, fresh)) = next.take() else { break };
         // What was seen of the batteries is still true, unless the clock that it was told by is not.
-        if stepped(adapters.clock.now(), fresh.clock.now()).is_some() {
+        if stepped(adapters.clock.steady().now(), fresh.clock.now()).is_some() {
             duty = remembered(&fresh.state);
         }
         say(fresh.clock.now(), "reloaded", &format!("the config {} counts from now on", path.display()));
@@ -167,7 +168,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
     say(clock.now(), "keeps leases", &format!("state in {}", loaded.state_dir.display()));
     loop {
         let fresh = SystemClock::start();
-        if let Some(step) = stepped(clock.now(), fresh.now()) {
+        if let Some(step) = stepped(clock.steady().now(), fresh.now()) {
             say(fresh.now(), "clock", &format!("{step}; what was seen before is forgotten"));
             keeper = Keeper::new(loaded.spec.clone());
             clock = fresh;

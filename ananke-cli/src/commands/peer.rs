@@ -43,9 +43,10 @@ async fn ask(request: PeerRequest, config: &WithConfig) -> Result<PeerAnswer, Fa
         return Ok(answer);
     }
     state.leave_request(request, clock.now())?;
+    let clock = clock.steady();
     let until = clock.now().plus(DECIDES);
     while state.request_waits()? {
-        if clock.now() >= until && state.take_request(clock.now())?.is_some() {
+        if clock.now() >= until && state.take_request(SystemClock::start().now())?.is_some() {
             return Err(Failure::Internal("no daemon took the request within 10 s: is `ananke daemon` running here?".to_owned()));
         }
         clock.sleep_until(clock.now().plus(LOOK)).await;

@@ -13,7 +13,7 @@ use ananke_core::power::Supply;
 
 use super::print;
 use crate::args::{self, Format};
-use crate::clock::SystemClock;
+use crate::clock::{SteadyClock, SystemClock};
 use crate::config::{Loaded, Overrides, Update};
 use crate::exit::Exit;
 use crate::nut::NutUps;
@@ -325,7 +325,7 @@ fn step<T>(
     work: impl FnOnce() -> Result<T, Failed>,
     told: impl FnOnce(&T) -> String,
 ) -> Result<T, Stop> {
-    let clock = SystemClock::start();
+    let clock = SteadyClock::start();
     let began = clock.now();
     match work() {
         Ok(done) => {

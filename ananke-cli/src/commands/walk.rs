@@ -69,7 +69,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     let holder = loaded.spec.holder.clone();
     let mut spec = loaded.spec;
     if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
-        match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, spec.guard_wait).await {
+        match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock.steady(), &spec.peers, spec.guard_wait).await {
             Handed::To(by) => {
                 print(Format::Text, &(), |()| format!("{by} starts the cluster; `ananke status` shows how it gets on"))?;
                 return Ok(Exit::Done);

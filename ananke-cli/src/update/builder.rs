@@ -16,7 +16,7 @@ use std::time::Duration;
 use ananke_core::name::human;
 use ananke_core::port::Clock;
 
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 
 /// Enough for the end of a compiler's complaint or of a list of failed tests.
 const TAIL: usize = 8 * 1024;
@@ -133,7 +133,7 @@ fn watched(mut command: Command, line: &str, limit: Duration) -> Result<String, 
     drop(command);
     let tail = Arc::new(Mutex::new(VecDeque::new()));
     let listens = listen(reader, tail.clone());
-    let clock = SystemClock::start();
+    let clock = SteadyClock::start();
     let began = clock.now();
     let ended = loop {
         match child.try_wait().map_err(failed)? {

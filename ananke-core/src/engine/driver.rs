@@ -624,14 +624,12 @@ impl<'a, 'o> Run<'a, 'o> {
 
     /// Actions that are under way are waited for, within their deadline: their answers belong in the journal.
     async fn drain_actions(&mut self) {
-        let until = self.reads.clock.now().plus(LAST_ANSWERS);
+        // One timer for all of it: a clock that is set meanwhile makes it neither longer nor shorter.
+        let mut timer = self.reads.clock.sleep_until(self.reads.clock.now().plus(LAST_ANSWERS));
         while self.walk.history.any_in_flight() {
-            let event = {
-                let timer = self.reads.clock.sleep_until(until);
-                match select(self.inflight.next(), timer).await {
-                    Either::Left((event, _)) => event,
-                    Either::Right(((), _)) => None,
-                }
+            let event = match select(self.inflight.next(), &mut timer).await {
+                Either::Left((event, _)) => event,
+                Either::Right(((), _)) => None,
             };
             match event {
                 Some(event @ Event::Acted { .. }) => self.take(event).await,

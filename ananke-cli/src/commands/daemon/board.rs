@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::news;
 use super::power::Came;
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::config::Loaded;
 use crate::notify;
 use crate::wire::Failure;
@@ -30,7 +30,7 @@ const SWEEPS: Duration = Duration::from_secs(180);
 const LOOKS: Duration = Duration::from_secs(30);
 
 pub(super) struct Board {
-    pub(super) clock: SystemClock,
+    pub(super) clock: SteadyClock,
     pub(super) began: Moment,
     /// What people heard from the daemon before this one.
     pub(super) told_before: Told,
@@ -102,7 +102,7 @@ pub(super) struct Look<'a> {
 impl Board {
     /// The other end is where notices come out, if anybody is to be told.
     pub(super) fn new(loaded: &Loaded, told_before: Told) -> (Self, mpsc::Receiver<Notice>) {
-        let clock = SystemClock::start();
+        let clock = SteadyClock::start();
         let (sender, receiver) = mpsc::channel(WAITING);
         let outbox = Mutex::new((!loaded.notify.channels.is_empty()).then_some(sender));
         let watches_power = !(loaded.spec.power.upses.is_empty() && loaded.spec.peers.is_empty());

@@ -47,7 +47,7 @@ pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure
     // From here on this host keeps nothing down.
     want(&adapters, IntentState::ShutdownComplete, why).await?;
     let wait = if loaded.alone.startup { spec.guard_wait } else { Duration::ZERO };
-    let tried = match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock, &spec.peers, wait).await {
+    let tried = match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock.steady(), &spec.peers, wait).await {
         Handed::To(by) => {
             want(&adapters, IntentState::Normal, why).await?;
             return Ok(Came::Elsewhere(format!("{by} starts the cluster")));

@@ -18,7 +18,8 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
 use super::board::{Board, Look};
-use super::{End, Ending, peer, say};
+use super::own_time::OwnTime;
+use super::{End, Ending, peer};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
@@ -53,7 +54,7 @@ pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, boar
     let mut keeper = Keeper::new(loaded, adapters, duty, board);
     keeper.learn().await;
     let names: Vec<&str> = spec.power.upses.iter().map(|ups| &*ups.name).chain(spec.peers.iter().map(|peer| &**peer)).collect();
-    say(keeper.now(), "watches power", &names.join(", "));
+    keeper.say(keeper.time.now(), "watches power", &names.join(", "));
     let mut ended = None;
     // A new config waits for the runs that are under way, and the batteries are watched meanwhile.
     while ended.is_none() || ended == Some(End::Reload) && !keeper.running.is_empty() {
@@ -74,6 +75,7 @@ struct Keeper<'a> {
     spec: &'a Spec,
     adapters: &'a Adapters,
     duty: Duty,
+    time: OwnTime,
     board: &'a Board,
     running: FuturesUnordered<Run<'a>>,
     told: BTreeMap<Arc<str>, String>,
@@ -93,6 +95,7 @@ impl<'a> Keeper<'a> {
             adapters,
             unsettled: duty.watch().unsettled(),
             duty,
+            time: OwnTime::new(adapters.clock.steady()),
             board,
             running: FuturesUnordered::new(),
             told: BTreeMap::new(),
@@ -102,16 +105,15 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Our own clock, which nobody sets back.
-    fn now(&self) -> Moment {
-        self.adapters.clock.now()
+    fn say(&self, at: Moment, what: &str, text: &str) {
+        super::say(self.time.on_the_wall(at), what, text);
     }
 
     /// One look, what follows, and a pause in which the runs go on.
     async fn step(&mut self) {
         let looks = self.spec.power.upses.iter().map(|ups| async { (ups.name.clone(), self.adapters.ups.read(&ups.name).await) });
         let looks: Vec<(Arc<str>, Result<_, PortError>)> = self.beside(join_all(looks)).await;
-        let now = self.now();
+        let now = self.time.now();
         let mut unheard = BTreeMap::new();
         for (ups, look) in looks {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
@@ -123,7 +125,7 @@ impl<'a> Keeper<'a> {
         self.listen(now).await;
         self.act(now).await;
         self.board.looked(self.look());
-        let clock = self.adapters.clock;
+        let clock = self.time.clock;
         self.beside(clock.sleep_until(now.plus(LOOK))).await;
     }
 
@@ -131,12 +133,14 @@ impl<'a> Keeper<'a> {
     fn note_outages(&mut self, counted: bool, now: Moment) {
         let (outages, unsettled) = (self.duty.watch().outages(), self.duty.watch().unsettled());
         if counted {
-            say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
+            self.say(now, "outage", &format!("number {} within {}", outages.len(), human(self.spec.power.outage_window)));
         }
         if counted || self.unsettled != unsettled {
             self.unsettled = unsettled;
-            if let Err(error) = self.adapters.state.save_outages(outages, unsettled) {
-                say(now, "failed", &format!("the outage cannot be noted: {error}"));
+            let wall = |at: &Moment| self.time.on_the_wall(*at);
+            let (outages, unsettled): (Vec<Moment>, _) = (outages.iter().map(wall).collect(), unsettled.as_ref().map(wall));
+            if let Err(error) = self.adapters.state.save_outages(&outages, unsettled) {
+                self.say(now, "failed", &format!("the outage cannot be noted: {error}"));
             }
         }
     }
@@ -187,7 +191,7 @@ impl<'a> Keeper<'a> {
                 (UpsState::Lost { .. } | UpsState::Unknown, None) => format!("unclear ({status}){}", worries(reading)),
             };
             if self.told.get(&ups) != Some(&text) {
-                say(now, &format!("UPS {ups}"), &text);
+                self.say(now, &format!("UPS {ups}"), &text);
                 self.told.insert(ups, text);
             }
         }
@@ -208,13 +212,13 @@ impl<'a> Keeper<'a> {
             Err(error) => Err(error),
         };
         if let Err(error) = taken {
-            say(now, "failed", &format!("what another Ananke asks for: {error}"));
+            self.say(now, "failed", &format!("what another Ananke asks for: {error}"));
         }
     }
 
     async fn act(&mut self, now: Moment) {
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
-        let intent = self.adapters.state.intent().await.unwrap_or_default();
+        let intent = self.adapters.state.intent().await.unwrap_or_default().map(|intent| self.time.of(intent));
         let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
         let progress = if begun { self.adapters.state.progress().await.ok().flatten() } else { None };
         let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused: self.is_paused(now) };
@@ -224,7 +228,7 @@ impl<'a> Keeper<'a> {
             Demand::Nothing | Demand::Look { .. } | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
         };
         if holding.is_some() && self.holding != holding {
-            say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
+            self.say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
         }
         self.holding = holding;
         match demand {
@@ -242,8 +246,8 @@ impl<'a> Keeper<'a> {
         let paused = self.adapters.state.pause().unwrap_or_default().filter(|pause| pause.holds(wall));
         if paused != self.paused {
             match &paused {
-                Some(pause) => say(now, "paused", &format!("until {}: {}", pause.until, pause.reason)),
-                None => say(now, "goes on", "the pause is over"),
+                Some(pause) => self.say(now, "paused", &format!("until {}: {}", pause.until, pause.reason)),
+                None => self.say(now, "goes on", "the pause is over"),
             }
             self.paused = paused;
         }
@@ -257,7 +261,7 @@ impl<'a> Keeper<'a> {
             let left = within
                 .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |time| format!("{} for it", human(time)));
             let why = format!("{why}; {left}");
-            say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
+            self.say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
         }
         let (loaded, spec) = (self.loaded, self.spec.for_power(within));
@@ -273,7 +277,7 @@ impl<'a> Keeper<'a> {
     fn start_up(&mut self, why: String, now: Moment) {
         let hand_on = self.is_peer();
         if !self.waiting.contains_key(&Command::Startup) {
-            say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
+            self.say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
             self.board.begins(Command::Startup, &why);
         }
         let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
@@ -292,7 +296,7 @@ impl<'a> Keeper<'a> {
 
     /// Whether they have lost their power.
     fn look_at_hosts(&mut self, since: Moment) {
-        let (hosts, clock, spec) = (self.adapters.reads().hosts, self.adapters.clock, self.spec);
+        let (hosts, clock, spec) = (self.adapters.reads().hosts, self.time.clock, self.spec);
         let look = async move {
             let began = clock.now();
             Ok(Came::Looked(began, hosts_found(hosts, &clock, spec, since).await))
@@ -306,10 +310,11 @@ impl<'a> Keeper<'a> {
     }
 
     fn ended(&mut self, command: Command, ended: Result<Came, Failure>) {
-        let now = self.now();
+        let now = self.time.now();
         if let Ok(Came::Looked(began, found)) = &ended {
-            if let Some(losses) = self.duty.looked(&self.spec.power, *began, found) {
-                say(now, "power was lost", &format!("{losses}; a start-up is owed"));
+            let losses = self.duty.looked(&self.spec.power, *began, found).map(str::to_owned);
+            if let Some(losses) = losses {
+                self.say(now, "power was lost", &format!("{losses}; a start-up is owed"));
             }
             return;
         }
@@ -331,16 +336,16 @@ impl<'a> Keeper<'a> {
             self.board.ended(command, &ended);
         }
         match ended {
-            Ok(Came::Elsewhere(text)) if told != waiting => say(now, what, &text),
-            Ok(Came::NotYet(text)) if told != waiting => say(now, &format!("{what} waits"), &text),
+            Ok(Came::Elsewhere(text)) if told != waiting => self.say(now, what, &text),
+            Ok(Came::NotYet(text)) if told != waiting => self.say(now, &format!("{what} waits"), &text),
             Ok(Came::Elsewhere(_) | Came::NotYet(_) | Came::Looked(..)) => {}
             Ok(Came::Ran(report)) => {
-                say(now, &format!("{what} ended"), &format!("{}, after {}", outcome(report.outcome), human(report.took)));
+                self.say(now, &format!("{what} ended"), &format!("{}, after {}", outcome(report.outcome), human(report.took)));
                 for action in &report.manual {
-                    say(now, "A PERSON IS NEEDED", &format!("{}: {}", action.subject, action.instruction));
+                    self.say(now, "A PERSON IS NEEDED", &format!("{}: {}", action.subject, action.instruction));
                 }
             }
-            Err(failure) => say(now, "failed", &format!("the {what} could not begin: {failure}")),
+            Err(failure) => self.say(now, "failed", &format!("the {what} could not begin: {failure}")),
         }
     }
 }

@@ -120,7 +120,7 @@ fn a_keeper_that_does_not_come_round_is_stuck() {
 
 fn with_outbox() -> (Board, mpsc::Receiver<Notice>) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let clock = SystemClock::start();
+    let clock = SteadyClock::start();
     let outbox = Mutex::new(Some(sender));
     (
         Board { clock, began: clock.now(), told_before: Told::default(), watches_power: false, known: Mutex::default(), outbox },
