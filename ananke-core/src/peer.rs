@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, human};
+use crate::phase;
 use crate::port::{Clock, PeerActions, PeerReads, PeerRequest, PortError};
+use crate::spec::Spec;
 
 /// Between two looks at how the other one gets on.
 const LOOK: Duration = Duration::from_secs(5);
@@ -70,29 +72,73 @@ pub async fn hand_startup(
     }
 }
 
-/// Looks on while `peer` shuts the cluster down. `Err`: why it is not relied upon any more.
-pub async fn follow_shutdown(reads: &dyn PeerReads, clock: &dyn Clock, peer: &str) -> Result<(), String> {
+/// For how long a shutdown elsewhere is relied upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// What power here gives it.
+    pub within: Option<Duration>,
+    /// Its intent may stand as it is for this long: whoever is at it renews it, and nobody is without an end.
+    pub whole: Duration,
+}
+
+impl Patience {
+    /// Nothing takes longer than all phases together, each with the whole of its patience.
+    pub fn of(spec: &Spec, within: Option<Duration>) -> Self {
+        Self { within, whole: phase::SHUTDOWN.iter().map(|row| spec.deadline(row.id)).sum() }
+    }
+}
+
+/// What became of a shutdown elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    Done,
+    /// Power here asks for it no more.
+    Unwanted,
+    /// Why it is not relied upon any more.
+    Doubted(String),
+}
+
+/// Looks on while `peer` shuts the cluster down, as long as that `is_wanted` here.
+pub async fn follow_shutdown(
+    reads: &dyn PeerReads,
+    clock: &dyn Clock,
+    peer: &str,
+    patience: Patience,
+    is_wanted: impl Fn() -> bool,
+) -> Followed {
     let asked = clock.now();
-    let (mut heard, mut began) = (asked, false);
+    let (mut heard, mut moved, mut newest, mut began) = (asked, asked, None, false);
     loop {
         let told = reads.intent(peer).await;
         let now = clock.now();
-        match &told {
+        match told {
             Ok(intent) => {
                 heard = now;
                 match intent.as_ref().map(|intent| intent.state) {
-                    Some(IntentState::ShutdownComplete) => return Ok(()),
+                    Some(IntentState::ShutdownComplete) => return Followed::Done,
                     Some(IntentState::ShuttingDown) => began = true,
                     Some(IntentState::Normal | IntentState::StartupInProgress) | None if began || now.since(asked) >= BEGINS => {
-                        return Err(format!("{peer} does not shut the cluster down"));
+                        return Followed::Doubted(format!("{peer} does not shut the cluster down"));
                     }
                     Some(IntentState::Normal | IntentState::StartupInProgress) | None => {}
                 }
+                if intent != newest {
+                    (moved, newest) = (now, intent);
+                }
             }
             Err(error) if now.since(heard) >= SILENT => {
-                return Err(format!("{peer} was not heard for {}: {error}", human(SILENT)));
+                return Followed::Doubted(format!("{peer} was not heard for {}: {error}", human(SILENT)));
             }
             Err(_) => {}
+        }
+        if !is_wanted() {
+            return Followed::Unwanted;
+        }
+        if let Some(within) = patience.within.filter(|within| now.since(asked) >= *within) {
+            return Followed::Doubted(format!("{peer} has not shut the cluster down within {}", human(within)));
+        }
+        if now.since(moved) >= patience.whole {
+            return Followed::Doubted(format!("the intent of {peer} has stood as it is for {}", human(patience.whole)));
         }
         clock.sleep_until(now.plus(LOOK)).await;
     }
@@ -138,10 +184,17 @@ mod tests {
             PortError::new(ErrorKind::Transient, "connect", peer, "no route to host")
         }
 
-        fn followed(&self) -> String {
-            let followed = follow_shutdown(self, self, "titan-db").now_or_never().unwrap();
-            let took = self.now().since(START).as_secs();
-            followed.map_or_else(|why| format!("{took}: {why}"), |()| format!("{took}: done"))
+        /// Within so many seconds, if that is known; power here asks for it for the first so many.
+        fn followed(&self, within: Option<u64>, wanted: u64) -> String {
+            let patience = Patience { within: within.map(Duration::from_secs), whole: Duration::from_secs(2400) };
+            let took = || self.now().since(START).as_secs();
+            let followed = follow_shutdown(self, self, "titan-db", patience, || took() < wanted).now_or_never().unwrap();
+            let followed = match followed {
+                Followed::Done => "done".to_owned(),
+                Followed::Unwanted => "unwanted".to_owned(),
+                Followed::Doubted(why) => why,
+            };
+            format!("{}: {followed}", took())
         }
     }
 
@@ -165,12 +218,13 @@ mod tests {
         async fn intent(&self, peer: &str) -> Result<Option<Intent>, PortError> {
             let state = match self.word() {
                 "down" => IntentState::ShutdownComplete,
-                "stops" => IntentState::ShuttingDown,
+                "stops" | "goes on" => IntentState::ShuttingDown,
                 "normal" => IntentState::Normal,
                 _ => return Err(self.silent(peer)),
             };
             let run = RunId::parse("shutdown-1").unwrap();
-            Ok(Some(Intent { state, run, at: START, reason: "battery".to_owned(), by_power: true, of: None }))
+            let at = if self.word() == "goes on" { START.plus(Duration::from_secs(1000)) } else { START };
+            Ok(Some(Intent { state, run, at, reason: "battery".to_owned(), by_power: true, of: None }))
         }
     }
 
@@ -210,8 +264,31 @@ mod tests {
             (&[(0, "stops"), (60, "-")], "85: titan-db was not heard for 30s: connect on titan-db: no route to host"),
         ];
         for (says, expected) in cases {
-            assert_eq!(Other::new(says).followed(), expected, "{says:?}");
+            assert_eq!(Other::new(says).followed(None, u64::MAX), expected, "{says:?}");
         }
+    }
+
+    #[test]
+    fn a_shutdown_elsewhere_is_not_followed_without_end() {
+        let stands = "the intent of titan-db has stood as it is for 40m00s";
+        let late = "titan-db has not shut the cluster down within 10m00s";
+        let cases: [(&[(u64, &str)], Option<u64>, u64, String); 5] = [
+            (&[(0, "stops")], None, u64::MAX, format!("2400: {stands}")),
+            (&[(0, "stops"), (1000, "goes on")], None, u64::MAX, format!("3400: {stands}")),
+            (&[(0, "stops"), (1000, "goes on")], Some(600), u64::MAX, format!("600: {late}")),
+            (&[(0, "stops")], Some(600), 200, "200: unwanted".to_owned()),
+            (&[(0, "stops"), (200, "down")], Some(600), 200, "200: done".to_owned()),
+        ];
+        for (says, within, wanted, expected) in cases {
+            assert_eq!(Other::new(says).followed(within, wanted), expected, "{says:?} within {within:?}");
+        }
+    }
+
+    #[test]
+    fn no_shutdown_has_more_patience_than_its_phases() {
+        let spec = crate::gate::testing::Bench::new(1).spec;
+        let patience = Patience::of(&spec, None);
+        assert!(patience.whole > Duration::from_secs(1200) && patience.whole < Duration::from_secs(3600), "{patience:?}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What one daemon owes another: a peer hands what its power asks for to the coordinator, and neither starts what the other
 //! keeps down.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use ananke_core::engine;
 use ananke_core::intent::{Intent, IntentState};
-use ananke_core::peer::{Handed, follow_shutdown, hand, hand_startup, keeps_down};
+use ananke_core::peer::{Followed, Handed, Patience, follow_shutdown, hand, hand_startup, keeps_down};
 use ananke_core::port::{Clock, PeerReads, PeerRequest, PortError, StateReads, StateWrites};
 use ananke_core::spec::{Role, Spec};
 
@@ -15,18 +16,37 @@ use crate::commands::walk;
 use crate::config::Loaded;
 use crate::wire::{Adapters, Failure};
 
+/// What power here says of a shutdown that another Ananke was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wants {
+    /// It still asks for one.
+    pub(super) asks: bool,
+    /// Mains are back for good.
+    pub(super) is_back: bool,
+}
+
 /// The power of a peer ends: the coordinator is to shut the cluster down, and this host does it where that one cannot.
-pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duration>) -> Result<Came, Failure> {
+pub(super) async fn shut_down(
+    loaded: &Loaded,
+    why: &str,
+    within: Option<Duration>,
+    wants: &Cell<Wants>,
+) -> Result<Came, Failure> {
     let (adapters, spec) = (fresh(loaded).await?, &loaded.spec);
-    let asked = adapters.clock.now();
+    let clock = adapters.clock.steady();
+    let asked = clock.now();
     if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
-        say(asked, "failed", &format!("others cannot read that the cluster is to be down: {error}"));
+        say(adapters.clock.now(), "failed", &format!("others cannot read that the cluster is to be down: {error}"));
     }
     let doubt = match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within }).await {
-        Handed::To(by) => match follow_shutdown(&adapters.peers, &adapters.clock, &by).await {
-            Ok(()) => return Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
-            Err(doubt) => doubt,
-        },
+        Handed::To(by) => {
+            let patience = Patience::of(spec, within);
+            match follow_shutdown(&adapters.peers, &clock, &by, patience, || !wants.get().is_back).await {
+                Followed::Done => return Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
+                Followed::Unwanted => return Ok(Came::NotYet(format!("power is back here, and {by} is not waited for"))),
+                Followed::Doubted(doubt) => doubt,
+            }
+        }
         Handed::Refused { by, why } => return Ok(Came::NotYet(format!("{by} does not shut the cluster down: {why}"))),
         Handed::Nobody { tried } => tried,
     };
@@ -35,9 +55,12 @@ pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Option<Duratio
             "nobody shuts the cluster down, and coordination.fallback_local_shutdown is off: {doubt}"
         )));
     }
-    let now = adapters.clock.now();
-    say(now, "shuts down from here", &doubt);
-    let spec = spec.for_power(within.map(|within| within.saturating_sub(now.since(asked))));
+    // The other one was asked and followed for a while.
+    if !wants.get().asks {
+        return Ok(Came::NotYet(format!("power does not ask for it any more: {doubt}")));
+    }
+    say(adapters.clock.now(), "shuts down from here", &doubt);
+    let spec = spec.for_power(within.map(|within| within.saturating_sub(clock.now().since(asked))));
     walk::shut_down(spec, &adapters, why, true).await.map(|report| Came::Ran(Box::new(report)))
 }
 

@@ -1,7 +1,9 @@
 //! What power asks for, done: the shutdown on battery, and the start-up when mains are back.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +87,8 @@ struct Keeper<'a> {
     waiting: BTreeMap<Command, String>,
     /// Since when hosts may have lost their power, as it is on disk.
     unsettled: Option<Moment>,
+    /// What power says meanwhile, for a shutdown that was handed on.
+    wants: Rc<Cell<peer::Wants>>,
 }
 
 impl<'a> Keeper<'a> {
@@ -102,6 +106,7 @@ impl<'a> Keeper<'a> {
             holding: None,
             paused: None,
             waiting: BTreeMap::new(),
+            wants: Rc::default(),
         }
     }
 
@@ -216,7 +221,21 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Whether power asks for a shutdown, whatever is under way for it.
+    fn wants(&self, now: Moment) -> peer::Wants {
+        let power = &self.spec.power;
+        let demand = self.duty.watch().demand(self.spec, self.duty.reserve(power), None, now);
+        let states = self.duty.states(power, now);
+        let is_back = states.values().all(|state| matches!(state, UpsState::Line { .. } | UpsState::Latched));
+        peer::Wants { asks: matches!(demand, Demand::ShutDown { .. }), is_back }
+    }
+
     async fn act(&mut self, now: Moment) {
+        self.wants.set(self.wants(now));
+        if self.wants.get().is_back {
+            // Of another outage it is told again.
+            self.waiting.remove(&Command::Shutdown);
+        }
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
         let intent = self.adapters.state.intent().await.unwrap_or_default().map(|intent| self.time.of(intent));
         let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
@@ -264,10 +283,10 @@ impl<'a> Keeper<'a> {
             self.say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
         }
-        let (loaded, spec) = (self.loaded, self.spec.for_power(within));
+        let (loaded, spec, wants) = (self.loaded, self.spec.for_power(within), Rc::clone(&self.wants));
         let run = async move {
             if hand_on {
-                return peer::shut_down(loaded, &why, within).await;
+                return peer::shut_down(loaded, &why, within, &wants).await;
             }
             walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(|report| Came::Ran(Box::new(report)))
         };
