@@ -41,6 +41,11 @@ impl Intent {
         self.by_power && self.of.is_none() && self.state == IntentState::ShuttingDown && self.at < started
     }
 
+    /// Power stopped the cluster, or asked for the start-up that follows: until that got through, a start-up may be owed.
+    pub fn owes_a_start_up(&self) -> bool {
+        self.by_power && self.state != IntentState::Normal
+    }
+
     /// A person wants the cluster to be down; a shutdown that did not get to its end counts for `max_age`.
     pub fn is_a_persons_stop(&self, max_age: Duration, now: Moment) -> bool {
         !self.by_power

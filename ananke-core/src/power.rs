@@ -10,7 +10,7 @@ mod status;
 mod watch;
 
 pub use aftermath::{HostsFound, hosts_found};
-pub use duty::{Duty, Known};
+pub use duty::{Duty, Known, is_start_owed};
 pub use policy::{Demand, PowerWatch};
 pub use status::{Supply, Word};
 pub use watch::{UpsState, UpsWatch};

@@ -8,7 +8,8 @@ use ananke_core::intent::{Intent, IntentState};
 use ananke_core::name::{Moment, Subject};
 use ananke_core::peer::{Handed, hand_startup};
 use ananke_core::port::{Clock, StateReads};
-use ananke_core::report::{ActionOutcome, ActionReport, Command, Outcome, Report};
+use ananke_core::power::{Known, is_start_owed};
+use ananke_core::report::{ActionOutcome, ActionReport, Command, Outcome, Progress, Report};
 use ananke_core::spec::{Role, Spec};
 use ananke_core::verdict::GateId;
 use futures::FutureExt;
@@ -99,15 +100,18 @@ async fn not_owed(spec: &Spec, adapters: &Adapters) -> Option<String> {
     if let Some(pause) = paused {
         return Some(format!("the daemon is held back until {}: {}", pause.until, pause.reason));
     }
-    wanted_down(adapters.state.intent().await.ok().flatten().as_ref()?, !spec.power.upses.is_empty())
+    let intent = adapters.state.intent().await.ok().flatten()?;
+    let progress = adapters.state.progress().await.ok().flatten();
+    wanted_down(&intent, progress.as_ref(), !spec.power.upses.is_empty())
 }
 
-/// Why a cluster stays down when this host boots.
-fn wanted_down(intent: &Intent, has_ups: bool) -> Option<String> {
+/// Why a cluster stays down when this host boots. The daemon is relied upon where it would begin the start-up, and only there.
+fn wanted_down(intent: &Intent, progress: Option<&Progress>, has_ups: bool) -> Option<String> {
     let Intent { state, at, reason, by_power, .. } = intent;
+    let daemon = has_ups && is_start_owed(Known { intent: Some(intent), progress, paused: false });
     match (state, by_power) {
         (IntentState::ShutdownComplete, false) => Some(format!("a person shut the cluster down at {at}: {reason}")),
-        (IntentState::ShutdownComplete | IntentState::ShuttingDown | IntentState::StartupInProgress, true) if has_ups => {
+        (IntentState::ShutdownComplete | IntentState::ShuttingDown | IntentState::StartupInProgress, true) if daemon => {
             Some(format!("power stopped the cluster, and `ananke daemon` starts it when mains are back ({at}: {reason})"))
         }
         // A person's shutdown that did not get to its end is for the guards: they say what to do.
@@ -299,16 +303,28 @@ mod tests {
     #[test]
     fn a_boot_starts_what_nobody_wanted_down() {
         use IntentState::*;
-        let why = |state, by_power, has_ups| {
+        let progress = |outcome: Option<Outcome>| -> Progress {
+            let json = serde_json::json!({"schema": 1, "run": "startup-1", "command": "startup", "dry_run": false,
+                "started": "2026-03-14T02:06:11Z", "updated": "2026-03-14T02:06:11Z", "outcome": outcome, "gates": [], "actions": []});
+            serde_json::from_value(json).unwrap()
+        };
+        let said = |state, by_power, has_ups, left: Option<&Progress>| {
             let (at, run) = (Moment::from_millis(0), ananke_core::name::RunId::parse("run-1").unwrap());
             let intent = Intent { state, run, at, reason: "why".to_owned(), by_power, of: None };
-            wanted_down(&intent, has_ups).map_or("owed", |why| if why.starts_with("a person") { "person" } else { "daemon" })
+            wanted_down(&intent, left, has_ups)
+                .map_or("owed", |why| if why.starts_with("a person") { "person" } else { "daemon" })
         };
+        let why = |state, by_power, has_ups| said(state, by_power, has_ups, Some(&progress(None)));
         let all = [Normal, StartupInProgress, ShuttingDown, ShutdownComplete];
         assert_eq!(all.map(|state| why(state, false, false)), ["owed", "owed", "owed", "person"]);
         assert_eq!(all.map(|state| why(state, false, true)), ["owed", "owed", "owed", "person"]);
         assert_eq!(all.map(|state| why(state, true, false)), ["owed", "owed", "owed", "owed"]);
         assert_eq!(all.map(|state| why(state, true, true)), ["owed", "daemon", "daemon", "daemon"]);
+        // The daemon has told a person of it, and begins no other one.
+        for left in [Some(progress(Some(Outcome::Failed))), Some(progress(Some(Outcome::Manual))), None] {
+            let found = all.map(|state| said(state, true, true, left.as_ref()));
+            assert_eq!(found, ["owed", "owed", "daemon", "daemon"], "{left:?}");
+        }
     }
 
     #[test]

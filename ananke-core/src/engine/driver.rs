@@ -180,6 +180,8 @@ struct Run<'a, 'o> {
     intended: Moment,
     /// When the progress was last written.
     saved: Moment,
+    /// The progress on disk is that of a start-up that power asked for, and that the daemon goes on with by it.
+    leaves_progress: bool,
     /// Whose intent stood there at the first look; none before it.
     found: Option<Option<RunId>>,
 }
@@ -202,6 +204,7 @@ impl<'a, 'o> Run<'a, 'o> {
             announced: false,
             intended: judged,
             saved: judged,
+            leaves_progress: false,
             found: None,
         }
     }
@@ -214,6 +217,10 @@ impl<'a, 'o> Run<'a, 'o> {
         if self.walk.plan.command == Command::Shutdown {
             hands.state.save_intent(&self.walk.intent(IntentState::ShuttingDown, now)).await?;
             self.intended = now;
+        }
+        if self.walk.plan.partial {
+            let intent = self.reads.state.intent().await;
+            self.leaves_progress = intent.map_or(true, |intent| intent.is_some_and(|intent| intent.owes_a_start_up()));
         }
         match self.reads.state.leases().await {
             Ok(leases) => self.walk.leases = leases,
@@ -572,7 +579,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     async fn save_progress(&mut self, now: Moment) {
-        let Some(hands) = self.hands else { return };
+        let Some(hands) = self.hands.filter(|_| !self.leaves_progress) else { return };
         self.saved = now;
         if let Err(error) = hands.state.save_progress(&self.walk.progress(now)).await {
             self.walk.note_once(format!("the progress cannot be written: {error}"));

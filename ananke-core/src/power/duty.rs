@@ -144,8 +144,9 @@ impl Duty {
     }
 }
 
-/// A start-up that came to its end has told a person what it needs; one that died, or met an outage, is gone on with.
-fn is_start_owed(known: Known<'_>) -> bool {
+/// Whether the daemon begins a start-up where power asked for the last one, when mains are back. A start-up that came to its
+/// end has told a person what it needs; one that died, or met an outage, is gone on with.
+pub fn is_start_owed(known: Known<'_>) -> bool {
     if !known.intent.is_some_and(|intent| intent.state == IntentState::StartupInProgress) {
         return true;
     }

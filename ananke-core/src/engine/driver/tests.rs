@@ -491,3 +491,25 @@ fn a_shutdown_that_could_not_send_its_orders_has_not_got_through() {
     let (report, intent) = shut_down_on_a_full_disk(Some(Duration::from_secs(5)));
     assert_eq!((report.outcome, intent), (Outcome::Manual, IntentState::ShutdownComplete), "{}", report.summary);
 }
+
+#[test]
+fn a_look_at_one_gate_leaves_the_progress_of_a_start_up_that_is_owed() {
+    for (by_power, kept) in [(true, false), (false, true)] {
+        let mut bench = Bench::new(1);
+        bench.host_up(1);
+        let host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+        let away = Away { host, now: std::sync::Mutex::new(bench.now) };
+        let state = crate::port::memory::MemoryState::default();
+        let (run, reason) = (crate::name::RunId::parse("startup-1").unwrap(), "mains are back".to_owned());
+        let intent = Intent { state: IntentState::StartupInProgress, run, at: bench.now, reason, by_power, of: None };
+        state.kept().intent = Some(intent);
+        let (cluster, vault) = (MockCluster::new(), MockVault::new());
+        let hands = Hands { cluster: &cluster, hosts: &Stuck, vault: &vault, power: &Nothing, state: &state };
+        let plan = startup_plan().only(crate::verdict::GateId::NodeSsh);
+        let walk = engine::startup(plan, bench.spec.clone(), bench.now, None, None);
+        let mut silent = |_: &Walk, _: Moment, _: &News<'_>| {};
+        let reads = Reads { state: &state, ..reads(&away) };
+        block_on(execute(walk, reads, hands, Box::pin(std::future::pending()), &mut silent));
+        assert_eq!(state.kept().progress.is_some(), kept, "by power: {by_power}");
+    }
+}
