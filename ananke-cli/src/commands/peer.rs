@@ -14,7 +14,7 @@ use crate::args::{self, Format, WithConfig};
 use crate::clock::SystemClock;
 use crate::config::Overrides;
 use crate::exit::Exit;
-use crate::state::StateDir;
+use crate::state::{StateDir, lock};
 use crate::wire::{self, Failure};
 
 /// The daemon looks every second.
@@ -39,7 +39,7 @@ async fn ask(request: PeerRequest, config: &WithConfig) -> Result<PeerAnswer, Fa
     // What cannot be read keeps nobody from stopping; a start-up judges it by itself.
     let intent = state.intent().await.unwrap_or_default();
     let paused = state.pause()?.filter(|pause| pause.holds(clock.now()));
-    if let Some(answer) = at_once(request, intent.as_ref(), paused.as_ref()) {
+    if let Some(answer) = at_once(request, intent.as_ref(), paused.as_ref(), lock::starts_up(&state)) {
         return Ok(answer);
     }
     state.leave_request(request, clock.now())?;
@@ -54,8 +54,8 @@ async fn ask(request: PeerRequest, config: &WithConfig) -> Result<PeerAnswer, Fa
     Ok(PeerAnswer { taken: true, text: "the daemon has it".to_owned() })
 }
 
-/// What needs no daemon to be answered.
-fn at_once(request: PeerRequest, intent: Option<&Intent>, paused: Option<&Pause>) -> Option<PeerAnswer> {
+/// What needs no daemon to be answered; `starts`: a start-up is under way, and not only in the intent of one that died.
+fn at_once(request: PeerRequest, intent: Option<&Intent>, paused: Option<&Pause>, starts: bool) -> Option<PeerAnswer> {
     let answer = |taken: bool, text: String| Some(PeerAnswer { taken, text });
     if let Some(pause) = paused {
         return answer(false, format!("a person holds its daemon back until {}: {}", pause.until, clean(&pause.reason, 200)));
@@ -63,7 +63,7 @@ fn at_once(request: PeerRequest, intent: Option<&Intent>, paused: Option<&Pause>
     let intent = intent?;
     match (request, intent.state) {
         (PeerRequest::Shutdown { .. }, IntentState::ShutdownComplete) => answer(true, "the cluster is down".to_owned()),
-        (PeerRequest::Startup, IntentState::StartupInProgress) => answer(true, "it is under way".to_owned()),
+        (PeerRequest::Startup, IntentState::StartupInProgress) if starts => answer(true, "it is under way".to_owned()),
         (PeerRequest::Startup, IntentState::ShuttingDown) if !intent.by_power => {
             answer(false, format!("a person shuts the cluster down: {}", clean(&intent.reason, 200)))
         }
@@ -101,7 +101,7 @@ mod tests {
         };
         let (down, up) = (PeerRequest::Shutdown { within: None }, PeerRequest::Startup);
         let taken = |request, intent: Option<Intent>, paused: Option<&Pause>| {
-            at_once(request, intent.as_ref(), paused).map(|answer| answer.taken)
+            at_once(request, intent.as_ref(), paused, true).map(|answer| answer.taken)
         };
         let pause = Pause { at: NOW, until: NOW.plus(DECIDES), reason: "a new battery".to_owned() };
         assert_eq!((taken(down, None, Some(&pause)), taken(up, None, Some(&pause))), (Some(false), Some(false)));
@@ -118,5 +118,7 @@ mod tests {
             assert_eq!(found, (shutdown, startup), "{state:?} {by_power}");
         }
         assert_eq!((taken(down, None, None), taken(up, None, None)), (None, None));
+        let dead = intent(IntentState::StartupInProgress, true);
+        assert_eq!(at_once(up, Some(&dead), None, false), None, "it died, or failed: the daemon begins another one");
     }
 }

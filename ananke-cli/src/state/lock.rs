@@ -174,6 +174,15 @@ pub fn holder(state: &StateDir) -> Result<Option<Holder>, LockError> {
     }
 }
 
+/// Whether a start-up is under way. One that had no room to say what it is counts, for something is.
+pub fn starts_up(state: &StateDir) -> bool {
+    match holder(state) {
+        Ok(Some(holder)) => holder.command == Work::Startup,
+        Err(LockError::Held { .. }) => true,
+        Ok(None) | Err(LockError::Failed(_)) => false,
+    }
+}
+
 /// Refused while a shutdown is under way: what it stands on is not taken away under it.
 pub fn refuse_during_shutdown(state: &StateDir) -> Result<(), LockError> {
     match holder_of(state, SHUTDOWN)? {
@@ -266,6 +275,18 @@ mod tests {
         drop(shutdown);
         assert_eq!(holder(&state).unwrap(), None);
         RunLock::acquire(&state, Command::Startup, NOW).unwrap();
+    }
+
+    #[test]
+    fn a_start_up_is_under_way_as_long_as_it_holds_its_lock() {
+        let (_dir, state) = state();
+        assert!(!starts_up(&state), "nobody has ever run");
+        let startup = RunLock::acquire(&state, Command::Startup, NOW).unwrap();
+        assert!(starts_up(&state));
+        let shutdown = ShutdownLock::acquire(&state, NOW).unwrap();
+        assert!(!starts_up(&state), "it yields");
+        drop((startup, shutdown));
+        assert!(!starts_up(&state), "it died");
     }
 
     #[tokio::test]

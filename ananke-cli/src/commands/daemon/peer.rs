@@ -14,6 +14,7 @@ use super::power::{Came, fresh};
 use super::say;
 use crate::commands::walk;
 use crate::config::Loaded;
+use crate::state::lock;
 use crate::wire::{Adapters, Failure};
 
 /// What power here says of a shutdown that another Ananke was asked for.
@@ -134,8 +135,10 @@ pub(super) async fn owe_startup(adapters: &Adapters) -> Result<(), PortError> {
     let known = adapters.state.intent().await?;
     match known.as_ref().map(|intent| intent.state) {
         Some(IntentState::ShuttingDown) if !known.as_ref().is_some_and(is_anothers) => Ok(()),
-        Some(IntentState::ShutdownComplete | IntentState::StartupInProgress) => Ok(()),
-        None | Some(IntentState::Normal | IntentState::ShuttingDown) => {
+        Some(IntentState::ShutdownComplete) => Ok(()),
+        Some(IntentState::StartupInProgress) if lock::starts_up(&adapters.state) => Ok(()),
+        // A start-up that died or failed is nobody's: nothing but this would begin it again.
+        None | Some(IntentState::Normal | IntentState::ShuttingDown | IntentState::StartupInProgress) => {
             want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down; its power is back").await
         }
     }
