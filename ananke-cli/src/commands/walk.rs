@@ -15,7 +15,7 @@ use ananke_core::verdict::GateId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{layers, print};
 use crate::args::{self, Format};
@@ -67,6 +67,7 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         let walk = startup_walk(plan, loaded.spec, &adapters).await;
         return dry(args.output.output, &look(walk, &adapters).await);
     }
+    let _outlives = outlives_its_terminal()?;
     let holder = loaded.spec.holder.clone();
     let mut spec = loaded.spec;
     if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
@@ -188,6 +189,7 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
         report.actions.extend(this_host.map(|name| last_act(report.ended, &name)));
         return dry(format, &report);
     }
+    let _outlives = outlives_its_terminal()?;
     let holder = loaded.spec.holder.clone();
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
     show(format, &report)?;
@@ -282,6 +284,12 @@ pub(super) fn interrupted() -> Result<BoxFuture<'static, ()>, Failure> {
     .boxed())
 }
 
+/// A session that breaks (SIGHUP) ends no run: whoever began it may be gone because power is. Once it is listened for, it ends
+/// this process no more, whether anybody hears it.
+fn outlives_its_terminal() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup()).map_err(|error| Failure::Internal(format!("listen for SIGHUP: {error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +306,15 @@ mod tests {
                 .to_string()
                 .starts_with("there is no start-up gate \"drained\"; there are guards")
         );
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a process cannot send itself a signal without help")]
+    async fn a_session_that_breaks_ends_no_run() {
+        let mut heard = outlives_its_terminal().unwrap();
+        let own = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &own]).status().unwrap().success());
+        assert_eq!(heard.recv().await, Some(()), "and this test goes on");
     }
 
     #[test]
