@@ -29,6 +29,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Args, Command, Format};
 use crate::exit::Exit;
+use crate::terminal;
 use crate::wire::Failure;
 
 /// Runs a command to its exit code. Errors go to standard error, as one line and what to do.
@@ -63,6 +64,7 @@ pub fn run(args: Args) -> Exit {
     };
     // What a worker thread still does (a name look-up) is not waited for.
     runtime.shutdown_background();
+    terminal::rest();
     result.unwrap_or_else(|failure| {
         let exit = match &failure {
             Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
@@ -90,12 +92,13 @@ fn log_to_stderr(verbose: u8) {
         2.. => Level::DEBUG,
     };
     let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time().with_target(verbose > 0);
+        tracing_subscriber::fmt::layer().with_writer(|| terminal::Lines).with_ansi(false).without_time().with_target(verbose > 0);
     let ours = Targets::new().with_target("ananke", level);
     tracing_subscriber::registry().with(lines).with(ours).try_init().unwrap_or_default();
 }
 
 fn fail(exit: Exit, text: &str) -> Exit {
+    terminal::rest();
     let mut err = std::io::stderr().lock();
     writeln!(err, "ananke: {text}").unwrap_or_default();
     exit
@@ -110,6 +113,8 @@ fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> Strin
     if !shown.ends_with('\n') {
         shown.push('\n');
     }
+    // On a terminal it comes after what was said before.
+    terminal::rest();
     put(&shown);
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod poweroff;
 mod probe;
 mod render;
 pub mod state;
+mod terminal;
 mod update;
 mod vault;
 mod wake;

@@ -1,6 +1,6 @@
 //! What a long run shows while it runs: on a terminal the gates in place, elsewhere one plain line for each event.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use ananke_core::audit;
@@ -13,6 +13,7 @@ use ananke_core::report::GateStatus;
 use ananke_sim::drill::status_word;
 
 use crate::render::{clip, normally};
+use crate::terminal;
 
 /// The screen is drawn again at most this often.
 const FRAME: Duration = Duration::from_millis(250);
@@ -68,9 +69,10 @@ impl Live {
 
     /// A line that stays.
     fn say(&mut self, walk: &Walk, now: Moment, text: &str) {
-        self.wipe();
         let text = if self.terminal { clip(text, width().saturating_sub(10)) } else { text.to_owned() };
-        put(&format!("{:>7}  {text}\n", human(now.since(walk.started))));
+        if terminal::line(&self.wipe(), &format!("{:>7}  {text}\n", human(now.since(walk.started)))) {
+            self.drawn = 0;
+        }
         if self.terminal {
             self.last = None;
             self.draw(walk, now);
@@ -81,13 +83,15 @@ impl Live {
         if !self.terminal || self.last.is_some_and(|last| now.since(last) < FRAME) && walk.outcome.is_none() {
             return;
         }
-        self.wipe();
         self.last = Some(now);
+        let mut text = self.wipe();
         if walk.outcome.is_some() {
+            if terminal::frame(text) {
+                self.drawn = 0;
+            }
             return;
         }
         let width = width();
-        let mut text = String::new();
         let reports = walk.gate_reports(now);
         for gate in &reports {
             let took = if gate.status == GateStatus::Pending { String::new() } else { human(gate.took) };
@@ -97,24 +101,17 @@ impl Live {
             text.push('\n');
         }
         text.push_str(&format!("  elapsed {}, {}\n", human(now.since(walk.started)), outlook(walk.remaining(now))));
-        self.drawn = reports.len().saturating_add(1);
-        put(&text);
+        // What was left out has drawn over nothing.
+        if terminal::frame(text) {
+            self.drawn = reports.len().saturating_add(1);
+        }
     }
 
-    fn wipe(&mut self) {
-        if self.drawn > 0 {
-            put(&format!("\x1b[{}A\x1b[J", self.drawn));
-            self.drawn = 0;
-        }
+    fn wipe(&self) -> String {
+        if self.drawn > 0 { format!("\x1b[{}A\x1b[J", self.drawn) } else { String::new() }
     }
 }
 
 fn width() -> usize {
     terminal_size::terminal_size_of(std::io::stderr()).map_or(100, |(terminal_size::Width(columns), _)| usize::from(columns))
-}
-
-/// A terminal that is gone is no reason to stop a recovery.
-fn put(text: &str) {
-    let mut out = std::io::stderr().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
 }

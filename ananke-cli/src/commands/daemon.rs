@@ -20,7 +20,6 @@ mod testing;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,6 +44,7 @@ use crate::clock::SystemClock;
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
+use crate::terminal;
 use crate::wire::{self, Adapters, Failure};
 
 /// Between two sweeps, whatever the keeper asks for: neither a busy loop nor a keeper that sleeps over an expiry.
@@ -303,10 +303,9 @@ impl Log {
     }
 }
 
-/// One line; a log that is gone is no reason to stop.
+/// One line; a log that is gone or stands still is no reason to stop.
 fn say(at: Moment, what: &str, text: &str) {
-    let mut err = std::io::stderr().lock();
-    writeln!(err, "{at} {what}: {text}").and_then(|()| err.flush()).unwrap_or_default();
+    terminal::line("", &format!("{at} {what}: {text}\n"));
 }
 
 #[cfg(test)]

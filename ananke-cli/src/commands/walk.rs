@@ -1,6 +1,7 @@
 //! `status`, `startup` and `shutdown`: the same engine, with or without hands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ananke_core::engine::walk::{Plan, Walk};
 use ananke_core::engine::{self, News, Reads};
@@ -28,6 +29,9 @@ use crate::render;
 use crate::state::StateDir;
 use crate::state::lock::{RunLock, ShutdownLock};
 use crate::wire::{self, Adapters, Failure};
+
+/// A terminal that takes the last report takes it within this time.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn status(args: args::Status) -> Result<Exit, Failure> {
     let loaded = wire::load(&args.config.config, &Overrides::default())?;
@@ -84,8 +88,9 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         spec.role = Role::Peer { allow_startup: true };
     }
     let report = start_up(plan, spec, &adapters, None).await?;
-    show(args.output.output, &report)?;
+    // A terminal that takes nothing keeps nobody from hearing of it.
     notify::person_needed(&loaded.notify, &holder, &report).await;
+    show(args.output.output, &report)?;
     Ok(report.outcome.into())
 }
 
@@ -192,15 +197,17 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     let _outlives = outlives_its_terminal()?;
     let holder = loaded.spec.holder.clone();
     let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
-    show(format, &report)?;
     notify::person_needed(&loaded.notify, &holder, &report).await;
-    if this_host.is_some()
-        && report.got_through()
-        && let Err(error) = poweroff::power_off_this_host()
-    {
+    if this_host.is_none() || !report.got_through() {
+        show(format, &report)?;
+        return Ok(report.outcome.into());
+    }
+    let outcome = report.outcome;
+    shown_in_time(format, report);
+    if let Err(error) = poweroff::power_off_this_host() {
         return Ok(super::fail(Exit::PersonNeeded, &error));
     }
-    Ok(report.outcome.into())
+    Ok(outcome.into())
 }
 
 /// What a dry run says of this host.
@@ -271,6 +278,13 @@ async fn look(walk: Walk, adapters: &Adapters) -> Report {
 
 fn show(format: Format, report: &Report) -> Result<(), Failure> {
     print(format, report, render::report)
+}
+
+/// The report is on disk: a terminal that does not take it keeps no host from being powered off.
+fn shown_in_time(format: Format, report: Report) {
+    let (done, is_done) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || done.try_send(show(format, &report).is_ok()).unwrap_or_default());
+    is_done.recv_timeout(SHOWN_WITHIN).unwrap_or_default();
 }
 
 /// Comes with the first Ctrl-C or SIGTERM.
