@@ -7,6 +7,7 @@
 mod file;
 mod history;
 mod journal;
+mod journals;
 mod layers;
 mod leases;
 pub mod lock;
@@ -57,6 +58,7 @@ const NOTICES: &str = "notices.json";
 const UPDATE: &str = "update.json";
 const RUNS: &str = "runs.jsonl";
 const RESERVE: &str = "reserve";
+const JOURNALS: &str = "journal";
 
 /// State on disk. A view that was opened read-only never creates, renames or changes anything.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ struct Outages {
 impl StateDir {
     /// Opens the directory, creating it (mode 0700) where it is missing.
     pub fn open(root: &Path) -> Result<Self, PortError> {
-        let journal = root.join("journal");
+        let journal = root.join(JOURNALS);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&journal).map_err(|error| io_error("create the state directory", &journal, &error))?;
@@ -111,6 +113,7 @@ impl StateDir {
         file::sync_directory(root)?;
         file::sweep_temporaries(root);
         file::sweep_temporaries(&root.join(layers::DIRECTORY));
+        state.prune_journals();
         state.keep_reserve();
         Ok(state)
     }
@@ -260,7 +263,7 @@ impl StateDir {
 
     /// A run ID is letters, digits and `-`, so it is a file name and nothing more.
     fn journal_path(&self, run: &RunId) -> PathBuf {
-        self.root.join("journal").join(format!("{run}.jsonl"))
+        self.journals().join(format!("{run}.jsonl"))
     }
 
     fn refuse_open_doors(&self) -> Result<(), PortError> {

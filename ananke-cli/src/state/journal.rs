@@ -7,8 +7,8 @@ use ananke_core::name::RunId;
 use ananke_core::port::{ErrorKind, PortError};
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, Durable, MAX_BYTES, WriteError, io_error};
-use super::{SCHEMA, StateDir, Versioned};
+use super::file::{self, Durable, MAX_BYTES, WriteError};
+use super::{SCHEMA, Versioned};
 
 /// What could be read of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,26 +20,6 @@ pub struct Journal {
 
 pub(super) fn append(path: &Path, entry: &Entry, durable: Durable) -> Result<(), WriteError> {
     file::append(path, &Versioned { schema: SCHEMA, body: entry }, durable)
-}
-
-impl StateDir {
-    /// The newest start-up or shutdown that has a journal; none: nothing was ever executed here.
-    pub fn newest_run(&self) -> Result<Option<RunId>, PortError> {
-        let folder = self.root().join("journal");
-        if !file::exists(&folder)? {
-            return Ok(None);
-        }
-        let failed = |error: std::io::Error| io_error("list the journals", &folder, &error);
-        let mut runs: Vec<RunId> = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let run = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|name| RunId::parse(name).ok());
-            runs.extend(run.filter(|run| run.as_str().starts_with("startup-") || run.as_str().starts_with("shutdown-")));
-        }
-        // The stamp after the command sorts as time does.
-        let stamp = |run: &RunId| run.as_str().split_once('-').map(|(_, stamp)| stamp.to_owned());
-        Ok(runs.into_iter().max_by_key(stamp))
-    }
 }
 
 /// A journal wherever it lies: its first line says whose it is.

@@ -117,6 +117,7 @@ impl StateWrites for StateDir {
     async fn append(&self, entry: &Entry) -> Result<(), PortError> {
         self.refuse_unless_writable("write the journal")?;
         let path = self.journal_path(&entry.run);
+        self.begins_journal(&entry.run);
         let write = || journal::append(&path, entry, Durable::Yes);
         match &entry.what {
             What::Acting { order, .. } if order.ends_a_lease() => self.settle(write),
