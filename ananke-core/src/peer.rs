@@ -164,14 +164,17 @@ mod tests {
 
     const START: Moment = Moment::from_millis(1_773_453_971_000);
 
-    /// What the other one says, by the seconds that have passed: `-` is silence.
+    /// What is said from which second on: `-` is silence.
+    type Says = &'static [(u64, &'static str)];
+
+    /// The other one, by the seconds that have passed.
     struct Other {
-        says: &'static [(u64, &'static str)],
+        says: Says,
         now: Mutex<Moment>,
     }
 
     impl Other {
-        fn new(says: &'static [(u64, &'static str)]) -> Self {
+        fn new(says: Says) -> Self {
             Self { says, now: Mutex::new(START) }
         }
 
@@ -255,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_shutdown_elsewhere_is_followed_until_it_is_over_or_in_doubt() {
-        let cases: [(&[(u64, &str)], &str); 6] = [
+        let cases: [(Says, &str); 6] = [
             (&[(0, "down")], "0: done"),
             (&[(0, "normal"), (10, "stops"), (200, "down")], "200: done"),
             (&[(0, "stops"), (20, "-"), (45, "stops"), (100, "down")], "100: done"),
@@ -272,7 +275,7 @@ mod tests {
     fn a_shutdown_elsewhere_is_not_followed_without_end() {
         let stands = "the intent of titan-db has stood as it is for 40m00s";
         let late = "titan-db has not shut the cluster down within 10m00s";
-        let cases: [(&[(u64, &str)], Option<u64>, u64, String); 5] = [
+        let cases: [(Says, Option<u64>, u64, String); 5] = [
             (&[(0, "stops")], None, u64::MAX, format!("2400: {stands}")),
             (&[(0, "stops"), (1000, "goes on")], None, u64::MAX, format!("3400: {stands}")),
             (&[(0, "stops"), (1000, "goes on")], Some(600), u64::MAX, format!("600: {late}")),

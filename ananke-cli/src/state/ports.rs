@@ -119,10 +119,13 @@ impl StateWrites for StateDir {
         let path = self.journal_path(&entry.run);
         self.begins_journal(&entry.run);
         let write = || journal::append(&path, entry, Durable::Yes);
-        match &entry.what {
-            What::Acting { order, .. } if order.ends_a_lease() => self.settle(write),
-            _ if entry.is_worth_the_reserve() => self.settle_line(write),
-            _ => Ok(write()?),
+        let ends_a_lease = matches!(&entry.what, What::Acting { order, .. } if order.ends_a_lease());
+        if ends_a_lease {
+            self.settle(write)
+        } else if entry.is_worth_the_reserve() {
+            self.settle_line(write)
+        } else {
+            Ok(write()?)
         }
     }
 
