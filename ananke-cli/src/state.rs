@@ -4,6 +4,7 @@
 //! may act, and a call that cannot be cancelled halfway keeps writes in the order in which they were asked for.
 //! Nothing is decided here; what a torn file means for a run is the engine's business.
 
+pub mod emergency;
 mod file;
 mod history;
 mod journal;

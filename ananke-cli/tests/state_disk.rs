@@ -18,6 +18,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ananke_cli::state::StateDir;
+use ananke_cli::state::lock::ShutdownLock;
 use ananke_core::engine::journal::{Entry, What};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, LeaseState, SCHEMA};
@@ -259,4 +260,56 @@ fn a_shutdown_is_journaled_on_a_full_disk_to_the_end_of_the_reserve() {
     fill(&dir);
     let error = (3001..40_000).find_map(|seq| now(state.append(&of(evict(seq)))).err()).unwrap();
     assert!(error.found.contains("No space left on device"), "{error}");
+}
+
+fn remount(dir: &Path, how: &str) {
+    assert!(Process::new("mount").args(["-o", &format!("remount,{how}")]).arg(dir).status().unwrap().success());
+}
+
+#[test]
+fn a_shutdown_for_power_goes_on_where_nothing_can_be_written_and_its_state_comes_home() {
+    let Some(dir) = on_a_small_disk("a_shutdown_for_power_goes_on_where_nothing_can_be_written_and_its_state_comes_home") else {
+        return;
+    };
+    let memory = tempfile::tempdir().unwrap();
+    let (root, aside) = (dir.join("state"), memory.path().join("state"));
+    let before = intent(IntentState::Normal);
+    let home = StateDir::open(&root).unwrap();
+    now(home.save_leases(&leases(1, LeaseState::Held))).unwrap();
+    now(home.save_intent(&before)).unwrap();
+    assert_eq!(StateDir::open_for_power(&root, &aside).unwrap().root(), root);
+    let full = fill(&dir);
+    assert_eq!(StateDir::open_for_power(&root, &aside).unwrap().root(), root, "a full disk has its reserve");
+    fs::remove_file(full).unwrap();
+    assert!(!aside.exists());
+
+    remount(&dir, "ro");
+    assert!(ShutdownLock::acquire(&home, NOW).is_err());
+    assert_eq!(now(home.adopt(&aside)), None);
+    let state = StateDir::open_for_power(&root, &aside).unwrap();
+    assert_eq!(state.root(), aside);
+    assert!(state.take_notices()[0].contains("Read-only file system"));
+    let lock = ShutdownLock::acquire(&state, NOW).unwrap();
+    let down = Intent { at: NOW.plus(Duration::from_secs(9)), ..intent(IntentState::ShutdownComplete) };
+    assert_eq!(now(state.leases()).unwrap(), leases(1, LeaseState::Held));
+    assert_eq!(now(state.intent()).unwrap(), Some(before));
+    let run = RunId::parse("shutdown-20260314T020611Z").unwrap();
+    now(state.append(&Entry { run: run.clone(), ..evict(1) })).unwrap();
+    now(state.save_intent(&down)).unwrap();
+    drop((lock, state));
+    // The next look, and the next shutdown, know of it.
+    assert_eq!(now(home.adopt(&aside)), Some(down.clone()));
+    assert_eq!(now(StateDir::open_for_power(&root, &aside).unwrap().intent()).unwrap(), Some(down.clone()));
+
+    remount(&dir, "rw");
+    let again = StateDir::open(&aside).unwrap();
+    let lock = ShutdownLock::acquire(&again, NOW).unwrap();
+    assert_eq!(now(home.adopt(&aside)), Some(down.clone()));
+    assert!(aside.exists(), "the shutdown there is not over");
+    drop(lock);
+    assert_eq!(now(home.adopt(&aside)), Some(down.clone()));
+    assert!(!aside.exists());
+    assert_eq!(now(home.adopt(&aside)), None);
+    assert_eq!(now(home.intent()).unwrap(), Some(down));
+    assert_eq!(home.read_journal(&run).unwrap().entries.len(), 1);
 }

@@ -44,6 +44,7 @@ use crate::clock::SystemClock;
 use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
+use crate::state::emergency::ASIDE;
 use crate::terminal;
 use crate::wire::{self, Adapters, Failure};
 
@@ -106,6 +107,16 @@ async fn configured(path: &Path) -> Result<(Loaded, Adapters), Failure> {
     let loaded = wire::load(path, &Overrides::default())?;
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
     Ok((loaded, adapters))
+}
+
+/// A shutdown does not wait for a state directory that cannot be written.
+async fn for_shutdown(loaded: &Loaded) -> Result<Adapters, Failure> {
+    Ok(Adapters::new(loaded, StateDir::open_for_power(&loaded.state_dir, Path::new(ASIDE))?).await?)
+}
+
+/// A run has connections of its own: what it learned of hosts ends with it.
+async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
+    Ok(Adapters::new(loaded, StateDir::open(&loaded.state_dir)?).await?)
 }
 
 /// Comes with the first SIGHUP after which the config can be used; one that cannot is told, and the old one stays.

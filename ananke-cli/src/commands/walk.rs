@@ -172,6 +172,7 @@ pub(super) async fn shut_down(spec: Spec, adapters: &Adapters, reason: &str, by_
     let mut lock = ShutdownLock::acquire(&adapters.state, adapters.clock.now())?;
     let mut walk = shutdown_walk(spec, adapters, reason).await;
     walk.by_power = by_power;
+    walk.notes.extend(adapters.state.take_notices());
     walk.notes.extend(lock.took_over.as_ref().map(|before| format!("it took over from a run that was under way: {before}")));
     lock.while_working(&adapters.state, run(walk, adapters)).await
 }

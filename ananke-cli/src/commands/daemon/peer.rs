@@ -10,8 +10,8 @@ use ananke_core::peer::{Followed, Handed, Patience, follow_shutdown, hand, hand_
 use ananke_core::port::{Clock, PeerReads, PeerRequest, PortError, StateReads, StateWrites};
 use ananke_core::spec::{Role, Spec};
 
-use super::power::{Came, fresh};
-use super::say;
+use super::power::Came;
+use super::{for_shutdown, fresh, say};
 use crate::commands::walk;
 use crate::config::Loaded;
 use crate::state::lock;
@@ -33,7 +33,7 @@ pub(super) async fn shut_down(
     within: Option<Duration>,
     wants: &Cell<Wants>,
 ) -> Result<Came, Failure> {
-    let (adapters, spec) = (fresh(loaded).await?, &loaded.spec);
+    let (adapters, spec) = (for_shutdown(loaded).await?, &loaded.spec);
     let clock = adapters.clock.steady();
     let asked = clock.now();
     if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {

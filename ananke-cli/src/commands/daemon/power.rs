@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,11 @@ use futures::{FutureExt, StreamExt};
 
 use super::board::{Board, Look};
 use super::own_time::OwnTime;
-use super::{End, Ending, peer};
+use super::{End, Ending, for_shutdown, fresh, peer};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
-use crate::state::StateDir;
+use crate::state::emergency::ASIDE;
 use crate::wire::{Adapters, Failure};
 
 /// Between two looks at the batteries.
@@ -237,7 +238,9 @@ impl<'a> Keeper<'a> {
             self.waiting.remove(&Command::Shutdown);
         }
         // What cannot be read may say anything: nothing is started, and a shutdown does not wait for it.
-        let intent = self.adapters.state.intent().await.unwrap_or_default().map(|intent| self.time.of(intent));
+        let left = self.adapters.state.adopt(Path::new(ASIDE)).await;
+        let known = if left.is_none() { self.adapters.state.intent().await.unwrap_or_default() } else { left };
+        let intent = known.map(|intent| self.time.of(intent));
         let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
         let progress = if begun { self.adapters.state.progress().await.ok().flatten() } else { None };
         let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused: self.is_paused(now) };
@@ -288,7 +291,7 @@ impl<'a> Keeper<'a> {
             if hand_on {
                 return peer::shut_down(loaded, &why, within, &wants).await;
             }
-            walk::shut_down(spec, &fresh(loaded).await?, &why, true).await.map(|report| Came::Ran(Box::new(report)))
+            walk::shut_down(spec, &for_shutdown(loaded).await?, &why, true).await.map(|report| Came::Ran(Box::new(report)))
         };
         self.running.push(run.map(|ended| (Command::Shutdown, ended)).boxed_local());
     }
@@ -367,11 +370,6 @@ impl<'a> Keeper<'a> {
             Err(failure) => self.say(now, "failed", &format!("the {what} could not begin: {failure}")),
         }
     }
-}
-
-/// A run has a clock of its own: the wall clock may have been set since the daemon started.
-pub(super) async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
-    Ok(Adapters::new(loaded, StateDir::open(&loaded.state_dir)?).await?)
 }
 
 fn outcome(outcome: Outcome) -> &'static str {
