@@ -335,10 +335,10 @@ impl Spec {
         }
     }
 
-    /// What a shutdown for power goes by, which may take `within`.
-    pub fn for_power(&self, within: Option<Duration>) -> Self {
+    /// What a shutdown for power goes by, which may take `within`: no battery lasts for ever.
+    pub fn for_power(&self, within: Duration) -> Self {
         let mut spec = self.clone();
-        (spec.shutdown.mode, spec.shutdown.within) = (self.power.shutdown_mode, within);
+        (spec.shutdown.mode, spec.shutdown.within) = (self.power.shutdown_mode, Some(within));
         spec
     }
 

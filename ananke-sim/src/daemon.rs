@@ -190,7 +190,7 @@ impl Host {
         }
     }
 
-    async fn shut_down(&self, why: String, within: Option<Duration>) -> Report {
+    async fn shut_down(&self, why: String, within: Duration) -> Report {
         let spec = self.spec.for_power(within);
         let left = self.disk.notes().shutdown.clone();
         let mut walk = engine::shutdown(spec, self.clock.now(), &why, left, self.disk.last_intent().as_ref());

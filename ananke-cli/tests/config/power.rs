@@ -24,7 +24,7 @@ fn batteries_and_what_they_feed_are_read() {
     assert_eq!(power.reserve(None), Duration::from_secs(300));
     assert_eq!((power.debounce, power.needs_all.len()), (Duration::from_secs(30), 1));
     assert_eq!((power.shutdown_mode, loaded.spec.shutdown.mode), (ShutdownMode::Poweroff, ShutdownMode::ClusterOnly));
-    assert_eq!(loaded.spec.for_power(None).shutdown.mode, ShutdownMode::Poweroff);
+    assert_eq!(loaded.spec.for_power(Duration::ZERO).shutdown.mode, ShutdownMode::Poweroff);
     let wake = loaded.spec.nodes[&NodeName::parse("titan-01").unwrap()].wake.clone();
     assert_eq!(wake.unwrap().as_str(), "52:54:00:ab:cd:01");
     assert_eq!(loaded.wol_address.to_string(), "192.168.1.255:9");

@@ -67,6 +67,11 @@ impl Duty {
         self.watch.states(spec, self.reserve(spec), now)
     }
 
+    /// What a shutdown is given where no battery tells how long it lasts.
+    pub fn budget(&self, spec: &PowerSpec) -> Duration {
+        spec.within(self.reserve(spec))
+    }
+
     /// Runtime that must be left.
     pub fn reserve(&self, spec: &PowerSpec) -> Duration {
         spec.reserve(self.budget)

@@ -15,10 +15,10 @@ use crate::spec::Spec;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
     Nothing,
-    /// At once; `within` is the time for it, where the batteries tell how long they last.
+    /// At once; `within` is the time for it.
     ShutDown {
         why: String,
-        within: Option<Duration>,
+        within: Duration,
     },
     /// Hosts may have lost their power since then, or boot behind a shutdown: whoever booted since, or is not there, is to be
     /// found.
@@ -163,37 +163,42 @@ fn unfed(state: &UpsState, spec: &PowerSpec, now: Moment) -> Option<Moment> {
     }
 }
 
-/// Why nodes are about to lose their power, and how much is left for them.
+/// Why nodes are about to lose their power, and how much is left for them: that of the node that loses its own first.
 fn shutdown<'n>(
     spec: &PowerSpec,
     states: &BTreeMap<Arc<str>, UpsState>,
-    mut nodes: impl Iterator<Item = &'n NodeName>,
-) -> Option<(String, Option<Duration>)> {
-    let critical: BTreeMap<&Arc<str>, (&String, Option<Duration>)> = states
-        .iter()
-        .filter_map(|(name, state)| match state {
-            UpsState::Critical { why, left } => Some((name, (why, *left))),
-            UpsState::Line { .. }
-            | UpsState::Wavers { .. }
-            | UpsState::Battery { .. }
-            | UpsState::Calibrates { .. }
-            | UpsState::Lost { .. }
-            | UpsState::Latched
-            | UpsState::Unknown => None,
-        })
-        .collect();
-    if critical.is_empty() {
-        return None;
+    nodes: impl Iterator<Item = &'n NodeName>,
+) -> Option<(String, Duration)> {
+    let dooms = nodes.filter_map(|node| Some((node, doom(spec, states, node)?)));
+    let (node, (name, why, left)) = dooms.min_by_key(|(_, (_, _, left))| *left)?;
+    Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), spec.within(left)))
+}
+
+/// The UPS by which a node loses its power, why, and when: the first of those that it needs, the last of those that it runs on.
+fn doom<'s>(
+    spec: &'s PowerSpec,
+    states: &'s BTreeMap<Arc<str>, UpsState>,
+    node: &NodeName,
+) -> Option<(&'s Arc<str>, &'s String, Duration)> {
+    let feeding = || spec.upses.iter().filter(|ups| ups.feeds.is_empty() || ups.feeds.contains(node));
+    let dying = || feeding().filter_map(|ups| critical(&ups.name, states.get(&ups.name)?));
+    if spec.needs_all.contains(node) {
+        return dying().min_by_key(|(_, _, left)| *left);
     }
-    let doomed = |node: &NodeName| {
-        let mut feeding = spec.upses.iter().filter(|ups| ups.feeds.is_empty() || ups.feeds.contains(node)).peekable();
-        let ends = |ups: &super::UpsSpec| critical.contains_key(&ups.name);
-        feeding.peek().is_some() && if spec.needs_all.contains(node) { feeding.any(ends) } else { feeding.all(ends) }
-    };
-    let node = nodes.find(|node| doomed(node))?;
-    let (name, (why, _)) = critical.iter().next()?;
-    let within = critical.values().filter_map(|(_, left)| *left).min().map(|left| spec.within(left));
-    Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), within))
+    if dying().count() < feeding().count() { None } else { dying().max_by_key(|(_, _, left)| *left) }
+}
+
+fn critical<'s>(name: &'s Arc<str>, state: &'s UpsState) -> Option<(&'s Arc<str>, &'s String, Duration)> {
+    match state {
+        UpsState::Critical { why, left } => Some((name, why, *left)),
+        UpsState::Line { .. }
+        | UpsState::Wavers { .. }
+        | UpsState::Battery { .. }
+        | UpsState::Calibrates { .. }
+        | UpsState::Lost { .. }
+        | UpsState::Latched
+        | UpsState::Unknown => None,
+    }
 }
 
 #[cfg(test)]
@@ -294,11 +299,24 @@ mod tests {
             why,
             "a@h: its battery is low (LB), and its runtime agrees; n2 and whatever else it feeds would lose its power"
         );
-        assert_eq!(
-            within,
-            Some(Duration::from_secs(10)),
-            "half of 50 s, counted down for the 30 s in which nothing new was said"
-        );
+        assert_eq!(within, Duration::from_secs(10), "half of 50 s, counted down for the 30 s in which nothing new was said");
+    }
+
+    #[test]
+    fn the_node_that_loses_its_power_first_sets_the_end() {
+        let mut site = Site::new();
+        site.say("OL", "OL", 1);
+        site.say("FSD OL", "OB LB", 30);
+        let within = |site: &Site, nodes: &[usize]| match site.demanded(nodes) {
+            Demand::ShutDown { within, .. } => within.as_secs(),
+            other @ (Demand::Nothing | Demand::Look { .. } | Demand::StartUp { .. } | Demand::HoldDown { .. }) => {
+                panic!("{other:?}")
+            }
+        };
+        assert_eq!((within(&site, &[1]), within(&site, &[3])), (10, 10), "n1 runs on the other one");
+        assert_eq!(within(&site, &[1, 2, 3]), 0, "n2 has no other one");
+        site.spec.needs_all.insert(node(1));
+        assert_eq!(within(&site, &[1]), 0);
     }
 
     #[test]

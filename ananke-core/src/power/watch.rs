@@ -56,8 +56,8 @@ pub enum UpsState {
     Calibrates { since: Moment },
     /// What is left by its own word, counted down since; none: it does not tell.
     Battery { since: Moment, left: Option<Duration> },
-    /// What it feeds must go down now.
-    Critical { why: String, left: Option<Duration> },
+    /// What it feeds must go down now, and has no longer than this: a shutdown that it asks for always has an end.
+    Critical { why: String, left: Duration },
     /// Nothing is heard of it, and it was not on battery: an alarm and no more.
     Lost { since: Moment },
     /// Mains are there, and `FSD` still stands from an outage before.
@@ -119,9 +119,9 @@ impl UpsWatch {
             return self.lost.map_or(UpsState::Unknown, |since| UpsState::Lost { since });
         };
         let left = newest.reading.runtime.map(|runtime| runtime.saturating_sub(now.since(newest.at)));
-        let critical = |why: String| UpsState::Critical { why, left };
         if self.forced == Forced::Seen {
-            return critical("it was told to switch off (FSD)".to_owned());
+            // Its primary cuts it off within seconds, whatever the battery would still give.
+            return UpsState::Critical { why: "it was told to switch off (FSD)".to_owned(), left: Duration::ZERO };
         }
         let Some(since) = self.on_battery.or(self.calibrating) else {
             return match (self.lost, self.forced, self.on_line) {
@@ -140,7 +140,7 @@ impl UpsWatch {
             return UpsState::Wavers { since };
         }
         match self.emergency(spec, newest, left, reserve, lasted, now) {
-            Some(why) => critical(why),
+            Some((why, left)) => UpsState::Critical { why, left },
             None if self.is_excused(spec, now) => UpsState::Calibrates { since },
             None => UpsState::Battery { since, left },
         }
@@ -152,7 +152,8 @@ impl UpsWatch {
         heard && self.calibrating.is_some_and(|since| now.since(since) < CALIBRATION_LASTS)
     }
 
-    /// Why what is on battery cannot wait any longer.
+    /// Why what is on battery cannot wait any longer, and how long it lasts at most. Where nothing tells, it is what a shutdown
+    /// needs; no more either where `LB` contradicts a runtime that says that there is plenty.
     fn emergency(
         &self,
         spec: &PowerSpec,
@@ -161,7 +162,8 @@ impl UpsWatch {
         reserve: Duration,
         lasted: Duration,
         now: Moment,
-    ) -> Option<String> {
+    ) -> Option<(String, Duration)> {
+        let known = left.unwrap_or(reserve);
         let charge = newest.reading.charge_percent;
         if let Some(low) = self.low {
             let confirmed = if left.is_some_and(|left| left <= reserve * 2) {
@@ -173,23 +175,23 @@ impl UpsWatch {
                 (lasted >= LOW_CONFIRMED).then(|| format!("for {}", human(lasted)))
             };
             if let Some(how) = confirmed {
-                return Some(format!("its battery is low (LB), {how}"));
+                return Some((format!("its battery is low (LB), {how}"), known.min(reserve)));
             }
         }
         if self.is_excused(spec, now) {
             return None;
         }
         if let Some(left) = left.filter(|left| *left <= reserve) {
-            return Some(format!("its runtime is {} and a shutdown needs {}", human(left), human(reserve)));
+            return Some((format!("its runtime is {} and a shutdown needs {}", human(left), human(reserve)), left));
         }
         if let Some(charge) = charge.filter(|charge| *charge <= spec.charge_floor) {
-            return Some(format!("its charge is {charge} %, and {} % is the floor", spec.charge_floor));
+            return Some((format!("its charge is {charge} %, and {} % is the floor", spec.charge_floor), known));
         }
         // Without a runtime nothing says for how long a last charge is good.
         let blind = left.is_none() && (charge.is_none() || self.lost.is_some());
         let unheard = self.lost.map_or(lasted, |lost| now.since(lost));
         (blind && unheard >= BLIND)
-            .then(|| format!("it is on battery, and for {} nothing tells how much is left", human(unheard)))
+            .then(|| (format!("it is on battery, and for {} nothing tells how much is left", human(unheard)), known))
     }
 
     /// Mains were there at the newest look.
@@ -367,6 +369,43 @@ mod tests {
             ),
         ] {
             assert_eq!(told(story, end), expected, "{story:?}");
+        }
+    }
+
+    /// How long what it feeds has, in seconds, when it has said this for a minute.
+    fn lasts(text: &str) -> Option<u64> {
+        let (spec, mut watch) = (PowerSpec::default(), UpsWatch::default());
+        watch.take(reading("OL 100%"), spec.debounce, at(0));
+        for second in 1..=60 {
+            watch.take(reading(text), spec.debounce, at(second));
+        }
+        match watch.state(&spec, RESERVE, at(60)) {
+            UpsState::Critical { left, .. } => Some(left.as_secs()),
+            UpsState::Line { .. }
+            | UpsState::Wavers { .. }
+            | UpsState::Calibrates { .. }
+            | UpsState::Battery { .. }
+            | UpsState::Lost { .. }
+            | UpsState::Latched
+            | UpsState::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn an_emergency_always_has_an_end() {
+        for (text, left) in [
+            ("OB 90% 300s", Some(241)),
+            ("OB 15% 900s", Some(841)),
+            ("OB 15%", Some(600)),
+            ("OB LB 10% 200s", Some(141)),
+            ("OB LB 10%", Some(600)),
+            // Its runtime was not believed; it is no measure of the time either.
+            ("OB LB 95% 3000s", Some(600)),
+            ("FSD OL 95% 3000s", Some(0)),
+            ("FSD OB 95%", Some(0)),
+            ("OB 95% 3000s", None),
+        ] {
+            assert_eq!(lasts(text), left, "{text}");
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Wants {
 pub(super) async fn shut_down(
     loaded: &Loaded,
     why: &str,
-    within: Option<Duration>,
+    within: Duration,
     wants: &Cell<Wants>,
 ) -> Result<Came, Failure> {
     let (adapters, spec) = (for_shutdown(loaded).await?, &loaded.spec);
@@ -39,9 +39,9 @@ pub(super) async fn shut_down(
     if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
         say(adapters.clock.now(), "failed", &format!("others cannot read that the cluster is to be down: {error}"));
     }
-    let doubt = match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within }).await {
+    let doubt = match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within: Some(within) }).await {
         Handed::To(by) => {
-            let patience = Patience::of(spec, within);
+            let patience = Patience::of(spec, Some(within));
             match follow_shutdown(&adapters.peers, &clock, &by, patience, || !wants.get().is_back).await {
                 Followed::Done => return Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
                 Followed::Unwanted => return Ok(Came::NotYet(format!("power is back here, and {by} is not waited for"))),
@@ -61,7 +61,7 @@ pub(super) async fn shut_down(
         return Ok(Came::NotYet(format!("power does not ask for it any more: {doubt}")));
     }
     say(adapters.clock.now(), "shuts down from here", &doubt);
-    let spec = spec.for_power(within.map(|within| within.saturating_sub(clock.now().since(asked))));
+    let spec = spec.for_power(within.saturating_sub(clock.now().since(asked)));
     walk::shut_down(spec, &adapters, why, true).await.map(|report| Came::Ran(Box::new(report)))
 }
 

@@ -211,6 +211,8 @@ impl<'a> Keeper<'a> {
             Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters).await,
             Ok(Some(PeerRequest::Shutdown { within })) => {
                 if self.duty.asked(Command::Shutdown, now) {
+                    // Whose batteries tell nothing gets what a shutdown takes, and no more.
+                    let within = within.unwrap_or_else(|| self.duty.budget(&self.spec.power));
                     self.shut_down("another Ananke asks for it: its power ends".to_owned(), within, true, now);
                 }
                 Ok(())
@@ -277,12 +279,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// A peer hands it on, unless it was asked itself.
-    fn shut_down(&mut self, why: String, within: Option<Duration>, asked: bool, now: Moment) {
+    fn shut_down(&mut self, why: String, within: Duration, asked: bool, now: Moment) {
         let hand_on = !asked && self.is_peer();
         if !self.waiting.contains_key(&Command::Shutdown) {
-            let left = within
-                .map_or_else(|| "nothing tells how long the batteries last".to_owned(), |time| format!("{} for it", human(time)));
-            let why = format!("{why}; {left}");
+            let why = if within.is_zero() {
+                format!("{why}; it cannot wait for anything")
+            } else {
+                format!("{why}; {} for it", human(within))
+            };
             self.say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
         }

@@ -74,7 +74,7 @@ pub(super) fn full() -> Seen {
     seen.known.power = Some(Power {
         at: ago(1),
         upses: vec![
-            ups("rack-a@titan-db", UpsState::Critical { why, left: None }, true),
+            ups("rack-a@titan-db", UpsState::Critical { why, left: Duration::ZERO }, true),
             ups("rack-b@titan-db", UpsState::Latched, false),
         ],
         reserve: Duration::from_secs(600),

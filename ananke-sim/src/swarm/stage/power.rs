@@ -33,7 +33,7 @@ pub(super) struct Power {
 #[derive(Debug, Default)]
 struct Asks {
     /// Why the daemon wants a shutdown, and within what time.
-    stop: Option<(String, Option<Duration>)>,
+    stop: Option<(String, Duration)>,
     /// It wants the cluster to be started.
     start: bool,
     ended: Vec<(Command, bool)>,
@@ -84,13 +84,14 @@ impl Stage<'_> {
         let steps = self.story.steps.iter().filter(|step| matches!(step.act, Act::Shutdown(_)));
         join_all(steps.map(|step| async {
             self.sleep_until(at(step.at)).await;
-            self.shut_down("maintenance", None, false).await;
+            self.shut_down("maintenance", None).await;
         }))
         .await;
     }
 
-    /// Stops the cluster; who dies with it goes on with it.
-    async fn shut_down(&self, why: &str, within: Option<Duration>, by_power: bool) {
+    /// Stops the cluster, for power within a time; who dies with it goes on with it.
+    async fn shut_down(&self, why: &str, for_power: Option<Duration>) {
+        let by_power = for_power.is_some();
         if self.power.is_stopping() {
             return;
         }
@@ -100,7 +101,7 @@ impl Stage<'_> {
         }
         for _ in 0..TRIES {
             let began = self.now();
-            let run = pin!(self.stop(why, within, by_power));
+            let run = pin!(self.stop(why, for_power));
             match select(run, pin!(self.death())).await {
                 Either::Left((report, _)) => {
                     let through = report.got_through();
@@ -116,14 +117,14 @@ impl Stage<'_> {
         }
     }
 
-    async fn stop(&self, why: &str, within: Option<Duration>, by_power: bool) -> Report {
+    async fn stop(&self, why: &str, for_power: Option<Duration>) -> Report {
         let actor = &self.own;
         self.scenery.note(crate::check::What::Began { by: actor.name, command: Command::Shutdown });
-        let spec = if by_power { self.spec.for_power(within) } else { self.spec.clone() };
+        let spec = for_power.map_or_else(|| self.spec.clone(), |within| self.spec.for_power(within));
         let left = lock(&actor.shutdown).clone();
         let intent = actor.state.kept().intent.clone();
         let mut walk = engine::shutdown(spec, actor.clock.now(), why, left, intent.as_ref());
-        walk.by_power = by_power;
+        walk.by_power = for_power.is_some();
         self.execute(actor, walk).await
     }
 
@@ -154,7 +155,7 @@ impl Stage<'_> {
         loop {
             let asked = self.power.asks().stop.take();
             if let Some((why, within)) = asked {
-                self.shut_down(&why, within, true).await;
+                self.shut_down(&why, Some(within)).await;
             }
             self.scenery.sim.delay(SECOND).await;
         }
