@@ -30,7 +30,7 @@ pub struct PowerSpec {
     pub upses: Vec<UpsSpec>,
     /// Nodes with several supplies that need all of them; the others run on any one.
     pub needs_all: BTreeSet<NodeName>,
-    /// A shutdown takes so long while no run before it tells better.
+    /// A shutdown takes so long, unless runs before it took longer.
     pub default_budget: Duration,
     /// A shutdown begins when the runtime that is left is less than this many thousandths of its budget.
     pub safety_factor_thousandths: u32,
@@ -96,14 +96,29 @@ impl UpsSpec {
 }
 
 impl PowerSpec {
-    /// Runtime that must be left, for a shutdown that takes `budget`.
-    pub fn reserve(&self, budget: Option<Duration>) -> Duration {
-        budget.unwrap_or(self.default_budget).saturating_mul(self.safety_factor_thousandths) / 1000
+    /// Runtime that must be left, where shutdowns before took `learned`. What is learned never makes it less: those may have
+    /// had next to nothing to drain, and the next one may have all of it.
+    pub fn reserve(&self, learned: Option<Duration>) -> Duration {
+        let budget = learned.unwrap_or_default().max(self.default_budget);
+        budget.saturating_mul(self.safety_factor_thousandths) / 1000
     }
 
     /// How long a shutdown may take where the batteries say that they last for `left`: their word is trusted no further here
     /// than where it is waited for.
     pub fn within(&self, left: Duration) -> Duration {
         left.saturating_mul(1000) / self.safety_factor_thousandths.max(1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_that_was_quick_makes_no_reserve_smaller() {
+        let spec = PowerSpec::default();
+        for (learned, reserve) in [(None, 600), (Some(20), 600), (Some(300), 600), (Some(700), 1400)] {
+            assert_eq!(spec.reserve(learned.map(Duration::from_secs)).as_secs(), reserve, "{learned:?}");
+        }
     }
 }

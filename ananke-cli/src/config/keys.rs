@@ -110,7 +110,7 @@ pub(crate) const KEYS: &[Key] = &[
         "2",
         "A shutdown on battery begins when the runtime is less than so many times what a shutdown takes.",
     ),
-    with("default_budget_seconds", Number, "300", "What a shutdown takes, before any has shown it."),
+    with("default_budget_seconds", Number, "300", "What a shutdown takes; those before count where they took longer."),
     with("minimum_charge_percent", Number, "30", "A start-up waits for this charge of every UPS, 0 to 100."),
     with(
         "guard_wait",

@@ -34,7 +34,7 @@ pub struct Known<'a> {
 pub struct Duty {
     watch: PowerWatch,
     /// What a shutdown takes, as the runs before say.
-    budget: Option<Duration>,
+    learned: Option<Duration>,
     under_way: BTreeSet<Command>,
     /// When either run may be begun next.
     again: BTreeMap<Command, Moment>,
@@ -74,7 +74,7 @@ impl Duty {
 
     /// Runtime that must be left.
     pub fn reserve(&self, spec: &PowerSpec) -> Duration {
-        spec.reserve(self.budget)
+        spec.reserve(self.learned)
     }
 
     /// What is to be done now: a run is named once, when it is to begin. That a person is needed, is said even while paused.
@@ -145,7 +145,7 @@ impl Duty {
 
     /// Goes by what the runs before took.
     pub fn learn(&mut self, runs: &[PastRun]) {
-        self.budget = eta::budget(runs, Command::Shutdown);
+        self.learned = eta::budget(runs, Command::Shutdown);
     }
 }
 
@@ -439,8 +439,8 @@ mod tests {
         assert_eq!(reserve(&site), 600);
         let (started, gates) = (site.now, BTreeMap::new());
         let outcome = Outcome::Done;
-        let past = PastRun { schema: SCHEMA, run: run(), command: Command::Shutdown, started, outcome, seconds: 90, gates };
+        let past = PastRun { schema: SCHEMA, run: run(), command: Command::Shutdown, started, outcome, seconds: 400, gates };
         site.duty.learn(&[past]);
-        assert_eq!(reserve(&site), 180);
+        assert_eq!((reserve(&site), site.duty.budget(&site.spec.power).as_secs()), (800, 400));
     }
 }
