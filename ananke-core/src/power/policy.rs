@@ -105,7 +105,7 @@ impl PowerWatch {
         let is_down = intent.is_some_and(|intent| intent.state == IntentState::ShutdownComplete);
         let (charge, spec, nodes) = (spec.minimum_charge_percent, &spec.power, spec.nodes.keys());
         let states = self.states(spec, reserve, now);
-        if let Some((why, within)) = shutdown(spec, &states, nodes) {
+        if let Some((why, within)) = shutdown(spec, &states, nodes, now) {
             // It is down already, but for hosts that were booting when it was stopped, or that a UPS switched on again.
             let rests = self.rests.filter(|_| is_down);
             return rests.map_or(Demand::ShutDown { why, within }, |since| Demand::Look { since });
@@ -168,24 +168,45 @@ fn shutdown<'n>(
     spec: &PowerSpec,
     states: &BTreeMap<Arc<str>, UpsState>,
     nodes: impl Iterator<Item = &'n NodeName>,
+    now: Moment,
 ) -> Option<(String, Duration)> {
-    let dooms = nodes.filter_map(|node| Some((node, doom(spec, states, node)?)));
+    let dooms = nodes.filter_map(|node| Some((node, doom(spec, states, node, now)?)));
     let (node, (name, why, left)) = dooms.min_by_key(|(_, (_, _, left))| *left)?;
     Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), spec.within(left)))
 }
 
 /// The UPS by which a node loses its power, why, and when: the first of those that it needs, the last of those that it runs on.
+/// One of which nothing is heard asks for nothing, and is nothing to rely on while another one of the node ends.
 fn doom<'s>(
     spec: &'s PowerSpec,
     states: &'s BTreeMap<Arc<str>, UpsState>,
     node: &NodeName,
+    now: Moment,
 ) -> Option<(&'s Arc<str>, &'s String, Duration)> {
     let feeding = || spec.upses.iter().filter(|ups| ups.feeds.is_empty() || ups.feeds.contains(node));
     let dying = || feeding().filter_map(|ups| critical(&ups.name, states.get(&ups.name)?));
     if spec.needs_all.contains(node) {
         return dying().min_by_key(|(_, _, left)| *left);
     }
-    if dying().count() < feeding().count() { None } else { dying().max_by_key(|(_, _, left)| *left) }
+    let holds = |ups: &super::UpsSpec| {
+        let state = states.get(&ups.name);
+        !state.is_none_or(|state| critical(&ups.name, state).is_some() || is_mute(state, spec, now))
+    };
+    if feeding().any(holds) { None } else { dying().max_by_key(|(_, _, left)| *left) }
+}
+
+/// Nothing tells whether it gives power: one look without an answer is no sign, and what was never heard is none of power.
+fn is_mute(state: &UpsState, spec: &PowerSpec, now: Moment) -> bool {
+    match state {
+        UpsState::Lost { since } => now.since(*since) >= spec.debounce,
+        UpsState::Unknown => true,
+        UpsState::Line { .. }
+        | UpsState::Wavers { .. }
+        | UpsState::Battery { .. }
+        | UpsState::Calibrates { .. }
+        | UpsState::Critical { .. }
+        | UpsState::Latched => false,
+    }
 }
 
 fn critical<'s>(name: &'s Arc<str>, state: &'s UpsState) -> Option<(&'s Arc<str>, &'s String, Duration)> {
@@ -233,10 +254,14 @@ mod tests {
             Self { spec: PowerSpec { upses, ..PowerSpec::default() }, watch: PowerWatch::default(), now: START, intent: None }
         }
 
-        /// Both say this for so many seconds.
+        /// Both say this for so many seconds; `-`: nothing is heard.
         fn say(&mut self, a: &str, b: &str, seconds: u64) {
             for _ in 0..seconds {
                 for (name, status) in [("a@h", a), ("b@h", b)] {
+                    if status == "-" {
+                        self.watch.take(&name.into(), None, &self.spec, self.now);
+                        continue;
+                    }
                     let words: Vec<Arc<str>> = status.split(' ').map(Into::into).collect();
                     let charge = if words.iter().any(|word| Word::parse(word) == Some(Word::LowBattery)) { 5 } else { 90 };
                     let runtime = Some(Duration::from_secs(u64::from(charge) * 10));
@@ -287,6 +312,18 @@ mod tests {
         site.spec.needs_all.clear();
         site.say("OB LB", "OB LB", 30);
         assert_eq!(site.demand(&[1]), "shut down");
+    }
+
+    #[test]
+    fn a_supply_of_which_nothing_is_heard_is_none_while_the_other_one_ends() {
+        for (before, silent, demand) in [("OL", 10, "nothing"), ("OL", 30, "shut down"), ("-", 0, "shut down")] {
+            let mut site = Site::new();
+            site.say("OL", before, 30);
+            site.say("OB LB", "OL", 30 * u64::from(before == "OL"));
+            site.say("OB LB", "-", silent + 30 * u64::from(before == "-"));
+            assert_eq!(site.demand(&[1]), demand, "{before}, then silent for {silent} s");
+            assert_eq!(site.demand(&[3]), "nothing", "silence by itself stops nothing");
+        }
     }
 
     #[test]
