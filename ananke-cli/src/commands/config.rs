@@ -8,7 +8,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use ananke_core::name::NodeName;
 use ananke_core::port::{Clock, ClusterReads};
+use ananke_core::power::UpsSpec;
 use ananke_core::spec::NodeRole;
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_ssh::command::{of_peers, sudoers};
@@ -31,6 +33,8 @@ struct Checked {
     workers: usize,
     flux_source: String,
     state_dir: String,
+    /// Each UPS with what it feeds.
+    upses: Vec<String>,
     /// What could be loaded; none where no archives are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<String>,
@@ -61,6 +65,7 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
                 workers: loaded.spec.workers().count(),
                 flux_source: loaded.spec.flux.source.to_string(),
                 state_dir: loaded.state_dir.display().to_string(),
+                upses: loaded.spec.power.upses.iter().map(fed).collect(),
                 images: loaded.image_archives.as_ref().map(|_| archives::told(&loaded.spec.bootstrap.archives)),
                 layers: kept(&loaded)?,
                 warnings: loaded.warnings.clone(),
@@ -79,6 +84,12 @@ pub(super) async fn run(args: Config) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// `rack-a@titan-db feeds titan-01, titan-11`.
+fn fed(ups: &UpsSpec) -> String {
+    let nodes: Vec<&str> = ups.feeds.iter().map(NodeName::as_str).collect();
+    format!("{} feeds {}", ups.name, if nodes.is_empty() { "every node".to_owned() } else { nodes.join(", ") })
 }
 
 fn kept(loaded: &Loaded) -> Result<Option<String>, Failure> {
@@ -119,6 +130,9 @@ fn told(checked: &Checked) -> String {
         "{} is valid: {} servers, {} workers, source {}, state in {}\n",
         checked.file, checked.servers, checked.workers, checked.flux_source, checked.state_dir
     );
+    for ups in &checked.upses {
+        text.push_str(&format!("UPS {ups}\n"));
+    }
     for (what, line) in [("images", &checked.images), ("layers", &checked.layers)] {
         text.push_str(&line.as_ref().map(|line| format!("{what}: {line}\n")).unwrap_or_default());
     }

@@ -38,7 +38,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     routes.retain(|node, _| transports.get(node) != Some(&Transport::None));
     let peers = hosts::peers(reader, &mut usual, &host.name);
     usual.tell(reader, &paths, &mut warnings);
-    let power = power::read(reader, &known, &paths);
+    let power = power::read(reader, &known, &paths, &mut warnings);
     let mut nodes = nodes(reader, &members, &known, &routes, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);

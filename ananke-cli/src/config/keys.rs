@@ -102,7 +102,7 @@ pub(crate) const KEYS: &[Key] = &[
         "ups",
         List,
         "[{name: rack-a@titan-db, feeds: [titan-01]}, rack-b@titan-db]",
-        "UPSes as NUT writes them, name@host or name@host:port, and the nodes that each feeds; without feeds: all.",
+        "UPSes as NUT writes them, name@host or name@host:port, and the nodes that each feeds; without feeds: all. A node with several runs on any of them.",
     ),
     with(
         "runtime_safety_factor",

@@ -36,7 +36,7 @@ pub(crate) struct Power {
     pub(crate) wol_address: Option<SocketAddr>,
 }
 
-pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>, paths: &Paths<'_>) -> Power {
+pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>, paths: &Paths<'_>, warnings: &mut Vec<String>) -> Power {
     let seconds = |reader: &mut Reader<'_>, path: &str| Duration::from_secs(reader.number(path, 1..=86_400).unwrap_or(1));
     let span = |reader: &mut Reader<'_>, path: &str| reader.duration(path, Duration::ZERO..=DAY).unwrap_or_default();
     let percent = |reader: &mut Reader<'_>, path: &str| reader.number(path, 0..=100).and_then(|n| u8::try_from(n).ok());
@@ -53,6 +53,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, known: &Known<'_>, paths: &Paths<'_>
         outage_window: span(reader, "power.outage_window"),
         shutdown_mode: reader.key("power.shutdown_mode", MODE, mode).unwrap_or_default(),
     };
+    warnings.extend(shared(&spec.upses).into_iter().chain(unfed(&spec.upses, known.nodes)));
     let nut = Nut {
         user: reader.key("nut.user", "a user of upsd.users", |text| is_word(text).then(|| text.to_owned())),
         password_file: file(reader, paths, "nut.password_file", files::private),
@@ -114,6 +115,10 @@ fn ups<'a>(reader: &mut Reader<'a>, known: &Known<'_>, found: &Found<'a>) -> Opt
     let feeds: BTreeSet<NodeName> = match part("feeds") {
         Some(feeds) => {
             let nodes = reader.items_of(&feeds, &format!("a list of: {NODE}"));
+            // Left out, it means every node; nobody writes an empty list for that.
+            if matches!(feeds.value, Value::Array(..)) && nodes.is_empty() {
+                reader.problem(&feeds, "an empty list; allowed: the nodes that it feeds, or no feeds where it feeds every node");
+            }
             nodes.iter().filter_map(|node| reader.parsed(node, NODE, |text| known.node(text).ok())).collect()
         }
         None => BTreeSet::new(),
@@ -123,6 +128,27 @@ fn ups<'a>(reader: &mut Reader<'a>, known: &Known<'_>, found: &Found<'a>) -> Opt
         return None;
     };
     Some(UpsSpec { name: reader.parsed(&target, UPS, name)?, feeds })
+}
+
+/// A UPS that counts as feeding every node beside others is the second supply of each of them.
+fn shared(upses: &[UpsSpec]) -> Option<String> {
+    let all: Vec<&str> = upses.iter().filter(|ups| ups.feeds.is_empty()).map(|ups| &*ups.name).collect();
+    (upses.len() > 1 && !all.is_empty()).then(|| {
+        format!(
+            "ups: without feeds, a UPS feeds every node ({}), each as one supply of several, so none is at risk before all that \
+             feed it end; name what it feeds",
+            all.join(" and ")
+        )
+    })
+}
+
+/// Nodes that nothing which is watched feeds: when their power ends, nothing is asked for.
+fn unfed(upses: &[UpsSpec], nodes: &BTreeSet<NodeName>) -> Option<String> {
+    let fed = |node: &NodeName| upses.iter().any(|ups| ups.feeds.is_empty() || ups.feeds.contains(node));
+    let bare: Vec<&str> = nodes.iter().filter(|node| !fed(node)).map(NodeName::as_str).collect();
+    (!upses.is_empty() && !bare.is_empty()).then(|| {
+        format!("ups: no UPS feeds {}, so nothing is done when their power is about to end; add them to feeds", bare.join(", "))
+    })
 }
 
 /// In thousandths: no decision hangs on a float.

@@ -46,6 +46,12 @@ fn impossible_values_of_power_are_errors() {
             expect![[r#"D/ananke.yaml:4:27: ups[0].feeds[0]: found "titan-99"; allowed: a node of control_planes or workers"#]],
         ),
         (
+            "ups: [a@h, {name: office@h, feeds: []}]\n",
+            expect![[
+                r#"D/ananke.yaml:4:36: ups[1].feeds: an empty list; allowed: the nodes that it feeds, or no feeds where it feeds every node"#
+            ]],
+        ),
+        (
             "ups: [{feeds: [titan-01], feed: 1}]\n",
             expect![[r#"
             D/ananke.yaml:4:7: ups[0]: the entry has no name; allowed: name@host or name@host:port, as NUT writes it
@@ -83,5 +89,25 @@ fn impossible_values_of_power_are_errors() {
         ),
     ] {
         check(text, expected);
+    }
+}
+
+#[test]
+fn what_no_ups_feeds_or_several_do_without_saying_so_is_told() {
+    for (text, expected) in [
+        ("ups: [a@h]\n", expect![[""]]),
+        ("ups: [{name: a@h, feeds: [titan-01, titan-02, titan-03]}, {name: b@h, feeds: [titan-11, titan-12]}]\n", expect![[""]]),
+        (
+            "ups: [{name: a@h, feeds: [titan-01, titan-02, titan-03]}, {name: b@h, feeds: [titan-11]}]\n",
+            expect!["ups: no UPS feeds titan-12, so nothing is done when their power is about to end; add them to feeds"],
+        ),
+        (
+            "ups: [a@h, b@h]\n",
+            expect![
+                "ups: without feeds, a UPS feeds every node (a@h and b@h), each as one supply of several, so none is at risk before all that feed it end; name what it feeds"
+            ],
+        ),
+    ] {
+        expected.assert_eq(&Desk::new().load(&format!("{GOOD}{text}")).unwrap().warnings.join("\n"));
     }
 }
