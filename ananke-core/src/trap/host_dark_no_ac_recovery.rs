@@ -8,7 +8,7 @@ pub(super) const ENTRY: Entry = Entry {
     class: Class::FirstStep,
     often: Often::High,
     symptom: "nothing answers on the wire, though the host has power",
-    precondition: "the host has been dark for startup.wake_after_seconds and has power.wol_mac",
+    precondition: "the host has been dark for power.wake_after and has power.wol_mac",
     budget: "one magic packet a host and run",
     effect: "wakes the host; else a person is sent to it",
     evidence: &[

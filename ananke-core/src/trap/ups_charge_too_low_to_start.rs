@@ -9,7 +9,7 @@ pub(super) const ENTRY: Entry = Entry {
     often: Often::Medium,
     symptom: "charge or runtime of the UPS are low after mains returned",
     precondition: "a UPS is configured",
-    budget: "waits for startup.guard_wait_seconds at most",
+    budget: "waits for guard_wait at most",
     effect: "holds the start-up until the charge covers a start and a shutdown",
     evidence: &["https://github.com/SensorsIot/SuperPower/issues/5"],
     diagnosis: None,
