@@ -8,7 +8,7 @@ use crate::intent::IntentState;
 use crate::name::{Moment, Subject, human};
 use crate::observation::UpsReading;
 use crate::port::clean;
-use crate::power::UpsSpec;
+use crate::power::{Supply, UpsSpec, Word};
 use crate::spec::Role;
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -159,12 +159,17 @@ fn power(view: &View<'_>, ups: &Arc<str>) -> Verdict {
 }
 
 fn judge_reading(view: &View<'_>, ups: &str, reading: &UpsReading) -> Verdict {
-    let has = |word: &str| reading.status.iter().any(|found| found.as_ref() == word);
+    // As the policy of power has it: mains go through a bypass too. A calibration is on line where it says so.
+    let on_line = match reading.supply() {
+        Supply::Line => true,
+        Supply::Calibration => reading.has(Word::OnLine),
+        Supply::Battery | Supply::Unclear => false,
+    };
     let status = reading.status.join(" ");
     if view.spec.allow_on_battery {
         return Verdict::pass(format!("{status}, accepted by --allow-on-battery"));
     }
-    if !has("OL") || has("FSD") {
+    if !on_line || reading.has(Word::ForcedShutdown) {
         return Verdict::waiting(
             Reason::OnBattery,
             format!("{ups} says {status}, not on line"),
@@ -316,6 +321,28 @@ mod tests {
         bench.obs.ups.clear();
         bench.now = bench.now.plus(bench.spec.guard_wait);
         bench.check(evaluate, "ananke: pass\nUPS rack@titan-db: pass");
+    }
+
+    #[test]
+    fn mains_are_what_the_daemon_takes_for_mains() {
+        for (status, found) in [
+            ("OL", "pass"),
+            ("OL BYPASS", "pass"),
+            ("BYPASS", "pass"),
+            ("OL CAL", "pass"),
+            ("OB CAL", "hold on-battery waiting"),
+            ("OL OB", "hold on-battery waiting"),
+            ("OFF", "hold on-battery waiting"),
+            ("FSD OL", "hold on-battery waiting"),
+        ] {
+            let mut bench = bench();
+            bench.obs.intent = Fact::known(None, bench.now);
+            bench.spec.power.upses = vec![UpsSpec::feeding_all("rack@h".into())];
+            let status = status.split(' ').map(Into::into).collect();
+            let reading = UpsReading { status, charge_percent: Some(90), runtime: None };
+            bench.obs.ups.insert("rack@h".into(), Fact::known(reading, bench.now));
+            bench.check(evaluate, &format!("ananke: pass\nUPS rack@h: {found}"));
+        }
     }
 
     #[test]
