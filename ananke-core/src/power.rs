@@ -24,6 +24,10 @@ use serde::{Deserialize, Serialize};
 use crate::name::{Moment, NodeName};
 use crate::spec::ShutdownMode;
 
+/// What a person does about `FSD` that stands: upsd keeps what its primary has told it; some drivers say it by themselves.
+pub const UNLATCH: &str =
+    "restart upsd on its host, which keeps the word until then (`systemctl restart nut-server`); where it stays, its driver too";
+
 /// What the policy goes by; [`PowerSpec::default`] has the defaults of the config, and no UPS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PowerSpec {

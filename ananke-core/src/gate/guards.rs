@@ -8,7 +8,7 @@ use crate::intent::IntentState;
 use crate::name::{Moment, Subject, human};
 use crate::observation::UpsReading;
 use crate::port::clean;
-use crate::power::{Supply, UpsSpec, Word};
+use crate::power::{Supply, UNLATCH, UpsSpec, Word};
 use crate::spec::Role;
 use crate::verdict::{Judgement, Reason, Verdict};
 
@@ -169,7 +169,14 @@ fn judge_reading(view: &View<'_>, ups: &str, reading: &UpsReading) -> Verdict {
     if view.spec.allow_on_battery {
         return Verdict::pass(format!("{status}, accepted by --allow-on-battery"));
     }
-    if !on_line || reading.has(Word::ForcedShutdown) {
+    if reading.has(Word::ForcedShutdown) {
+        return Verdict::waiting(
+            Reason::OnBattery,
+            format!("{ups} says {status}: it was told to switch off (FSD)"),
+            format!("once mains are back for good, {UNLATCH}, or pass --allow-on-battery"),
+        );
+    }
+    if !on_line {
         return Verdict::waiting(
             Reason::OnBattery,
             format!("{ups} says {status}, not on line"),

@@ -80,6 +80,8 @@ impl Duty {
     /// What is to be done now: a run is named once, when it is to begin. That a person is needed, is said even while paused.
     pub fn owed(&mut self, spec: &Spec, known: Known<'_>, now: Moment) -> Demand {
         self.watch.heed(spec, known.intent, now);
+        let is_down = known.intent.is_some_and(|intent| intent.state == IntentState::ShutdownComplete);
+        self.watch.obeyed(is_down, spec.power.hold_off, now);
         let demand = self.watch.demand(spec, self.reserve(&spec.power), known.intent, now);
         let begins = match &demand {
             Demand::Nothing | Demand::HoldDown { .. } => true,
@@ -324,6 +326,25 @@ mod tests {
         site.wants(IntentState::ShutdownComplete);
         site.duty.ended(Command::Shutdown, true, site.now);
         assert_eq!(site.lives("FSD OL", 90, 300), "");
+    }
+
+    #[test]
+    fn a_word_that_stands_on_mains_stops_nothing_any_more_and_waits_for_a_person() {
+        let mut site = Site::new();
+        site.lives("OL", 90, 30);
+        assert_eq!(site.lives("FSD OL", 90, 30), "1 shut down");
+        site.wants(IntentState::ShutdownComplete);
+        site.duty.ended(Command::Shutdown, true, site.now);
+        let boots = |site: &mut Site| {
+            site.duty.looked(&site.spec.power, site.now, &found(true, false));
+            site.lives("FSD OL", 90, 40)
+        };
+        assert_eq!(boots(&mut site), "1 shut down", "its power may still be cut");
+        site.duty.ended(Command::Shutdown, true, site.now);
+        assert_eq!(site.lives("FSD OL", 90, 80), "");
+        assert_eq!(boots(&mut site), "", "mains are back for good");
+        assert_eq!(site.duty.states(&site.spec.power, site.now).get(UPS), Some(&UpsState::Latched));
+        assert_eq!(site.lives("OL", 90, 1), "1 start up", "upsd was restarted");
     }
 
     #[test]

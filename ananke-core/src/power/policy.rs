@@ -46,6 +46,8 @@ pub struct PowerWatch {
     /// When the shutdown began since which nothing can have booted hosts, and k3s with them: neither mains that came back nor
     /// a start-up.
     pub(super) rests: Option<Moment>,
+    /// Since when the cluster is known to be down.
+    pub(super) down: Option<Moment>,
     pub(super) aftermath: Aftermath,
 }
 
@@ -82,6 +84,14 @@ impl PowerWatch {
     /// A shutdown begins; none: it came to nothing, or what follows may boot hosts again.
     pub fn stops(&mut self, began: Option<Moment>) {
         self.rests = began;
+    }
+
+    /// The cluster is down, or not: what the UPSes asked for is done.
+    pub(super) fn obeyed(&mut self, is_down: bool, hold_off: Duration, now: Moment) {
+        self.down = is_down.then(|| self.down.unwrap_or(now));
+        if let Some(down) = self.down {
+            self.upses.values_mut().for_each(|ups| ups.obeyed(down, hold_off, now));
+        }
     }
 
     /// Counts the outage that has just become one; says whether it did.

@@ -41,7 +41,7 @@ enum Forced {
     No,
     /// It appeared while we watched.
     Seen,
-    /// It was there at the first look with mains: of an outage that is over (trap 7).
+    /// Of an outage that is over (trap 7): it was there at the first look with mains, or stands after what it asked for is done.
     Latched,
 }
 
@@ -111,6 +111,15 @@ impl UpsWatch {
         let drains = self.on_battery.or(self.calibrating).is_some();
         let still = self.newest.take().filter(|old| old.reading == reading && drains);
         self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
+    }
+
+    /// The cluster has been down since `down`: a word that still stands after the hold-off on line is of the outage that is
+    /// over, and a person's. It would stop whatever boots on mains, again and again.
+    pub(super) fn obeyed(&mut self, down: Moment, hold_off: Duration, now: Moment) {
+        let settled = self.on_line.is_some_and(|since| now.since(since.max(down)) >= hold_off);
+        if settled && self.lost.is_none() && self.forced == Forced::Seen {
+            self.forced = Forced::Latched;
+        }
     }
 
     /// What it comes to, where a shutdown needs `reserve`.

@@ -13,7 +13,7 @@ use ananke_core::intent::IntentState;
 use ananke_core::name::{Moment, human};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{Clock, PeerRequest, PortError, StateReads, UpsReads};
-use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, UpsState, hosts_found};
+use ananke_core::power::{Demand, Duty, HostsFound, Known, Pause, UNLATCH, UpsState, hosts_found};
 use ananke_core::report::{Command, Outcome, Report};
 use ananke_core::spec::{Role, Spec};
 use futures::future::{Either, LocalBoxFuture, join_all, select};
@@ -193,7 +193,7 @@ impl<'a> Keeper<'a> {
                 (UpsState::Wavers { .. }, None) => format!("wavers ({status})"),
                 (UpsState::Calibrates { .. }, None) => format!("calibrates its battery ({status})"),
                 (UpsState::Battery { .. }, None) => format!("on battery ({status})"),
-                (UpsState::Latched, None) => format!("mains are there, and FSD still stands ({status}): restart its NUT driver"),
+                (UpsState::Latched, None) => format!("mains are there, and FSD still stands ({status}): {UNLATCH}"),
                 (UpsState::Lost { .. } | UpsState::Unknown, None) => format!("unclear ({status}){}", worries(reading)),
             };
             if self.told.get(&ups) != Some(&text) {

@@ -9,7 +9,7 @@ use ananke_core::intent::Intent;
 use ananke_core::lease::LeaseRecord;
 use ananke_core::name::{Moment, human};
 use ananke_core::port::{Clock as _, PortError, StateReads as _};
-use ananke_core::power::UpsState;
+use ananke_core::power::{UNLATCH, UpsState};
 use ananke_core::report::{Command, Outcome, PastRun, Progress, Report};
 
 use super::board::{Board, Known};
@@ -113,8 +113,8 @@ impl Seen {
         list.extend(power.and_then(|power| power.holding.as_deref()).map(|why| todo("the cluster stays down", why)));
         for ups in power.iter().flat_map(|power| &power.upses) {
             let instruction = match ups.state {
-                UpsState::Latched => Some("mains are there, and FSD still stands: restart its NUT driver"),
-                UpsState::Lost { .. } => Some("nothing is heard of it: look at upsd and at its cable"),
+                UpsState::Latched => Some(format!("mains are there, and FSD still stands: {UNLATCH}")),
+                UpsState::Lost { .. } => Some("nothing is heard of it: look at upsd and at its cable".to_owned()),
                 UpsState::Line { .. }
                 | UpsState::Wavers { .. }
                 | UpsState::Calibrates { .. }
@@ -122,7 +122,7 @@ impl Seen {
                 | UpsState::Critical { .. }
                 | UpsState::Unknown => None,
             };
-            list.extend(instruction.map(|instruction| todo(&format!("UPS {}", ups.name), instruction)));
+            list.extend(instruction.map(|instruction| todo(&format!("UPS {}", ups.name), &instruction)));
         }
         if let Some((_, tick)) = &self.known.swept {
             list.extend(tick.overdue.iter().map(|text| todo("a lease is overdue", text)));

@@ -85,7 +85,7 @@ impl ClusterTrouble {
             }
             Self::LatchedShutdown => (
                 "ups-fsd-latched",
-                "the UPS of the first rack still says FSD until somebody restarts its driver after four minutes",
+                "the UPS of the first rack still says FSD until somebody restarts its upsd after four minutes",
                 false,
                 Way::Itself,
             ),
