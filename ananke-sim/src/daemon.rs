@@ -198,10 +198,10 @@ impl Host {
         self.execute(walk).await
     }
 
-    pub async fn start_up(&self, why: String) -> Report {
+    pub async fn start_up(&self, spec: Spec, why: String) -> Report {
         let left = self.disk.memory.kept().progress.clone();
         let (plan, intent) = (engine::startup_plan(), self.disk.last_intent());
-        let mut walk = engine::startup(plan, self.spec.clone(), self.clock.now(), left, intent.as_ref());
+        let mut walk = engine::startup(plan, spec, self.clock.now(), left, intent.as_ref());
         (walk.reason, walk.by_power) = (why, true);
         self.execute(walk).await
     }
@@ -240,7 +240,7 @@ impl Watcher<'_> {
         for (ups, reading) in looks {
             self.duty.take(&ups, reading, power, now);
         }
-        self.duty.count(power, now);
+        self.duty.count(&host.spec, now);
         self.act(now);
         host.disk.note_outages(self.duty.watch());
         self.beside(host.clock.sleep_until(now.plus(LOOK))).await;
@@ -256,14 +256,14 @@ impl Watcher<'_> {
         let demand = self.duty.owed(&host.spec, known, now);
         host.onlooker.demands(&demand);
         match demand {
-            Demand::Nothing | Demand::HoldDown { .. } => {}
+            Demand::Nothing | Demand::Wait { .. } | Demand::HoldDown { .. } => {}
             Demand::Look { since } => self.running.push(host.look(since).boxed_local()),
             Demand::ShutDown { why, within } => {
                 self.running.push(host.shut_down(why, within).map(|report| Came::Ran(Box::new(report))).boxed_local())
             }
-            Demand::StartUp { why } => {
-                self.running.push(host.start_up(why).map(|report| Came::Ran(Box::new(report))).boxed_local())
-            }
+            Demand::StartUp { why } => self.running.push(
+                host.start_up(self.duty.for_start(&host.spec), why).map(|report| Came::Ran(Box::new(report))).boxed_local(),
+            ),
         }
     }
 

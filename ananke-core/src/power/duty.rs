@@ -52,8 +52,8 @@ impl Duty {
     }
 
     /// Counts the outage that has just become one; says whether it did.
-    pub fn count(&mut self, spec: &PowerSpec, now: Moment) -> bool {
-        let reserve = self.reserve(spec);
+    pub fn count(&mut self, spec: &Spec, now: Moment) -> bool {
+        let reserve = self.reserve(&spec.power);
         self.watch.count(spec, reserve, now)
     }
 
@@ -87,13 +87,20 @@ impl Duty {
             Demand::Nothing | Demand::HoldDown { .. } => true,
             Demand::Look { .. } => self.may_look(known, now),
             Demand::ShutDown { .. } => !known.paused && self.may_begin(Command::Shutdown, now),
-            Demand::StartUp { .. } => {
-                let stopping = self.under_way.contains(&Command::Shutdown);
-                let owed = self.watch.has_losses() || is_start_owed(known);
-                !known.paused && !stopping && owed && self.may_begin(Command::Startup, now)
-            }
+            Demand::Wait { .. } => self.may_start(known),
+            Demand::StartUp { .. } => self.may_start(known) && self.may_begin(Command::Startup, now),
         };
         if begins && demand != Demand::Nothing { demand } else { self.look_owed(&spec.power, known, now) }
+    }
+
+    fn may_start(&self, known: Known<'_>) -> bool {
+        let stopping = self.under_way.contains(&Command::Shutdown);
+        !known.paused && !stopping && (self.watch.has_losses() || is_start_owed(known))
+    }
+
+    /// What a start-up that is owed goes by: see [`PowerWatch::for_start`].
+    pub fn for_start(&self, spec: &Spec) -> Spec {
+        self.watch.for_start(spec)
     }
 
     /// A look at the hosts after an outage: not where a start-up is owed whatever it would find.
@@ -204,7 +211,7 @@ mod tests {
                 let words = status.split(' ').map(Into::into).collect();
                 let reading = UpsReading { status: words, charge_percent: Some(charge), runtime: None };
                 self.duty.take(&UPS.into(), Some(reading), &self.spec.power, self.now);
-                self.duty.count(&self.spec.power, self.now);
+                self.duty.count(&self.spec, self.now);
                 match self.owed() {
                     Demand::Nothing => {}
                     // Nothing booted behind the shutdown.
@@ -213,6 +220,8 @@ mod tests {
                     }
                     Demand::Look { .. } => owed.push(format!("{second} look")),
                     Demand::ShutDown { .. } => owed.push(format!("{second} shut down")),
+                    Demand::Wait { .. } if owed.last().is_some_and(|last: &String| last.ends_with("wait")) => {}
+                    Demand::Wait { .. } => owed.push(format!("{second} wait")),
                     Demand::StartUp { .. } => owed.push(format!("{second} start up")),
                     Demand::HoldDown { .. } => owed.push(format!("{second} hold down")),
                 }
@@ -325,7 +334,7 @@ mod tests {
         assert_eq!(site.lives("FSD OL", 90, 30), "1 shut down");
         site.wants(IntentState::ShutdownComplete);
         site.duty.ended(Command::Shutdown, true, site.now);
-        assert_eq!(site.lives("FSD OL", 90, 300), "");
+        assert_eq!(site.lives("FSD OL", 90, 300), "121 wait", "for a person");
     }
 
     #[test]
@@ -342,7 +351,7 @@ mod tests {
         assert_eq!(boots(&mut site), "1 shut down", "its power may still be cut");
         site.duty.ended(Command::Shutdown, true, site.now);
         assert_eq!(site.lives("FSD OL", 90, 80), "");
-        assert_eq!(boots(&mut site), "", "mains are back for good");
+        assert_eq!(boots(&mut site), "1 wait", "mains are back for good");
         assert_eq!(site.duty.states(&site.spec.power, site.now).get(UPS), Some(&UpsState::Latched));
         assert_eq!(site.lives("OL", 90, 1), "1 start up", "upsd was restarted");
     }
@@ -414,7 +423,7 @@ mod tests {
         site.paused = true;
         assert_eq!(site.lives("OL", 100, 10), "");
         site.paused = false;
-        assert_eq!(site.lives("OL", 10, 10), "", "not charged");
+        assert_eq!(site.lives("OL", 10, 10), "1 wait", "not charged");
         assert_eq!(site.lives("OL", 100, 10), "1 start up");
         site.duty.ended(Command::Startup, false, site.now);
         assert_eq!(site.lives("OL", 100, 60), "30 start up", "it could not begin");

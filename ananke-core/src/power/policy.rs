@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aftermath::Aftermath;
-use super::{PowerSpec, UpsState, UpsWatch};
+use super::{PowerSpec, UNLATCH, UpsState, UpsWatch};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, NodeName, human};
 use crate::observation::UpsReading;
@@ -24,6 +24,11 @@ pub enum Demand {
     /// found.
     Look {
         since: Moment,
+    },
+    /// Mains are back, a start-up is owed, and something is still waited for: no longer than `guard_wait`, but for a person where
+    /// `FSD` stands.
+    Wait {
+        what: String,
     },
     /// Mains are back for good, and it was power that brought the cluster down.
     StartUp {
@@ -95,12 +100,15 @@ impl PowerWatch {
     }
 
     /// Counts the outage that has just become one; says whether it did.
-    pub fn count(&mut self, spec: &PowerSpec, reserve: Duration, now: Moment) -> bool {
+    pub fn count(&mut self, spec: &Spec, reserve: Duration, now: Moment) -> bool {
+        self.give_up(spec, now);
+        let spec = &spec.power;
         let out = |state: &UpsState| matches!(state, UpsState::Battery { .. } | UpsState::Critical { .. });
         let states = self.states(spec, reserve, now);
         let any = states.values().any(out);
-        let over = states.values().all(|state| matches!(state, UpsState::Line { .. } | UpsState::Latched));
-        self.aftermath.since = self.aftermath.since.or_else(|| states.values().filter_map(|state| unfed(state, spec, now)).min());
+        let waited_for = || states.iter().filter(|(name, _)| !self.is_given_up(name)).map(|(_, state)| state);
+        let over = waited_for().all(|state| matches!(state, UpsState::Line { .. } | UpsState::Latched));
+        self.aftermath.since = self.aftermath.since.or_else(|| waited_for().filter_map(|state| unfed(state, spec, now)).min());
         let new = any && !self.in_outage;
         if new {
             self.outages.retain(|at| now.since(*at) <= spec.outage_window);
@@ -113,9 +121,8 @@ impl PowerWatch {
     /// What the cluster of `spec` is to do now, after what was last wanted of it. `reserve`: see [`PowerSpec::reserve`].
     pub fn demand(&self, spec: &Spec, reserve: Duration, intent: Option<&Intent>, now: Moment) -> Demand {
         let is_down = intent.is_some_and(|intent| intent.state == IntentState::ShutdownComplete);
-        let (charge, spec, nodes) = (spec.minimum_charge_percent, &spec.power, spec.nodes.keys());
-        let states = self.states(spec, reserve, now);
-        if let Some((why, within)) = shutdown(spec, &states, nodes, now) {
+        let states = self.states(&spec.power, reserve, now);
+        if let Some((why, within)) = shutdown(&spec.power, &states, spec.nodes.keys(), now) {
             // It is down already, but for hosts that were booting when it was stopped, or that a UPS switched on again.
             let rests = self.rests.filter(|_| is_down);
             return rests.map_or(Demand::ShutDown { why, within }, |since| Demand::Look { since });
@@ -123,9 +130,11 @@ impl PowerWatch {
         // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
         let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
         let losses = self.aftermath.losses.as_ref();
-        if !owed && losses.is_none() || !self.mains_are_back(spec, &states, charge, now) {
+        let mains = self.mains(spec, &states, now);
+        if !owed && losses.is_none() || matches!(mains, Mains::Away) {
             return Demand::Nothing;
         }
+        let spec = &spec.power;
         if spec.upses.is_empty() {
             // It was another Ananke that asked for the shutdown, and which keeps the cluster down until its own mains are back.
             return Demand::StartUp { why: "no power that is watched here keeps it down".to_owned() };
@@ -139,12 +148,46 @@ impl PowerWatch {
             };
         }
         let losses = losses.map(|losses| format!("; {losses}")).unwrap_or_default();
-        Demand::StartUp { why: format!("mains have been back for {}{losses}", human(spec.hold_off)) }
+        match mains {
+            Mains::Away => Demand::Nothing,
+            Mains::Wait(what) => Demand::Wait { what },
+            Mains::Back { without } => {
+                Demand::StartUp { why: format!("mains have been back for {}{losses}{without}", human(spec.hold_off)) }
+            }
+        }
     }
 
-    /// Since when mains have been there everywhere, without a break.
+    /// What a start-up goes by that was demanded: its guards do not wait once more for what was waited for here.
+    pub fn for_start(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        let wanted = spec.minimum_charge_percent;
+        if spec.power.upses.iter().any(|ups| self.charge(&ups.name).is_some_and(|found| found < wanted)) {
+            spec.minimum_charge_percent = 0;
+        }
+        spec.power.upses.retain(|ups| !self.is_given_up(&ups.name));
+        spec
+    }
+
+    fn charge(&self, ups: &str) -> Option<u8> {
+        self.upses.get(ups)?.newest()?.charge_percent
+    }
+
+    fn is_given_up(&self, ups: &str) -> bool {
+        self.upses.get(ups).is_some_and(UpsWatch::is_given_up)
+    }
+
+    /// What stays silent while mains are back elsewhere holds nothing for longer than the guards of a start-up would.
+    fn give_up(&mut self, spec: &Spec, now: Moment) {
+        let back = spec.power.upses.iter().filter_map(|ups| self.upses.get(&ups.name)?.on_line()).max();
+        if let Some(back) = back {
+            self.upses.values_mut().for_each(|ups| ups.give_up(back, patience(spec), now));
+        }
+    }
+
+    /// Since when mains have been there everywhere that is heard, without a break.
     pub(super) fn back(&self, spec: &PowerSpec) -> Option<Moment> {
-        let since = spec.upses.iter().map(|ups| self.upses.get(&ups.name)?.on_line());
+        let waited_for = spec.upses.iter().filter(|ups| !self.is_given_up(&ups.name));
+        let since = waited_for.map(|ups| self.upses.get(&ups.name)?.on_line());
         since.collect::<Option<Vec<Moment>>>()?.into_iter().max()
     }
 
@@ -154,12 +197,60 @@ impl PowerWatch {
         self.aftermath.since.filter(|_| settled && self.aftermath.losses.is_none())
     }
 
-    fn mains_are_back(&self, spec: &PowerSpec, states: &BTreeMap<Arc<str>, UpsState>, charge: u8, now: Moment) -> bool {
-        states.iter().all(|(name, state)| {
-            let charged = self.upses.get(name).and_then(|ups| ups.newest()?.charge_percent).is_none_or(|found| found >= charge);
-            matches!(state, UpsState::Line { since } if now.since(*since) >= spec.hold_off) && charged
-        })
+    fn mains(&self, spec: &Spec, states: &BTreeMap<Arc<str>, UpsState>, now: Moment) -> Mains {
+        let (mut stands, mut waits, mut without) = (Vec::new(), Vec::new(), Vec::new());
+        let back =
+            states.values().filter_map(|state| if let UpsState::Line { since } = state { Some(*since) } else { None }).max();
+        let is_over = back.is_some_and(|back| now.since(back) >= patience(spec));
+        for (name, state) in states {
+            match state {
+                UpsState::Line { since } if now.since(*since) < spec.power.hold_off => return Mains::Away,
+                UpsState::Line { .. } => {
+                    if self.charge(name).is_some_and(|found| found < spec.minimum_charge_percent) {
+                        let list = if is_over { &mut without } else { &mut waits };
+                        list.push(format!("{name} is charged less than {} %", spec.minimum_charge_percent));
+                    }
+                }
+                UpsState::Lost { .. } => {
+                    let list = if self.is_given_up(name) { &mut without } else { &mut waits };
+                    list.push(format!("nothing is heard of {name}"));
+                }
+                UpsState::Wavers { .. }
+                | UpsState::Calibrates { .. }
+                | UpsState::Battery { .. }
+                | UpsState::Critical { .. }
+                | UpsState::Unknown => return Mains::Away,
+                UpsState::Latched => stands.push(format!("{name} still says FSD: {UNLATCH}")),
+            }
+        }
+        if !stands.is_empty() {
+            return Mains::Wait(stands.join("; "));
+        }
+        if back.is_none() && !states.is_empty() {
+            return Mains::Away;
+        }
+        if waits.is_empty() {
+            let without = without.iter().map(|what| format!("; {what}, and was waited for")).collect();
+            return Mains::Back { without };
+        }
+        Mains::Wait(format!("{}; it is waited for {} after the hold-off at most", waits.join("; "), human(spec.guard_wait)))
     }
+}
+
+/// Whether mains allow a start-up.
+enum Mains {
+    Away,
+    /// They are back, and this is waited for.
+    Wait(String),
+    /// They are back for good, but for what was waited for long enough.
+    Back {
+        without: String,
+    },
+}
+
+/// Since mains are back, for what may stay silent or empty.
+fn patience(spec: &Spec) -> Duration {
+    spec.power.hold_off.saturating_add(spec.guard_wait)
 }
 
 /// Since when a UPS may have left what it feeds without power: a blip is enough for a battery that is dead, and nobody knows
@@ -278,18 +369,23 @@ mod tests {
                     let reading = UpsReading { status: words, charge_percent: Some(charge), runtime };
                     self.watch.take(&name.into(), Some(reading), &self.spec, self.now);
                 }
-                self.watch.count(&self.spec, RESERVE, self.now);
+                let spec = self.cluster(&[]);
+                self.watch.count(&spec, RESERVE, self.now);
                 self.now = self.now.plus(Duration::from_secs(1));
             }
         }
 
-        /// What a cluster of these nodes is to do.
-        fn demanded(&self, nodes: &[usize]) -> Demand {
+        fn cluster(&self, nodes: &[usize]) -> Spec {
             let unit = UnitName::parse("k3s").unwrap();
             let made = |n: &usize| (node(*n), NodeSpec::new(NodeRole::Worker, unit.clone(), "h"));
             let mut spec = Spec::new("titan-db", nodes.iter().map(made).collect());
             (spec.power, spec.minimum_charge_percent) = (self.spec.clone(), 50);
-            self.watch.demand(&spec, RESERVE, self.intent.as_ref(), self.now)
+            spec
+        }
+
+        /// What a cluster of these nodes is to do.
+        fn demanded(&self, nodes: &[usize]) -> Demand {
+            self.watch.demand(&self.cluster(nodes), RESERVE, self.intent.as_ref(), self.now)
         }
 
         fn demand(&self, nodes: &[usize]) -> &'static str {
@@ -297,6 +393,7 @@ mod tests {
                 Demand::Nothing => "nothing",
                 Demand::Look { .. } => "look",
                 Demand::ShutDown { .. } => "shut down",
+                Demand::Wait { .. } => "wait",
                 Demand::StartUp { .. } => "start up",
                 Demand::HoldDown { .. } => "hold down",
             }
@@ -356,7 +453,11 @@ mod tests {
         site.say("FSD OL", "OB LB", 30);
         let within = |site: &Site, nodes: &[usize]| match site.demanded(nodes) {
             Demand::ShutDown { within, .. } => within.as_secs(),
-            other @ (Demand::Nothing | Demand::Look { .. } | Demand::StartUp { .. } | Demand::HoldDown { .. }) => {
+            other @ (Demand::Nothing
+            | Demand::Look { .. }
+            | Demand::Wait { .. }
+            | Demand::StartUp { .. }
+            | Demand::HoldDown { .. }) => {
                 panic!("{other:?}")
             }
         };
@@ -379,7 +480,7 @@ mod tests {
         assert_eq!(site.demand(&[1]), "nothing", "a person stopped it");
         site.down(true);
         site.say("OL CHRG LB", "OL CHRG", 1);
-        assert_eq!(site.demand(&[1]), "nothing", "not charged");
+        assert_eq!(site.demand(&[1]), "wait", "not charged");
         site.say("OL CHRG", "OB", 5);
         assert_eq!(site.demand(&[1]), "nothing", "mains are not back everywhere");
         site.say("OB LB", "OB LB", 60);
@@ -393,6 +494,54 @@ mod tests {
         assert_eq!(site.demand(&[1]), "shut down", "a second outage in the middle of a start-up");
         site.say("OL CHRG", "OL CHRG", 150);
         assert_eq!(site.demand(&[1]), "start up", "what died is gone on with");
+    }
+
+    fn told(site: &Site) -> String {
+        match site.demanded(&[1]) {
+            Demand::Wait { what } => what,
+            Demand::StartUp { why } => why,
+            other @ (Demand::Nothing | Demand::Look { .. } | Demand::ShutDown { .. } | Demand::HoldDown { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+
+    /// Hold-off and guard_wait are 120 s and 600 s.
+    #[test]
+    fn what_stays_silent_or_empty_holds_a_start_up_no_longer_than_its_guards_would() {
+        for (b, what) in [("OL LB", "b@h is charged less than 50 %"), ("-", "nothing is heard of b@h")] {
+            let mut site = Site::new();
+            site.say("OB LB", "OL", 30);
+            site.say("OB LB", b, 30);
+            site.down(true);
+            site.say("OL", b, 119);
+            assert_eq!(site.demand(&[1]), "nothing", "{b}: the hold-off");
+            site.say("OL", b, 1);
+            assert_eq!(told(&site), format!("{what}; it is waited for 10m00s after the hold-off at most"));
+            site.say("OL", b, 599);
+            assert_eq!(site.demand(&[1]), "wait");
+            site.say("OL", b, 2);
+            assert_eq!(told(&site), format!("mains have been back for 2m00s; {what}, and was waited for"));
+            let spec = site.watch.for_start(&site.cluster(&[1]));
+            assert_eq!((spec.power.upses.len(), spec.minimum_charge_percent), if b == "-" { (1, 50) } else { (2, 0) });
+            site.say("OB", b, 16);
+            assert_eq!(site.demand(&[1]), "nothing", "mains are away again");
+        }
+    }
+
+    #[test]
+    fn nothing_starts_by_a_ups_that_was_given_up_alone() {
+        let mut site = Site::new();
+        site.say("OB LB", "OB LB", 30);
+        site.down(true);
+        site.say("-", "-", 5000);
+        assert_eq!(site.demand(&[1]), "nothing", "nobody knows of mains");
+        site.say("OL", "-", 719);
+        assert_eq!(site.demand(&[1]), "wait");
+        site.say("OL", "-", 2);
+        assert_eq!(site.demand(&[1]), "start up");
+        site.say("OL", "OB", 16);
+        assert_eq!(site.demand(&[1]), "nothing", "it is heard again, and counts");
     }
 
     #[test]
@@ -463,7 +612,7 @@ mod tests {
                 let runtime = Some(Duration::from_secs(left));
                 let reading = UpsReading { status: vec![status.into()], charge_percent: Some(charge), runtime };
                 watch.take(&"a@h".into(), heard.then_some(reading), &spec.power, now);
-                watch.count(&spec.power, RESERVE, now);
+                watch.count(&spec, RESERVE, now);
                 let demand = watch.demand(&spec, RESERVE, down.as_ref(), now);
                 match demand {
                     Demand::ShutDown { .. } => {
@@ -477,7 +626,7 @@ mod tests {
                         prop_assert!(on_since.is_some_and(|since| now.since(since) >= spec.power.hold_off));
                         down = None;
                     }
-                    Demand::Nothing | Demand::Look { .. } | Demand::HoldDown { .. } => {
+                    Demand::Nothing | Demand::Look { .. } | Demand::Wait { .. } | Demand::HoldDown { .. } => {
                         let over = out_since.is_some_and(|since| now.since(since) >= spec.power.debounce) && on_since.is_none();
                         // What began unheard, nobody can know of.
                         let known =

@@ -12,6 +12,8 @@ const LOW_CONFIRMED: Duration = Duration::from_secs(30);
 const CALIBRATION_LASTS: Duration = Duration::from_secs(45 * 60);
 /// On battery for this long without a word of charge or runtime, nothing can be known to be left.
 const BLIND: Duration = Duration::from_secs(120);
+/// Unheard for so long after its battery ran out by its own word, what it fed has gone down or has mains.
+const SPENT: Duration = Duration::from_secs(600);
 
 /// What was heard of one UPS.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,8 @@ pub struct UpsWatch {
     low: Option<Moment>,
     /// Since when nothing is heard of it.
     lost: Option<Moment>,
+    /// Nobody waits for it any more, until it is heard again.
+    given_up: bool,
     forced: Forced,
 }
 
@@ -73,10 +77,13 @@ impl UpsWatch {
             self.lost.get_or_insert(now);
             // Mains may have been away meanwhile.
             self.on_line = None;
+            if self.is_spent(now) {
+                self.forget_outage();
+            }
             return;
         };
         let (supply, first) = (reading.supply(), self.newest.is_none());
-        self.lost = None;
+        (self.lost, self.given_up) = (None, false);
         match supply {
             Supply::Line => {
                 let since = *self.on_line.get_or_insert(now);
@@ -120,6 +127,35 @@ impl UpsWatch {
         if settled && self.lost.is_none() && self.forced == Forced::Seen {
             self.forced = Forced::Latched;
         }
+    }
+
+    /// Its last word of an outage says nothing any more, and would keep the cluster down for ever.
+    fn is_spent(&self, now: Moment) -> bool {
+        let (Some(newest), Some(lost)) = (&self.newest, self.lost) else { return false };
+        let empty = newest.reading.runtime.map_or(lost.plus(BLIND), |runtime| newest.at.plus(runtime));
+        now >= empty.max(lost).plus(SPENT)
+    }
+
+    fn forget_outage(&mut self) {
+        (self.on_battery, self.calibrating, self.low) = (None, None, None);
+        if self.forced == Forced::Seen {
+            self.forced = Forced::Latched;
+        }
+    }
+
+    /// Since when nothing is heard of it, where its last word was of no outage.
+    fn silent(&self) -> Option<Moment> {
+        let in_outage = self.on_battery.is_some() || self.calibrating.is_some() || self.forced == Forced::Seen;
+        self.lost.filter(|_| !in_outage)
+    }
+
+    /// Silent for `patience` since it fell silent, or since mains are known to be back elsewhere: nobody waits for it any more.
+    pub(super) fn give_up(&mut self, back: Moment, patience: Duration, now: Moment) {
+        self.given_up |= self.silent().is_some_and(|lost| now.since(lost.max(back)) >= patience);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// What it comes to, where a shutdown needs `reserve`.
@@ -415,6 +451,32 @@ mod tests {
             ("OB 95% 3000s", None),
         ] {
             assert_eq!(lasts(text), left, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_ran_out_unheard_long_ago_asks_for_nothing_any_more() {
+        for (before, silent, critical) in [
+            ("OB 99% 700s", 1299, true),
+            ("OB 99% 700s", 1300, false),
+            ("OB 99%", 720, true),
+            ("OB 99%", 721, false),
+            ("FSD OB 99%", 720, true),
+            ("FSD OB 99%", 721, false),
+        ] {
+            let (spec, mut watch) = (PowerSpec::default(), UpsWatch::default());
+            watch.take(reading("OL 100%"), spec.debounce, at(0));
+            watch.take(reading(before), spec.debounce, at(1));
+            for second in 1..=silent {
+                watch.take(None, spec.debounce, at(1 + second));
+            }
+            let state = watch.state(&spec, RESERVE, at(1 + silent));
+            let expected =
+                if critical { matches!(state, UpsState::Critical { .. }) } else { matches!(state, UpsState::Lost { .. }) };
+            assert!(expected, "{before}, then silent for {silent} s: {state:?}");
+            watch.take(reading("FSD OL 99%"), spec.debounce, at(2 + silent));
+            let latched = watch.state(&spec, RESERVE, at(2 + silent)) == UpsState::Latched;
+            assert_eq!(latched, !critical && before.starts_with("FSD"), "{before}");
         }
     }
 }

@@ -53,7 +53,7 @@ impl Onlooker for Chronicle {
         match demand {
             Demand::ShutDown { why, .. } => self.note(&format!("shutdown: {why}")),
             Demand::StartUp { why } => self.note(&format!("start-up: {why}")),
-            Demand::Nothing | Demand::HoldDown { .. } | Demand::Look { .. } => {}
+            Demand::Nothing | Demand::Wait { .. } | Demand::HoldDown { .. } | Demand::Look { .. } => {}
         }
     }
     fn ended(&self, report: &Report) {
@@ -89,7 +89,7 @@ pub(super) fn run(story: PowerStory, scenario: &Scenario, seed: u64) -> Result<D
     let report = match reports.last() {
         Some(report) => report.clone(),
         // A start-up finds all that should be there.
-        None => sim.run(host.start_up("nothing had to be run".to_owned()), 2 * LIMIT)?,
+        None => sim.run(host.start_up(host.spec.clone(), "nothing had to be run".to_owned()), 2 * LIMIT)?,
     };
     Ok(told(scenario, seed, (spec.nodes.len(), spec.soak), chronicle.lines.take(), (report, violations)))
 }

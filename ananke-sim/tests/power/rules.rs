@@ -165,6 +165,7 @@ impl Rules {
     pub(crate) fn see(&mut self, demand: &Demand) {
         match demand {
             Demand::Nothing | Demand::Look { .. } => {}
+            Demand::Wait { .. } => self.tally.count("seconds that a start-up waited"),
             Demand::ShutDown { .. } => {
                 self.tally.count("shutdowns");
                 if self.spec.power.shutdown_mode == ShutdownMode::Poweroff {
@@ -249,15 +250,16 @@ impl Rules {
         }
     }
 
-    /// Mains are back for the hold-off, and every battery has its least charge.
+    /// Mains are back for the hold-off, and every battery has its least charge, which is not waited for for ever.
     fn no_start_without_charge(&mut self) {
         let (now, hold_off) = (self.now(), ms(self.spec.power.hold_off));
         let world = self.sim.world();
         let least = i64::from(self.spec.minimum_charge_percent) * 10;
         let charges: Vec<i64> = world.upses().iter().map(|ups| world.charge(ups)).collect();
         drop(world);
-        let back = self.away.last().is_none_or(|span| span.to.is_some_and(|to| now - to >= hold_off));
-        if !back || charges.iter().any(|charge| *charge < least) {
+        let back = |long: Ms| self.away.last().is_none_or(|span| span.to.is_some_and(|to| now - to >= long));
+        let waited = back(hold_off + ms(self.spec.guard_wait));
+        if !back(hold_off) || !waited && charges.iter().any(|charge| *charge < least) {
             let away = self.away.last().copied();
             self.breaks("no-start-without-charge", format!("charges {charges:?}, mains last away {away:?}"));
         }

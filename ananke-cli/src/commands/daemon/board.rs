@@ -142,6 +142,11 @@ impl Board {
         }
     }
 
+    /// What is owed does not begin yet.
+    pub(super) fn waits(&self, command: Command, what: &str) {
+        self.tell(news::of_other(command, Urgency::Warning, &format!("it waits: {what}")));
+    }
+
     pub(super) fn ended(&self, command: Command, ended: &Result<Came, Failure>) {
         let mut known = self.lock();
         known.runs.remove(&command);

@@ -83,6 +83,8 @@ struct Keeper<'a> {
     running: FuturesUnordered<Run<'a>>,
     told: BTreeMap<Arc<str>, String>,
     holding: Option<String>,
+    /// What the start-up that is owed waits for, as last told.
+    awaited: Option<String>,
     paused: Option<Pause>,
     /// Why the start-up or the shutdown that is owed does not begin, as last told.
     waiting: BTreeMap<Command, String>,
@@ -105,6 +107,7 @@ impl<'a> Keeper<'a> {
             running: FuturesUnordered::new(),
             told: BTreeMap::new(),
             holding: None,
+            awaited: None,
             paused: None,
             waiting: BTreeMap::new(),
             wants: Rc::default(),
@@ -125,7 +128,7 @@ impl<'a> Keeper<'a> {
             let reading = look.map_err(|error| unheard.insert(ups.clone(), error)).ok();
             self.duty.take(&ups, reading, &self.spec.power, now);
         }
-        let counted = self.duty.count(&self.spec.power, now);
+        let counted = self.duty.count(self.spec, now);
         self.note_outages(counted, now);
         self.tell(&unheard, now);
         self.listen(now).await;
@@ -249,14 +252,22 @@ impl<'a> Keeper<'a> {
         let demand = self.duty.owed(self.spec, known, now);
         let holding = match &demand {
             Demand::HoldDown { why, instruction } => Some(format!("{why}; {instruction}")),
-            Demand::Nothing | Demand::Look { .. } | Demand::ShutDown { .. } | Demand::StartUp { .. } => None,
+            Demand::Nothing | Demand::Look { .. } | Demand::ShutDown { .. } | Demand::Wait { .. } | Demand::StartUp { .. } => {
+                None
+            }
         };
         if holding.is_some() && self.holding != holding {
             self.say(now, "A PERSON IS NEEDED", holding.as_deref().unwrap_or_default());
         }
         self.holding = holding;
+        let awaited = if let Demand::Wait { what } = &demand { Some(what.clone()) } else { None };
+        if let Some(what) = awaited.as_ref().filter(|_| self.awaited != awaited) {
+            self.say(now, "start-up waits", what);
+            self.board.waits(Command::Startup, what);
+        }
+        self.awaited = awaited;
         match demand {
-            Demand::Nothing | Demand::HoldDown { .. } => {}
+            Demand::Nothing | Demand::Wait { .. } | Demand::HoldDown { .. } => {}
             Demand::Look { since } => self.look_at_hosts(since),
             Demand::ShutDown { why, within } => self.shut_down(why, within, false, now),
             Demand::StartUp { why } => self.start_up(why, now),
@@ -306,7 +317,7 @@ impl<'a> Keeper<'a> {
             self.say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
             self.board.begins(Command::Startup, &why);
         }
-        let (loaded, spec) = (self.loaded, self.loaded.spec.clone());
+        let (loaded, spec) = (self.loaded, self.duty.for_start(self.spec));
         let run = async move {
             if hand_on {
                 return peer::start_up(loaded, &why).await;

@@ -178,7 +178,7 @@ impl Stage<'_> {
             for (ups, reading) in looks {
                 duty.take(&ups, reading, &spec.power, now);
             }
-            duty.count(&spec.power, now);
+            duty.count(spec, now);
             self.meets(&duty, low, &mut wavers);
             let (intent, progress) = {
                 let kept = self.own.state.kept();
@@ -187,7 +187,7 @@ impl Stage<'_> {
             let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
             let known = Known { intent: intent.as_ref(), progress: progress.as_ref().filter(|_| begun), paused: false };
             match duty.owed(spec, known, now) {
-                Demand::Nothing | Demand::HoldDown { .. } => {}
+                Demand::Nothing | Demand::Wait { .. } | Demand::HoldDown { .. } => {}
                 Demand::Look { since } => {
                     let found = hosts_found(&self.own.ports, clock, spec, since).await;
                     duty.looked(&spec.power, now, &found);
