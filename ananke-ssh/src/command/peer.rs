@@ -10,13 +10,15 @@ use super::Command;
 pub(super) const DECIDES: Duration = Duration::from_secs(20);
 /// A day, which five digits hold: a battery that lasts longer is no reason to hurry.
 const LONGEST: u64 = 24 * 3600;
+/// The other one takes none for a mistake, as on its command line, and would refuse the shutdown that is most pressing.
+const SHORTEST: u64 = 1;
 const WITHIN: &str = "--within ";
 
 /// What comes after `ananke peer`.
 pub(super) fn words(request: PeerRequest) -> String {
     match request {
         PeerRequest::Shutdown { within: Some(within) } => {
-            format!("shutdown {WITHIN}{:05}s", within.as_secs().min(LONGEST))
+            format!("shutdown {WITHIN}{:05}s", within.as_secs().clamp(SHORTEST, LONGEST))
         }
         PeerRequest::Shutdown { within: None } => "shutdown".to_owned(),
         PeerRequest::Startup => "startup".to_owned(),
@@ -57,6 +59,7 @@ mod tests {
         let ask = |secs| Command::PeerAsk(PeerRequest::Shutdown { within: Some(Duration::from_secs(secs)) }).line();
         assert!(of_peer(&ask(7)).is_some());
         assert_eq!(ask(1_000_000), ask(24 * 3600), "a battery that lasts for weeks");
+        assert_eq!(ask(0), ask(1), "one that was told to switch off");
         let longer = format!("{}; reboot", ask(7));
         let near = ["", "ananke peer startup", "sudo -n /usr/local/bin/ananke peer startup", longer.as_str()];
         let other = ask(7).replace("00007s", "0000as");
