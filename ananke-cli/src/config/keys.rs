@@ -318,7 +318,12 @@ pub(crate) const KEYS: &[Key] = &[
         "3m",
         "A node whose host runs is silent or not Ready for this long before its agent is restarted.",
     ),
-    maybe("nut.user", Text, "ananke", "User of upsd.users with `upsmon secondary`: upsd's primary waits for who is logged in."),
+    maybe(
+        "nut.user",
+        Text,
+        "ananke",
+        "User of upsd.users with `upsmon secondary`: after FSD, upsd's primary waits HOSTSYNC seconds for who is logged in. Its upsmon.conf says 15 where it says nothing: a shutdown needs more.",
+    ),
     maybe(
         "nut.password_file",
         Text,
