@@ -101,7 +101,7 @@ pub(crate) const KEYS: &[Key] = &[
     maybe(
         "ups",
         List,
-        "[{name: rack-a@titan-db, feeds: [titan-01]}, rack-b@titan-db]",
+        "[{name: rack-a@titan-db, feeds: [titan-01, titan-02, titan-11]}, {name: rack-b@titan-db, feeds: [titan-03, titan-11]}]",
         "UPSes as NUT writes them, name@host or name@host:port, and the nodes that each feeds; without feeds: all. A node with several runs on any of them.",
     ),
     with(

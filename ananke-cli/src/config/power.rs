@@ -135,8 +135,8 @@ fn shared(upses: &[UpsSpec]) -> Option<String> {
     let all: Vec<&str> = upses.iter().filter(|ups| ups.feeds.is_empty()).map(|ups| &*ups.name).collect();
     (upses.len() > 1 && !all.is_empty()).then(|| {
         format!(
-            "ups: without feeds, a UPS feeds every node ({}), each as one supply of several, so none is at risk before all that \
-             feed it end; name what it feeds",
+            "ups: without feeds, a UPS feeds every node ({}), also those that another one feeds: none of them is at risk before \
+             all that feed it end; name what it feeds",
             all.join(" and ")
         )
     })

@@ -104,7 +104,7 @@ fn what_no_ups_feeds_or_several_do_without_saying_so_is_told() {
         (
             "ups: [a@h, b@h]\n",
             expect![
-                "ups: without feeds, a UPS feeds every node (a@h and b@h), each as one supply of several, so none is at risk before all that feed it end; name what it feeds"
+                "ups: without feeds, a UPS feeds every node (a@h and b@h), also those that another one feeds: none of them is at risk before all that feed it end; name what it feeds"
             ],
         ),
     ] {
