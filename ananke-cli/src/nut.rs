@@ -1,8 +1,8 @@
 //! UPS readings from upsd (Network UPS Tools), over one connection for each UPS that is kept and made anew: upsd takes one
 //! `LOGIN` on each.
 //!
-//! With a user, every UPS is logged in to: the primary's upsmon counts us then, and waits for us before it switches the
-//! UPS off. With a CA, nothing is said before TLS is up and the server's certificate verified.
+//! With a user, every UPS is logged in to while the cluster may run: the primary's upsmon counts us then, and waits for us
+//! before it switches the UPS off. With a CA, nothing is said before TLS is up and the server's certificate verified.
 
 mod protocol;
 
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ananke_core::observation::UpsReading;
@@ -52,6 +53,8 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct NutUps {
     settings: Nut,
+    /// Nothing is left to be waited for.
+    done: AtomicBool,
     sessions: Mutex<BTreeMap<Target, Arc<Mutex<Option<Session>>>>>,
 }
 
@@ -87,12 +90,21 @@ impl From<io::Error> for Trouble {
 
 impl NutUps {
     pub(crate) fn new(settings: Nut) -> Self {
-        Self { settings, sessions: Mutex::default() }
+        Self { settings, done: AtomicBool::default(), sessions: Mutex::default() }
+    }
+
+    /// Whether the cluster is down: a primary that waited on would empty its battery for nothing.
+    pub(crate) fn is_done(&self, done: bool) {
+        self.done.store(done, Ordering::Relaxed);
     }
 
     async fn look(&self, target: &Target) -> Result<UpsReading, Trouble> {
         let slot = Arc::clone(self.sessions.lock().await.entry(target.clone()).or_default());
         let mut slot = slot.lock().await;
+        if let Some(mut left) = slot.take_if(|kept| kept.logged_in && self.done.load(Ordering::Relaxed)) {
+            // upsd counts us until then; one that is gone counts nobody.
+            left.send("LOGOUT").await.unwrap_or_default();
+        }
         // What was kept may have ended with its upsd: then one made anew tells.
         if let Some(mut kept) = slot.take() {
             let found = self.ask(&mut kept, target).await;
@@ -154,7 +166,8 @@ impl NutUps {
     }
 
     async fn log_in(&self, session: &mut Session, name: &str) -> Result<(), Trouble> {
-        let Some(user) = self.settings.user.as_ref().filter(|_| !session.logged_in) else { return Ok(()) };
+        let is_due = !session.logged_in && !self.done.load(Ordering::Relaxed);
+        let Some(user) = self.settings.user.as_ref().filter(|_| is_due) else { return Ok(()) };
         let denied = |found: String| Trouble::Broken(ErrorKind::Denied, found);
         let password = match &self.settings.password_file {
             Some(file) => secret(file).map_err(denied)?,
@@ -257,5 +270,53 @@ fn refused(error: impl Fn(ErrorKind, String) -> PortError, target: &Target, word
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("logged_in", &self.logged_in).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as Told;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one connection after the other, and keeps what it was asked.
+    async fn upsd(listener: TcpListener, told: Arc<Told<Vec<String>>>) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let mut request = String::new();
+            while stream.read_line(&mut request).await.is_ok_and(|read| read > 0) {
+                let answer = match request.trim() {
+                    "LIST VAR rack" => "BEGIN LIST VAR rack\nVAR rack ups.status \"OL\"\nEND LIST VAR rack\n",
+                    _ => "OK\n",
+                };
+                told.lock().unwrap().push(request.trim().to_owned());
+                request.clear();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_to_wait_for_us_once_the_cluster_is_down() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ups = format!("rack@{}", listener.local_addr().unwrap());
+        let told = Arc::new(Told::default());
+        tokio::spawn(upsd(listener, Arc::clone(&told)));
+        let nut = NutUps::new(Nut { user: Some("ananke".to_owned()), ..Nut::default() });
+        for (done, expected) in [
+            (false, &["USERNAME ananke", "PASSWORD ", "LOGIN rack", "LIST VAR rack"][..]),
+            (false, &["LIST VAR rack"]),
+            (true, &["LOGOUT", "LIST VAR rack"]),
+            (true, &["LIST VAR rack"]),
+            (false, &["USERNAME ananke", "PASSWORD ", "LOGIN rack", "LIST VAR rack"]),
+        ] {
+            nut.is_done(done);
+            nut.read(&ups).await.unwrap();
+            let asked: Vec<String> = std::mem::take(&mut told.lock().unwrap());
+            let expected: Vec<&str> = expected.iter().map(|line| line.trim()).collect();
+            assert_eq!(asked, expected, "done: {done}");
+        }
     }
 }

@@ -248,6 +248,8 @@ impl<'a> Keeper<'a> {
         let intent = known.map(|intent| self.time.of(intent));
         let begun = intent.as_ref().is_some_and(|intent| intent.state == IntentState::StartupInProgress);
         let progress = if begun { self.adapters.state.progress().await.ok().flatten() } else { None };
+        // A primary that was told to switch off waits for whoever is logged in.
+        self.adapters.ups.is_done(intent.as_ref().is_some_and(|intent| intent.state == IntentState::ShutdownComplete));
         let known = Known { intent: intent.as_ref(), progress: progress.as_ref(), paused: self.is_paused(now) };
         let demand = self.duty.owed(self.spec, known, now);
         let holding = match &demand {
