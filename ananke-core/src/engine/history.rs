@@ -43,6 +43,9 @@ pub struct Tries {
     shares: BTreeMap<Trap, Share>,
 }
 
+static NEVER: Tries =
+    Tries { count: 0, first: None, last: None, in_flight: false, error: None, landed: 0, trap: None, shares: BTreeMap::new() };
+
 /// What one trap has used of the tries: the same action on the same object can be owed for different reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Share {
@@ -74,8 +77,8 @@ impl History {
         history
     }
 
-    pub fn tries(&self, verb: &str, subject: &Subject) -> Tries {
-        self.done.get(verb).and_then(|tried| tried.get(subject)).cloned().unwrap_or_default()
+    pub fn tries(&self, verb: &str, subject: &Subject) -> &Tries {
+        self.done.get(verb).and_then(|tried| tried.get(subject)).unwrap_or(&NEVER)
     }
 
     /// Whether one more try fits the budget and the pause since the last one.

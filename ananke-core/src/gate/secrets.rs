@@ -49,8 +49,8 @@ fn sealed(view: &View<'_>, vault: &VaultSpec) -> Verdict {
         return Verdict::person(Reason::VaultSealed, text, by_hand);
     }
     if unseal_vault::given_up(view) {
-        let error = view.history().tries(Order::Unseal.verb(), &Order::Unseal.subject()).error;
-        let why = error.map_or_else(|| "it sealed itself again each time".to_owned(), |error| error.to_string());
+        let error = view.history().tries(Order::Unseal.verb(), &Order::Unseal.subject()).error.as_ref();
+        let why = error.map_or_else(|| "it sealed itself again each time".to_owned(), ToString::to_string);
         return Verdict::person(Reason::VaultSealed, format!("Vault at {address} is sealed: {why}"), by_hand);
     }
     Verdict::repairable(Reason::VaultSealed, Trap::VaultSealed, format!("Vault at {address} is sealed"), by_hand)

@@ -92,7 +92,7 @@ fn held(view: &View<'_>, node: &NodeName, pods: &[&PodState]) -> Verdict {
     let look = format!("look at `kubectl get pods -A --field-selector spec.nodeName={node}`");
     for pod in pods {
         let tries = view.history().tries(EVICT, &Subject::Object(pod.object.clone()));
-        if let Some(error) = tries.error.filter(|error| error.kind == ErrorKind::Blocked) {
+        if let Some(error) = tries.error.as_ref().filter(|error| error.kind == ErrorKind::Blocked) {
             let text = format!("{node}: {} cannot be evicted: {}", pod.object, error.found);
             return Verdict::waiting(Reason::BudgetBlocks, text, look);
         }
@@ -191,7 +191,7 @@ fn patience(view: &View<'_>) -> Duration {
 fn all_refused(view: &View<'_>, pods: &[&PodState]) -> bool {
     let refused = |pod: &&PodState| {
         let tries = view.history().tries(EVICT, &Subject::Object(pod.object.clone()));
-        tries.error.is_some_and(|error| error.kind == ErrorKind::Blocked)
+        tries.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Blocked)
     };
     pods.iter().all(refused)
 }

@@ -99,7 +99,7 @@ fn missing(view: &View<'_>) -> Verdict {
         let gap = gap.unwrap_or_else(crate::fact::Gap::not_asked);
         return Verdict::unknown(gap, command);
     }
-    let failed = view.spec.servers().filter_map(|(name, _)| Some((name, tries(view, name).error?))).last();
+    let failed = view.spec.servers().filter_map(|(name, _)| Some((name, tries(view, name).error.as_ref()?))).last();
     let text = match (failed, flawed) {
         (Some((node, error)), _) => format!("{node} could not save etcd: {}", error.found),
         (None, Some((node, flaw))) => format!("the etcd snapshot {name} on {node} {flaw}"),
@@ -134,7 +134,7 @@ fn may_be_listed(view: &View<'_>, server: &NodeName) -> bool {
     tries.error.is_none() && tries.last.is_some_and(|last: Moment| view.now.since(last) < LISTED)
 }
 
-fn tries(view: &View<'_>, server: &NodeName) -> crate::engine::history::Tries {
+fn tries<'a>(view: &View<'a>, server: &NodeName) -> &'a crate::engine::history::Tries {
     view.history().tries("save-snapshot", &subject(server))
 }
 

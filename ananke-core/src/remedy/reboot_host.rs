@@ -95,7 +95,7 @@ fn reboot(view: &View<'_>, name: &NodeName) -> Reboot {
     let tries = view.history().tries(REBOOT, &Subject::Node(name.clone()));
     let Some(at) = tries.last.or(tries.first) else { return Reboot::ToCome };
     // A connection that breaks may be the reboot itself.
-    let refused = tries.error.is_some_and(|error| error.kind != ErrorKind::Transient);
+    let refused = tries.error.as_ref().is_some_and(|error| error.kind != ErrorKind::Transient);
     let came_back = |boot: Moment| boot >= at;
     match view.host_fact(name).and_then(boot_of).is_some_and(came_back) {
         true => Reboot::Over,

@@ -49,9 +49,9 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// unless it was refused for good, with the way out.
 pub(crate) fn refused(view: &View<'_>, name: &NodeName) -> Option<(String, String)> {
     view.known_host(name).filter(|host| matches!(host.unit, UnitState::Inactive | UnitState::Failed))?;
-    let error = view.history().tries(START, &Subject::Node(name.clone())).error?;
+    let error = view.history().tries(START, &Subject::Node(name.clone())).error.as_ref()?;
     let for_good = matches!(error.kind, ErrorKind::Denied | ErrorKind::Missing);
-    Some((error.to_string(), error.remedy.filter(|_| for_good)?))
+    Some((error.to_string(), error.remedy.clone().filter(|_| for_good)?))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 pub(crate) fn given_up(view: &View<'_>) -> bool {
     let tries = view.history().tries(Order::Unseal.verb(), &Order::Unseal.subject());
     let spent = tries.count >= BUDGET && tries.last.is_none_or(|last| view.now.since(last) >= PAUSE);
-    let hopeless = tries.error.is_some_and(|error| match error.kind {
+    let hopeless = tries.error.as_ref().is_some_and(|error| match error.kind {
         ErrorKind::Denied | ErrorKind::Untrusted | ErrorKind::Missing | ErrorKind::Invalid => true,
         ErrorKind::Transient | ErrorKind::Conflict | ErrorKind::Blocked => false,
     });
