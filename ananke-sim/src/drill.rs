@@ -409,6 +409,7 @@ mod tests {
     fn each_fault_ends_as_it_should() {
         for (fault, ending) in [
             (Fault::NeverBoots, Ending::Manual),
+            (Fault::Unplugged, Ending::Manual),
             (Fault::SshKeyChanged, Ending::Manual),
             (Fault::SshdDown, Ending::Manual),
             (Fault::SshStalls, Ending::Manual),

@@ -10,6 +10,7 @@ use crate::world::{ApiFault, ClusterTrouble, Cure, PodTrouble, SiteTrouble, Unit
 pub enum Fault {
     NeverBoots,
     StaysOff,
+    Unplugged,
     SlowBoot,
     SshKeyChanged,
     SshdDown,
@@ -60,6 +61,7 @@ impl Fault {
     pub const ALL: &[Self] = &[
         Self::NeverBoots,
         Self::StaysOff,
+        Self::Unplugged,
         Self::SlowBoot,
         Self::SshKeyChanged,
         Self::SshdDown,
@@ -185,10 +187,16 @@ impl Fault {
         matches!(self, Self::Unit(UnitTrouble::Address | UnitTrouble::Etcd | UnitTrouble::Database))
     }
 
+    /// It is no server's: what a quorum makes of it is told by servers that do not boot.
+    pub fn needs_worker(self) -> bool {
+        self == Self::Unplugged
+    }
+
     /// Only a person at the machine can help.
     pub fn needs_person(self) -> bool {
         match self {
             Self::NeverBoots
+            | Self::Unplugged
             | Self::SshKeyChanged
             | Self::SshdDown
             | Self::SshStalls
@@ -257,6 +265,7 @@ impl Fault {
             Self::StaleCache => Some(ApiFault::StaleCache),
             Self::NeverBoots
             | Self::StaysOff
+            | Self::Unplugged
             | Self::SlowBoot
             | Self::SshKeyChanged
             | Self::SshdDown
@@ -297,6 +306,7 @@ impl Fault {
         match self {
             Self::NeverBoots => ("never-boots", "the host stays dark: no boot, no ping, no SSH", true),
             Self::StaysOff => ("stays-off", "the host stays off when its power returns, until it is woken or switched on", true),
+            Self::Unplugged => ("unplugged", "the host runs, its containers too, and nothing reaches it over the network", true),
             Self::SlowBoot => ("slow-boot", "the host checks its disks and takes six to nine minutes to boot", true),
             Self::SshKeyChanged => ("ssh-key-changed", "the host answers with another SSH key than known_hosts has", true),
             Self::SshdDown => ("sshd-down", "the host boots and runs k3s, but its sshd does not start", true),

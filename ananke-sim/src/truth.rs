@@ -78,7 +78,7 @@ impl World {
             let sick = sick && (listed || !is_seen_by_its_node_alone(host));
             let storage = node.storage.broken && !self.plugin_is_old(*row);
             let of_node = listed && (node.never_ready || storage || self.cannot_be_spared(*row));
-            host.never_boots || host.key_changed || host.sshd_broken || mute || of_node || sick
+            host.never_boots || host.unplugged || host.key_changed || host.sshd_broken || mute || of_node || sick
         };
         (0..self.hosts.len()).filter(lost).map(|row| self.hosts[row].name.clone()).collect()
     }
@@ -87,7 +87,7 @@ impl World {
     pub fn sick(&self) -> Vec<NodeName> {
         let is_sick = |row: &usize| {
             let (host, node) = (&self.hosts[*row], &self.nodes[*row]);
-            let there = host.power == Power::Up && node.alive_since.is_some() && node.ready == Tri::True && !node.wedged;
+            let there = host.is_reached() && node.alive_since.is_some() && node.ready == Tri::True && !node.wedged;
             let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, agents, space } =
                 &host.health;
             let lacks = !missing_mounts.is_empty() || !missing_packages.is_empty() || !missing_units.is_empty();
@@ -106,12 +106,17 @@ impl World {
 
     fn check_nodes(&self, wrong: &mut Vec<String>) {
         for (row, (host, node)) in self.hosts.iter().zip(&self.nodes).enumerate() {
-            let unwell = host.never_boots || node.never_ready || self.is_left(row) || is_silent(host);
+            let unwell = host.never_boots || host.unplugged || node.never_ready || self.is_left(row) || is_silent(host);
             let marked = unwell && node.annotations.contains_key(MANUAL_ANNOTATION);
             if !marked && node.taints.iter().any(|taint| &*taint.key == TAINT_KEY) {
                 wrong.push(format!("{}: carries a cordon of Ananke", node.name));
             }
-            if host.never_boots || self.is_left(row) || node.never_ready || self.network_barred(row) || self.cannot_be_spared(row)
+            if host.never_boots
+                || host.unplugged
+                || self.is_left(row)
+                || node.never_ready
+                || self.network_barred(row)
+                || self.cannot_be_spared(row)
             {
                 continue;
             }
@@ -229,6 +234,7 @@ impl World {
             }
             let host = &self.hosts[node];
             host.never_boots
+                || host.unplugged
                 || host.cannot_write()
                 || self.is_left(node)
                 || self.nodes[node].never_ready

@@ -13,7 +13,7 @@ use ananke_core::verdict::Reason;
 use async_trait::async_trait;
 
 use super::{NO_ANSWER, SimPorts};
-use crate::world::{MOUNTS, Manner, Ms, Power, RESOLVER, World};
+use crate::world::{MOUNTS, Manner, Ms, RESOLVER, World};
 
 /// `systemctl stop` is looked at this often until the unit is down.
 const STOP_STEP: Ms = 500;
@@ -28,13 +28,13 @@ impl SimPorts {
     /// A verified session on the host; the row of the host.
     async fn connect(&self, node: &NodeName, tried: &str) -> Result<usize, PortError> {
         let fail = |kind, found: &str| PortError::new(kind, tried, node, found);
-        let (row, power, sshd, changed) = {
+        let (row, reached, sshd, changed) = {
             let world = self.sim.world();
             let row = world.node_row(node).ok_or_else(|| fail(ErrorKind::Invalid, "no such host in the config"))?;
             let host = &world.hosts()[row];
-            (row, host.power, host.sshd, host.key_changed)
+            (row, host.is_reached(), host.sshd, host.key_changed)
         };
-        if power != Power::Up {
+        if !reached {
             self.sim.delay(NO_ANSWER).await;
             return Err(fail(ErrorKind::Transient, "no answer within 5 s"));
         }
@@ -102,7 +102,7 @@ impl HostReads for SimPorts {
         self.answered(row, "ssh", node).await?;
         let world = self.sim.world();
         let host = &world.hosts()[row];
-        if host.power != Power::Up {
+        if !host.is_reached() {
             return Err(PortError::new(ErrorKind::Transient, "ssh", node, "connection lost"));
         }
         Ok(HostState {

@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::host_shell::{self, ExecReply, HostFacts, HostModel};
 use super::images;
 use super::ssh::{HostBackend, Reach};
-use crate::world::{Host, Manner, Node, Power, World};
+use crate::world::{Host, Manner, Node, World};
 
 /// How often a command looks whether the unit that it stops has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
@@ -33,10 +33,10 @@ impl Hosts {
 #[async_trait]
 impl HostBackend for Hosts {
     fn reach(&self, node: &NodeName) -> Reach {
-        let seen = self.with(node, |host| match (host.power, host.sshd) {
-            (Power::Up, true) => Reach::Answer,
-            (Power::Up, false) => Reach::Refuse,
-            (Power::Off | Power::Booting, _) => Reach::Dark,
+        let seen = self.with(node, |host| match (host.is_reached(), host.sshd) {
+            (true, true) => Reach::Answer,
+            (true, false) => Reach::Refuse,
+            (false, _) => Reach::Dark,
         });
         seen.unwrap_or(Reach::Dark)
     }

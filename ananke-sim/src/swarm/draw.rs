@@ -105,7 +105,8 @@ fn faults(dice: &Dice, (nodes, servers): (usize, usize), outage: bool, steps: &m
         let node = if fault.needs_node() {
             let lost_servers = hit.iter().filter(|node| **node <= servers).count();
             let last = if fault.needs_server() { servers } else { nodes };
-            let first = if lost_servers < servers.saturating_sub(1) / 2 { 1 } else { servers + 1 };
+            let spares = lost_servers < servers.saturating_sub(1) / 2 && !fault.needs_worker();
+            let first = if spares { 1 } else { servers + 1 };
             let (first, last) = (i64::try_from(first).unwrap_or(1), i64::try_from(last).unwrap_or(1));
             match usize::try_from(dice.between("fault-node", nth, first, last)) {
                 Ok(node) if first <= last && hit.insert(node) => Some(node),

@@ -29,7 +29,9 @@ fn has_reason(fault: Fault, action: &ManualAction) -> bool {
     let goes_there = action.gate == GateId::NodeSsh;
     let of = |name: &str| action.subject.to_string().ends_with(name);
     match fault {
-        Fault::NeverBoots | Fault::StaysOff | Fault::SshdDown | Fault::SshStalls | Fault::SshCuts => goes_there,
+        Fault::NeverBoots | Fault::StaysOff | Fault::Unplugged | Fault::SshdDown | Fault::SshStalls | Fault::SshCuts => {
+            goes_there
+        }
         Fault::SshKeyChanged => said(&[Reason::HostKeyRefused]),
         Fault::NodeNeverReady | Fault::KubeletWedged => {
             said(&[Reason::ManualActionMarked, Reason::NodeNotReady, Reason::TooManySick, Reason::NoQuorum])

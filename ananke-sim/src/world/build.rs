@@ -182,6 +182,7 @@ pub(super) fn add_host(world: &mut World, name: NodeName, server: bool) {
         server,
         power: Power::Up,
         never_boots: false,
+        unplugged: false,
         told: Obedience::GoesOff,
         slow_boot: false,
         stays_off: false,

@@ -318,8 +318,9 @@ impl World {
 
     /// All nodes are kept from taking the usual pods.
     fn has_no_room(&self) -> bool {
-        let all_cordoned = || self.nodes.iter().all(|node| node.unschedulable);
-        self.troubles.cordoned && all_cordoned() || self.troubles.fenced || self.site.pressed
+        // One of many cordons may have been lifted, from a node that takes pods.
+        let none_takes_pods = || (0..self.nodes.len()).all(|node| !self.schedulable(node));
+        self.troubles.cordoned && none_takes_pods() || self.troubles.fenced || self.site.pressed
     }
 
     /// The next pod of a workload is not made, or has no place, before a person has decided.

@@ -43,6 +43,8 @@ pub struct Host {
     pub power: Power,
     /// It does not come up, whatever the mains do.
     pub never_boots: bool,
+    /// It runs, and nothing goes over its network cable.
+    pub unplugged: bool,
     pub slow_boot: bool,
     /// Its firmware does not switch it on when power returns.
     pub stays_off: bool,
@@ -87,6 +89,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// Something answers at its address.
+    pub fn is_reached(&self) -> bool {
+        self.power == Power::Up && !self.unplugged
+    }
+
     /// Nothing of k3s can be written, so it does not run.
     pub fn cannot_write(&self) -> bool {
         self.health.root_read_only || self.health.space.iter().any(|space| space.free_percent == 0)

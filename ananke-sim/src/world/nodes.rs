@@ -3,7 +3,7 @@
 use ananke_core::observation::{Taint, Tri, UnitState};
 
 use super::lifecycle::tolerated_for_a_while;
-use super::{Event, HEARTBEAT, Power, What, World};
+use super::{Event, HEARTBEAT, What, World};
 
 /// What kubelets say of the Ready condition.
 pub(super) const READY: &str = "kubelet is posting ready status";
@@ -15,7 +15,7 @@ impl World {
     /// Starts or ends the kubelet's life as its host, unit and the API allow.
     pub(super) fn refresh_kubelet(&mut self, row: usize) {
         let host = &self.hosts[row];
-        let works = host.power == Power::Up && host.unit_state == UnitState::Active && self.control.api;
+        let works = host.is_reached() && host.unit_state == UnitState::Active && self.control.api;
         let node = &self.nodes[row];
         if works == node.alive_since.is_some() {
             return;

@@ -142,14 +142,22 @@ impl World {
         }
     }
 
+    fn place(&self, fault: Fault, node: Option<&NodeName>) -> Result<usize, String> {
+        match (fault.needs_node(), node) {
+            (true, None) => Err(format!("fault {fault} needs a node")),
+            (false, Some(_)) => Err(format!("fault {fault} takes no node")),
+            (false, None) => Ok(0),
+            (true, Some(name)) => {
+                let host = self.node_row(name).ok_or_else(|| format!("there is no node {name}"))?;
+                let server = fault.needs_worker() && self.hosts[host].server;
+                if server { Err(format!("fault {fault} is a worker's, and {name} is a server")) } else { Ok(host) }
+            }
+        }
+    }
+
     /// Makes something go wrong. `Err` says what is missing.
     pub fn inject(&mut self, fault: Fault, node: Option<&NodeName>) -> Result<(), String> {
-        let host = match (fault.needs_node(), node) {
-            (true, None) => return Err(format!("fault {fault} needs a node")),
-            (false, Some(_)) => return Err(format!("fault {fault} takes no node")),
-            (false, None) => 0,
-            (true, Some(name)) => self.node_row(name).ok_or_else(|| format!("there is no node {name}"))?,
-        };
+        let host = self.place(fault, node)?;
         self.note(|world| match fault.needs_node() {
             true => format!("fault {fault} on {}", world.hosts[host].name),
             false => format!("fault {fault}"),
@@ -170,6 +178,7 @@ impl World {
                     self.boot(host);
                 }
             }
+            Fault::Unplugged => self.hosts[host].unplugged = true,
             Fault::SshKeyChanged => self.hosts[host].key_changed = true,
             Fault::SshdDown => (self.hosts[host].sshd_broken, self.hosts[host].sshd) = (true, false),
             Fault::SshNoisy => self.hosts[host].manner = Manner::Noisy,
