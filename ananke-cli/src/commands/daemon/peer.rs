@@ -27,12 +27,7 @@ pub(super) struct Wants {
 }
 
 /// The power of a peer ends: the coordinator is to shut the cluster down, and this host does it where that one cannot.
-pub(super) async fn shut_down(
-    loaded: &Loaded,
-    why: &str,
-    within: Duration,
-    wants: &Cell<Wants>,
-) -> Result<Came, Failure> {
+pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Duration, wants: &Cell<Wants>) -> Result<Came, Failure> {
     let (adapters, spec) = (for_shutdown(loaded).await?, &loaded.spec);
     let clock = adapters.clock.steady();
     let asked = clock.now();
