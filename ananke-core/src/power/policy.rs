@@ -130,10 +130,14 @@ impl PowerWatch {
         // A start-up of ours that died with its machine is owed too; whether it did, the caller knows.
         let owed = intent.is_some_and(|intent| intent.by_power && intent.state != IntentState::Normal);
         let losses = self.aftermath.losses.as_ref();
-        let mains = self.mains(spec, &states, now);
-        if !owed && losses.is_none() || matches!(mains, Mains::Away) {
+        if !owed && losses.is_none() {
             return Demand::Nothing;
         }
+        let without = match self.mains(spec, &states, now) {
+            Mains::Away => return Demand::Nothing,
+            Mains::Wait(what) => return Demand::Wait { what },
+            Mains::Back { without } => without,
+        };
         let spec = &spec.power;
         if spec.upses.is_empty() {
             // It was another Ananke that asked for the shutdown, and which keeps the cluster down until its own mains are back.
@@ -148,13 +152,7 @@ impl PowerWatch {
             };
         }
         let losses = losses.map(|losses| format!("; {losses}")).unwrap_or_default();
-        match mains {
-            Mains::Away => Demand::Nothing,
-            Mains::Wait(what) => Demand::Wait { what },
-            Mains::Back { without } => {
-                Demand::StartUp { why: format!("mains have been back for {}{losses}{without}", human(spec.hold_off)) }
-            }
-        }
+        Demand::StartUp { why: format!("mains have been back for {}{losses}{without}", human(spec.hold_off)) }
     }
 
     /// What a start-up goes by that was demanded: its guards do not wait once more for what was waited for here.
