@@ -9,16 +9,22 @@ use ananke_core::intent::Intent;
 use ananke_core::name::RunId;
 use ananke_core::port::PortError;
 use ananke_core::report::Progress;
+use serde::{Deserialize, Serialize};
 
 use super::file::{self, Content, io_error};
 use super::{INTENT, JOURNALS, SCHEMA, SHUTDOWN_PROGRESS, STARTUP_PROGRESS, StateDir, Versioned};
 
 /// Names the run whose journal was begun last.
-const NEWEST: &str = "newest";
+const NEWEST: &str = "newest.json";
 
 /// The newest journals that are kept: years of outages, and the room that they may take together.
 const KEPT: usize = 50;
 const KEPT_BYTES: u64 = 256 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Newest {
+    run: RunId,
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -31,11 +37,10 @@ struct Kept {
 impl StateDir {
     /// The newest start-up or shutdown that has a journal; none: nothing was ever executed here.
     pub fn newest_run(&self) -> Result<Option<RunId>, PortError> {
-        let begun = file::bytes(&self.journals().join(NEWEST))?.and_then(|bytes| String::from_utf8(bytes).ok());
-        if let Some(run) = begun.and_then(|text| RunId::parse(text.trim()).ok())
-            && file::exists(&self.journal_path(&run))?
+        if let Content::Whole(newest) = file::read::<Versioned<Newest>>(&self.journals().join(NEWEST), SCHEMA)?
+            && file::exists(&self.journal_path(&newest.body.run))?
         {
-            return Ok(Some(run));
+            return Ok(Some(newest.body.run));
         }
         // The stamp after the command sorts as time does.
         let stamp = |run: &RunId| run.as_str().split_once('-').map(|(_, stamp)| stamp.to_owned());
@@ -44,9 +49,10 @@ impl StateDir {
 
     /// The journal of `run` is about to be begun. Where that cannot be noted, the newest is found by its name.
     pub(super) fn begins_journal(&self, run: &RunId) {
+        let newest = Versioned { schema: SCHEMA, body: Newest { run: run.clone() } };
         if is_a_run(run)
             && file::exists(&self.journal_path(run)).is_ok_and(|exists| !exists)
-            && let Err(error) = file::replace_text(&self.journals().join(NEWEST), format!("{run}\n").as_bytes())
+            && let Err(error) = file::replace(&self.journals().join(NEWEST), &newest)
         {
             let error: PortError = error.into();
             tracing::debug!("{error}");
