@@ -153,7 +153,7 @@ fn scenario(args: &args::Drill) -> Result<Scenario, Failure> {
         let node =
             node.map(NodeName::parse).transpose().map_err(|error| Failure::Usage(format!("--inject {wanted}: {error}")))?;
         if let Some(node) = &node {
-            is_there(&scenario, node).map_err(|found| Failure::Usage(format!("--inject {wanted}: {found}")))?;
+            can_strike(&scenario, fault, node).map_err(|found| Failure::Usage(format!("--inject {wanted}: {found}")))?;
         }
         scenario = scenario.with_fault(fault, node);
     }
@@ -168,13 +168,13 @@ fn trapped(id: &str) -> Result<Scenario, Failure> {
     ananke_sim::trap::scenario(entry.trap).ok_or_else(|| Failure::Usage(format!("{id} is not drilled: docs/traps.md says why")))
 }
 
-/// A fault on a node that the world does not have would be a drill of nothing.
-fn is_there(scenario: &Scenario, node: &NodeName) -> Result<(), String> {
-    let world = World::new(scenario, 0);
-    let names = || world.hosts().iter().map(|host| &host.name);
-    if names().any(|name| name == node) {
-        return Ok(());
+/// A fault on a node that the world does not have, or that cannot have it, would be a drill of nothing.
+fn can_strike(scenario: &Scenario, fault: Fault, node: &NodeName) -> Result<(), String> {
+    let mut world = World::new(scenario, 0);
+    if world.hosts().iter().any(|host| host.name == *node) {
+        return world.inject(fault, Some(node));
     }
+    let names = || world.hosts().iter().map(|host| &host.name);
     let ends = names().next().zip(names().next_back()).map(|(first, last)| format!("; there are {first} to {last}"));
     Err(format!("there is no node {node}{}", ends.unwrap_or_default()))
 }
@@ -196,11 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_on_a_node_that_is_not_there_is_refused() {
+    fn a_fault_on_a_node_that_cannot_have_it_is_refused() {
         let world = Scenario::named("power-loss").unwrap().with_nodes(5);
-        let said = |node: &str| is_there(&world, &NodeName::parse(node).unwrap());
-        assert_eq!(said("titan-05"), Ok(()));
-        assert_eq!(said("titan-99"), Err("there is no node titan-99; there are titan-01 to titan-05".to_owned()));
+        for (fault, node, said) in [
+            (Fault::Unplugged, "titan-05", Ok(())),
+            (Fault::NeverBoots, "titan-99", Err("there is no node titan-99; there are titan-01 to titan-05")),
+            (Fault::Unplugged, "titan-01", Err("fault unplugged is a worker's, and titan-01 is a server")),
+            (Fault::DnsDown, "titan-01", Err("fault dns-down takes no node")),
+        ] {
+            assert_eq!(can_strike(&world, fault, &NodeName::parse(node).unwrap()), said.map_err(str::to_owned));
+        }
     }
 
     #[test]
