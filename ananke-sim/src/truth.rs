@@ -59,7 +59,7 @@ impl World {
 
     /// Workloads that are what their spec asks for, and whose pods serve whatever the API says of them.
     pub fn workloads_up(&self) -> usize {
-        let serve = |pod: &&usize| self.pods[**pod].serving && self.pods[**pod].ready;
+        let serve = |pod: &&usize| self.serves_now(**pod);
         let up = |workload: &&Workload| {
             let serving = u32::try_from(workload.pods.iter().filter(serve).count()).unwrap_or(u32::MAX);
             workload.converged() && serving >= workload.status.ready

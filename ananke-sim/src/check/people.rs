@@ -64,8 +64,24 @@ pub(super) fn check(record: &Record) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::node;
+    use ananke_core::name::{Kind, ObjectRef, ResourceVersion};
+
+    use super::super::testing::{node, reboot, sent};
     use super::*;
+
+    #[test]
+    fn the_branch_is_set_only_by_whoever_lets_it_be() {
+        let with = |forces_branch| {
+            let mut order = reboot(1);
+            let source = ObjectRef::new(Kind::GitRepository, "flux-system", "flux-system");
+            let seen = ResourceVersion::parse("1").unwrap();
+            order.order = Order::Cluster(ClusterOrder::SetBranch { source, seen, branch: "main".into() });
+            order.scene.forces_branch = forces_branch;
+            check(&sent([order]))
+        };
+        assert_eq!(with(true), Vec::<String>::new());
+        assert_eq!(with(false), ["the source was set to branch main, and nobody asked for that"]);
+    }
 
     #[test]
     fn a_wish_holds_until_it_is_taken_back() {
