@@ -180,10 +180,15 @@ impl World {
         if self.hosts[host].server {
             self.check_quorum();
         }
-        let served = if self.hosts[host].server { self.control.formed } else { self.control.api };
-        if served {
+        if self.is_served(host) {
             self.activate(host);
         }
+    }
+
+    /// What the unit waits for: a server for the others, an agent for the API.
+    fn is_served(&self, host: usize) -> bool {
+        let row = &self.hosts[host];
+        if row.server { self.control.formed } else { self.control.api && row.is_reached() }
     }
 
     fn activate(&mut self, host: usize) {
@@ -196,8 +201,7 @@ impl World {
 
     pub(super) fn unit_active(&mut self, host: usize, epoch: u32) {
         let row = &self.hosts[host];
-        let served = if row.server { self.control.formed } else { self.control.api };
-        if row.unit_epoch != epoch || row.unit_state != UnitState::Activating || !served {
+        if row.unit_epoch != epoch || row.unit_state != UnitState::Activating || !self.is_served(host) {
             return;
         }
         self.hosts[host].unit_state = UnitState::Active;
@@ -265,12 +269,31 @@ impl World {
         let wait = self.draw("leader", 0, self.control.starts, LEADER_WAIT.0, LEADER_WAIT.1);
         self.after(wait, Event::ControllersUp(self.control.epoch));
         for host in 0..self.hosts.len() {
-            let row = &self.hosts[host];
-            if !row.server && row.prepared && row.unit_state == UnitState::Activating {
-                self.activate(host);
-            }
-            self.refresh_kubelet(host);
+            self.agent_finds_api(host);
         }
+    }
+
+    /// An agent that waits for the API, or a kubelet that lost sight of it.
+    fn agent_finds_api(&mut self, host: usize) {
+        let row = &self.hosts[host];
+        if !row.server && row.prepared && row.unit_state == UnitState::Activating && self.is_served(host) {
+            self.activate(host);
+        }
+        self.refresh_kubelet(host);
+    }
+
+    /// The cable of a worker comes out: all that runs there runs on, and nobody reaches it.
+    pub(super) fn unplug(&mut self, host: usize) {
+        self.hosts[host].unplugged = true;
+        self.refresh_kubelet(host);
+        for pod in self.nodes[host].pods.clone() {
+            self.change_pod(pod, |pod| pod.serving = false);
+        }
+    }
+
+    pub(super) fn plug_in(&mut self, host: usize) {
+        self.hosts[host].unplugged = false;
+        self.agent_finds_api(host);
     }
 
     fn api_goes_down(&mut self) {

@@ -28,7 +28,7 @@ impl World {
                 (row.never_boots, row.stays_off, row.told_off) = (false, false, false);
                 self.boot(host);
             }
-            Fault::Unplugged => row.unplugged = false,
+            Fault::Unplugged => self.plug_in(host),
             Fault::SshKeyChanged => row.key_changed = false,
             Fault::SshdDown => (row.sshd_broken, row.sshd) = (false, row.power == Power::Up),
             Fault::SshNoisy | Fault::SshStalls | Fault::SshCuts | Fault::SudoPassword => row.manner = Manner::Usual,

@@ -106,6 +106,7 @@ impl World {
         } else if self.pods[row].ended.is_some() {
             // What ended is not started again.
         } else if self.pods[row].running {
+            self.pod_probe(row, self.pods[row].epoch);
             self.publish(row);
         } else {
             self.change_pod(row, |pod| (pod.ready, pod.reason) = (false, "ContainersNotReady"));

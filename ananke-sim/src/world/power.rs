@@ -178,7 +178,7 @@ impl World {
                     self.boot(host);
                 }
             }
-            Fault::Unplugged => self.hosts[host].unplugged = true,
+            Fault::Unplugged => self.unplug(host),
             Fault::SshKeyChanged => self.hosts[host].key_changed = true,
             Fault::SshdDown => (self.hosts[host].sshd_broken, self.hosts[host].sshd) = (true, false),
             Fault::SshNoisy => self.hosts[host].manner = Manner::Noisy,

@@ -110,6 +110,31 @@ fn a_wedged_kubelet_renews_and_is_well_after_a_restart_and_a_dead_runtime_is_not
 }
 
 #[test]
+fn an_unplugged_worker_runs_on_unseen_and_finds_the_api_once_it_is_plugged_in() {
+    let name = "titan-09";
+    let lost = |world: &World| world.nodes()[row(world, name)].alive_since.is_none();
+    let mut world = world("healthy", 1);
+    let before = world.leftovers(row(&world, name)).shims;
+    world.inject(Fault::Unplugged, Some(&node(name))).unwrap();
+    world.advance_to(MINUTE);
+    assert_eq!((ready(&world, name), unit(&world, name), lost(&world)), (Tri::Unknown, UnitState::Active, true));
+    world.advance_to(10 * MINUTE);
+    assert_eq!(world.leftovers(row(&world, name)).shims, before, "its containers run");
+    assert!(world.mend(Fault::Unplugged, Some(&node(name))));
+    world.advance_to(20 * MINUTE);
+    assert_eq!(world.truly_healthy(), Ok(()));
+
+    world.inject(Fault::Unplugged, Some(&node(name))).unwrap();
+    world.power_lost();
+    world.power_restore();
+    world.advance_to(40 * MINUTE);
+    assert_eq!((unit(&world, name), lost(&world)), (UnitState::Activating, true), "its agent waits for the API");
+    assert!(world.mend(Fault::Unplugged, Some(&node(name))));
+    world.advance_to(60 * MINUTE);
+    assert_eq!((unit(&world, name), world.truly_healthy()), (UnitState::Active, Ok(())));
+}
+
+#[test]
 fn a_kubelet_stays_wedged_through_a_power_cut() {
     let scenario = Scenario::default().with_fault(Fault::KubeletWedged, Some(node("titan-09")));
     let mut world = World::new(&scenario, 1);
