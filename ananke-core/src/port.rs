@@ -110,13 +110,16 @@ impl PortError {
     }
 }
 
-/// Remote text is data: control characters become spaces, and no more than `limit` characters are kept.
+/// Remote text is data: passwords of URLs are left out, control characters become spaces, and no more than `limit` characters
+/// are kept.
 pub fn clean(text: &str, limit: usize) -> String {
     let text = text.trim();
     // Most texts are plain and short, and are cleaned at every judgement.
-    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'@') {
         return text.to_owned();
     }
+    // Before it is cut: half a URL does not show where its password ends.
+    let text = without_password(text);
     let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
     if text.chars().count() > limit {
         out.push('…');
@@ -148,6 +151,7 @@ mod tests {
         let error = PortError::new(ErrorKind::Invalid, "read banner", "titan-01", "\u{1b}[2Jhello\r\nworld ");
         assert_eq!(error.to_string(), "read banner on titan-01:  [2Jhello  world");
         assert_eq!(clean("abcdef", 3), "abc…");
+        assert_eq!(clean("list remote for 'https://bot:hunter2@git.example': refused", 26), "list remote for 'https://b…");
     }
 
     #[test]
@@ -160,6 +164,7 @@ mod tests {
             ("user@host: no URL", "user@host: no URL"),
         ] {
             assert_eq!(without_password(text), expected);
+            assert_eq!(clean(text, 300), expected);
         }
     }
 }

@@ -93,6 +93,7 @@ fn what_the_daemon_kept_breaks_the_circle_after_a_power_loss_with_images_and_wit
     let [(warm, warm_report), (cold, cold_report)] = circles.map(|(cluster, startup)| {
         let report = startup.end(LIMIT).exits(0).json();
         it_is_up(&cluster, &report);
+        no_password_is_told(&cluster, &report);
         (cluster, report)
     });
     assert_eq!(told(&warm_report, "load-images"), Vec::<String>::new());
@@ -119,6 +120,22 @@ fn it_is_up(cluster: &Cluster, report: &Value) {
     assert!(effect["after"].as_str().unwrap().starts_with("1 of 1 ready"), "{effect}");
     let truth = cluster.truth();
     assert_eq!(truth["workloads_converged"], truth["workloads"], "{truth:#}");
+}
+
+/// Flux fetches with one that stands in the URL, and says where it could not be fetched from.
+fn no_password_is_told(cluster: &Cluster, report: &Value) {
+    let password = "swordfish";
+    let source = "gitrepositories/flux-system";
+    if require("kubectl", "kubernetes-client") {
+        assert!(cluster.kubectl(&["get", source, "-n", "flux-system", "-o", "yaml"]).ok().contains(password));
+    }
+    assert!(!report.to_string().contains(password), "{report:#}");
+    let kept = cluster.state_files();
+    let journal = |path: &Path| path.extension().is_some_and(|it| it == "jsonl");
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("https://flux@scm.titan.example");
+    assert!(kept.iter().any(|(path, bytes)| journal(path) && told(bytes)), "the source stands in the journal");
+    let leaks: Vec<_> = kept.iter().filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains(password)).collect();
+    assert!(leaks.is_empty(), "{:?}", leaks.iter().map(|(path, _)| path).collect::<Vec<_>>());
 }
 
 /// kubectl does what Flux's controllers do with an object of a layer: they make the fields that were written in their names

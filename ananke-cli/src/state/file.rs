@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::port::{ErrorKind, PortError, without_password};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -103,11 +103,21 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, PortError> {
     }
 }
 
-/// Writes JSON so that after any crash the file is the old one or the new one, and after `Ok` the new one.
+/// Writes JSON so that after any crash the file is the old one or the new one, and after `Ok` the new one. No password of a
+/// URL is kept, wherever it stands: in what names it, in an error, or in an event.
 pub(super) fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| not_json(path, &error))?;
-    text.push(b'\n');
-    replace_text(path, &text)
+    replace_text(path, without_password(&pretty(path, value)?).as_bytes())
+}
+
+/// The same, with all that is in it: what is made again from it must be what it was.
+pub(super) fn replace_exactly<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
+    replace_text(path, pretty(path, value)?.as_bytes())
+}
+
+fn pretty<T: Serialize>(path: &Path, value: &T) -> Result<String, PortError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| not_json(path, &error))?;
+    text.push('\n');
+    Ok(text)
 }
 
 pub(super) fn replace_text(path: &Path, text: &[u8]) -> Result<(), WriteError> {
@@ -130,20 +140,20 @@ pub(super) enum Durable {
     Later,
 }
 
-/// Appends one line of JSON. What is torn before it keeps to itself, and what was written of a line that does not fit is
+/// Appends one line of JSON, without the passwords of its URLs. What is torn before it keeps to itself, and what was written of a line that does not fit is
 /// taken back.
 pub(super) fn append<T: Serialize>(path: &Path, value: &T, durable: Durable) -> Result<(), WriteError> {
-    let mut line = serde_json::to_vec(value).map_err(|error| not_json(path, &error))?;
-    line.push(b'\n');
+    let mut line = without_password(&serde_json::to_string(value).map_err(|error| not_json(path, &error))?);
+    line.push('\n');
     let is_new = !exists(path)?;
     let mut file = super::private(OpenOptions::new().read(true).append(true).create(true))
         .open(path)
         .map_err(|error| WriteError::new("open for appending", path, &error))?;
     let (length, torn) = end_of(&mut file).map_err(|error| io_error("read", path, &error))?;
     if torn {
-        line.insert(0, b'\n');
+        line.insert(0, '\n');
     }
-    if let Err(error) = file.write_all(&line) {
+    if let Err(error) = file.write_all(line.as_bytes()) {
         // Nobody else appends to it; if it cannot be cut, the half line counts as torn.
         drop(file.set_len(length));
         return Err(WriteError::new("append", path, &error));
@@ -343,6 +353,22 @@ mod tests {
         assert_eq!(sync_parent(Path::new("snapshot.json")), Ok(()));
         let of = |path: &'static str| directory_of(Path::new(path)).to_str();
         assert_eq!([of("a.json"), of("state/a.json"), of("/a.json"), of("/")], [Some("."), Some("state"), Some("/"), Some("/")]);
+    }
+
+    #[test]
+    fn no_password_of_a_url_is_kept_wherever_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        let with = |user: &str| {
+            let url = format!("https://{user}@h/");
+            serde_json::json!({format!("GET {url}"): [url, 1, null], "on": format!("'https://{user}@h'\n\"ups@h\"")})
+        };
+        let kept = || serde_json::from_str::<serde_json::Value>(&fs::read_to_string(&path).unwrap()).unwrap();
+        replace(&path, &with("u:p")).unwrap();
+        assert_eq!(kept(), with("u"));
+        fs::write(&path, "").unwrap();
+        append(&path, &with("u:p@q%2F"), Durable::Later).unwrap();
+        assert_eq!(kept(), with("u"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl StateDir {
             builder.create(&directory).map_err(|error| io_error("create", &directory, &error))?;
             file::sync_directory(self.root())?;
         }
-        self.save(&name(&layer.kustomization), &Versioned { schema: SCHEMA, body: layer })
+        Ok(file::replace_exactly(&self.path(&name(&layer.kustomization)), &Versioned { schema: SCHEMA, body: layer })?)
     }
 }
 
@@ -69,8 +69,8 @@ mod tests {
 
     fn layer(name: &str) -> Layer {
         let object = ObjectRef::new(Kind::ConfigMap, "git", name);
-        let body =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"large": "1.50", "n": 7}});
+        let data = json!({"large": "1.50", "n": 7, "url": "https://bot:hunter2@git.example/"});
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
         Layer {
             kustomization: kustomization(name),
             revision: "main@sha1:00".into(),

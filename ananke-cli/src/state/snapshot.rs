@@ -5,10 +5,9 @@ use std::path::Path;
 use ananke_core::doctor::ClusterMap;
 use ananke_core::name::Moment;
 use ananke_core::observation::Observation;
-use ananke_core::port::{ErrorKind, PortError, without_password};
+use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::spec::Spec;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::file::{self, Content};
 use super::{SCHEMA, Versioned};
@@ -31,22 +30,7 @@ pub(crate) struct Look {
 
 /// For its owner only, and whole or not at all.
 pub(crate) fn write(path: &Path, snapshot: &Snapshot) -> Result<(), PortError> {
-    let failed = |error: serde_json::Error| PortError::new(ErrorKind::Invalid, "write the snapshot", path.display(), error);
-    let body = without_passwords(serde_json::to_value(snapshot).map_err(failed)?);
-    Ok(file::replace(path, &Versioned { schema: SCHEMA, body })?)
-}
-
-/// A URL can have one, and stands in errors and events as well as in what names it.
-fn without_passwords(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(without_password(&text)),
-        Value::Array(items) => items.into_iter().map(without_passwords).collect(),
-        Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, value)| (without_password(&name), without_passwords(value)));
-            Value::Object(fields.collect::<Map<_, _>>())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
-    }
+    Ok(file::replace(path, &Versioned { schema: SCHEMA, body: snapshot })?)
 }
 
 pub(crate) fn read(path: &Path) -> Result<Snapshot, PortError> {
@@ -78,12 +62,6 @@ mod tests {
         assert_eq!(read(&path).unwrap().map, map);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
-    }
-
-    #[test]
-    fn no_password_of_a_url_is_kept_wherever_it_stands() {
-        let nested = serde_json::json!({"GET https://u:p@h/": ["https://u:p@h/", 1, null]});
-        assert_eq!(without_passwords(nested), serde_json::json!({"GET https://u@h/": ["https://u@h/", 1, null]}));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ananke_core::name::{Kind, Moment, ObjectRef};
 use ananke_core::observation::{HelmReleaseState, KustomizationState, Reconcile, SourceState, Tri};
-use ananke_core::port::clean;
+use ananke_core::port::{clean, without_password};
 use serde::Deserialize;
 
 use super::inventory::{Applied, Inventory};
@@ -253,12 +253,13 @@ const KEPT: (usize, usize) = (220, 80);
 /// A rejected object's message has all of its template in the middle, and says at its end why it was rejected.
 fn told(message: &str) -> String {
     let (first, last) = KEPT;
-    let message = message.trim_end();
-    let Some((cut, _)) = message.char_indices().rev().nth(last) else { return clean(message, first) };
+    // Before it is cut, as `clean` does it.
+    let message = without_password(message.trim_end());
+    let Some((cut, _)) = message.char_indices().rev().nth(last) else { return clean(&message, first) };
     if message.chars().count() <= first + last {
-        return clean(message, first + last);
+        return clean(&message, first + last);
     }
-    format!("{} {}", clean(message, first), clean(message.get(cut..).unwrap_or_default(), last + 1))
+    format!("{} {}", clean(&message, first), clean(message.get(cut..).unwrap_or_default(), last + 1))
 }
 
 impl Reference {
@@ -429,5 +430,10 @@ mod tests {
         );
         assert!(told.ends_with("field is immutable") && told.chars().count() < 310, "{told}");
         assert_eq!(super::told("short\n"), "short");
+        let url = "https://bot:hunter2@git.example";
+        for long in [0, 140, 150, 160, 200, 900] {
+            let told = super::told(&format!("{}list remote for '{url}/iac.git': {}", "x".repeat(long), "y".repeat(200)));
+            assert!(!told.contains("hunter2") && !told.contains("bot:h"), "{told}");
+        }
     }
 }

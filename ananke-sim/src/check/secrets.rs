@@ -2,7 +2,7 @@
 
 use super::{Record, What};
 
-/// Whoever can read it somewhere in the output has found a leak; the simulated operator's config has it as a password.
+/// Whoever can read it somewhere in the output has found a leak; Flux fetches with it, and says so.
 pub const SECRET: &str = "swordfish-7b1d";
 
 pub(super) fn check(record: &Record) -> Vec<String> {
@@ -27,6 +27,12 @@ mod tests {
     use super::super::Outcome;
     use super::super::testing::{ended, record};
     use super::*;
+
+    #[test]
+    fn the_simulated_cluster_has_it_where_it_could_be_told() {
+        let world = crate::World::new(&crate::Scenario::default(), 1);
+        assert!(world.source().url.contains(SECRET));
+    }
 
     #[test]
     fn a_secret_in_a_report_is_seen() {

@@ -10,6 +10,7 @@ use ananke_core::observation::{
     NodeTrouble, PodPhase, PodState, Reconcile, SourceState, StorageState, WorkloadState,
 };
 use ananke_core::order::{REQUESTED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
+use ananke_core::port::without_password;
 
 use super::storage_views as storage;
 use crate::world::{FluxObject, Kustomization, Ms, Node, RECONCILED, Release, Told, World, parsed};
@@ -300,7 +301,7 @@ fn reconcile(meta: &FluxObject, words: &mut Words) -> Reconcile {
         observed_generation: meta.observed_generation,
         ready: meta.ready,
         reason: words.get(meta.reason),
-        message: meta.message.clone(),
+        message: if meta.message.contains("://") { without_password(&meta.message).into() } else { meta.message.clone() },
         requested_at: meta.annotations.get(REQUESTED_ANNOTATION).cloned(),
         handled_at: meta.handled_at.clone(),
     }

@@ -52,8 +52,8 @@ pub(super) const HARBOR: &str = "harbor.titan.example";
 pub(super) const OUTSIDE_GIT: &str = "ssh://git@github.com/titan/titan-iac.git";
 pub(super) const OUTSIDE_REGISTRY: &str = "ghcr.io";
 
-/// The repository that Flux fetches from.
-pub(super) const GIT_URL: &str = "ssh://git@scm.titan.example/ops/titan-iac.git";
+/// The repository that Flux fetches from: with its password, as nobody should have it and many do.
+pub(super) const GIT_URL: &str = "https://flux:swordfish-7b1d@scm.titan.example/ops/titan-iac.git";
 /// Another Git server that has what Gitea has.
 pub(crate) const MIRROR: &str = "https://codeberg.org/titan/titan-iac.git";
 

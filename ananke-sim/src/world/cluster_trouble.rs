@@ -278,9 +278,7 @@ impl World {
         let url = &self.source.url;
         let said = |words: &str| format!("failed to checkout and determine revision: unable to list remote for '{url}': {words}");
         if self.troubles.denied && &**url != super::MIRROR {
-            return Some(said(
-                "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain",
-            ));
+            return Some(said("authentication required: Unauthorized"));
         }
         let late = self.troubles.late_names.is_some_and(|until| self.now < until);
         late.then(|| said("dial tcp: lookup scm.titan.example on 10.43.0.10:53: server misbehaving"))

@@ -138,7 +138,7 @@ impl World {
         let inside = self.known.git != super::ELSEWHERE && **url != *MIRROR;
         if inside && !(self.serves(self.known.ingress) && self.serves(self.known.git)) {
             return Err(format!(
-                "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp 192.168.22.9:22: connect: connection refused"
+                "failed to checkout and determine revision: unable to list remote for '{url}': dial tcp 192.168.22.9:443: connect: connection refused"
             ));
         }
         self.branches.get(&self.source.branch).cloned().ok_or_else(|| {
