@@ -190,6 +190,7 @@ mod tests {
     use crate::gate::testing::{Bench, node};
     use crate::name::Subject;
     use crate::order::{HostOrder, Order};
+    use crate::power::UpsSpec;
     use crate::report::{GateStatus, Outcome};
 
     #[test]
@@ -260,6 +261,26 @@ mod tests {
         ahead.proofs_from = Some(stopped.plus(hour * 9));
         let second = start(2, Some(ahead), None);
         assert_eq!(second.floor.since, Some(second.started), "its clock was ahead");
+    }
+
+    #[test]
+    fn power_that_ends_cuts_a_shutdown_short_and_a_blip_cuts_no_persons() {
+        for (by_power, seconds, cut) in [(false, 10, false), (false, 15, true), (true, 0, true)] {
+            let mut bench = Bench::new(2);
+            let rack = "rack@h".into();
+            bench.spec.power.upses = vec![UpsSpec::feeding_all(std::sync::Arc::clone(&rack))];
+            let mut walk = shutdown(bench.spec.clone(), bench.now, "maintenance", None, None);
+            walk.by_power = by_power;
+            for second in 0..=20 {
+                let words = if second <= seconds { "OB DISCHRG" } else { "OL CHRG" };
+                bench.ups(&rack, words, 100 - second);
+                walk.obs.ups = bench.obs.ups.clone();
+                walk.judge(bench.now);
+                bench.now = bench.now.plus(Duration::from_secs(1));
+            }
+            assert_eq!(walk.spec.shutdown.within.is_some(), cut, "by power: {by_power}, {seconds} s");
+            assert_eq!(walk.notes.len(), usize::from(cut), "{:?}", walk.notes);
+        }
     }
 
     #[test]

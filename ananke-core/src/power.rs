@@ -11,6 +11,7 @@ mod watch;
 
 pub use aftermath::{HostsFound, hosts_found};
 pub use duty::{Duty, Known, is_start_owed};
+pub(crate) use policy::left;
 pub use policy::{Demand, PowerWatch};
 pub use status::{Supply, Word};
 pub use watch::{UpsState, UpsWatch};

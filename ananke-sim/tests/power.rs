@@ -591,3 +591,23 @@ fn hosts_that_boot_while_a_start_up_waits_for_power_are_stopped() {
     let acts = [Act::Wait(1), Act::Quirk(0, Quirk::Forced, 5), Act::Strike(Command::Startup, 22, 1), Act::Cut(268)];
     ends_well(0, 3, [(5, 4, 300), (3, 4, 300)], &acts);
 }
+
+/// An old battery is worth less than it says, and shows it under load.
+#[test]
+fn a_battery_that_falls_faster_than_it_said_makes_the_shutdown_shorter() {
+    let battery = || Battery { lasts: 12, fills: 4, charge: 1000, claims: 1000 };
+    let batteries = [battery(), battery()];
+    let plan = Plan { seed: 0, nodes: 4, batteries, mortal: false, suspended: false, acts: Vec::new(), poweroff: false };
+    let mut story = Story::new(&plan, sound);
+    story.mains(false);
+    while !story.rules.borrow().is_under_way(Command::Shutdown) {
+        story.wait(SECOND);
+    }
+    for ups in 0..2 {
+        story.sim.world().set_battery(ups, 100 * SECOND, 4 * MINUTE, 1000);
+    }
+    story.wait(5 * MINUTE);
+    assert_eq!(story.sim.world().cuts().len(), 0, "a host still wrote when its power ended");
+    story.heal();
+    assert_eq!(story.rules.borrow().broken, [""; 0]);
+}

@@ -16,6 +16,7 @@ impl Walk {
         let set = own.map_or(0, |own| now.as_millis().saturating_sub(self.ticked.as_millis()).saturating_sub(own));
         if set.saturating_abs() >= SET_MILLIS {
             self.began = moved(self.began, set);
+            self.dying = self.dying.map(|at| moved(at, set));
             self.floor.is_not_after(now);
             for gate in self.gates.values_mut() {
                 gate.waits(|at| moved(at, set));

@@ -120,6 +120,8 @@ pub struct Walk {
     judged_from: Moment,
     /// When the next span is over that a gate waits for.
     pub(super) due: Option<Moment>,
+    /// Since when power ends sooner than this shutdown was given for.
+    pub(super) dying: Option<Moment>,
 }
 
 /// Since when gates have held subjects for traps.
@@ -188,6 +190,7 @@ impl Walk {
             news: Inputs::ALL,
             judged_from: started,
             due: None,
+            dying: None,
         }
     }
 
@@ -237,6 +240,7 @@ impl Walk {
             return changes;
         }
         self.forget_other_lives();
+        self.hasten(now);
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
         let mut news = self.take_news();
@@ -273,6 +277,23 @@ impl Walk {
         self.changed |= !changes.is_empty();
         self.outcome = self.outcome.or_else(|| self.verdict_of_run());
         changes
+    }
+
+    /// A shutdown whose power ends sooner than it was given for takes no longer. Where power did not ask for it, a blip must not
+    /// cut it short.
+    fn hasten(&mut self, now: Moment) {
+        if self.plan.command != Command::Shutdown || self.spec.power.upses.is_empty() {
+            return;
+        }
+        let Some(within) = deadline::sooner(&self.view(now)) else {
+            self.dying = None;
+            return;
+        };
+        let since = *self.dying.get_or_insert(now);
+        if self.by_power || now.since(since) >= self.spec.power.debounce {
+            self.spec.shutdown.within = Some(within);
+            self.note_once("power ends sooner than this shutdown was given for: its phases are cut short for that".to_owned());
+        }
     }
 
     /// What changed since the last judgement. A clock that is read anew moves the floor by little, and says nothing by it.

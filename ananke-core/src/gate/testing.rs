@@ -94,6 +94,13 @@ impl Bench {
         }
     }
 
+    /// What a UPS says now, and the seconds of its runtime.
+    pub(crate) fn ups(&mut self, name: &Arc<str>, words: &str, runtime: u64) {
+        let status = words.split(' ').map(Into::into).collect();
+        let reading = UpsReading { status, charge_percent: None, runtime: Some(Duration::from_secs(runtime)) };
+        self.obs.ups.insert(name.clone(), Fact::known(reading, self.now));
+    }
+
     /// A gate has held the subject for the trap, since so long ago.
     pub(crate) fn seen_for(&mut self, trap: Trap, subject: &Subject, span: Duration) {
         let sighting = crate::engine::walk::Sighting::at(self.now.minus(span));

@@ -15,9 +15,14 @@
 use std::time::Duration;
 
 use super::SHUTDOWN;
+use crate::engine::view::View;
 use crate::name::Moment;
+use crate::power;
 use crate::spec::{ShutdownMode, Spec};
 use crate::verdict::GateId as G;
+
+/// By less than this, nothing is made shorter.
+const SOONER: Duration = Duration::from_secs(5);
 
 /// How long a phase may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,20 @@ pub(crate) fn limit(spec: &Spec, phase: G, started: Moment, waiting: Moment) -> 
         Worth::Kept => Limit { patience: own.min(cut.since(waiting).max(least(spec, phase))), cut: None },
         Worth::Cut(_) => Limit { patience: own, cut: Some(cut) },
     }
+}
+
+/// How long the shutdown may take in all, where its UPSes say by now that power ends sooner than it was given for: a battery that
+/// falls faster than it said, `FSD`, or an outage in the middle of a person's shutdown. What a battery counts down by itself
+/// makes it no shorter, and power that comes back gives nothing back.
+pub(crate) fn sooner(view: &View<'_>) -> Option<Duration> {
+    let upses = || view.spec.power.upses.iter().map(|ups| &ups.name);
+    // Of a host with two supplies, one reading says nothing.
+    if !upses().all(|ups| view.ups_fact(ups).is_some()) {
+        return None;
+    }
+    let readings = upses().filter_map(|ups| Some((ups, view.ups(ups).ok()?, view.ups_fact(ups)?.seen_at()?)));
+    let within = view.now.since(view.began).saturating_add(power::left(view.spec, readings, view.now)?);
+    view.spec.shutdown.within.is_none_or(|given| within.saturating_add(SOONER) <= given).then_some(within)
 }
 
 /// The least that the phases after this one need, as far as they are worth more than to wait for longer here. One that is
@@ -115,8 +134,11 @@ fn least(spec: &Spec, phase: G) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::gate::testing::Bench;
+    use crate::power::UpsSpec;
 
     /// `phase: patience, cut at`, in seconds since the start, for a phase that begins to wait at `waiting`.
     fn table(spec: &Spec, waiting: u64) -> String {
@@ -134,6 +156,31 @@ mod tests {
         bench.spec.shutdown.within = within.map(Duration::from_secs);
         bench.spec.shutdown.mode = mode;
         bench.spec
+    }
+
+    #[test]
+    fn power_that_ends_sooner_makes_it_shorter_and_its_own_countdown_does_not() {
+        for (given, words, runtime, within) in [
+            (Some(300), "OB DISCHRG", 540, None),
+            (Some(300), "OB DISCHRG", 200, Some(160)),
+            (Some(164), "OB DISCHRG", 200, None),
+            (Some(300), "FSD OB DISCHRG LB", 540, Some(60)),
+            (Some(300), "OL CHRG", 20, None),
+            (None, "OB DISCHRG", 900, None),
+            (None, "OB DISCHRG", 500, Some(310)),
+        ] {
+            let mut bench = Bench::new(2);
+            bench.spec.shutdown.within = given.map(Duration::from_secs);
+            let (rack, attic): (Arc<str>, Arc<str>) = ("rack@h".into(), "attic@h".into());
+            bench.spec.power.upses = vec![UpsSpec::feeding_all(rack.clone())];
+            bench.now = bench.now.plus(Duration::from_secs(60));
+            bench.ups(&rack, words, runtime);
+            assert_eq!(sooner(&bench.view()), within.map(Duration::from_secs), "{given:?} {words} {runtime}");
+            bench.spec.power.upses.push(UpsSpec::feeding_all(attic.clone()));
+            assert_eq!(sooner(&bench.view()), None, "the other one was not heard yet");
+            bench.ups(&attic, "OL", 900);
+            assert_eq!(sooner(&bench.view()), None, "the other one carries them");
+        }
     }
 
     #[test]

@@ -274,6 +274,22 @@ fn shutdown<'n>(
     Some((format!("{name}: {why}; {node} and whatever else it feeds would lose its power"), spec.within(left)))
 }
 
+/// How long a shutdown that is under way may still take by the newest of these readings, each with when it was read; none: for
+/// as long as it was given. The caller knows for how long that has been so, and no outage has to prove here that it is one.
+pub(crate) fn left<'r>(
+    spec: &Spec,
+    readings: impl Iterator<Item = (&'r Arc<str>, &'r UpsReading, Moment)>,
+    now: Moment,
+) -> Option<Duration> {
+    let power = PowerSpec { debounce: Duration::ZERO, ..spec.power.clone() };
+    let mut watch = PowerWatch::default();
+    for (ups, reading, at) in readings {
+        watch.take(ups, Some(reading.clone()), &power, at);
+    }
+    let states = watch.states(&power, power.reserve(None), now);
+    shutdown(&power, &states, spec.nodes.keys(), now).map(|(_, within)| within)
+}
+
 /// The UPS by which a node loses its power, why, and when: the first of those that it needs, the last of those that it runs on.
 /// One of which nothing is heard asks for nothing, and is nothing to rely on while another one of the node ends.
 fn doom<'s>(
