@@ -12,7 +12,7 @@ use ananke_core::bootstrap::Archive;
 use ananke_core::name::ArchiveName;
 use ananke_core::port::clean;
 
-use crate::config::trusted;
+use crate::config::{nobody_elses, trusted};
 
 /// A cluster waits for itself with a dozen images.
 const MOST_FILES: usize = 1000;
@@ -20,6 +20,9 @@ const MOST_FILES: usize = 1000;
 /// The archives of a directory, by name, and a sentence for each file that is none.
 pub(crate) fn read(directory: &Path) -> (Vec<Archive>, Vec<String>) {
     let (mut archives, mut warnings) = (Vec::new(), Vec::new());
+    if let Err(why) = nobody_elses(directory) {
+        return (archives, vec![format!("no image can be loaded: {why}")]);
+    }
     let names = match names(directory) {
         Ok(names) => names,
         Err(error) => {
@@ -116,6 +119,11 @@ mod tests {
         let path = dir.path().join("a.tar");
         fs::write(&path, tar(&docker(&["nginx"], "arm64"))).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let (archives, warnings) = read(dir.path());
+        assert!(archives.is_empty() && warnings[0].contains("other users can write"), "{warnings:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read(dir.path()).0.len(), 1);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         let (archives, warnings) = read(dir.path());
         assert!(archives.is_empty() && warnings[0].contains("other users can write"), "{warnings:?}");
         let (archives, warnings) = read(&dir.path().join("none"));

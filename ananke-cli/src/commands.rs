@@ -100,14 +100,14 @@ fn log_to_stderr(verbose: u8) {
 fn fail(exit: Exit, text: &str) -> Exit {
     terminal::rest();
     let mut err = std::io::stderr().lock();
-    writeln!(err, "ananke: {text}").unwrap_or_default();
+    writeln!(err, "ananke: {}", terminal::plain(text)).unwrap_or_default();
     exit
 }
 
 /// Prints `value` as JSON, or `text` of it.
 fn print<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let mut shown = match format {
-        Format::Text => text(value),
+        Format::Text => terminal::plain(&text(value)).into_owned(),
         Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Internal(format!("write JSON: {error}")))?,
     };
     if !shown.ends_with('\n') {

@@ -35,7 +35,7 @@ pub use crate::nut::Nut;
 pub(crate) use error::suggest;
 pub use error::{ConfigError, Place, Problem};
 pub(crate) use example::{Found, example};
-pub(crate) use files::{private, trusted};
+pub(crate) use files::{nobody_elses, private, trusted};
 pub use notify::{Channel, Notify, Post};
 pub use ssh::{Peer, Ssh};
 pub use text::HostPort;

@@ -97,7 +97,7 @@ impl Live {
             let took = if gate.status == GateStatus::Pending { String::new() } else { human(gate.took) };
             let normal = normally(gate);
             let line = format!("  {:<17} {:<8} {took:>7}  {normal}{}", gate.id, status_word(gate.status), gate.text);
-            text.push_str(&clip(&line, width));
+            text.push_str(&clip(&terminal::plain(&line), width));
             text.push('\n');
         }
         text.push_str(&format!("  elapsed {}, {}\n", human(now.since(walk.started)), outlook(walk.remaining(now))));

@@ -1,11 +1,14 @@
 //! Standard error, written by a thread of its own: a terminal that takes nothing (Ctrl-S, a dark switch between it and this
 //! host) or a log that stands still stops no run. What does not fit meanwhile is left out, and how much that was is said.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
+
+use ananke_core::port::is_unseen;
 
 /// Texts that wait to be written: a hundred screens, or the lines of a busy minute.
 const WAITING: usize = 256;
@@ -90,7 +93,13 @@ fn mouth() -> &'static Mouth {
 
 /// A line that stays, with its end; `before` may wipe what is drawn. Whether it will be written.
 pub(crate) fn line(before: &str, line: &str) -> bool {
-    mouth().line(before, line)
+    mouth().line(before, &plain(line))
+}
+
+/// Text in lines as a terminal may show it, wherever it came from.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| is_unseen(c) && c != '\n';
+    if text.contains(is_obeyed) { Cow::Owned(text.replace(is_obeyed, " ")) } else { Cow::Borrowed(text) }
 }
 
 /// What the next one draws over. Whether it will be written.
@@ -125,6 +134,12 @@ mod tests {
     use std::io::{BufRead, BufReader};
 
     use super::*;
+
+    #[test]
+    fn no_text_moves_the_cursor_or_turns_what_follows() {
+        assert_eq!(plain("a\x1b[2Jb\u{202e}c\r\nd\u{9b}e"), "a [2Jb c \nd e");
+        assert!(matches!(plain("ümlaut\n"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn a_terminal_that_takes_nothing_stops_nobody_and_is_told_what_it_missed() {

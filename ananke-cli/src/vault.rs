@@ -167,7 +167,7 @@ fn ask<'a>(method: Method, url: &'a str, settings: &'a VaultSettings, json: Opti
 fn understood(tried: &str, url: &str, got: &Got, shares: &Shares) -> Result<SealStatus, PortError> {
     let refused = |kind| {
         let said = serde_json::from_slice::<Errors>(&got.body).map(|said| said.errors.join("; ")).unwrap_or_default();
-        PortError::new(kind, tried, url, format!("Vault answers {}: {}", got.status, shares.cut_out_of(&clean(&said, 200))))
+        PortError::new(kind, tried, url, format!("Vault answers {}: {}", got.status, clean(&shares.cut_out_of(&said), 200)))
     };
     match got.status {
         200 => serde_json::from_slice(&got.body)

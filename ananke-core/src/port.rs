@@ -110,8 +110,8 @@ impl PortError {
     }
 }
 
-/// Remote text is data: passwords of URLs are left out, control characters become spaces, and no more than `limit` characters
-/// are kept.
+/// Remote text is data: passwords of URLs are left out, what a reader does not see becomes spaces, and no more than `limit`
+/// characters are kept.
 pub fn clean(text: &str, limit: usize) -> String {
     let text = text.trim();
     // Most texts are plain and short, and are cleaned at every judgement.
@@ -120,26 +120,44 @@ pub fn clean(text: &str, limit: usize) -> String {
     }
     // Before it is cut: half a URL does not show where its password ends.
     let text = without_password(text);
-    let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
+    let mut out: String = text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).take(limit).collect();
     if text.chars().count() > limit {
         out.push('…');
     }
     out
 }
 
-/// A text without the passwords that its URLs have before their hosts; user names stay.
+/// What a terminal obeys, and what turns or hides the text around it.
+pub fn is_unseen(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}')
+}
+
+/// A text without the passwords that its URLs have before their hosts. Of the web's, the user goes too: it may be a token.
 pub fn without_password(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`');
-        let (authority, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
-        let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
-        let user = user.split(':').next().unwrap_or_default();
-        let at = if user.is_empty() { "" } else { "@" };
-        clean.push_str(&format!("://{user}{at}{host}{rest}"));
+        let of_the_web = clean.ends_with("http") || clean.ends_with("https");
+        let (login, rest) = login(part);
+        let user = login.split(':').next().filter(|user| !user.is_empty() && !of_the_web);
+        clean.push_str("://");
+        clean.extend(user.into_iter().flat_map(|user| [user, "@"]));
+        clean.push_str(rest);
     }
     clean
+}
+
+/// What stands before the host of a URL without its scheme, and the rest.
+fn login(url: &str) -> (&str, &str) {
+    let until = |ends: fn(char) -> bool| url.find(ends).and_then(|end| url.get(..end)).unwrap_or(url);
+    let whole = until(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '`'));
+    let authority = until(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '/' | '?' | '#'));
+    let no_port = |(_, port): (&str, &str)| !port.ends_with(']') && !port.bytes().all(|byte| byte.is_ascii_digit());
+    // A password with a slash that stands there as it is.
+    let cut = !authority.contains('@') && authority.rsplit_once(':').is_some_and(no_port);
+    let login = if cut { whole } else { authority }.rsplit_once('@').map_or("", |(login, _)| login);
+    (login, url.get(login.len()..).map_or(url, |rest| rest.strip_prefix('@').unwrap_or(rest)))
 }
 
 #[cfg(test)]
@@ -151,13 +169,18 @@ mod tests {
         let error = PortError::new(ErrorKind::Invalid, "read banner", "titan-01", "\u{1b}[2Jhello\r\nworld ");
         assert_eq!(error.to_string(), "read banner on titan-01:  [2Jhello  world");
         assert_eq!(clean("abcdef", 3), "abc…");
-        assert_eq!(clean("list remote for 'https://bot:hunter2@git.example': refused", 26), "list remote for 'https://b…");
+        assert_eq!(clean("rm \u{202e}x\u{200b}y", 9), "rm  x y");
+        assert_eq!(clean("list remote for 'https://bot:hunter2@git.example': refused", 29), "list remote for 'https://git.…");
     }
 
     #[test]
     fn no_password_of_a_url_is_shown_wherever_it_stands() {
         for (text, expected) in [
-            ("https://bot:hunter2@git.example/iac@v1", "https://bot@git.example/iac@v1"),
+            ("https://bot:hunter2@git.example/iac@v1", "https://git.example/iac@v1"),
+            ("https://a-token@git.example/iac", "https://git.example/iac"),
+            ("https://bot:hunt/er2@git.example/iac: invalid port", "https://git.example/iac: invalid port"),
+            ("https://git.example:3000/iac@v1 https://[fe80::1]/a@b", "https://git.example:3000/iac@v1 https://[fe80::1]/a@b"),
+            ("ssh://git:hunter2@git.example/iac", "ssh://git@git.example/iac"),
             ("list remote for 'https://:hunter2@git.example': refused", "list remote for 'https://git.example': refused"),
             ("a://b:c@d and e://f:g@h:1?x=y", "a://b@d and e://f@h:1?x=y"),
             ("ssh://git@git.example:2222/iac", "ssh://git@git.example:2222/iac"),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::BootstrapSpec;
 use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
+use crate::port::without_password;
 use crate::power::PowerSpec;
 use crate::verdict::{GateId, Trap};
 
@@ -221,6 +222,13 @@ pub struct FluxSpec {
     pub force_branch: Option<Arc<str>>,
     /// Kustomizations that must be ready; empty: all that the cluster has.
     pub required: Vec<ObjectRef>,
+}
+
+impl FluxSpec {
+    /// Whether a source may have this URL. Its password does not count: no journal has it.
+    pub fn expects(&self, url: &str) -> bool {
+        self.expected_url.as_ref().is_none_or(|expected| without_password(expected) == without_password(url))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

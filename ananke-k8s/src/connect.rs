@@ -7,7 +7,7 @@ use std::time::Duration;
 use ananke_core::name::Texts;
 use ananke_core::port::{ErrorKind, PortError};
 use http::header::{HeaderValue, USER_AGENT};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::flux_api::FluxApi;
@@ -70,7 +70,7 @@ impl KubeCluster {
     /// `Invalid` for a file that cannot be read, makes no sense, or asks for a proxy or for a program; `Untrusted` for one that
     /// turns verification off.
     pub async fn from_kubeconfig(path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
-        let file = Kubeconfig::read_from(path).map_err(|error| refused(path, &error))?;
+        let file = Kubeconfig::read_from(path).map_err(|error| unread(path, &error))?;
         check_proxy(&file, path)?;
         let config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|error| refused(path, &error))?;
@@ -148,6 +148,14 @@ fn check_proxy(file: &Kubeconfig, path: &Path) -> Result<(), PortError> {
         .with_remedy("remove proxy-url and give an address of the API server that this host reaches without a proxy"))
 }
 
+/// What makes no sense of the YAML quotes the lines around it, which have tokens: only its place is told.
+fn unread(path: &Path, error: &KubeconfigError) -> PortError {
+    let KubeconfigError::Parse(wrong) = error else { return refused(path, error) };
+    let place = wrong.location().map_or_else(String::new, |at| format!(" at line {}, column {}", at.line(), at.column()));
+    PortError::new(ErrorKind::Invalid, "read kubeconfig", path.display(), format!("it is not what a kubeconfig is{place}"))
+        .with_remedy("look there for indentation, a colon without a space after it, or a key that stands there twice")
+}
+
 /// Messages of the loader name keys and files, never their secrets.
 fn refused(path: &Path, error: &(dyn std::error::Error + 'static)) -> PortError {
     PortError::new(ErrorKind::Invalid, "read kubeconfig", path.display(), crate::error::deepest(error))
@@ -195,6 +203,15 @@ mod tests {
     async fn a_kubeconfig_gives_a_client_without_a_word_on_the_wire() {
         let cluster = check("https://127.0.0.1:1", "").await.unwrap();
         assert_eq!(cluster.server(), "127.0.0.1:1");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_yaml_is_told_without_the_lines_around_it() {
+        for user in ["{token: swordfish, token: swordfish}", "{token:swordfish", "[swordfish]"] {
+            let error = check_user(user, "https://127.0.0.1:1", "").await.unwrap_err();
+            let told = format!("{error:?}");
+            assert!(error.found.contains(" at line ") && !told.contains("swordfish"), "{user}: {told}");
+        }
     }
 
     #[tokio::test]

@@ -132,7 +132,7 @@ fn no_password_is_told(cluster: &Cluster, report: &Value) {
     assert!(!report.to_string().contains(password), "{report:#}");
     let kept = cluster.state_files();
     let journal = |path: &Path| path.extension().is_some_and(|it| it == "jsonl");
-    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("https://flux@scm.titan.example");
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("https://scm.titan.example/ops");
     assert!(kept.iter().any(|(path, bytes)| journal(path) && told(bytes)), "the source stands in the journal");
     let leaks: Vec<_> = kept.iter().filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains(password)).collect();
     assert!(leaks.is_empty(), "{:?}", leaks.iter().map(|(path, _)| path).collect::<Vec<_>>());

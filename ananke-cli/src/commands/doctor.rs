@@ -20,6 +20,7 @@ use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
 use crate::state::snapshot::{self, Look, Snapshot};
+use crate::terminal;
 use crate::wire::{self, Adapters, Failure};
 
 /// Where the config is, if nothing else is said.
@@ -70,7 +71,7 @@ pub(super) async fn keep(args: args::Snapshot) -> Result<Exit, Failure> {
     let look = Some(look(loaded, &adapters).await?);
     let snapshot = Snapshot { taken: adapters.clock.now(), map, look };
     snapshot::write(&args.output, &snapshot).map_err(Failure::asked("name another file with -o"))?;
-    put(&format!("{told}{unseen}\n"));
+    put(&terminal::plain(&format!("{told}{unseen}\n")));
     Ok(Exit::Done)
 }
 

@@ -48,14 +48,12 @@ impl Problem {
     }
 }
 
-/// Text from a file in a message: quoted, short, without control characters and without the credentials of a URL.
+/// Text from a file in a message: quoted, short, without control characters and without what may be a password before a host.
 pub(crate) fn quoted(text: &str) -> String {
-    let masked = text.split_once("://").and_then(|(scheme, rest)| {
-        let authority = rest.split('/').next().unwrap_or(rest);
-        let (credentials, _) = authority.rsplit_once('@')?;
-        Some(format!("{scheme}://…{}", rest.get(credentials.len()..)?))
-    });
-    format!("\"{}\"", clean(masked.as_deref().unwrap_or(text), 80))
+    let (scheme, rest) = text.find("://").and_then(|at| text.split_at_checked(at.saturating_add(3))).unwrap_or(("", text));
+    let login = rest.rsplit_once('@').filter(|(login, _)| !scheme.is_empty() || login.contains(':'));
+    let shown = login.map_or_else(|| clean(text, 80), |(_, host)| format!("{}…@{}", clean(scheme, 80), clean(host, 80)));
+    format!("\"{shown}\"")
 }
 
 /// `; did you mean X?`, or nothing where nothing is near.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ananke_core::port::without_password;
 use ananke_k8s::Machine;
 
 use super::keys;
@@ -30,7 +31,7 @@ pub(crate) fn example(found: &Found<'_>) -> String {
         known.extend([("control_planes", names(true)), ("workers", names(false)), ("ssh_node_hosts", addresses)]);
     }
     if let Some((url, branch)) = &found.source {
-        known.push(("expected_flux_source_url", quoted(url)));
+        known.push(("expected_flux_source_url", quoted(&without_password(url))));
         known.extend(branch.as_ref().map(|branch| ("expected_flux_branch", quoted(branch))));
     }
     let line = |line: &str| {

@@ -117,6 +117,15 @@ pub(crate) fn private(path: &Path) -> Result<(), String> {
     allowed(path, ANY_RIGHT_OF_OTHERS, "use", "go-rwx")
 }
 
+/// A directory that nobody else can put something into.
+pub(crate) fn nobody_elses(directory: &Path) -> Result<(), String> {
+    // What cannot be looked at cannot be read either, and that says why.
+    match std::fs::metadata(directory).ok().and_then(|metadata| has(&metadata, WRITABLE_BY_OTHERS)) {
+        Some(mode) => Err(format!("other users can write {0} (mode {mode:04o}); run `chmod go-w {0}`", directory.display())),
+        None => Ok(()),
+    }
+}
+
 /// A program that nobody else can exchange.
 pub(crate) fn program(path: &Path) -> Result<(), String> {
     let looked = std::fs::metadata(path).map_err(|error| format!("cannot run {}: {}", path.display(), words(&error)))?;
@@ -131,7 +140,8 @@ pub(crate) fn program(path: &Path) -> Result<(), String> {
 
 fn allowed(path: &Path, bits: u32, verb: &str, chmod: &str) -> Result<(), String> {
     let at = path.display();
-    match File::open(path).and_then(|file| file.metadata()) {
+    // Looked at first: to open a pipe is to wait for whoever writes into it.
+    match std::fs::metadata(path).and_then(|of| if of.is_file() { File::open(path)?.metadata() } else { Ok(of) }) {
         Ok(metadata) if !metadata.is_file() => Err(format!("cannot read {at}: it is not a file")),
         Ok(metadata) => match has(&metadata, bits) {
             Some(mode) => Err(format!("other users can {verb} {at} (mode {mode:04o}); run `chmod {chmod} {at}`")),

@@ -133,11 +133,7 @@ fn lent(user: &str, updates: bool, ssh: &Ssh) -> Vec<String> {
 /// What is wrong with it is told without its words: it may hold a password.
 fn remote(reader: &mut Reader<'_>) -> Option<Remote> {
     let found = reader.get("update.remote")?;
-    let remote = found.value.as_str().and_then(Remote::parse);
-    if remote.is_none() {
-        reader.problem(&found, format!("found something else; allowed: {REMOTE}"));
-    }
-    remote
+    reader.parsed(&found, REMOTE, Remote::parse)
 }
 
 fn command(reader: &mut Reader<'_>, key: &str) -> Option<Vec<String>> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ananke_core::observation::UpsReading;
+use ananke_core::port::clean;
 
 /// A line of upsd has a value of at most 511 bytes.
 pub(crate) const MAX_LINE: usize = 2048;
@@ -59,7 +60,7 @@ fn words(line: &str) -> Option<Vec<String>> {
 /// The reading that a list of variables makes. `Err` says which one makes no sense.
 pub(crate) fn reading(vars: &BTreeMap<String, String>) -> Result<UpsReading, String> {
     let status = vars.get("ups.status").ok_or("it has no ups.status")?;
-    let words: Vec<_> = status.split_ascii_whitespace().map(Into::into).collect();
+    let words: Vec<_> = clean(status, 200).split_ascii_whitespace().map(Into::into).collect();
     if words.is_empty() {
         return Err("its ups.status is empty".to_owned());
     }

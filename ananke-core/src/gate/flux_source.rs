@@ -147,7 +147,7 @@ fn wrong_place(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
         ));
     }
     if let Some(expected) = &view.spec.flux.expected_url
-        && *expected != source.url
+        && !view.spec.flux.expects(&source.url)
     {
         return Some(Verdict::person(
             Reason::SourceUrlDiffers,

@@ -36,7 +36,7 @@ type Step = (Arc<str>, Option<Arc<str>>, String);
 
 fn away(view: &View<'_>, source: &SourceState) -> Option<Step> {
     let mirror = view.spec.bootstrap.mirror.as_ref().filter(|mirror| **mirror != source.url)?;
-    let expected = view.spec.flux.expected_url.as_ref().is_none_or(|url| *url == source.url);
+    let expected = view.spec.flux.expects(&source.url);
     let subject = Subject::Object(source.object.clone());
     let pace = Pace { wait: view.spec.bootstrap.wait * WAITS, nudge: Duration::ZERO };
     let resolves = view.gate(GateId::DnsCni).is_some_and(|gate| gate.status == GateStatus::Passed);

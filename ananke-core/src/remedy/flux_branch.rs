@@ -16,8 +16,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let Some(branch) = &view.spec.flux.force_branch else { return Vec::new() };
     let Ok(Some(flux)) = view.flux() else { return Vec::new() };
     let Some(source) = flux.sources.iter().find(|source| source.object == view.spec.flux.source) else { return Vec::new() };
-    let url_fits = view.spec.flux.expected_url.as_ref().is_none_or(|url| *url == source.url);
-    if !url_fits || source.pinned.is_some() || source.branch.as_ref() == Some(branch) {
+    if !view.spec.flux.expects(&source.url) || source.pinned.is_some() || source.branch.as_ref() == Some(branch) {
         return Vec::new();
     }
     let order = Order::Cluster(ClusterOrder::SetBranch {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use ananke_core::doctor::map::{PodImage, Pull, Words, Workload};
 use ananke_core::name::Kind;
+use ananke_core::port::clean;
 use serde::Deserialize;
 
 use super::super::meta::{Meta, count, null_is_default};
 use super::environment::{ConfigRef, Mentions};
 use super::{applied_by, words};
 use crate::collection::Collection;
+
+/// The longest name of an image that is told; the format allows no more.
+const IMAGE: usize = 512;
 
 /// A workload whose names are words that may name something, and the ConfigMaps that have more of them.
 #[derive(Debug)]
@@ -219,7 +223,7 @@ impl PodSpec {
                 "Never" => Pull::Never,
                 _ => Pull::IfNotPresent,
             };
-            PodImage { image: of.image.clone(), pull }
+            PodImage { image: clean(&of.image, IMAGE).into(), pull }
         };
         let images: BTreeSet<PodImage> = self.all_containers().filter(|of| !of.image.is_empty()).map(image).collect();
         images.into_iter().collect()
