@@ -27,6 +27,9 @@ pub struct Observation {
     pub intent: Fact<Option<Intent>>,
     pub ups: BTreeMap<Arc<str>, Fact<UpsReading>>,
     pub hosts: BTreeMap<NodeName, Fact<HostState>>,
+    /// Nodes whose unit somebody stopped while Ananke looked; kept as answers come in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopped: BTreeSet<NodeName>,
     pub api: Fact<ApiHealth>,
     pub nodes: Fact<Arc<Vec<NodeState>>>,
     /// Kubelet renewals as Ananke saw them advance, by node; kept by [`Observation::fold_nodes`].
@@ -276,6 +279,27 @@ pub struct WorkloadState {
 }
 
 impl Observation {
+    /// Notes whether the unit of a host that ran in this boot has been stopped. What ends by itself has failed, or is started
+    /// again by systemd.
+    pub(crate) fn note_stopped(&mut self, node: &NodeName, new: &HostState) {
+        let before = self.hosts.get(node).and_then(Fact::last).filter(|before| before.boot_id == new.boot_id);
+        let ran = before.is_some_and(|before| matches!(before.unit, UnitState::Active | UnitState::Activating));
+        match new.unit {
+            UnitState::Deactivating | UnitState::Inactive if ran => {
+                self.stopped.insert(node.clone());
+            }
+            UnitState::Deactivating | UnitState::Inactive if before.is_some() => {}
+            UnitState::Active
+            | UnitState::Activating
+            | UnitState::Failed
+            | UnitState::NotFound
+            | UnitState::Deactivating
+            | UnitState::Inactive => {
+                self.stopped.remove(node);
+            }
+        }
+    }
+
     /// Notes which of a new list were at more than zero in the list before, and are not.
     pub(crate) fn note_lowered(&mut self, new: &[WorkloadState]) {
         let before = self.workloads.last().map(|list| list.as_slice()).unwrap_or_default();

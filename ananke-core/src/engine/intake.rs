@@ -222,7 +222,12 @@ impl Walk {
             Reading::Peer(name, read) => fold(obs.peers.entry(name).or_default(), read, now),
             Reading::Snapshots(node, read) => fold(obs.snapshots.entry(node).or_default(), read, now),
             Reading::Ups(name, read) => fold(obs.ups.entry(name).or_default(), read, now),
-            Reading::Host(node, read) => fold_host(obs.hosts.entry(node).or_default(), read, now),
+            Reading::Host(node, read) => {
+                if let Ok(host) = &read {
+                    obs.note_stopped(&node, host);
+                }
+                fold_host(obs.hosts.entry(node).or_default(), read, now)
+            }
             Reading::Probe(key, read) => fold(obs.probes.entry(key).or_default(), read, now),
         };
         if changed {

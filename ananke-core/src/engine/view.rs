@@ -225,6 +225,13 @@ impl<'a> View<'a> {
         self.behind.obs.workloads.fresh(self.now, self.near_limit()).map(|list| list.as_slice())
     }
 
+    /// Whether somebody stopped its unit while Ananke looked, and Ananke did not.
+    pub(crate) fn was_stopped(&self, node: &NodeName) -> bool {
+        self.looks_at(Inputs::HOSTS);
+        let restarted = self.history().tries("restart-unit", &Subject::Node(node.clone())).last.is_some();
+        self.behind.obs.stopped.contains(node) && !restarted
+    }
+
     /// Whether somebody scaled it to zero while Ananke looked.
     pub(crate) fn was_lowered(&self, workload: &ObjectRef) -> bool {
         self.looks_at(Inputs::WORKLOADS);

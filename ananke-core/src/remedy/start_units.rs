@@ -1,5 +1,6 @@
 //! Starts k3s where it does not run: after a cluster-only shutdown, or where a unit did not come up with its host
-//! (traps 23 and 27). Servers are started together, without waiting: they need each other for quorum.
+//! (traps 23 and 27). Servers are started together, without waiting: they need each other for quorum. A unit that somebody stops
+//! meanwhile is not started: a copy of etcd, a disk that is exchanged or a reset of the cluster needs it to stay stopped.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
             }
             UnitState::Active | UnitState::Activating | UnitState::Deactivating | UnitState::NotFound => false,
         };
-        if !stopped {
+        if !stopped || view.was_stopped(name) {
             continue;
         }
         let order = Order::Host { node: name.clone(), order: HostOrder::Start(node.unit.clone()) };
@@ -45,10 +46,16 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     actions
 }
 
-/// What the host said to the newest start of its unit, which still does not run, and what a person does about it: none
+/// Why its unit is not started, or what the host said to the newest start of it, and what a person does about it: none
 /// unless it was refused for good, with the way out.
 pub(crate) fn refused(view: &View<'_>, name: &NodeName) -> Option<(String, String)> {
-    view.known_host(name).filter(|host| matches!(host.unit, UnitState::Inactive | UnitState::Failed))?;
+    let host = view.known_host(name)?;
+    if view.was_stopped(name) && matches!(host.unit, UnitState::Inactive | UnitState::Deactivating) {
+        let unit = &view.spec.nodes.get(name)?.unit;
+        let text = format!("somebody stopped {unit} on {name} in the middle of this run, so it is left alone");
+        return Some((text, format!("when the work on {name} is done: `systemctl start {unit}` there")));
+    }
+    matches!(host.unit, UnitState::Inactive | UnitState::Failed).then_some(())?;
     let error = view.history().tries(START, &Subject::Node(name.clone())).error.as_ref()?;
     let for_good = matches!(error.kind, ErrorKind::Denied | ErrorKind::Missing);
     Some((error.to_string(), error.remedy.clone().filter(|_| for_good)?))
@@ -57,7 +64,38 @@ pub(crate) fn refused(view: &View<'_>, name: &NodeName) -> Option<(String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::testing::Bench;
+    use crate::fact::Fact;
+    use crate::gate::testing::{Bench, node};
+    use crate::name::BootId;
+    use crate::observation::HostState;
+
+    #[test]
+    fn what_somebody_stops_meanwhile_is_left_alone_until_it_runs_or_boots_again() {
+        use UnitState::{Activating, Active, Deactivating, Failed, Inactive};
+        for (seen, started) in [
+            (&[(1, Inactive)][..], true),
+            (&[(1, Deactivating), (1, Inactive)], true),
+            (&[(1, Active), (1, Inactive)], false),
+            (&[(1, Activating), (1, Deactivating), (1, Inactive)], false),
+            (&[(1, Active), (1, Inactive), (1, Active), (1, Failed)], true),
+            (&[(1, Active), (2, Inactive)], true),
+            (&[(1, Active), (1, Inactive), (2, Inactive)], true),
+        ] {
+            let mut bench = Bench::new(1);
+            bench.host_up(1);
+            let up = bench.obs.hosts.remove(&node(1)).unwrap();
+            for (boot, unit) in seen {
+                let boot_id = BootId::parse(&format!("boot-{boot}")).unwrap();
+                let host = HostState { unit: *unit, boot_id, ..up.last().unwrap().clone() };
+                bench.obs.note_stopped(&node(1), &host);
+                bench.obs.hosts.insert(node(1), Fact::known(host, bench.now));
+            }
+            assert_eq!(!plan(&bench.view()).is_empty(), started, "{seen:?}");
+            let told = refused(&bench.view(), &node(1)).map(|(_, look)| look);
+            let look = "when the work on n1 is done: `systemctl start k3s` there".to_owned();
+            assert_eq!(told, (!started).then_some(look), "{seen:?}");
+        }
+    }
 
     #[test]
     fn stopped_units_are_started_servers_first_and_early_ones_are_waited_for() {

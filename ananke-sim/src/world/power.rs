@@ -185,12 +185,8 @@ impl World {
             Fault::SshStalls => self.hosts[host].manner = Manner::Stalls,
             Fault::SshCuts => self.hosts[host].manner = Manner::Cuts,
             Fault::SudoPassword => self.hosts[host].manner = Manner::AsksPassword,
-            Fault::UnitDisabled => {
-                self.hosts[host].unit_enabled = false;
-                if matches!(self.hosts[host].unit_state, UnitState::Active | UnitState::Activating) {
-                    self.stop_unit(host);
-                }
-            }
+            // One that runs runs on, until its host boots.
+            Fault::UnitDisabled => self.hosts[host].unit_enabled = false,
             Fault::NodeNeverReady => self.set_never_ready(host),
             Fault::CsiNotRegistered => self.break_driver(host),
             Fault::VolumeFaulted => self.fault_volumes(self.known.faulty),
