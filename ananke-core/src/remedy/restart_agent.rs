@@ -180,7 +180,9 @@ fn trouble(view: &View<'_>, node: &NodeState) -> Option<String> {
     }
     let (unit, host) = (&view.spec.nodes.get(name)?.unit, view.known_host(name)?);
     let started = view.history().tries("start-unit", &Subject::Node(name.clone())).last;
-    if host.unit != UnitState::Active || host.health.root_read_only || host.uptime < patience || !started.is_none_or(long_ago) {
+    // A kubelet that begins anew would write into the directory where another disk belongs.
+    let disks = !host.health.root_read_only && host.health.missing_mounts.is_empty();
+    if host.unit != UnitState::Active || !disks || host.uptime < patience || !started.is_none_or(long_ago) {
         return None;
     }
     Some(if silent {

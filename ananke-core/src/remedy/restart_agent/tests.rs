@@ -95,7 +95,10 @@ fn what_can_come_by_itself_is_left_alone() {
     let mut base = bench();
     pass(&mut base, 180, &[5]);
     check(&base, "cordon n5");
-    base.host(5, |host| host.uptime = Duration::from_secs(100));
+    let mount = crate::name::HostPath::parse("/var/lib/longhorn").unwrap();
+    base.host(5, |host| host.health.missing_mounts.push(mount));
+    check(&base, "");
+    base.host(5, |host| (host.health.missing_mounts, host.uptime) = (Vec::new(), Duration::from_secs(100)));
     check(&base, "");
     base.host(5, |host| (host.uptime, host.unit) = (Duration::from_secs(3600), UnitState::Activating));
     check(&base, "");
