@@ -126,10 +126,11 @@ fn runs_here(view: &View<'_>, pod: &PodState) -> bool {
 }
 
 /// The pods in which Longhorn runs the engines, the replicas and the NFS servers of its volumes. They are needed until the
-/// last volume is detached, and Longhorn makes them again where they were, whatever taint is there.
+/// last volume is detached, and Longhorn makes them again where they were, whatever taint is there. As long as nobody knows that
+/// it is not there, they are its.
 fn serves_volumes(view: &View<'_>, pod: &PodState) -> bool {
     let named = ["instance-manager-", "share-manager-"].iter().any(|prefix| pod.object.name.starts_with(prefix));
-    named && pod.owner.is_none() && view.storage().is_ok_and(|storage| storage.longhorn.is_some())
+    named && pod.owner.is_none() && view.storage().map_or(true, |storage| storage.longhorn.is_some())
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
@@ -174,7 +175,7 @@ fn detaches(pod: &PodState) -> bool {
 fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) -> bool {
     let others = left.values().flatten().any(|pod| !detaches(pod));
     let worker = |node: &NodeName| view.spec.workers().any(|(name, _)| name == node) && !view.kubelet_silent(node);
-    let attached = view.storage().is_ok_and(|storage| storage.attachments.iter().any(|found| worker(&found.node)));
+    let attached = view.storage().map_or(true, |storage| storage.attachments.iter().any(|found| worker(&found.node)));
     let opened = view.gate(GateId::Drained).and_then(|gate| gate.opened);
     let late = opened.is_some_and(|opened| view.now.since(opened) >= view.spec.deadline(GateId::Drained) / 2);
     late || view.trust == Trust::Stated || !(others || attached)
@@ -256,6 +257,9 @@ mod tests {
         assert_eq!(texts(&bench), ["evict Pod apps/instance-manager-1-0"], "Longhorn is not there");
         bench.storage(|storage| storage.longhorn = Some(crate::observation::LonghornState::default()));
         assert!(texts(&bench).is_empty());
+        let known = std::mem::take(&mut bench.obs.storage);
+        assert!(texts(&bench).is_empty(), "nobody knows whether Longhorn is there");
+        bench.obs.storage = known;
         let stays = "Pod apps/debug-0 stays on its node until that stops: no controller would make it again";
         bench.check(evaluate, &format!("n1: pass\nn2: pass\nnote: {stays}"));
     }
