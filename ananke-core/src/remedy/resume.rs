@@ -1,5 +1,6 @@
 //! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those, each once what it comes from
-//! is fresh: Flux would apply what Git was before the outage (trap 76).
+//! is fresh: Flux would apply what Git was before the outage (trap 76). A stamp that outlived a resume by hand goes too: whoever
+//! suspends that object the next time means it.
 
 use std::time::Duration;
 
@@ -25,10 +26,11 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     let releases = releases.map(|it| (&it.object, &it.version, &it.reconcile, &it.suspend_stamp, &view.spec.flux.source));
     let mut actions = Vec::new();
     for (object, seen, state, stamp, source) in kustomizations.chain(releases) {
-        let Some(stamp) = stamp.as_ref().filter(|_| state.suspended && fresh(source)) else { continue };
+        let Some(stamp) = stamp.as_ref().filter(|_| !state.suspended || fresh(source)) else { continue };
         let order = Order::Cluster(ClusterOrder::Resume { object: object.clone(), seen: seen.clone() });
         if BUDGET.allows(view, &order) {
-            actions.push(Action { order, why: format!("Ananke suspended it ({})", clean(stamp, 80)) });
+            let since = if state.suspended { "" } else { ", and somebody has resumed it since" };
+            actions.push(Action { order, why: format!("Ananke suspended it ({}){since}", clean(stamp, 80)) });
         }
     }
     actions
@@ -48,6 +50,8 @@ mod tests {
         assert!(plan(&bench.view()).is_empty());
         bench.change_kustomization("apps", |k| k.suspend_stamp = Some("shutdown-1 2026-03-14T01:00:00Z".into()));
         assert_eq!(plan(&bench.view())[0].order.to_string(), "resume Kustomization flux-system/apps");
+        bench.change_kustomization("apps", |k| k.reconcile.suspended = false);
+        assert!(plan(&bench.view())[0].why.ends_with("somebody has resumed it since"), "its stamp would outlive it");
     }
 
     #[test]
