@@ -51,6 +51,10 @@ struct Resource {
 }
 
 impl FluxApi {
+    fn is_whole(&self) -> bool {
+        self.oci_repositories.is_some() && self.buckets.is_some() && self.helm_releases.is_some()
+    }
+
     /// The path under which all objects of a kind are listed; none for kinds that are not Flux's.
     pub(crate) fn collection(&self, kind: Kind) -> Option<(&str, &'static str)> {
         match kind {
@@ -79,7 +83,8 @@ impl FluxApi {
 }
 
 impl KubeCluster {
-    /// `None` where neither kind is served. An absence is never remembered: Flux may be installed the next minute.
+    /// `None` where neither kind is served. An absence is never remembered, neither of Flux nor of a part of it: it may be
+    /// installed the next minute, and an API server that has just come up knows its CRDs one after the other.
     pub(crate) async fn flux_api(&self) -> Result<Option<FluxApi>, PortError> {
         if let Some(known) = self.remembered().clone() {
             return Ok(Some(known));
@@ -93,7 +98,9 @@ impl KubeCluster {
             PortError::new(ErrorKind::Missing, TRIED, &self.server, half)
                 .with_remedy("install Flux's CRDs completely (flux install, or the bootstrap manifests)")
         })?;
-        self.remembered().clone_from(&found);
+        if found.as_ref().is_some_and(FluxApi::is_whole) {
+            self.remembered().clone_from(&found);
+        }
         Ok(found)
     }
 

@@ -136,14 +136,15 @@ pub(crate) fn discovery(request: &str) -> String {
     let path = request.split(' ').nth(1).unwrap();
     let group = path.trim_start_matches("/apis/").split('/').next().unwrap();
     if path.ends_with("/v1") {
-        let name = match group {
-            "source.toolkit.fluxcd.io" => "gitrepositories",
-            "helm.toolkit.fluxcd.io" => "helmreleases",
-            _ => "kustomizations",
+        let names: &[&str] = match group {
+            "source.toolkit.fluxcd.io" => &["gitrepositories", "ocirepositories", "buckets"],
+            "helm.toolkit.fluxcd.io" => &["helmreleases"],
+            _ => &["kustomizations"],
         };
-        format!(
-            r#"{{"kind":"APIResourceList","groupVersion":"{group}/v1","resources":[{{"name":"{name}/status"}},{{"name":"{name}"}}]}}"#
-        )
+        let resources: Vec<String> =
+            names.iter().map(|name| format!(r#"{{"name":"{name}/status"}},{{"name":"{name}"}}"#)).collect();
+        let resources = resources.join(",");
+        format!(r#"{{"kind":"APIResourceList","groupVersion":"{group}/v1","resources":[{resources}]}}"#)
     } else {
         format!(
             r#"{{"kind":"APIGroup","name":"{group}","versions":[{{"groupVersion":"{group}/v1","version":"v1"}}],"preferredVersion":{{"groupVersion":"{group}/v1","version":"v1"}}}}"#

@@ -147,10 +147,26 @@ async fn flux_is_discovered_once() {
     .await;
     let cluster = server.cluster();
     assert_eq!(*cluster.flux().await.unwrap(), Some(FluxState::default()));
-    assert_eq!(server.requests().len(), 9);
+    assert_eq!(server.requests().len(), 11);
     cluster.flux().await.unwrap();
-    assert_eq!(server.requests().len(), 12);
+    assert_eq!(server.requests().len(), 16);
     assert!(server.requests().contains(&"GET /apis/kustomize.toolkit.fluxcd.io/v1/kustomizations?limit=500".to_owned()));
+}
+
+#[tokio::test]
+async fn a_part_of_flux_that_is_not_there_is_asked_for_again() {
+    let server = Server::start(|request| match path(request) {
+        path if path.starts_with("/apis/helm.") => Answer::Json(404, "404 page not found\n".to_owned()),
+        path if path.contains("?limit=") => Answer::Json(200, r#"{"items":[]}"#.to_owned()),
+        _ => Answer::Json(200, discovery(request)),
+    })
+    .await;
+    let cluster = server.cluster();
+    for _ in 0..2 {
+        assert_eq!(*cluster.flux().await.unwrap(), Some(FluxState::default()));
+    }
+    let asked = server.requests().iter().filter(|request| path(request) == "/apis/helm.toolkit.fluxcd.io").count();
+    assert_eq!(asked, 2);
 }
 
 #[tokio::test]
