@@ -414,7 +414,13 @@ pub struct JobState {
     pub applied_by: Option<ObjectRef>,
     /// Somebody marked it as not to be deleted (`kustomize.toolkit.fluxcd.io/prune: disabled`, `helm.sh/resource-policy: keep`).
     pub keep: bool,
+    /// Its label says that it may run once more: [`IDEMPOTENT_LABEL`].
+    #[serde(default)]
+    pub idempotent: bool,
 }
+
+/// With the value `true`, on a Job: it may run once more, whatever it has done.
+pub const IDEMPOTENT_LABEL: &str = "ananke.dev/idempotent";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,5 +1,6 @@
 //! Deletes a finished Job whose template cannot be changed, so that Flux makes it anew (trap 75). Jobs only, only those that
-//! the stuck object itself applied, never one that runs or that somebody wants kept.
+//! the stuck object itself applied and that may run once more, never one that runs or that somebody wants kept: it may have filled
+//! a database that people have worked in since.
 
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use crate::engine::view::View;
 use crate::fact::Gap;
 use crate::gate::flux_source::believable;
 use crate::name::{Moment, ObjectRef, Subject};
-use crate::observation::{JobEnd, JobState, Reconcile, Tri};
+use crate::observation::{IDEMPOTENT_LABEL, JobEnd, JobState, Reconcile, Tri};
 use crate::order::{ClusterOrder, Order, Push};
+use crate::spec::RemedyMode;
 use crate::verdict::{Reason, Trap, Verdict};
 
 const TRAP: Trap = Trap::FluxImmutableField;
@@ -24,6 +26,8 @@ const PACE: Pace = Pace { wait: Duration::from_secs(10), nudge: Duration::ZERO }
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Blocked<'a> {
     Finished(&'a JobState, JobEnd),
+    /// It has ended, and nothing says that it may run once more.
+    Once(&'a JobState, JobEnd),
     Running(&'a JobState),
     /// Marked by somebody as to be kept.
     Kept(&'a JobState),
@@ -65,7 +69,7 @@ fn step(view: &View<'_>, object: &ObjectRef, state: &Reconcile) -> Option<Action
             let order = Order::Cluster(ClusterOrder::Reconcile { object: object.clone(), token: view.now, push: Push::None });
             RECONCILE.allows(view, &order).then(|| Action { order, why: format!("Job {name} is out of its way") })
         }
-        Blocked::Running(_) | Blocked::Kept(_) | Blocked::Foreign(_) | Blocked::Unknown(_) => None,
+        Blocked::Once(..) | Blocked::Running(_) | Blocked::Kept(_) | Blocked::Foreign(_) | Blocked::Unknown(_) => None,
     }
 }
 
@@ -86,6 +90,15 @@ pub(crate) fn judge(view: &View<'_>, object: &ObjectRef, state: &Reconcile) -> O
         Blocked::Finished(job, end) => hold(
             format!("{object} cannot change the template of {}, which has ended ({})", job.object, word(end)),
             by_hand(&job.object),
+        ),
+        Blocked::Once(job, end) => Verdict::person(
+            Reason::JobImmutable,
+            format!(
+                "{object} cannot change the template of {}, which has ended ({}), and nothing says that it may run once more",
+                job.object,
+                word(end)
+            ),
+            format!("{}; where it always may, label it {IDEMPOTENT_LABEL}=true in Git", by_hand(&job.object)),
         ),
         Blocked::Running(job) => Verdict::waiting(
             Reason::JobImmutable,
@@ -128,8 +141,17 @@ fn blocked<'a>(view: &View<'a>, object: &ObjectRef, state: &'a Reconcile) -> Opt
     Some(match named.clone().find(ours) {
         None => named.next().map_or(Blocked::Absent(name), Blocked::Foreign),
         Some(job) if job.keep => Blocked::Kept(job),
-        Some(job) => job.ended.map_or(Blocked::Running(job), |end| Blocked::Finished(job, end)),
+        Some(job) => match job.ended {
+            None => Blocked::Running(job),
+            Some(end) if job.idempotent || all_may_run_again(view) => Blocked::Finished(job, end),
+            Some(end) => Blocked::Once(job, end),
+        },
     })
+}
+
+/// The config says so of all Jobs.
+fn all_may_run_again(view: &View<'_>) -> bool {
+    view.spec.remedies.get(&TRAP).is_some_and(|remedy| remedy.mode == RemedyMode::Auto)
 }
 
 /// Kustomizations say which namespace they mean (`Job/namespace/name dry-run failed`); releases have but one.
@@ -217,6 +239,7 @@ mod tests {
             ended: Some(JobEnd::Complete),
             applied_by: Some(ObjectRef::new(Kind::Kustomization, "flux-system", "apps")),
             keep: false,
+            idempotent: true,
         };
         change(&mut job);
         bench.obs.jobs = Fact::known(Arc::new(vec![job]), bench.now);
@@ -276,6 +299,20 @@ mod tests {
         bench.obs.jobs = Fact::default();
         check(&bench, "unknown");
         assert!(texts(&bench).is_empty());
+    }
+
+    #[test]
+    fn a_job_that_may_have_done_its_work_for_good_is_a_persons_unless_somebody_says_otherwise() {
+        let mut bench = stuck(Some(JobEnd::Complete));
+        job(&mut bench, |job| job.idempotent = false);
+        check(&bench, "hold job-immutable person");
+        assert!(texts(&bench).is_empty());
+        let of = |mode| [(TRAP, crate::spec::RemedySpec { mode, budget: None })].into();
+        bench.spec.remedies = of(RemedyMode::Ask);
+        check(&bench, "hold job-immutable person");
+        bench.spec.remedies = of(RemedyMode::Auto);
+        check(&bench, "hold job-immutable repairable");
+        assert_eq!(texts(&bench).len(), 1);
     }
 
     #[test]

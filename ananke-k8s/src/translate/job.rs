@@ -1,7 +1,7 @@
 //! Jobs that Flux applied.
 
 use ananke_core::name::{Kind, ObjectRef};
-use ananke_core::observation::{JobEnd, JobState, Tri};
+use ananke_core::observation::{IDEMPOTENT_LABEL, JobEnd, JobState, Tri};
 use serde::Deserialize;
 
 use super::meta::{Condition, Meta, condition, named, null_is_default};
@@ -34,7 +34,9 @@ pub(crate) fn job(job: Job) -> Result<Option<JobState>, String> {
     };
     let note = |note: &Option<std::sync::Arc<str>>, word: &str| note.as_deref() == Some(word);
     let keep = note(&metadata.annotations.prune, "disabled") || note(&metadata.annotations.resource_policy, "keep");
-    Ok(Some(JobState { object: metadata.object(Kind::Job), uid: metadata.uid()?, ended, applied_by: Some(applied_by), keep }))
+    let idempotent = metadata.labels.get(IDEMPOTENT_LABEL).is_some_and(|value| value == "true");
+    let (object, uid, applied_by) = (metadata.object(Kind::Job), metadata.uid()?, Some(applied_by));
+    Ok(Some(JobState { object, uid, ended, applied_by, keep, idempotent }))
 }
 
 fn applied_by(metadata: &Meta) -> Option<ObjectRef> {
@@ -74,11 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn who_applied_it_and_whether_it_is_to_be_kept_stands_in_labels_and_annotations() {
+    fn who_applied_it_and_what_may_become_of_it_stands_in_labels_and_annotations() {
         assert_eq!(check(r#"{"app":"backup"}"#, "null", "[]"), None);
         let both = r#"{"kustomize.toolkit.fluxcd.io/name":"a","kustomize.toolkit.fluxcd.io/namespace":"b","helm.toolkit.fluxcd.io/name":"c","helm.toolkit.fluxcd.io/namespace":"d"}"#;
         assert_eq!(check(both, "{}", "[]").unwrap().applied_by, Some(ObjectRef::new(Kind::HelmRelease, "d", "c")));
         assert!(check(OURS, r#"{"kustomize.toolkit.fluxcd.io/prune":"disabled"}"#, "[]").unwrap().keep);
         assert!(check(OURS, r#"{"helm.sh/resource-policy":"keep"}"#, "[]").unwrap().keep);
+        let labelled = |value: &str| OURS.replace('}', &format!(r#","ananke.dev/idempotent":"{value}"}}"#));
+        let idempotent = |labels: &str| check(labels, "null", "[]").unwrap().idempotent;
+        assert_eq!([OURS, &labelled("false"), &labelled("true")].map(idempotent), [false, false, true]);
     }
 }

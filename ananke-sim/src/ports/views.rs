@@ -132,6 +132,7 @@ impl Views {
                 ended: job.ended,
                 applied_by: world.kustomizations().get(job.kustomization).map(|by| by.meta.object.clone()),
                 keep: false,
+                idempotent: true,
             };
             world.jobs().map(state).collect()
         })

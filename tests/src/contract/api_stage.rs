@@ -290,6 +290,7 @@ impl Stage for ApiStage {
             ended: None,
             applied_by: Some(self.object(Kind::Kustomization, "contract")),
             keep: false,
+            idempotent: false,
         })
     }
 

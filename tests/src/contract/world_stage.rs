@@ -207,6 +207,7 @@ impl<W: HasWorld> Stage for WorldStage<W> {
                 ended: job.ended,
                 applied_by: world.kustomizations().get(job.kustomization).map(|by| by.meta.object.clone()),
                 keep: false,
+                idempotent: true,
             })
         })
     }

@@ -1,6 +1,6 @@
 //! Jobs and CronJobs, in the shape that kubectl describes them in.
 
-use ananke_core::observation::JobEnd;
+use ananke_core::observation::{IDEMPOTENT_LABEL, JobEnd};
 use serde_json::{Value, json};
 
 use super::super::api::store::Key;
@@ -37,7 +37,7 @@ fn make(world: &World, job: &Job, key: &Key) -> Value {
     let name = &job.object.name;
     let mut metadata = metadata(world, key, job.uid.as_str(), job.created);
     metadata.insert("generation".to_owned(), json!(1));
-    let mut labels = json!({"app": name});
+    let mut labels = json!({"app": name, IDEMPOTENT_LABEL: "true"});
     if let (Some(map), Some(by)) = (labels.as_object_mut(), world.kustomizations().get(job.kustomization)) {
         map.insert("kustomize.toolkit.fluxcd.io/name".to_owned(), json!(by.meta.object.name));
         map.insert("kustomize.toolkit.fluxcd.io/namespace".to_owned(), json!(by.meta.object.namespace));
