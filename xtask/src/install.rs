@@ -175,7 +175,10 @@ fn put_pages(place: &Path, binary: &Path) -> Result<(), String> {
         let name = page.file_name().unwrap_or(OsStr::new("ananke.1"));
         tell(&place.join(name), &bytes, 0o644)?;
     }
-    fs::remove_dir_all(&pages).map_err(|error| format!("remove {}: {error}", pages.display()))
+    fs::remove_dir_all(&pages).map_err(|error| format!("remove {}: {error}", pages.display()))?;
+    // Made by root, it would be in the way of whoever builds here; another install may be in it.
+    fs::remove_dir(root().join("target/man")).ok();
+    Ok(())
 }
 
 /// A config with names of hosts that nobody has would be worse than none: the units wait until there is one.

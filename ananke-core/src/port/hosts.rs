@@ -15,6 +15,12 @@ use crate::spec::HostNeeds;
 #[async_trait]
 pub trait HostReads: Send + Sync {
     /// Who the host is, since when it runs, how `unit` is doing, and what of `needs` is missing.
+    ///
+    /// # Errors
+    /// `Transient` without a reason says that nothing answered: the host counts as dark, and as off after an order to power off.
+    /// A port that refuses is [`Reason::SshRefused`](crate::verdict::Reason::SshRefused), a session that breaks [`Reason::SshBroken`](crate::verdict::Reason::SshBroken), another host key `Untrusted`, a
+    /// login that is refused `Denied`: all of them are signs of life, and void a person's word that the machine is off. Trouble on
+    /// our own side, such as a full queue, must not be `Transient` without a reason.
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError>;
 
     /// The newest snapshots of etcd that were taken on this server, and how their check went; k3s appends node and time to
