@@ -129,8 +129,11 @@ pub fn clean(text: &str, limit: usize) -> String {
 
 /// What a terminal obeys, and what turns or hides the text around it.
 pub fn is_unseen(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}')
+    let turns_or_hides = matches!(
+        c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    );
+    c.is_control() || turns_or_hides
 }
 
 /// A text without the passwords that its URLs have before their hosts. Of the web's, the user goes too: it may be a token.

@@ -10,6 +10,7 @@ use ananke_core::engine::{self, News};
 use ananke_core::intent::IntentState;
 use ananke_core::lease::TAINT_KEY;
 use ananke_core::name::{Moment, NodeName};
+use ananke_core::observation::UnitState;
 use ananke_core::port::Clock;
 use ananke_core::report::{Command, GateStatus, Outcome, Report};
 use ananke_core::spec::{ShutdownMode, Spec, Transport};
@@ -375,6 +376,27 @@ fn the_intent_of_a_long_shutdown_stays_young_and_is_not_overwritten() {
     let (down, state) = bench.sim.run(futures::future::join(shutdown, meddler), HOUR).unwrap();
     assert_eq!(state, IntentState::ShuttingDown);
     bench.check_down(&down, "overwritten");
+}
+
+#[test]
+fn a_unit_that_somebody_stops_in_the_middle_of_a_start_up_stays_stopped_and_is_told_of() {
+    let bench = Bench::new("power-loss", 4);
+    let worker = NodeName::parse("titan-09").unwrap();
+    let clock = bench.sim.clock();
+    let somebody = async {
+        let runs = || bench.sim.world().hosts().iter().any(|host| host.name == worker && host.unit_state == UnitState::Active);
+        while !runs() {
+            clock.sleep_until(clock.now().plus(Duration::from_secs(1))).await;
+        }
+        // Ananke has seen it run.
+        clock.sleep_until(clock.now().plus(Duration::from_secs(15))).await;
+        bench.sim.world().unit_stop(&worker).unwrap();
+    };
+    let startup = bench.walk(Command::Startup, Box::pin(std::future::pending()));
+    let (report, ()) = bench.sim.run(futures::future::join(startup, somebody), 4 * HOUR).unwrap();
+    assert_eq!((report.outcome, bench.sent("start-unit")), (Outcome::Manual, 0), "{:#?}", report.actions);
+    let told = "when the work on titan-09 is done: `systemctl start k3s-agent` there";
+    assert!(report.manual.iter().any(|action| action.instruction.starts_with(told)), "{:#?}", report.manual);
 }
 
 /// A start-up died when the budget of every unit was spent. With `cut`, the power goes and comes back after that.

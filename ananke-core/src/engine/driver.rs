@@ -407,6 +407,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let Some(hands) = self.hands else { return };
         let actions = self.walk.orders(now);
         if actions.is_empty() {
+            self.meets_anothers_drain(now).await;
             return;
         }
         if self.yields().await {
@@ -440,8 +441,7 @@ impl<'a, 'o> Run<'a, 'o> {
             return false;
         }
         let now = self.reads.clock.now();
-        if let Some(drain) = coordination::anothers_drain(&self.walk.view(now)) {
-            self.yield_to_anothers(&drain, now).await;
+        if self.meets_anothers_drain(now).await {
             return true;
         }
         let intent = self.reads.state.intent().await;
@@ -458,6 +458,16 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         self.take_in(Reading::Intent(intent), now);
         shutdown || unreadable
+    }
+
+    /// A start-up yields to it even where it has nothing to do: soon nothing in the cluster tells of it any more.
+    async fn meets_anothers_drain(&mut self, now: Moment) -> bool {
+        let startup = self.walk.plan.command == Command::Startup;
+        let drain = startup.then(|| coordination::anothers_drain(&self.walk.view(now))).flatten();
+        if let Some(drain) = &drain {
+            self.yield_to_anothers(drain, now).await;
+        }
+        drain.is_some()
     }
 
     /// Whether a shutdown came after this start-up had begun. One that found little to stop may be over before it is seen.
