@@ -10,7 +10,7 @@ use ananke_core::doctor::map::{
 };
 use ananke_core::doctor::{Part, PartKind};
 use ananke_core::name::{Kind, ObjectRef};
-use ananke_core::port::{MapReads, PortError};
+use ananke_core::port::{MapReads, PortError, without_password};
 use async_trait::async_trait;
 
 use super::SimPorts;
@@ -180,7 +180,8 @@ fn secrets(world: &World) -> Vec<ExternalSecret> {
 fn sources(world: &World) -> Vec<Source> {
     let source = world.source();
     let own = Part::of(&source.meta.object);
-    let git = own.map(|object| Source { object, url: source.url.clone(), secret: Some(source.meta.object.name.clone()) });
+    let (url, secret) = (without_password(&source.url).into(), Some(source.meta.object.name.clone()));
+    let git = own.map(|object| Source { object, url, secret });
     let charts = world.releases().iter().filter(|release| world.has(&release.meta.object)).map(|release| Source {
         object: Part::new(PartKind::HelmRepository, &release.meta.object.namespace, &release.chart),
         url: CHARTS.into(),
