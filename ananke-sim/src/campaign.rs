@@ -41,6 +41,9 @@ pub struct Campaign {
     pub manual: u64,
     /// Of a part in its own time.
     pub runs_per_second: u64,
+    /// That its parts took, one after the other.
+    #[serde(default)]
+    pub millis: u64,
     /// Drills of each ending.
     pub endings: BTreeMap<String, u64>,
     /// Virtual seconds until everything that can be had is there, of the drills that recovered.
@@ -269,6 +272,7 @@ impl Campaign {
             recovered: 0,
             manual: 0,
             runs_per_second: 0,
+            millis: 0,
             endings: BTreeMap::new(),
             recovery_seconds: Counts::default(),
             compared: None,
@@ -331,17 +335,16 @@ impl Campaign {
             return Err(format!("the seeds {from}..{to} (shard {shard}) are counted already"));
         }
         self.seeds.extend(other.seeds.iter().cloned());
-        let played = |part: &Self| part.runs_per_second.saturating_mul(part.runs);
-        let rates = played(self).saturating_add(played(other));
-        self.runs_per_second = rates.checked_div(self.runs.saturating_add(other.runs)).unwrap_or(0);
         for (mine, more) in [
             (&mut self.runs, other.runs),
             (&mut self.failed, other.failed),
             (&mut self.recovered, other.recovered),
             (&mut self.manual, other.manual),
+            (&mut self.millis, other.millis),
         ] {
             *mine += more;
         }
+        self.runs_per_second = self.runs.saturating_mul(1000).checked_div(self.millis).unwrap_or(0);
         sum(&mut self.endings, &other.endings);
         self.recovery_seconds.merge(&other.recovery_seconds);
         self.troubled_over_shortest.merge(&other.troubled_over_shortest);
@@ -469,9 +472,11 @@ mod tests {
     #[test]
     fn shards_put_together_are_the_whole_and_none_is_counted_twice() {
         let (mut parts, odd) = (of((0..6).step_by(2), "0/2"), of((1..6).step_by(2), "1/2"));
-        parts.runs_per_second = 9;
-        parts.merge(&Campaign { runs_per_second: 3, ..odd.clone() }).unwrap();
-        assert_eq!(std::mem::take(&mut parts.runs_per_second), 6, "they may run at the same time, or one after the other");
+        parts.millis = 1_000;
+        parts.merge(&Campaign { millis: 3_000, ..odd.clone() }).unwrap();
+        let rate = parts.runs * 1000 / 4_000;
+        assert_eq!(std::mem::take(&mut parts.runs_per_second), rate, "they may run at the same time, or one after the other");
+        assert_eq!(std::mem::take(&mut parts.millis), 4_000);
         assert_eq!(parts.merge(&odd).unwrap_err(), "the seeds 0..6 (shard 1/2) are counted already");
         let whole = of(0..6, "0/1");
         assert_eq!(parts.merge(&whole).unwrap_err(), "the seeds 0..6 (shard 0/1) are counted already");

@@ -70,7 +70,9 @@ pub(super) fn run(
         whole.merge(&part).map_err(Failure::Internal)?;
     }
     whole.seeds.insert((seeds.start, seeds.end, shard.to_string()));
-    whole.runs_per_second = rate(whole.runs, began.elapsed());
+    let took = began.elapsed();
+    whole.millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    whole.runs_per_second = rate(whole.runs, took);
     finish(args, &whole)
 }
 
