@@ -140,8 +140,8 @@ pub(super) enum Durable {
     Later,
 }
 
-/// Appends one line of JSON, without the passwords of its URLs. What is torn before it keeps to itself, and what was written of a line that does not fit is
-/// taken back.
+/// Appends one line of JSON, without the passwords of its URLs. What is torn before it keeps to itself, and what was written of
+/// a line that does not fit is taken back.
 pub(super) fn append<T: Serialize>(path: &Path, value: &T, durable: Durable) -> Result<(), WriteError> {
     let mut line = without_password(&serde_json::to_string(value).map_err(|error| not_json(path, &error))?);
     line.push('\n');
