@@ -227,7 +227,8 @@ pub struct FluxSpec {
 impl FluxSpec {
     /// Whether a source may have this URL. Its password does not count: no journal has it.
     pub fn expects(&self, url: &str) -> bool {
-        self.expected_url.as_ref().is_none_or(|expected| without_password(expected) == without_password(url))
+        let same = |expected: &Arc<str>| expected.as_ref() == url || without_password(expected) == without_password(url);
+        self.expected_url.as_ref().is_none_or(same)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Three answers, each with a reason: `Pass`, `Hold`, `Unknown`. Only `Pass` lets anything go on; an error is `Unknown`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,7 +14,7 @@ use crate::name::Subject;
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// With the evidence, in one line.
-    Pass(String),
+    Pass(Cow<'static, str>),
     Hold(Blocker),
     Unknown(Unknown),
 }
@@ -312,7 +313,7 @@ registry!(
 );
 
 impl Verdict {
-    pub fn pass(evidence: impl Into<String>) -> Self {
+    pub fn pass(evidence: impl Into<Cow<'static, str>>) -> Self {
         Self::Pass(evidence.into())
     }
 

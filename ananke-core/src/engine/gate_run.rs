@@ -161,6 +161,11 @@ impl GateRun {
         }
     }
 
+    /// What is judged of its subjects, of which none holds a gate that has passed: a large cluster has thousands.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&Subject, &Verdict)> {
+        (self.status != GateStatus::Passed).then_some(&self.judgement.subjects).into_iter().flatten()
+    }
+
     pub(super) fn is_overdue(&self, now: Moment, patience: Duration) -> bool {
         self.waiting_since.is_some_and(|since| now.since(since) >= patience)
     }

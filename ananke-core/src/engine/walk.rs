@@ -326,7 +326,7 @@ impl Walk {
 
     /// Notes which traps hold which subjects, and since when.
     fn sight(&mut self, now: Moment) {
-        for (subject, verdict) in self.gates.values().flat_map(|gate| &gate.judgement.subjects) {
+        for (subject, verdict) in self.gates.values().flat_map(GateRun::held) {
             let Verdict::Hold(Blocker { kind: BlockerKind::Repairable(trap), .. }) = verdict else { continue };
             let seen = self.sightings.entry(*trap).or_default();
             match seen.get_mut(subject) {
@@ -507,7 +507,7 @@ impl Walk {
         let Some(gate) = self.gates.get(&need.gate()) else { return true };
         match (need, gate.status) {
             (_, GateStatus::Passed | GateStatus::Manual | GateStatus::NotApplicable | GateStatus::CutShort) => true,
-            (Need::Part(_), GateStatus::Holding | GateStatus::Unknown) => gate.judgement.counts().0 > 0,
+            (Need::Part(_), GateStatus::Holding | GateStatus::Unknown) => gate.judgement.subjects.values().any(Verdict::is_pass),
             (Need::Whole(_), GateStatus::Holding | GateStatus::Unknown) | (_, GateStatus::Pending | GateStatus::Failed) => false,
         }
     }
@@ -518,7 +518,7 @@ impl Walk {
         for row in &self.plan.rows {
             let Some(gate) = self.gates.get(&row.id) else { continue };
             let overdue = row.overdue == Overdue::Person && gate.is_overdue(now, self.limit(row.id, now).patience);
-            for (subject, verdict) in &gate.judgement.subjects {
+            for (subject, verdict) in gate.held() {
                 let overdue = overdue || gate.overdue.contains(subject);
                 let person = match verdict {
                     Verdict::Pass(_) => false,
@@ -536,7 +536,7 @@ impl Walk {
         }
         // What follows a cause is a cause to what follows it.
         let followers = || {
-            let verdicts = self.gates.values().flat_map(|gate| &gate.judgement.subjects);
+            let verdicts = self.gates.values().flat_map(GateRun::held);
             verdicts.filter_map(|(subject, verdict)| verdict.cause().map(|cause| (subject, cause)))
         };
         let mut grown = usize::MAX;

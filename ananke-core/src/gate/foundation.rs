@@ -205,7 +205,7 @@ pub(crate) fn in_cluster(host: &str) -> Option<ObjectRef> {
 /// The verdict with the chain that makes the workload part of the foundation.
 fn shown(verdict: Verdict, chain: &str) -> Verdict {
     match verdict {
-        Verdict::Pass(evidence) => Verdict::Pass(format!("{evidence} ({chain})")),
+        Verdict::Pass(evidence) => Verdict::pass(format!("{evidence} ({chain})")),
         Verdict::Hold(mut blocker) => {
             blocker.text = format!("{} ({chain})", blocker.text);
             Verdict::Hold(blocker)

@@ -79,7 +79,7 @@ fn own(view: &View<'_>) -> Verdict {
 }
 
 /// Deadlines, leases and the age of every proof are counted by this machine's clock.
-fn own_clock(view: &View<'_>, evidence: String, notes: &mut Vec<String>) -> Verdict {
+fn own_clock(view: &View<'_>, evidence: std::borrow::Cow<'static, str>, notes: &mut Vec<String>) -> Verdict {
     let holder = &view.spec.holder;
     let look = || format!("look at `timedatectl` on {holder}, and give it a time source that does not need the cluster");
     match view.own_clock() {

@@ -105,8 +105,10 @@ fn supplies<'a>(view: &'a View<'_>) -> impl Iterator<Item = (Subject, Verdict)> 
 fn verdict(host: &HostState, findings: Vec<Finding>) -> Verdict {
     let mut findings = findings.into_iter();
     let Some(Finding { reason, waits, mut text, instruction }) = findings.next() else {
-        let clock = if host.health.clock_synced.is_some() { "in sync" } else { "in step, its source unknown" };
-        return Verdict::pass(format!("clock {clock}, root writable, all that it needs is there"));
+        return Verdict::pass(match host.health.clock_synced {
+            Some(_) => "clock in sync, root writable, all that it needs is there",
+            None => "clock in step, its source unknown, root writable, all that it needs is there",
+        });
     };
     for other in findings {
         text.push_str("; ");

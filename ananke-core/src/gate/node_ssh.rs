@@ -1,8 +1,6 @@
 //! Gate `node-ssh`: each expected node authenticated *and* ran a command. One that did not is named with what was tried;
 //! after the deadline it is a person's job, and never a wall for the others.
 
-use std::collections::BTreeMap;
-
 use crate::engine::view::View;
 use crate::name::{BootId, NodeName, Subject, human};
 use crate::observation::HostState;
@@ -13,7 +11,8 @@ use crate::verdict::{Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     // Two names of one machine: no other has its boot ID.
-    let mut seen: BTreeMap<&BootId, &NodeName> = BTreeMap::new();
+    #[expect(clippy::disallowed_types, reason = "it is asked and never walked, so its order does not matter")]
+    let mut seen = std::collections::HashMap::<&BootId, &NodeName>::new();
     let mut judgement: Judgement = (view.with_hosts(view.spec.managed()))
         .map(|(name, (node, host))| {
             let twin = host.and_then(|host| seen.insert(&host.boot_id, name));
@@ -156,7 +155,7 @@ mod tests {
         bench.done(&crate::order::Order::Wake { node: node(1), mac });
         let told = |bench: &Bench| match evaluate(&bench.view()).subjects.remove(&Subject::Node(node(1))) {
             Some(Verdict::Unknown(unknown)) => unknown.if_it_lasts,
-            Some(Verdict::Pass(evidence)) => evidence,
+            Some(Verdict::Pass(evidence)) => evidence.into_owned(),
             other => panic!("{other:?}"),
         };
         let dark = "n1 stays dark though it was sent what wakes it at 2026-03-14T02:06:00.000Z: go to n1: press";
