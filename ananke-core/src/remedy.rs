@@ -102,7 +102,7 @@ pub(crate) fn wanted(view: &View<'_>, trap: Trap, order: &Order) -> RemedyMode {
     match (order.ends_a_lease(), spent) {
         (true, _) => RemedyMode::Auto,
         (false, true) => RemedyMode::Off,
-        (false, false) => mode,
+        (false, false) => mode.unwrap_or_default(),
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
             let mut walk = Walk::new(crate::engine::startup_plan(), bench.spec.clone(), run.clone(), bench.now, Trust::Stated);
             (walk.obs, walk.leases) = (bench.obs.clone(), bench.leases.clone());
             for trap in [TRAP, Trap::NodeLeftCordoned] {
-                walk.spec.remedies.insert(trap, RemedySpec { mode, budget });
+                walk.spec.remedies.insert(trap, RemedySpec { mode: Some(mode), budget });
             }
             walk
         };

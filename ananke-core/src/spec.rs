@@ -78,7 +78,8 @@ pub struct Spec {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RemedySpec {
-    pub mode: RemedyMode,
+    /// None: `auto`, save where a remedy itself asks for a word of the operator first.
+    pub mode: Option<RemedyMode>,
     /// How often at most at one object, where that is less than the remedy's own budget.
     pub budget: Option<u32>,
 }

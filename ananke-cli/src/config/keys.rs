@@ -96,7 +96,7 @@ pub(crate) const KEYS: &[Key] = &[
         "remedies",
         Map,
         "{nfs-stale-or-hung: {mode: ask}, crashloop-backoff-lag: {budget: 0}, kubelet-wedged: {enabled: false}}",
-        "Repairs that are wanted otherwise, by the trap as `ananke drill --list` names it: mode is auto (the default), ask (it is told, and left to you) or off, enabled: false is mode: off, and budget is how often at most at one object, where that is less than docs/traps.md has.",
+        "Repairs that are wanted otherwise, by the trap as `ananke drill --list` names it: mode is auto (the default), ask (it is told, and left to you) or off, enabled: false is mode: off, and budget is how often at most at one object, where that is less than docs/traps.md has. flux-immutable-field takes a finished Job only where the Job is labelled for it; mode: auto, written down, says so of all Jobs.",
     ),
     maybe(
         "ups",

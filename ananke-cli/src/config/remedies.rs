@@ -38,7 +38,7 @@ fn one<'a>(reader: &mut Reader<'a>, found: &Found<'a>) -> Option<RemedySpec> {
     let part = |key: &str| dict.get(key).map(|value| Found { path: child(&found.path, key), value });
     let mut spec = RemedySpec::default();
     if let Some(field) = part("mode") {
-        spec.mode = reader.parsed(&field, "auto, ask or off", mode)?;
+        spec.mode = Some(reader.parsed(&field, "auto, ask or off", mode)?);
     }
     if let Some(field) = part("budget") {
         spec.budget = reader.number_of(&field, 0..=100).and_then(|number| u32::try_from(number).ok());
@@ -46,7 +46,7 @@ fn one<'a>(reader: &mut Reader<'a>, found: &Found<'a>) -> Option<RemedySpec> {
     if let Some(field) = part("enabled") {
         match field.value.to_bool() {
             Some(true) => {}
-            Some(false) => spec.mode = RemedyMode::Off,
+            Some(false) => spec.mode = Some(RemedyMode::Off),
             None => reader.wrong(&field, "true or false"),
         }
     }

@@ -86,7 +86,7 @@ mod tests {
         let seen_for = |seconds, mode| {
             let mut bench = bench();
             bench.now = bench.now.plus(bench.spec.soak);
-            bench.spec.remedies.entry(Trap::LbVipNotAnnounced).or_default().mode = mode;
+            bench.spec.remedies.entry(Trap::LbVipNotAnnounced).or_default().mode = Some(mode);
             bench.seen_for(Trap::LbVipNotAnnounced, &Subject::Url("http://git.example/".into()), Duration::from_secs(seconds));
             evaluate(&bench.view()).passes()
         };

@@ -151,7 +151,7 @@ fn blocked<'a>(view: &View<'a>, object: &ObjectRef, state: &'a Reconcile) -> Opt
 
 /// The config says so of all Jobs.
 fn all_may_run_again(view: &View<'_>) -> bool {
-    view.spec.remedies.get(&TRAP).is_some_and(|remedy| remedy.mode == RemedyMode::Auto)
+    view.spec.remedies.get(&TRAP).is_some_and(|remedy| remedy.mode == Some(RemedyMode::Auto))
 }
 
 /// Kustomizations say which namespace they mean (`Job/namespace/name dry-run failed`); releases have but one.
@@ -308,9 +308,11 @@ mod tests {
         check(&bench, "hold job-immutable person");
         assert!(texts(&bench).is_empty());
         let of = |mode| [(TRAP, crate::spec::RemedySpec { mode, budget: None })].into();
-        bench.spec.remedies = of(RemedyMode::Ask);
-        check(&bench, "hold job-immutable person");
-        bench.spec.remedies = of(RemedyMode::Auto);
+        for other in [None, Some(RemedyMode::Ask)] {
+            bench.spec.remedies = of(other);
+            check(&bench, "hold job-immutable person");
+        }
+        bench.spec.remedies = of(Some(RemedyMode::Auto));
         check(&bench, "hold job-immutable repairable");
         assert_eq!(texts(&bench).len(), 1);
     }

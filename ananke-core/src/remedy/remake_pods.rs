@@ -41,7 +41,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<(Trap, Action)> {
 /// anew had its time.
 pub(crate) fn is_to_come<'a>(view: &View<'a>) -> Option<&'a Subject> {
     let made_anew = |trap: Trap| trap::entry(trap).and_then(|it| it.diagnosis.as_ref()).is_some_and(|it| it.remake.is_some());
-    let wanted = |trap: Trap| view.spec.remedies.get(&trap).is_none_or(|remedy| remedy.mode == RemedyMode::Auto);
+    let wanted =
+        |trap: Trap| view.spec.remedies.get(&trap).is_none_or(|remedy| remedy.mode.unwrap_or_default() == RemedyMode::Auto);
     let ours = view.sightings().iter().filter(|(trap, _)| made_anew(**trap) && wanted(**trap));
     let within = PACE.wait.saturating_add(view.spec.soak);
     let mut young = ours.flat_map(|(_, seen)| seen).filter(|(_, sighting)| !view.has_passed(within, sighting.first));
