@@ -1,6 +1,6 @@
 //! What hosts must have, how closely their clocks must agree, and which other Anankes there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ananke_core::name::{HostPath, NodeName, PackageName, UnitName};
@@ -13,6 +13,7 @@ use super::text;
 const PATH: &str = "an absolute path of letters, digits, '/', '-', '_', '.' and ','";
 const PACKAGE: &str = "a package: lower case letters, digits, '+', '-' and '.'";
 const UNIT: &str = "a systemd unit: letters, digits, '-', '_', '.', '@' and ':'";
+const MANAGED: &str = "ssh_managed_nodes";
 const PEER: &str = "name, user@name or user@name:port, where name is a host name or an IPv4 address";
 
 /// One command line carries them all, and the shell that reads it is a person's.
@@ -87,7 +88,20 @@ pub(crate) fn transports(reader: &mut Reader<'_>, known: &Known<'_>) -> BTreeMap
         "none" => Some(Transport::None),
         _ => None,
     };
-    ssh::by_node(reader, "ssh_node_transport", "ssh or none", known, parse)
+    let mut single = ssh::by_node(reader, "ssh_node_transport", "ssh or none", known, parse);
+    if reader.is_set(MANAGED) {
+        let mut managed = BTreeSet::new();
+        for found in reader.items(MANAGED, "a list of node names") {
+            match known.node(found.value.as_str().unwrap_or_default()) {
+                Ok(node) => drop(managed.insert(node)),
+                Err(why) => reader.problem(&found, why),
+            }
+        }
+        for node in known.nodes.difference(&managed) {
+            single.entry(node.clone()).or_insert(Transport::None);
+        }
+    }
+    single
 }
 
 /// Other Anankes by their names in the config. The file may be the same on every machine: an entry that names this host is

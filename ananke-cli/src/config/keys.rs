@@ -151,6 +151,12 @@ pub(crate) const KEYS: &[Key] = &[
         "{titan-12: none}",
         "ssh or none for single nodes: none where the system has no SSH, such as Talos. The API alone judges such a node, and what would be done on its host is left to a person.",
     ),
+    maybe(
+        "ssh_managed_nodes",
+        List,
+        "[titan-01, titan-02, titan-03]",
+        "The nodes that have SSH; without it all. Those that it leaves out are as with ssh_node_transport none, which wins where both name a node.",
+    ),
     maybe("ssh_node_users", Map, "{titan-01: atlas}", "Users of single nodes."),
     maybe(
         "ssh_node_fingerprints",

@@ -23,6 +23,22 @@ fn a_node_without_ssh_has_no_host_and_any_other_transport_is_a_mistake() {
 }
 
 #[test]
+fn nodes_that_the_list_of_managed_ones_leaves_out_have_no_ssh_unless_they_are_named() {
+    let managed = |text: &str| {
+        let loaded = Desk::new().load(&format!("{GOOD}{text}")).unwrap();
+        loaded.spec.managed().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(managed("ssh_managed_nodes: [titan-01, titan-11]\n"), "titan-01 titan-11");
+    assert_eq!(managed("ssh_managed_nodes: [titan-01]\nssh_node_transport: {titan-11: ssh, titan-01: none}\n"), "titan-11");
+    check(
+        "ssh_managed_nodes: [titan-1]\n",
+        expect![
+            "D/ananke.yaml:4:21: ssh_managed_nodes[0]: no such node in control_planes, workers or ignore_nodes; did you mean titan-12?"
+        ],
+    );
+}
+
+#[test]
 fn impossible_values_of_ssh_are_errors() {
     check(
         "ssh_node_hosts: {titan-1: 10.0.0.1}\n",
