@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_is_left_as_it_is() {
         let post = "POST /api/v1/namespaces/git/services?fieldManager=kustomize-controller&fieldValidation=Ignore";
-        assert_eq!(make((201, "{}"), 500).await, (Ok(()), vec![post.to_owned()]));
+        assert_eq!(make((201, r#"{"kind":"Service"}"#), 500).await, (Ok(()), vec![post.to_owned()]));
         let (done, requests) = make((409, THERE), 200).await;
         assert_eq!((done, requests), (Ok(()), vec![post.to_owned(), "GET /api/v1/namespaces/git/services/gitea".to_owned()]));
         let (done, _) = make((409, r#"{"reason":"Conflict","message":"the quota has been modified"}"#), 404).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::verdict::Reason;
 use http::header::RETRY_AFTER;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
@@ -95,7 +96,10 @@ impl KubeCluster {
     pub(crate) async fn send(&self, write: &Write) -> Result<(), PortError> {
         let body = Some((write.content_type, &write.body));
         let request = self.build(write.tried, &write.on, write.method.clone(), &write.path, body)?;
-        match self.exchange(write.tried, &write.on, request, self.deadlines.write).await {
+        let answered = self.exchange(write.tried, &write.on, request, self.deadlines.write).await;
+        match answered
+            .and_then(|answer| is_an_object(&answer).map(|()| answer).map_err(|why| error::nonsense(write.tried, &write.on, why)))
+        {
             Ok(answer) => {
                 self.written.note(&write.path, &answer);
                 Ok(())
@@ -152,10 +156,21 @@ impl KubeCluster {
     }
 }
 
+/// Every answer of the server to a write is an object; a door in front of it may say 200 with a page.
+fn is_an_object(answer: &[u8]) -> Result<(), serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Object {
+        #[serde(rename = "kind")]
+        _kind: String,
+    }
+    serde_json::from_slice::<Object>(answer).map(drop)
+}
+
 /// Whether the write may have been carried out all the same, or met something that a watch may not have shown yet. What was
-/// not allowed, or was of something that is gone, has changed nothing.
+/// not allowed, or not begun, or was of something that is gone, has changed nothing.
 fn unsettled(error: &PortError) -> bool {
     match error.kind {
+        ErrorKind::Transient if error.reason == Some(Reason::ApiThrottled) => false,
         ErrorKind::Transient | ErrorKind::Conflict => true,
         ErrorKind::Blocked | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Untrusted | ErrorKind::Invalid => false,
     }

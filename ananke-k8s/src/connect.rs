@@ -256,6 +256,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_makes_no_header_is_named_and_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "swordfish\n").unwrap();
+        let user = format!("{{tokenFile: {}}}", file.path().display());
+        let cluster = check_user(&user, "https://127.0.0.1:1", "").await.unwrap();
+        let error = cluster.machines().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied);
+        assert!(error.remedy.as_ref().unwrap().contains("tokenFile") && !format!("{error:?}").contains("swordfish"), "{error:?}");
+    }
+
+    #[tokio::test]
     async fn a_missing_kubeconfig_is_named() {
         let error = KubeCluster::from_kubeconfig(Path::new("/nowhere/kubeconfig"), Deadlines::default()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid);

@@ -48,6 +48,9 @@ pub(crate) fn from_answer(tried: &str, on: &str, code: u16, retry_after: Option<
     if let (429, Some(budget)) = (code, budget) {
         return PortError::new(ErrorKind::Blocked, tried, on, lower_first(&budget.message));
     }
+    if is_of_a_budget(code, &status.message) {
+        return PortError::new(ErrorKind::Blocked, tried, on, lower_first(&status.message));
+    }
     let kind = match code {
         401 | 403 => ErrorKind::Denied,
         404 => ErrorKind::Missing,
@@ -71,6 +74,21 @@ pub(crate) fn from_answer(tried: &str, on: &str, code: u16, retry_after: Option<
         },
         _ => error,
     }
+}
+
+/// A pod with two budgets is never evicted, nor one whose budget makes no sense or waits for thousands of evictions before it:
+/// <https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/registry/core/pod/storage/eviction.go>.
+fn is_of_a_budget(code: u16, message: &str) -> bool {
+    match code {
+        500 => message.contains("more than one PodDisruptionBudget"),
+        403 => message.starts_with("poddisruptionbudget.policy \""),
+        _ => false,
+    }
+}
+
+/// Whether the server took the write as far as a webhook, which it could not call and without which it may not go on.
+pub(crate) fn is_of_a_webhook(error: &PortError) -> bool {
+    error.found.contains("failed calling webhook")
 }
 
 /// What an answer is called in reports; none where it is about one object, and not about the server.
@@ -126,6 +144,11 @@ fn missing_right(message: &str) -> Option<String> {
 
 /// No answer at all.
 pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static)) -> PortError {
+    if chain(error).any(|error| error.is::<kube::client::AuthError>()) {
+        return PortError::new(ErrorKind::Denied, tried, on, format!("nothing was sent, for the token: {}", deepest(error)))
+            .with_remedy("look at the tokenFile of the kubeconfig: it has the token, and no line break after it")
+            .with_reason(Reason::ApiUnauthorized);
+    }
     match tls(error) {
         Some(rustls::Error::InvalidCertificate(why)) => {
             let error = PortError::new(ErrorKind::Untrusted, tried, on, format!("the server's certificate is not valid: {why}"));
@@ -143,9 +166,17 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
         Some(other) => {
             PortError::new(ErrorKind::Transient, tried, on, format!("TLS failed: {other}")).with_reason(Reason::ApiTlsFailed)
         }
-        None => PortError { reason: silent(error), ..PortError::new(ErrorKind::Transient, tried, on, deepest(error)) },
+        None => {
+            let found = PortError { reason: silent(error), ..PortError::new(ErrorKind::Transient, tried, on, deepest(error)) };
+            if found.found.starts_with(NO_ADDRESS) { found.with_remedy(WRITE_ADDRESS) } else { found }
+        }
     }
 }
+
+/// What `getaddrinfo` failed at, as the standard library puts it.
+const NO_ADDRESS: &str = "failed to lookup address information";
+const WRITE_ADDRESS: &str = "this host cannot resolve the name of the API server: in the kubeconfig, give the address of a server, and the \
+                             name as tls-server-name if its certificate has that alone";
 
 /// How a server says nothing at all.
 fn silent(error: &(dyn Error + 'static)) -> Option<Reason> {
@@ -288,6 +319,8 @@ mod tests {
         let tls = rustls::Error::AlertReceived(AlertDescription::InternalError);
         assert_eq!(reason(Error::new(Io::InvalidData, tls)), "api-tls-failed");
         assert_eq!(reason(Error::other("something else")), "none");
+        let nameless = Error::other("failed to lookup address information: Name or service not known");
+        assert_eq!(from_transport("list nodes", "api:6443", &nameless).remedy.unwrap(), WRITE_ADDRESS);
         let eof = Error::new(Io::UnexpectedEof, "peer closed connection: https://docs.rs/rustls/latest/rustls/manual");
         assert_eq!(from_transport("list nodes", "api:6443", &eof).found, "peer closed connection");
     }
@@ -340,6 +373,17 @@ mod tests {
             r#"{"message":"Too many requests, please try again later.","reason":"TooManyRequests"}"#,
             expect!["Transient: list nodes on api:6443: 429 Too many requests, please try again later."],
         );
+    }
+
+    #[test]
+    fn a_budget_that_can_never_be_kept_blocks_as_well() {
+        let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        let negative = "poddisruptionbudget.policy \\\"web\\\" is forbidden: pdb disruption allowance is negative";
+        for (code, message) in [(500, two), (403, negative)] {
+            let error = from_answer("evict", "web-1", code, None, format!(r#"{{"message":"{message}"}}"#).as_bytes());
+            assert_eq!(error.kind, ErrorKind::Blocked, "{error}");
+        }
+        check_reason(403, "poddisruptionbudgets.policy is forbidden: User", "api-forbidden");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Gate `control-plane`: the API server answered a quorum read and took a dry-run write. `/readyz` and cached lists
 //! answer 200 while the store hangs, so they are not asked.
 //!
-//! Both go through etcd's quorum, so they prove it healthy enough to write; and they come over a connection whose certificate
-//! was verified, so that is in order too. A certificate that is refused can only be renewed by a person (trap 33).
+//! Both read through etcd's quorum, the write by way of admission; that something is stored, the heartbeats of gate `nodes-ready`
+//! prove. They come over a connection whose certificate was verified, so that is in order too. A certificate that is refused can
+//! only be renewed by a person (trap `control-plane-certs-expired`).
 
 use crate::engine::view::View;
 use crate::fact::Gap;

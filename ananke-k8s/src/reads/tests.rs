@@ -124,6 +124,22 @@ async fn health_needs_the_read_the_write_and_the_version() {
     .await;
     let error = store_down.cluster().health().await.unwrap_err();
     assert_eq!((error.kind, error.tried.as_str()), (ErrorKind::Transient, "dry-run a write"));
+
+    let webhook = r#"Internal error occurred: failed calling webhook \"v.kyverno.svc\": no endpoints available for service"#;
+    let webhook_down = Server::start(move |request| match request.starts_with("POST ") {
+        true => Answer::Json(500, format!(r#"{{"message":"{webhook}"}}"#)),
+        false => good(request),
+    })
+    .await;
+    webhook_down.cluster().health().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_door_that_says_yes_to_everything_is_no_server() {
+    let door = Server::start(|_| Answer::Json(200, "{}".to_owned())).await;
+    for error in [door.cluster().pods().await.unwrap_err(), door.cluster().health().await.unwrap_err()] {
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+    }
 }
 
 #[tokio::test]

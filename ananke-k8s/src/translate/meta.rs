@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer};
 pub(crate) struct List<I> {
     #[serde(default)]
     pub(crate) metadata: ListMeta,
-    /// `null` is what Go writes for an empty list.
-    #[serde(default = "Vec::new", deserialize_with = "null_is_default", bound(deserialize = "I: Deserialize<'de>"))]
+    /// `null` is what Go writes for an empty list. Without it, the answer is another's: a door in front of the server says 200 to
+    /// everything.
+    #[serde(deserialize_with = "null_is_default", bound(deserialize = "I: Deserialize<'de>"))]
     pub(crate) items: Vec<I>,
 }
 
