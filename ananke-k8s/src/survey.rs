@@ -37,8 +37,7 @@ const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'s
     Right { group, resource, verbs, namespace: "", name: "" }
 }
 
-/// What `deploy/rbac.yaml` grants. Kinds that not every cluster serves (Flux's, Longhorn's and those of External Secrets) are
-/// left out: whether they are there, the gates say.
+/// What `deploy/rbac.yaml` grants of what every cluster serves.
 const RIGHTS: &[Right] = &[
     right("", "nodes", &["get", "list", "watch", "patch"]),
     right("", "pods", &["list", "watch", "delete"]),
@@ -71,6 +70,22 @@ const RIGHTS: &[Right] = &[
     Right { namespace: "default", ..right("", "events", &["create"]) },
 ];
 
+/// What it grants of what not every cluster serves: asked for where it is served.
+const RIGHTS_WHERE_SERVED: &[Right] = &[
+    right("source.toolkit.fluxcd.io", "gitrepositories", &["list", "watch", "patch"]),
+    right("source.toolkit.fluxcd.io", "ocirepositories", &["list", "watch", "patch"]),
+    right("source.toolkit.fluxcd.io", "buckets", &["list", "watch", "patch"]),
+    right("source.toolkit.fluxcd.io", "helmrepositories", &["list"]),
+    right("kustomize.toolkit.fluxcd.io", "kustomizations", &["list", "watch", "patch"]),
+    right("helm.toolkit.fluxcd.io", "helmreleases", &["list", "watch", "patch"]),
+    right("longhorn.io", "nodes", &["list", "watch"]),
+    right("longhorn.io", "volumes", &["list", "watch"]),
+    right("external-secrets.io", "externalsecrets", &["list"]),
+    right("external-secrets.io", "secretstores", &["list"]),
+    right("external-secrets.io", "clustersecretstores", &["list"]),
+    right("ceph.rook.io", "cephclusters", &["list"]),
+];
+
 /// What `deploy/rbac-bootstrap.yaml` grants besides.
 const RIGHTS_FOR_LAYERS: &[Right] = &[
     right("", "namespaces", &["get", "create"]),
@@ -81,6 +96,11 @@ const RIGHTS_FOR_LAYERS: &[Right] = &[
     right("apps", "statefulsets", &["get", "create"]),
     right("apps", "daemonsets", &["get", "create"]),
     right("networking.k8s.io", "ingresses", &["get", "create"]),
+];
+
+const RIGHTS_FOR_LAYERS_WHERE_SERVED: &[Right] = &[
+    right("kustomize.toolkit.fluxcd.io", "kustomizations", &["get"]),
+    right("helm.toolkit.fluxcd.io", "helmreleases", &["get"]),
 ];
 
 #[derive(Deserialize)]
@@ -132,17 +152,23 @@ impl KubeCluster {
 
     /// Rights that this kubeconfig does not have, as `VERB RESOURCE`, with a name and a namespace where it is only there.
     pub async fn missing_rights(&self) -> Result<Vec<String>, PortError> {
-        self.missing_of(RIGHTS).await
+        self.missing_of(RIGHTS, RIGHTS_WHERE_SERVED).await
     }
 
     /// The same of the rights that only layers need.
     pub async fn missing_rights_for_layers(&self) -> Result<Vec<String>, PortError> {
-        self.missing_of(RIGHTS_FOR_LAYERS).await
+        self.missing_of(RIGHTS_FOR_LAYERS, RIGHTS_FOR_LAYERS_WHERE_SERVED).await
     }
 
-    async fn missing_of(&self, rights: &[Right]) -> Result<Vec<String>, PortError> {
+    async fn missing_of(&self, rights: &[Right], where_served: &[Right]) -> Result<Vec<String>, PortError> {
+        let mut rights: Vec<&Right> = rights.iter().collect();
+        for right in where_served {
+            if !self.versions_of("discover what is served", (right.group, &[right.resource])).await?.is_empty() {
+                rights.push(right);
+            }
+        }
         let mut missing = Vec::new();
-        for (right, verb) in rights.iter().flat_map(|right| right.verbs.iter().map(move |verb| (right, verb))) {
+        for (right, verb) in rights.into_iter().flat_map(|right| right.verbs.iter().map(move |verb| (right, verb))) {
             missing.extend(self.review(right, verb).await?);
         }
         Ok(missing)
@@ -178,20 +204,11 @@ mod tests {
 
     use super::*;
 
-    /// Of kinds that not every cluster serves.
-    const OPTIONAL: [&str; 6] = [
-        "source.toolkit.fluxcd.io",
-        "kustomize.toolkit.fluxcd.io",
-        "helm.toolkit.fluxcd.io",
-        "longhorn.io",
-        "external-secrets.io",
-        "ceph.rook.io",
-    ];
-
     #[test]
     fn the_rights_are_those_that_the_manifests_grant_and_all_of_them() {
-        assert_eq!(asked(RIGHTS), granted(include_str!("../../deploy/rbac.yaml")));
-        assert_eq!(asked(RIGHTS_FOR_LAYERS), granted(include_str!("../../deploy/rbac-bootstrap.yaml")));
+        assert_eq!(asked(&[RIGHTS, RIGHTS_WHERE_SERVED].concat()), granted(include_str!("../../deploy/rbac.yaml")));
+        let layers = [RIGHTS_FOR_LAYERS, RIGHTS_FOR_LAYERS_WHERE_SERVED].concat();
+        assert_eq!(asked(&layers), granted(include_str!("../../deploy/rbac-bootstrap.yaml")));
     }
 
     /// Namespace, group, resource, name and verb of each.
@@ -224,7 +241,6 @@ mod tests {
                 }
             }
         }
-        all.retain(|[_, group, ..]| !OPTIONAL.contains(&group.as_str()));
         assert!(all.len() > 10, "it is read: {all:?}");
         all
     }
