@@ -13,13 +13,16 @@ use ananke_core::name::Moment;
 use ananke_core::notice::{Notice, Urgency};
 use ananke_core::port::{Clock as _, ErrorKind, PortError, clean};
 use ananke_core::report::{Command, Outcome, Report};
+use ananke_core::verdict::Reason;
 use futures::future::join_all;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::clock::SystemClock;
 use crate::config::{Channel, Notify, Post};
+use crate::state::lock::LockError;
 use crate::web::{Ask, Web};
+use crate::wire::Failure;
 
 /// Version of the body that webhooks get.
 const SCHEMA: u32 = 1;
@@ -60,14 +63,33 @@ async fn twice(channel: &Channel, holder: &str, notice: &Notice, at: Moment, pau
     sent.map(|()| name(channel))
 }
 
-/// For a run that a person began: tells the others that one of them is needed.
+/// For a run that no daemon began: tells others that one of them is needed. That a peer leaves a start-up to the other Ananke
+/// needs nobody.
 pub(crate) async fn person_needed(settings: &Notify, holder: &str, report: &Report) {
-    let needed = matches!(report.outcome, Outcome::Manual | Outcome::Failed) && !report.dry_run;
-    if !needed || settings.channels.is_empty() {
+    let refused = report.outcome == Outcome::Refused && report.manual.iter().any(|it| it.reason != Some(Reason::RoleIsPeer));
+    if (refused || matches!(report.outcome, Outcome::Manual | Outcome::Failed)) && !report.dry_run {
+        tell(settings, holder, &ended(report)).await;
+    }
+}
+
+/// For a run that no daemon began, and that could not begin itself; one that goes on already is seen to.
+pub(crate) async fn not_begun(settings: &Notify, holder: &str, command: Command, failure: &Failure) {
+    if !matches!(failure, Failure::Lock(LockError::Held { .. })) {
+        tell(settings, holder, &could_not_begin(command, failure)).await;
+    }
+}
+
+pub(crate) fn could_not_begin(command: Command, failure: &Failure) -> Notice {
+    let what = run_name(command);
+    Notice::new(what, Urgency::Alarm, &format!("{what} could not begin")).with([failure.to_string()])
+}
+
+async fn tell(settings: &Notify, holder: &str, notice: &Notice) {
+    if settings.channels.is_empty() {
         return;
     }
     let now = SystemClock::start().now();
-    for unsent in send(settings, holder, &ended(report), now).await.into_iter().filter_map(Result::err) {
+    for unsent in send(settings, holder, notice, now).await.into_iter().filter_map(Result::err) {
         tracing::warn!("{unsent}");
     }
 }

@@ -2,15 +2,15 @@
 //! `LOGIN` on each.
 //!
 //! With a user, every UPS is logged in to while the cluster may run: the primary's upsmon counts us then, and waits for us
-//! before it switches the UPS off. With a CA, nothing is said before TLS is up and the server's certificate verified.
+//! before it switches the UPS off. Readings need no login: where it is refused, they count all the same. With a CA, nothing is said before TLS is up and the server's certificate verified.
 
 mod protocol;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ananke_core::observation::UpsReading;
@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::web;
@@ -31,6 +31,8 @@ use protocol::{Line, MAX_LINE, MAX_LINES};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The port that NUT has of IANA.
 const PORT: u16 = 3493;
+/// After a login that was refused; upsd takes a user and a password once on each connection.
+const LOGIN_ANEW: Duration = Duration::from_secs(60);
 
 /// How upsd is spoken to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,11 +58,15 @@ pub(crate) struct NutUps {
     /// Nothing is left to be waited for.
     done: AtomicBool,
     sessions: Mutex<BTreeMap<Target, Arc<Mutex<Option<Session>>>>>,
+    /// UPSes, as the config names them, whose primary does not wait for us.
+    refused: std::sync::Mutex<BTreeMap<String, PortError>>,
 }
 
 struct Session {
     stream: BufReader<Box<dyn Stream>>,
     logged_in: bool,
+    /// When its login was refused, and why.
+    refused: Option<(Instant, String)>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -90,7 +96,12 @@ impl From<io::Error> for Trouble {
 
 impl NutUps {
     pub(crate) fn new(settings: Nut) -> Self {
-        Self { settings, done: AtomicBool::default(), sessions: Mutex::default() }
+        Self { settings, done: AtomicBool::default(), sessions: Mutex::default(), refused: std::sync::Mutex::default() }
+    }
+
+    /// Of which UPSes the login was refused at the last look: their primary waits for nobody here.
+    pub(crate) fn refused_logins(&self) -> BTreeMap<String, PortError> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the cluster is down: a primary that waited on would empty its battery for nothing.
@@ -98,9 +109,11 @@ impl NutUps {
         self.done.store(done, Ordering::Relaxed);
     }
 
-    async fn look(&self, target: &Target) -> Result<UpsReading, Trouble> {
+    /// The reading, and why the login was refused.
+    async fn look(&self, target: &Target) -> Result<(UpsReading, Option<String>), Trouble> {
         let slot = Arc::clone(self.sessions.lock().await.entry(target.clone()).or_default());
         let mut slot = slot.lock().await;
+        slot.take_if(|kept| kept.refused.as_ref().is_some_and(|(at, _)| at.elapsed() >= LOGIN_ANEW));
         if let Some(mut left) = slot.take_if(|kept| kept.logged_in && self.done.load(Ordering::Relaxed)) {
             // upsd counts us until then; one that is gone counts nobody.
             left.send("LOGOUT").await.unwrap_or_default();
@@ -109,23 +122,24 @@ impl NutUps {
         if let Some(mut kept) = slot.take() {
             let found = self.ask(&mut kept, target).await;
             if !matches!(found, Err(Trouble::Broken(..))) {
-                *slot = Some(kept);
-                return found;
+                let refused = slot.insert(kept).refused();
+                return found.map(|reading| (reading, refused));
             }
         }
         let mut fresh = self.connect(target).await?;
         let found = self.ask(&mut fresh, target).await;
+        let refused = fresh.refused();
         if !matches!(found, Err(Trouble::Broken(..))) {
             *slot = Some(fresh);
         }
-        found
+        found.map(|reading| (reading, refused))
     }
 
     async fn connect(&self, target: &Target) -> Result<Session, Trouble> {
         let tcp = TcpStream::connect((target.host.as_str(), target.port)).await?;
         tcp.set_nodelay(true)?;
         let Some(ca) = &self.settings.ca_file else {
-            return Ok(Session { stream: BufReader::new(Box::new(tcp)), logged_in: false });
+            return Ok(Session { stream: BufReader::new(Box::new(tcp)), logged_in: false, refused: None });
         };
         let untrusted = |found: String| Trouble::Broken(ErrorKind::Untrusted, found);
         let name = ServerName::try_from(target.host.clone())
@@ -145,12 +159,15 @@ impl NutUps {
         }
         let tls =
             TlsConnector::from(config).connect(name, plain.into_inner()).await.map_err(|error| untrusted(error.to_string()))?;
-        Ok(Session { stream: BufReader::new(Box::new(tls)), logged_in: false })
+        Ok(Session { stream: BufReader::new(Box::new(tls)), logged_in: false, refused: None })
     }
 
     async fn ask(&self, session: &mut Session, target: &Target) -> Result<UpsReading, Trouble> {
         let name = &target.name;
-        self.log_in(session, name).await?;
+        match self.log_in(session, name).await {
+            Err(Trouble::Broken(ErrorKind::Denied, why)) => session.refused = Some((Instant::now(), why)),
+            other => other?,
+        }
         session.send(&format!("LIST VAR {name}")).await?;
         let mut vars = BTreeMap::new();
         for _ in 0..MAX_LINES {
@@ -166,7 +183,7 @@ impl NutUps {
     }
 
     async fn log_in(&self, session: &mut Session, name: &str) -> Result<(), Trouble> {
-        let is_due = !session.logged_in && !self.done.load(Ordering::Relaxed);
+        let is_due = !session.logged_in && session.refused.is_none() && !self.done.load(Ordering::Relaxed);
         let Some(user) = self.settings.user.as_ref().filter(|_| is_due) else { return Ok(()) };
         let denied = |found: String| Trouble::Broken(ErrorKind::Denied, found);
         let password = match &self.settings.password_file {
@@ -205,6 +222,10 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Result<String,
 }
 
 impl Session {
+    fn refused(&self) -> Option<String> {
+        self.refused.as_ref().map(|(_, why)| why.clone())
+    }
+
     async fn send(&mut self, request: &str) -> Result<(), Trouble> {
         Ok(self.stream.write_all(format!("{request}\n").as_bytes()).await?)
     }
@@ -231,10 +252,18 @@ impl UpsReads for NutUps {
         };
         let server = format!("{}:{}", target.host, target.port);
         match timeout(PATIENCE, self.look(&target)).await {
-            Ok(Ok(reading)) => Ok(reading),
+            Ok(Ok((reading, refused))) => {
+                let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                all.remove(ups);
+                all.extend(refused.map(|why| {
+                    let login = PortError::new(ErrorKind::Denied, "log in to the UPS", ups, format!("{server}: {why}"));
+                    (ups.to_owned(), login.with_remedy(LOOK_AT_USERS))
+                }));
+                Ok(reading)
+            }
             Ok(Err(Trouble::Broken(kind, found))) => {
                 let remedy = match kind {
-                    ErrorKind::Denied => "look at nut.user and nut.password_file, and at upsd.users on the server".to_owned(),
+                    ErrorKind::Denied => LOOK_AT_USERS.to_owned(),
                     ErrorKind::Untrusted => "look at nut.ca_file, and at CERTFILE in upsd.conf on the server".to_owned(),
                     ErrorKind::Transient | ErrorKind::Conflict | ErrorKind::Missing | ErrorKind::Blocked | ErrorKind::Invalid => {
                         format!("on {}: `systemctl status nut-server`, and LISTEN in upsd.conf", target.host)
@@ -247,6 +276,8 @@ impl UpsReads for NutUps {
         }
     }
 }
+
+const LOOK_AT_USERS: &str = "look at nut.user and nut.password_file, and at upsd.users on the server";
 
 /// upsd's own words.
 fn refused(error: impl Fn(ErrorKind, String) -> PortError, target: &Target, word: &str) -> PortError {
@@ -261,8 +292,7 @@ fn refused(error: impl Fn(ErrorKind, String) -> PortError, target: &Target, word
         }
         "UNKNOWN-UPS" => error(ErrorKind::Missing, format!("upsd on {host} knows no {name} (UNKNOWN-UPS)"))
             .with_remedy(format!("`upsc -l {host}` lists what it knows; correct ups in the config")),
-        "ACCESS-DENIED" => error(ErrorKind::Denied, "upsd says ACCESS-DENIED".to_owned())
-            .with_remedy("look at nut.user and nut.password_file, and at upsd.users on the server"),
+        "ACCESS-DENIED" => error(ErrorKind::Denied, "upsd says ACCESS-DENIED".to_owned()).with_remedy(LOOK_AT_USERS),
         other => error(ErrorKind::Transient, format!("upsd says {}", clean(other, 100))),
     }
 }
@@ -281,13 +311,14 @@ mod tests {
 
     use super::*;
 
-    /// Answers one connection after the other, and keeps what it was asked.
-    async fn upsd(listener: TcpListener, told: Arc<Told<Vec<String>>>) {
+    /// Answers one connection after the other, and keeps what it was asked; `login`: what it says to that.
+    async fn upsd(listener: TcpListener, told: Arc<Told<Vec<String>>>, login: &'static str) {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);
             let mut request = String::new();
             while stream.read_line(&mut request).await.is_ok_and(|read| read > 0) {
                 let answer = match request.trim() {
+                    "LOGIN rack" => login,
                     "LIST VAR rack" => "BEGIN LIST VAR rack\nVAR rack ups.status \"OL\"\nEND LIST VAR rack\n",
                     _ => "OK\n",
                 };
@@ -303,7 +334,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ups = format!("rack@{}", listener.local_addr().unwrap());
         let told = Arc::new(Told::default());
-        tokio::spawn(upsd(listener, Arc::clone(&told)));
+        tokio::spawn(upsd(listener, Arc::clone(&told), "OK\n"));
         let nut = NutUps::new(Nut { user: Some("ananke".to_owned()), ..Nut::default() });
         for (done, expected) in [
             (false, &["USERNAME ananke", "PASSWORD ", "LOGIN rack", "LIST VAR rack"][..]),
@@ -318,5 +349,26 @@ mod tests {
             let expected: Vec<&str> = expected.iter().map(|line| line.trim()).collect();
             assert_eq!(asked, expected, "done: {done}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reading_counts_where_the_login_is_refused_and_that_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ups = format!("rack@{}", listener.local_addr().unwrap());
+        let told = Arc::new(Told::default());
+        tokio::spawn(upsd(listener, Arc::clone(&told), "ERR ACCESS-DENIED\n"));
+        let nut = NutUps::new(Nut { user: Some("ananke".to_owned()), ..Nut::default() });
+        for expected in [&["USERNAME ananke", "PASSWORD", "LOGIN rack", "LIST VAR rack"][..], &["LIST VAR rack"]] {
+            assert_eq!(nut.read(&ups).await.unwrap().status, ["OL".into()]);
+            assert_eq!(*std::mem::take(&mut *told.lock().unwrap()), *expected);
+            let login = nut.refused_logins().remove(&ups).unwrap();
+            assert!(login.to_string().ends_with("upsd refuses LOGIN (ACCESS-DENIED)") && login.remedy.is_some(), "{login}");
+        }
+        // A password file that cannot be used is the same.
+        let settings = Nut { password_file: Some("/nowhere".into()), ..nut.settings.clone() };
+        drop(nut);
+        let no_file = NutUps::new(settings);
+        no_file.read(&ups).await.unwrap();
+        assert_eq!((no_file.refused_logins().len(), told.lock().unwrap().as_slice()), (1, &["LIST VAR rack".to_owned()][..]));
     }
 }

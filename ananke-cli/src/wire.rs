@@ -72,7 +72,11 @@ pub(crate) struct Adapters {
 impl Adapters {
     /// Connects nothing yet: everything works while the cluster is down.
     pub(crate) async fn new(loaded: &Loaded, state: StateDir) -> Result<Self, PortError> {
-        let cluster = KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await?;
+        Self::with(loaded, state, kubeconfig(loaded).await?)
+    }
+
+    /// The same with a cluster whose kubeconfig was read before.
+    pub(crate) fn with(loaded: &Loaded, state: StateDir, cluster: KubeCluster) -> Result<Self, PortError> {
         let clock = SystemClock::start();
         let peers = SshPeers::new(&loaded.ssh, Arc::new(clock))?;
         let mut settings = ssh(&loaded.ssh, loaded.ssh.routes.clone());
@@ -130,6 +134,10 @@ impl Adapters {
     pub(crate) fn hands(&self) -> Hands<'_> {
         Hands { cluster: &self.cluster, hosts: &self.hosts, vault: &self.vault, power: &self.power, state: &self.state }
     }
+}
+
+pub(crate) async fn kubeconfig(loaded: &Loaded) -> Result<KubeCluster, PortError> {
+    KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await
 }
 
 /// How these machines are logged in to, and whom we believe there.

@@ -180,6 +180,10 @@ fn a_peer_stops_and_starts_the_cluster_by_itself_where_the_coordinator_is_dark()
     site.peer.tells("shuts down from here");
     site.peer.comes_to("shutdown_complete");
     site.nut.says("OL CHRG 100 3000");
+    site.peer.tells("asks for a start-up");
+    site.peer.stop();
+    assert!(!site.peer.told().contains("starts up from here"), "it was told to stop: {}", site.peer.told());
+    site.peer.start();
     site.peer.tells("starts up from here");
     site.peer.comes_to("normal");
     assert!(site.is_up(), "{}", site.peer.told());
@@ -190,7 +194,7 @@ fn a_peer_stops_and_starts_the_cluster_by_itself_where_the_coordinator_is_dark()
 fn a_start_up_from_a_peer_is_handed_over_and_refused_by_one_that_lives() {
     let Some(mut site) = Site::new("") else { return };
     let config = site.peer.config.to_str().unwrap().to_owned();
-    let startup = || ananke_tests::ananke(&["startup", "--execute", "--auto-peer-failover", "--config", &config]);
+    let startup = || ananke_tests::ananke(&["startup", "--execute", "--auto-peer-failover", "--config", &config, "-o", "json"]);
     let refused = startup().exits(5);
     assert!(refused.said().contains("it lives, and takes no request"), "no daemon runs there: {refused}");
 
@@ -203,7 +207,7 @@ fn a_start_up_from_a_peer_is_handed_over_and_refused_by_one_that_lives() {
     assert!(refused.said().contains("a person holds its daemon back") && refused.said().contains("a new battery"), "{refused}");
     ananke(&["resume"]);
     let handed = startup().exits(0);
-    assert!(handed.stdout.contains("starts the cluster"), "{handed}");
+    assert!(handed.json()["handed_to"].as_str().unwrap().contains("127.0.0.1"), "{handed}");
     site.coordinator.comes_to("normal");
     site.coordinator.tells("start-up ended");
     site.coordinator.die();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ananke_sim::serve::site::ANANKES;
 use ananke_tests::upsd::Nut;
 use ananke_tests::{Cluster, Going, LIMIT, until, without_ups};
 use serde_json::Value;
@@ -109,9 +110,15 @@ fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
     site.tells("critical (OB DISCHRG)");
     site.stays_up(3);
     assert!(site.cluster.ananke(&["status"]).stdout.contains("the daemon is held back until "), "{}", site.told());
+    // What a rotation left half-written does not stop it.
+    let kubeconfig = site.cluster.path(ANANKES);
+    let whole = fs::read(&kubeconfig).expect("a kubeconfig");
+    fs::write(&kubeconfig, "{").expect("half a kubeconfig");
     site.cluster.ananke(&["resume"]).ok();
     site.tells("shuts down: rack@127.0.0.1");
+    site.tells("the kubeconfig counts as it was");
     site.comes_to("shutdown_complete");
+    fs::write(&kubeconfig, whole).expect("the kubeconfig");
     assert_eq!(site.intent()["by_power"], true, "{}", site.intent());
     nut.says("OL CHRG 25 300");
     site.tells("on line (OL CHRG)");
@@ -161,6 +168,12 @@ fn blips_self_tests_and_a_server_that_dies_on_line_stop_nothing() {
     nut.says("OL 99 3000");
     std::thread::sleep(Duration::from_secs(3));
     assert!(site.told().trim_end().lines().last().is_some_and(|line| line.contains("on line")), "{}", site.told());
+    // A password that was changed meanwhile costs the login, and no reading.
+    fs::write(site.cluster.path("nut-password"), "another\n").expect("the password's file");
+    nut.kill();
+    nut.serve();
+    nut.says("OL 98 3000");
+    site.tells("on line (OL); nobody waits for us: log in to the UPS on rack@127.0.0.1");
     let told = site.ends();
     assert!(!told.contains("outage:") && !told.contains("shuts down"), "{told}");
 }

@@ -109,9 +109,15 @@ async fn configured(path: &Path) -> Result<(Loaded, Adapters), Failure> {
     Ok((loaded, adapters))
 }
 
-/// A shutdown does not wait for a state directory that cannot be written.
-async fn for_shutdown(loaded: &Loaded) -> Result<Adapters, Failure> {
-    Ok(Adapters::new(loaded, StateDir::open_for_power(&loaded.state_dir, Path::new(ASIDE))?).await?)
+/// A shutdown waits neither for a state directory that cannot be written nor for a kubeconfig that cannot be read any more: this
+/// daemon knows what it said.
+async fn for_shutdown(loaded: &Loaded, daemon: &Adapters) -> Result<Adapters, Failure> {
+    let state = StateDir::open_for_power(&loaded.state_dir, Path::new(ASIDE))?;
+    let cluster = wire::kubeconfig(loaded).await.unwrap_or_else(|error| {
+        say(daemon.clock.now(), "failed", &format!("the kubeconfig counts as it was: {error}"));
+        daemon.cluster().clone()
+    });
+    Ok(Adapters::with(loaded, state, cluster)?)
 }
 
 /// A run has connections of its own: what it learned of hosts ends with it.
@@ -146,6 +152,15 @@ enum End {
 
 /// The signal that ends the daemon.
 type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// What comes of `work`, unless the daemon is told to stop before that.
+async fn unless<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
+    match select(std::pin::pin!(work), stop.clone()).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
+    }
+}
+
 type Ending<'a> = Shared<LocalBoxFuture<'a, End>>;
 /// The end of what goes on beside the runs.
 type Until<'a> = Shared<LocalBoxFuture<'a, ()>>;
@@ -156,7 +171,7 @@ async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, en
     let (board, notices) = Board::new(loaded, told);
     let (over, is_over) = oneshot::channel::<()>();
     let power = async {
-        let duty = power::watch(loaded, adapters, duty, &board, end).await;
+        let duty = power::watch((loaded, adapters), duty, &board, stop, end).await;
         drop(over);
         duty
     };

@@ -59,6 +59,19 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     };
     let plan = narrowed(engine::startup_plan(), args.only.as_deref(), args.until.as_deref())?;
     let loaded = wire::load(&args.config.config, &overrides)?;
+    let (channels, holder) = (loaded.notify.clone(), loaded.spec.holder.clone());
+    let ended = start(&args, plan, loaded).await;
+    if let Err(failure) = &ended
+        && args.execute
+        && args.if_owed
+    {
+        // Nobody sits at the terminal of a unit.
+        notify::not_begun(&channels, &holder, Command::Startup, failure).await;
+    }
+    ended
+}
+
+async fn start(args: &args::Startup, plan: Plan, loaded: Loaded) -> Result<Exit, Failure> {
     let state = open(&loaded, args.execute)?;
     let adapters = Adapters::new(&loaded, state).await?;
     if args.if_owed
@@ -77,7 +90,8 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
     if args.auto_peer_failover && matches!(spec.role, Role::Peer { .. }) {
         match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock.steady(), &spec.peers, spec.guard_wait).await {
             Handed::To(by) => {
-                print(Format::Text, &(), |()| format!("{by} starts the cluster; `ananke status` shows how it gets on"))?;
+                let text = |it: &HandedTo| format!("{} starts the cluster; `ananke status` shows how it gets on", it.handed_to);
+                print(args.output.output, &HandedTo { handed_to: by }, text)?;
                 return Ok(Exit::Done);
             }
             Handed::Refused { by, why } => {
@@ -87,11 +101,17 @@ pub(super) async fn startup(args: args::Startup) -> Result<Exit, Failure> {
         }
         spec.role = Role::Peer { allow_startup: true };
     }
-    let report = start_up(plan, spec, &adapters, None).await?;
+    let report = start_up(plan, spec, &adapters, None, interrupted()?).await?;
     // A terminal that takes nothing keeps nobody from hearing of it.
     notify::person_needed(&loaded.notify, &holder, &report).await;
     show(args.output.output, &report)?;
     Ok(report.outcome.into())
+}
+
+/// What `--auto-peer-failover` prints where another Ananke starts the cluster.
+#[derive(Debug, Serialize)]
+struct HandedTo {
+    handed_to: Arc<str>,
 }
 
 /// What `--if-owed` prints where there is nothing to do.
@@ -135,15 +155,21 @@ async fn startup_walk(plan: Plan, spec: Spec, adapters: &Adapters) -> Walk {
     walk
 }
 
-/// A start-up under its lock; `power`: why mains allow it, where no person asked for it.
-pub(super) async fn start_up(plan: Plan, spec: Spec, adapters: &Adapters, power: Option<&str>) -> Result<Report, Failure> {
+/// A start-up under its lock, until `interrupt`; `power`: why mains allow it, where no person asked for it.
+pub(super) async fn start_up(
+    plan: Plan,
+    spec: Spec,
+    adapters: &Adapters,
+    power: Option<&str>,
+    interrupt: BoxFuture<'static, ()>,
+) -> Result<Report, Failure> {
     let _lock = RunLock::acquire(&adapters.state, Command::Startup, adapters.clock.now())?;
     let mut walk = startup_walk(plan, spec, adapters).await;
     if let Some(why) = power {
         (walk.reason, walk.by_power) = (why.to_owned(), true);
     }
     let (wanted, whole) = (walk.spec.bootstrap.layers.clone(), !walk.plan.partial);
-    let report = run(walk, adapters).await?;
+    let report = run(walk, adapters, interrupt).await;
     if report.outcome == Outcome::Done && whole {
         for kept in layers::keep(&wanted, adapters.layers(), &adapters.state, adapters.clock.now()).await {
             kept.map_or_else(|error| tracing::warn!("the layer stays as it was kept: {error}"), drop);
@@ -167,14 +193,20 @@ async fn shutdown_walk(spec: Spec, adapters: &Adapters, reason: &str) -> Walk {
 }
 
 /// A shutdown under its lock; a start-up that is under way yields to it.
-pub(super) async fn shut_down(spec: Spec, adapters: &Adapters, reason: &str, by_power: bool) -> Result<Report, Failure> {
+pub(super) async fn shut_down(
+    spec: Spec,
+    adapters: &Adapters,
+    reason: &str,
+    by_power: bool,
+    interrupt: BoxFuture<'static, ()>,
+) -> Result<Report, Failure> {
     // A start-up that holds the lock yields as soon as it sees the intent; the emergency path never waits for it.
     let mut lock = ShutdownLock::acquire(&adapters.state, adapters.clock.now())?;
     let mut walk = shutdown_walk(spec, adapters, reason).await;
     walk.by_power = by_power;
     walk.notes.extend(adapters.state.take_notices());
     walk.notes.extend(lock.took_over.as_ref().map(|before| format!("it took over from a run that was under way: {before}")));
-    lock.while_working(&adapters.state, run(walk, adapters)).await
+    Ok(lock.while_working(&adapters.state, run(walk, adapters, interrupt)).await)
 }
 
 pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
@@ -197,7 +229,7 @@ pub(super) async fn shutdown(args: args::Shutdown) -> Result<Exit, Failure> {
     }
     let _outlives = outlives_its_terminal()?;
     let holder = loaded.spec.holder.clone();
-    let report = shut_down(loaded.spec, &adapters, &args.reason, false).await?;
+    let report = shut_down(loaded.spec, &adapters, &args.reason, false, interrupted()?).await?;
     notify::person_needed(&loaded.notify, &holder, &report).await;
     if this_host.is_none() || !report.got_through() {
         show(format, &report)?;
@@ -261,13 +293,12 @@ fn dry(format: Format, report: &Report) -> Result<Exit, Failure> {
     })
 }
 
-async fn run(walk: Walk, adapters: &Adapters) -> Result<Report, Failure> {
+async fn run(walk: Walk, adapters: &Adapters, interrupt: BoxFuture<'static, ()>) -> Report {
     let mut live = Live::new();
     let mut observer = |walk: &Walk, now: Moment, news: &News<'_>| live.tell(walk, now, news);
     let watched = adapters.watched();
     let reads = Reads { cluster: &watched, ..adapters.reads() };
-    let (report, _) = engine::execute(walk, reads, adapters.hands(), interrupted()?, &mut observer).await;
-    Ok(report)
+    engine::execute(walk, reads, adapters.hands(), interrupt, &mut observer).await.0
 }
 
 async fn look(walk: Walk, adapters: &Adapters) -> Report {

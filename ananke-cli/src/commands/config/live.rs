@@ -123,6 +123,7 @@ async fn upses(loaded: &Loaded, adapters: &Adapters) -> Asked {
         reading.map(|reading| format!("UPS {}: {}", ups.name, values(&reading)))
     });
     join_all(each).await.into_iter().for_each(|line| asked.take(line));
+    asked.trouble.extend(adapters.ups.refused_logins().values().map(text));
     asked
 }
 
@@ -163,13 +164,16 @@ async fn peers(loaded: &Loaded, adapters: &Adapters) -> Asked {
     asked
 }
 
-async fn within<T>(asked: impl Future<Output = Result<T, PortError>>) -> Result<T, String> {
-    let text = |error: PortError| match &error.remedy {
+fn text(error: &PortError) -> String {
+    match &error.remedy {
         Some(remedy) => format!("{error}; {remedy}"),
         None => error.to_string(),
-    };
+    }
+}
+
+async fn within<T>(asked: impl Future<Output = Result<T, PortError>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(answer) => answer.map_err(text),
+        Ok(answer) => answer.map_err(|error| text(&error)),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }

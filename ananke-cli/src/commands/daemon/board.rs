@@ -10,7 +10,7 @@ use ananke_core::engine::keeper::Tick;
 use ananke_core::name::{Moment, human};
 use ananke_core::notice::{Notice, Told, Urgency};
 use ananke_core::observation::UpsReading;
-use ananke_core::port::Clock as _;
+use ananke_core::port::{Clock as _, PortError};
 use ananke_core::power::{Pause, PowerSpec, PowerWatch, UpsState};
 use ananke_core::report::{Command, Outcome};
 use tokio::sync::mpsc;
@@ -74,6 +74,8 @@ pub(super) struct Ups {
     /// When it was last heard.
     pub(super) heard: Option<Moment>,
     pub(super) is_lost: bool,
+    /// Its primary waits for nobody here.
+    pub(super) is_refused: bool,
     /// How bad the worst news of this outage was.
     pub(super) told: news::Rank,
 }
@@ -95,6 +97,8 @@ pub(super) struct Look<'a> {
     pub(super) watch: &'a PowerWatch,
     pub(super) spec: &'a PowerSpec,
     pub(super) reserve: Duration,
+    /// Logins that upsd refuses, by the UPS.
+    pub(super) refused: &'a BTreeMap<String, PortError>,
     pub(super) holding: Option<&'a String>,
     pub(super) paused: Option<&'a Pause>,
 }
@@ -163,7 +167,7 @@ impl Board {
             Ok(Came::Ran(report)) => notify::ended(report),
             Ok(Came::Elsewhere(text)) => news::of_other(command, Urgency::Information, text),
             Ok(Came::NotYet(text)) => news::of_other(command, Urgency::Warning, text),
-            Err(failure) => news::of_failure(command, failure),
+            Err(failure) => notify::could_not_begin(command, failure),
         });
     }
 
@@ -220,7 +224,11 @@ fn seen(look: Look<'_>, before: Option<&Power>, told_before: &Told, now: Moment)
         let reading = watch.and_then(|watch| watch.newest()).cloned();
         let heard = if is_lost { was.and_then(|was| was.heard) } else { Some(now) };
         let told = was.map_or_else(|| news::rank_told(&name, told_before), |was| was.told);
-        let mut ups = Ups { name, state, reading, heard, is_lost, told };
+        let refused = look.refused.get(&*name);
+        if let Some(why) = refused.filter(|_| was.is_none_or(|was| !was.is_refused)) {
+            notices.push(news::of_login(&name, why));
+        }
+        let mut ups = Ups { name, state, reading, heard, is_lost, is_refused: refused.is_some(), told };
         notices.extend(news::of_ups(&mut ups, now));
         upses.push(ups);
     }

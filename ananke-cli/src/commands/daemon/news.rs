@@ -5,21 +5,25 @@ use std::time::Duration;
 use ananke_core::engine::keeper::Tick;
 use ananke_core::name::Moment;
 use ananke_core::notice::{Notice, Told, Urgency};
+use ananke_core::port::PortError;
 use ananke_core::power::UpsState;
 use ananke_core::report::Command;
 
 use super::board::Ups;
 use crate::notify::run_name;
-use crate::wire::Failure;
 
 /// A run that failed and begins again within this time is the same story.
 pub(super) const SAME: Duration = Duration::from_secs(600);
+
+/// A UPS that is not heard for so long while mains carry the load is worth a word: nobody would hear of an outage.
+const SILENT: Duration = Duration::from_secs(600);
 
 /// How bad it is; an outage is told again only when it gets worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Rank {
     #[default]
     Fine,
+    Silent,
     OnBattery,
     Unheard,
     Critical,
@@ -34,7 +38,7 @@ pub(super) fn lasts(about: &str) -> Duration {
 /// How bad the news was that people heard of this UPS last.
 pub(super) fn rank_told(name: &str, told: &Told) -> Rank {
     let last = told.last(&about_ups(name));
-    let ranks = [Rank::OnBattery, Rank::Unheard, Rank::Critical];
+    let ranks = [Rank::Silent, Rank::OnBattery, Rank::Unheard, Rank::Critical];
     ranks.into_iter().find(|rank| last == Some(&sentence(name, *rank))).unwrap_or_default()
 }
 
@@ -45,6 +49,7 @@ fn about_ups(name: &str) -> String {
 fn sentence(name: &str, rank: Rank) -> String {
     let what = match rank {
         Rank::Fine => "is on line again",
+        Rank::Silent => "is not heard any more: nobody here would know of an outage",
         Rank::OnBattery => "is on battery",
         Rank::Unheard => "is on battery and is not heard any more",
         Rank::Critical => "asks for a shutdown",
@@ -59,6 +64,7 @@ pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
         UpsState::Critical { why, .. } => (Rank::Critical, Some(why.clone())),
         UpsState::Battery { .. } if ups.is_lost => (Rank::Unheard, None),
         UpsState::Battery { .. } => (Rank::OnBattery, None),
+        UpsState::Lost { since } if now.since(*since) >= SILENT => (Rank::Silent, None),
         // It may be a blip, or over soon.
         UpsState::Wavers { .. } | UpsState::Calibrates { .. } | UpsState::Lost { .. } | UpsState::Unknown => return None,
     };
@@ -66,11 +72,18 @@ pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
     ups.told = if is_news { rank } else { ups.told };
     let urgency = match rank {
         Rank::Fine => Urgency::Information,
-        Rank::OnBattery => Urgency::Warning,
+        Rank::Silent | Rank::OnBattery => Urgency::Warning,
         Rank::Unheard | Rank::Critical => Urgency::Alarm,
     };
     let notice = || Notice::new(about_ups(&ups.name), urgency, &sentence(&ups.name, rank));
     is_news.then(|| notice().with(why.into_iter().chain([ups.values(now)])))
+}
+
+/// upsd refuses the login: a primary that switches its UPS off waits for nobody here.
+pub(super) fn of_login(name: &str, why: &PortError) -> Notice {
+    let sentence = format!("{} is read, and does not wait for the shutdown: its upsd refuses the login", about_ups(name));
+    Notice::new(format!("login at {name}"), Urgency::Alarm, &sentence)
+        .with([why.to_string()].into_iter().chain(why.remedy.clone()))
 }
 
 pub(super) fn of_holding(why: &str) -> Notice {
@@ -100,11 +113,6 @@ pub(super) fn of_begin(command: Command, why: &str, upses: Vec<String>) -> Notic
 pub(super) fn of_other(command: Command, urgency: Urgency, text: &str) -> Notice {
     let what = run_name(command);
     Notice::new(what, urgency, &format!("{what}: {text}"))
-}
-
-pub(super) fn of_failure(command: Command, failure: &Failure) -> Notice {
-    let what = run_name(command);
-    Notice::new(what, Urgency::Alarm, &format!("{what} could not begin")).with([failure.to_string()])
 }
 
 /// `rack-a: charge 43 %, 12 s ago`, one a UPS.

@@ -9,9 +9,10 @@ use ananke_core::intent::{Intent, IntentState};
 use ananke_core::peer::{Followed, Handed, Patience, follow_shutdown, hand, hand_startup, keeps_down};
 use ananke_core::port::{Clock, PeerReads, PeerRequest, PortError, StateReads, StateWrites};
 use ananke_core::spec::{Role, Spec};
+use futures::FutureExt;
 
 use super::power::Came;
-use super::{for_shutdown, fresh, say};
+use super::{Stop, for_shutdown, fresh, say, unless};
 use crate::commands::walk;
 use crate::config::Loaded;
 use crate::state::lock;
@@ -27,24 +28,23 @@ pub(super) struct Wants {
 }
 
 /// The power of a peer ends: the coordinator is to shut the cluster down, and this host does it where that one cannot.
-pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Duration, wants: &Cell<Wants>) -> Result<Came, Failure> {
-    let (adapters, spec) = (for_shutdown(loaded).await?, &loaded.spec);
+pub(super) async fn shut_down(
+    (loaded, daemon): (&Loaded, &Adapters),
+    why: &str,
+    within: Duration,
+    wants: &Cell<Wants>,
+    stop: &Stop,
+) -> Result<Came, Failure> {
+    let (adapters, spec) = (for_shutdown(loaded, daemon).await?, &loaded.spec);
     let clock = adapters.clock.steady();
     let asked = clock.now();
     if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
         say(adapters.clock.now(), "failed", &format!("others cannot read that the cluster is to be down: {error}"));
     }
-    let doubt = match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within: Some(within) }).await {
-        Handed::To(by) => {
-            let patience = Patience::of(spec, Some(within));
-            match follow_shutdown(&adapters.peers, &clock, &by, patience, || !wants.get().is_back).await {
-                Followed::Done => return Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
-                Followed::Unwanted => return Ok(Came::NotYet(format!("power is back here, and {by} is not waited for"))),
-                Followed::Doubted(doubt) => doubt,
-            }
-        }
-        Handed::Refused { by, why } => return Ok(Came::NotYet(format!("{by} does not shut the cluster down: {why}"))),
-        Handed::Nobody { tried } => tried,
+    let doubt = match unless(stop, by_another(&adapters, spec, within, wants)).await {
+        Some(Err(doubt)) => doubt,
+        Some(Ok(came)) => return Ok(came),
+        None => return Ok(Came::stopped()),
     };
     if !loaded.alone.shutdown {
         return Ok(Came::NotYet(format!(
@@ -57,16 +57,36 @@ pub(super) async fn shut_down(loaded: &Loaded, why: &str, within: Duration, want
     }
     say(adapters.clock.now(), "shuts down from here", &doubt);
     let spec = spec.for_power(within.saturating_sub(clock.now().since(asked)));
-    walk::shut_down(spec, &adapters, why, true).await.map(|report| Came::Ran(Box::new(report)))
+    walk::shut_down(spec, &adapters, why, true, stop.clone().boxed()).await.map(Came::ran)
+}
+
+/// Hands the shutdown on, and follows it; `Err` is why this host is to do it itself.
+async fn by_another(adapters: &Adapters, spec: &Spec, within: Duration, wants: &Cell<Wants>) -> Result<Came, String> {
+    match hand(&adapters.peers, &spec.peers, PeerRequest::Shutdown { within: Some(within) }).await {
+        Handed::To(by) => {
+            let patience = Patience::of(spec, Some(within));
+            let clock = adapters.clock.steady();
+            match follow_shutdown(&adapters.peers, &clock, &by, patience, || !wants.get().is_back).await {
+                Followed::Done => Ok(Came::Elsewhere(format!("{by} has shut the cluster down"))),
+                Followed::Unwanted => Ok(Came::NotYet(format!("power is back here, and {by} is not waited for"))),
+                Followed::Doubted(doubt) => Err(doubt),
+            }
+        }
+        Handed::Refused { by, why } => Ok(Came::NotYet(format!("{by} does not shut the cluster down: {why}"))),
+        Handed::Nobody { tried } => Err(tried),
+    }
 }
 
 /// The power of a peer is back: the coordinator is to start the cluster.
-pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure> {
+pub(super) async fn start_up(loaded: &Loaded, why: &str, stop: &Stop) -> Result<Came, Failure> {
     let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
     // From here on this host keeps nothing down.
     want(&adapters, IntentState::ShutdownComplete, why).await?;
     let wait = if loaded.alone.startup { spec.guard_wait } else { Duration::ZERO };
-    let tried = match hand_startup(&adapters.peers, &adapters.peers, &adapters.clock.steady(), &spec.peers, wait).await {
+    let clock = adapters.clock.steady();
+    let handed = unless(stop, hand_startup(&adapters.peers, &adapters.peers, &clock, &spec.peers, wait)).await;
+    let Some(handed) = handed else { return Ok(Came::stopped()) };
+    let tried = match handed {
         Handed::To(by) => {
             want(&adapters, IntentState::Normal, why).await?;
             return Ok(Came::Elsewhere(format!("{by} starts the cluster")));
@@ -84,7 +104,7 @@ pub(super) async fn start_up(loaded: &Loaded, why: &str) -> Result<Came, Failure
     }
     say(adapters.clock.now(), "starts up from here", &tried);
     spec.role = Role::Peer { allow_startup: true };
-    walk::start_up(engine::startup_plan(), spec, &adapters, Some(why)).await.map(|report| Came::Ran(Box::new(report)))
+    walk::start_up(engine::startup_plan(), spec, &adapters, Some(why), stop.clone().boxed()).await.map(Came::ran)
 }
 
 /// What another Ananke keeps down, in one line. Where no UPS of our own tells of power, or a shutdown of another was seen, its

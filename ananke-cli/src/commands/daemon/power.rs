@@ -22,7 +22,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::board::{Board, Look};
 use super::own_time::OwnTime;
-use super::{End, Ending, for_shutdown, fresh, peer};
+use super::{End, Ending, Stop, for_shutdown, fresh, peer, unless};
 use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
@@ -46,15 +46,31 @@ pub(super) enum Came {
     Looked(Moment, HostsFound),
 }
 
+impl Came {
+    pub(super) fn ran(report: Report) -> Self {
+        Self::Ran(Box::new(report))
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self::NotYet("this daemon stops".to_owned())
+    }
+}
+
 /// Looks at every UPS and does what follows, until the end; what was seen by then. Without a UPS and
 /// without another Ananke there is nothing to do.
-pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, board: &Board, mut end: Ending<'_>) -> Duty {
+pub(super) async fn watch(
+    (loaded, adapters): (&Loaded, &Adapters),
+    duty: Duty,
+    board: &Board,
+    stop: &Stop,
+    mut end: Ending<'_>,
+) -> Duty {
     let spec = &loaded.spec;
     if spec.power.upses.is_empty() && spec.peers.is_empty() {
         end.await;
         return duty;
     }
-    let mut keeper = Keeper::new(loaded, adapters, duty, board);
+    let mut keeper = Keeper::new((loaded, adapters), duty, board, stop);
     keeper.learn().await;
     let names: Vec<&str> = spec.power.upses.iter().map(|ups| &*ups.name).chain(spec.peers.iter().map(|peer| &**peer)).collect();
     keeper.say(keeper.time.now(), "watches power", &names.join(", "));
@@ -68,7 +84,7 @@ pub(super) async fn watch(loaded: &Loaded, adapters: &Adapters, duty: Duty, boar
             ended = Some(why);
         }
     }
-    // They are told to stop by the same signal, and end between two actions.
+    // They hear the same signal, and end between two actions.
     while keeper.running.next().await.is_some() {}
     keeper.duty
 }
@@ -92,10 +108,13 @@ struct Keeper<'a> {
     unsettled: Option<Moment>,
     /// What power says meanwhile, for a shutdown that was handed on.
     wants: Rc<Cell<peer::Wants>>,
+    /// Logins that upsd refused at the last look, by the UPS.
+    refused: BTreeMap<String, PortError>,
+    stop: Stop,
 }
 
 impl<'a> Keeper<'a> {
-    fn new(loaded: &'a Loaded, adapters: &'a Adapters, duty: Duty, board: &'a Board) -> Self {
+    fn new((loaded, adapters): (&'a Loaded, &'a Adapters), duty: Duty, board: &'a Board, stop: &Stop) -> Self {
         Self {
             loaded,
             spec: &loaded.spec,
@@ -111,6 +130,8 @@ impl<'a> Keeper<'a> {
             paused: None,
             waiting: BTreeMap::new(),
             wants: Rc::default(),
+            refused: BTreeMap::new(),
+            stop: stop.clone(),
         }
     }
 
@@ -130,6 +151,7 @@ impl<'a> Keeper<'a> {
         }
         let counted = self.duty.count(self.spec, now);
         self.note_outages(counted, now);
+        self.refused = self.adapters.ups.refused_logins();
         self.tell(&unheard, now);
         self.listen(now).await;
         self.act(now).await;
@@ -156,7 +178,7 @@ impl<'a> Keeper<'a> {
 
     fn look(&self) -> Look<'_> {
         let (holding, paused, spec) = (self.holding.as_ref(), self.paused.as_ref(), &self.spec.power);
-        Look { watch: self.duty.watch(), spec, reserve: self.duty.reserve(spec), holding, paused }
+        Look { watch: self.duty.watch(), spec, reserve: self.duty.reserve(spec), refused: &self.refused, holding, paused }
     }
 
     /// Awaits `work` while the runs go on.
@@ -189,8 +211,7 @@ impl<'a> Keeper<'a> {
             let text = match (&state, unheard.get(&ups)) {
                 (UpsState::Critical { .. }, None) => format!("critical ({status})"),
                 (_, Some(error)) => {
-                    let remedy = error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-                    format!("not heard: {error}{remedy}; it last said {status}")
+                    format!("not heard: {error}{}; it last said {status}", remedy(error))
                 }
                 (UpsState::Line { .. }, None) => format!("on line ({status}){}", worries(reading)),
                 (UpsState::Wavers { .. }, None) => format!("wavers ({status})"),
@@ -199,6 +220,9 @@ impl<'a> Keeper<'a> {
                 (UpsState::Latched, None) => format!("mains are there, and FSD still stands ({status}): {UNLATCH}"),
                 (UpsState::Lost { .. } | UpsState::Unknown, None) => format!("unclear ({status}){}", worries(reading)),
             };
+            let login = self.refused.get(&*ups).filter(|_| !unheard.contains_key(&ups));
+            let login = login.map(|why| format!("; nobody waits for us: {why}{}", remedy(why))).unwrap_or_default();
+            let text = text + &login;
             if self.told.get(&ups) != Some(&text) {
                 self.say(now, &format!("UPS {ups}"), &text);
                 self.told.insert(ups, text);
@@ -303,12 +327,14 @@ impl<'a> Keeper<'a> {
             self.say(now, if hand_on { "asks for a shutdown" } else { "shuts down" }, &why);
             self.board.begins(Command::Shutdown, &why);
         }
-        let (loaded, spec, wants) = (self.loaded, self.spec.for_power(within), Rc::clone(&self.wants));
+        let (loaded, daemon, spec, wants) = (self.loaded, self.adapters, self.spec.for_power(within), Rc::clone(&self.wants));
+        let stop = self.stop.clone();
         let run = async move {
             if hand_on {
-                return peer::shut_down(loaded, &why, within, &wants).await;
+                return peer::shut_down((loaded, daemon), &why, within, &wants, &stop).await;
             }
-            walk::shut_down(spec, &for_shutdown(loaded).await?, &why, true).await.map(|report| Came::Ran(Box::new(report)))
+            let adapters = for_shutdown(loaded, daemon).await?;
+            walk::shut_down(spec, &adapters, &why, true, stop.boxed()).await.map(Came::ran)
         };
         self.running.push(run.map(|ended| (Command::Shutdown, ended)).boxed_local());
     }
@@ -319,16 +345,17 @@ impl<'a> Keeper<'a> {
             self.say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
             self.board.begins(Command::Startup, &why);
         }
-        let (loaded, spec) = (self.loaded, self.duty.for_start(self.spec));
+        let (loaded, spec, stop) = (self.loaded, self.duty.for_start(self.spec), self.stop.clone());
         let run = async move {
             if hand_on {
-                return peer::start_up(loaded, &why).await;
+                return peer::start_up(loaded, &why, &stop).await;
             }
             let adapters = fresh(loaded).await?;
-            if let Some(why) = peer::kept_down(&adapters, &spec).await? {
+            let Some(kept_down) = unless(&stop, peer::kept_down(&adapters, &spec)).await else { return Ok(Came::stopped()) };
+            if let Some(why) = kept_down? {
                 return Ok(Came::NotYet(why));
             }
-            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why)).await.map(|report| Came::Ran(Box::new(report)))
+            walk::start_up(engine::startup_plan(), spec, &adapters, Some(&why), stop.boxed()).await.map(Came::ran)
         };
         self.running.push(run.map(|ended| (Command::Startup, ended)).boxed_local());
     }
@@ -398,6 +425,10 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Yielded => "yielded to a shutdown",
         Outcome::Interrupted => "interrupted",
     }
+}
+
+fn remedy(error: &PortError) -> String {
+    error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
 fn worries(reading: Option<&UpsReading>) -> String {

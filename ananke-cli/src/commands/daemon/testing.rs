@@ -40,7 +40,7 @@ pub(super) fn gate(id: GateId, status: GateStatus, took: u64, passed: Option<u64
 pub(super) fn ups(name: &str, state: UpsState, is_lost: bool) -> Ups {
     let reading =
         UpsReading { status: vec!["OB".into(), HARM.into()], charge_percent: Some(43), runtime: Some(Duration::from_secs(720)) };
-    Ups { name: name.into(), state, reading: Some(reading), heard: Some(ago(12)), is_lost, told: Rank::Fine }
+    Ups { name: name.into(), state, reading: Some(reading), heard: Some(ago(12)), is_lost, is_refused: false, told: Rank::Fine }
 }
 
 /// All is well and nothing was ever done.

@@ -33,7 +33,8 @@ fn told_after(told_before: &Told, story: &[(u64, &str)], end: u64) -> Vec<String
         let (_, text) = story.iter().rev().find(|(from, _)| *from <= second).unwrap();
         watch.take(&name, reading(text), &spec, now);
         let reserve = Duration::from_secs(600);
-        let look = Look { watch: &watch, spec: &spec, reserve, holding: None, paused: None };
+        let refused = BTreeMap::new();
+        let look = Look { watch: &watch, spec: &spec, reserve, refused: &refused, holding: None, paused: None };
         let (power, notices) = seen(look, before.as_ref(), told_before, now);
         told.extend(notices.iter().map(|notice| format!("{second} {}: {}", notice.sentence, notice.details.join("; "))));
         before = Some(power);
@@ -54,6 +55,29 @@ fn an_outage_is_told_when_it_begins_gets_worse_and_ends() {
             "135 UPS rack is on line again: charge 41 %, runtime 10m00s, 0 s ago",
         ]
     );
+}
+
+#[test]
+fn a_ups_that_stays_silent_on_line_is_told_once_and_its_return_too() {
+    assert_eq!(
+        told(&[(0, "OL 100% 3000s"), (10, "-"), (900, "OL 100% 3000s")], 1000),
+        [
+            "610 UPS rack is not heard any more: nobody here would know of an outage: charge 100 %, runtime 50m00s, 601 s ago",
+            "900 UPS rack is on line again: charge 100 %, runtime 50m00s, 0 s ago",
+        ]
+    );
+}
+
+#[test]
+fn a_login_that_is_refused_is_told_once() {
+    let name: Arc<str> = "rack".into();
+    let spec = PowerSpec { upses: vec![UpsSpec::feeding_all(name.clone())], ..PowerSpec::default() };
+    let why = PortError::new(ananke_core::port::ErrorKind::Denied, "log in to the UPS", "rack", "ACCESS-DENIED");
+    let (watch, refused) = (PowerWatch::default(), BTreeMap::from([("rack".to_owned(), why)]));
+    let look = Look { watch: &watch, spec: &spec, reserve: Duration::ZERO, refused: &refused, holding: None, paused: None };
+    let (power, notices) = seen(look, None, &Told::default(), START);
+    assert_eq!(notices[0].sentence, "UPS rack is read, and does not wait for the shutdown: its upsd refuses the login");
+    assert!(seen(look, Some(&power), &Told::default(), START).1.is_empty());
 }
 
 #[test]
