@@ -29,6 +29,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Args, Command, Format};
 use crate::exit::Exit;
+use crate::state::lock::LockError;
 use crate::terminal;
 use crate::wire::Failure;
 
@@ -71,13 +72,18 @@ pub fn run(args: Args) -> Exit {
             Failure::Port(error) if error.kind == ananke_core::port::ErrorKind::Invalid => Exit::Usage,
             Failure::Port(_) | Failure::Internal(_) => Exit::Internal,
             Failure::Asked { error, .. } => Exit::from(error.kind),
-            Failure::Lock(crate::state::lock::LockError::Held { .. }) => Exit::Refused,
-            Failure::Lock(crate::state::lock::LockError::Failed(_)) => Exit::Internal,
+            Failure::Lock(LockError::Held { .. }) => Exit::Refused,
+            Failure::Lock(LockError::Failed(_)) => Exit::Internal,
         };
         let remedy = match &failure {
             Failure::Port(error) => error.remedy.as_ref().map(|remedy| format!("\n  {remedy}")).unwrap_or_default(),
             Failure::Asked { error, next } => format!("\n  {}", error.remedy.as_ref().unwrap_or(next)),
-            Failure::Config(_) | Failure::Usage(_) | Failure::Internal(_) | Failure::Lock(_) => String::new(),
+            Failure::Lock(LockError::Failed(error)) => {
+                error.remedy.as_ref().map(|remedy| format!("\n  {remedy}")).unwrap_or_default()
+            }
+            Failure::Config(_) | Failure::Usage(_) | Failure::Internal(_) | Failure::Lock(LockError::Held { .. }) => {
+                String::new()
+            }
         };
         fail(exit, &format!("{failure}{remedy}"))
     })

@@ -162,7 +162,12 @@ impl StateDir {
             return;
         }
         if let Err(error) = self.reserve.top_up() {
-            self.tell_room(&format!("the reserve with which leases end on a full disk cannot be written ({error})"));
+            let what = format!("the reserve with which leases end on a full disk cannot be written ({error})");
+            let wrong = file::io_error("write the reserve", &self.path(RESERVE), &error);
+            match (error.kind(), wrong.remedy) {
+                (std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded, _) | (_, None) => self.tell_room(&what),
+                (_, Some(remedy)) => self.tell_once(&format!("{what}; {remedy}")),
+            }
         }
     }
 
@@ -374,9 +379,14 @@ impl StateDir {
     }
 
     fn tell_room(&self, what: &str) {
+        let root = self.root.display();
+        self.tell_once(&format!("{what}; free some space there (`df -h {root}`, `df -i {root}`)"));
+    }
+
+    /// Of the disk's trouble, the first sentence is enough.
+    fn tell_once(&self, what: &str) {
         if !self.full_told.swap(true, Ordering::Relaxed) {
-            let root = self.root.display();
-            self.notice(format!("{root}: {what}; free some space there (`df -h {root}`, `df -i {root}`)"));
+            self.notice(format!("{}: {what}", self.root.display()));
         }
     }
 

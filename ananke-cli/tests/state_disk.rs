@@ -283,6 +283,17 @@ fn a_shutdown_for_power_goes_on_where_nothing_can_be_written_and_its_state_comes
     fs::remove_file(full).unwrap();
     assert!(!aside.exists());
 
+    // There is room, and no file can be made.
+    remount(&dir, "nr_inodes=64");
+    let names = (0..64).map(|number| dir.join(format!("empty-{number}")));
+    let made: Vec<PathBuf> = names.take_while(|name| fs::File::create(name).is_ok()).collect();
+    let state = StateDir::open_for_power(&root, &aside).unwrap();
+    assert_eq!(state.root(), aside);
+    assert!(state.take_notices()[0].contains("df -i"));
+    drop(state);
+    made.iter().for_each(|name| fs::remove_file(name).unwrap());
+    fs::remove_dir_all(&aside).unwrap();
+
     remount(&dir, "ro");
     assert!(ShutdownLock::acquire(&home, NOW).is_err());
     assert_eq!(now(home.adopt(&aside)), None);

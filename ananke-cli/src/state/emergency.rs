@@ -83,11 +83,12 @@ impl StateDir {
         fs::remove_dir_all(aside).map_err(|error| io_error("remove", aside, &error))
     }
 
-    /// Why nothing can be written; a disk that is full is not broken.
+    /// Why nothing can be written. A disk that is full has its reserve; where a piece of that does not help, it is not room that is
+    /// missing but files that can be made.
     fn broken(&self) -> Option<PortError> {
-        match file::replace_text(&self.path(PROBE), b"\n") {
-            Err(failed) if !failed.full => Some(failed.into()),
-            Ok(()) | Err(_) => None,
-        }
+        let probe = || file::replace_text(&self.path(PROBE), b"\n");
+        let failed = probe().err()?;
+        let failed = if failed.full && self.reserve.give_piece() { probe().err()? } else { failed };
+        Some(failed.into())
     }
 }
