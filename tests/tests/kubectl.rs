@@ -23,3 +23,25 @@ fn kubectl_finds_a_server_that_behaves_like_the_real_one() {
     let said = Going::spawn(&mut command).end(LIMIT).ok();
     println!("{said}");
 }
+
+#[test]
+fn the_job_of_a_campaign_is_one_down_to_its_fields() {
+    if !require("kubectl", "kubernetes-client") {
+        return;
+    }
+    let cluster = Cluster::up(&["--scenario", "healthy", "--nodes", "1"]);
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/drill-campaign.yaml");
+    let read = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", manifest.to_str().unwrap()];
+    let job = cluster.kubectl(&read).exits(0).stdout;
+    let file = cluster.path("job.json");
+    let made = |job: &str| {
+        std::fs::write(&file, job).unwrap();
+        let jobs = "/apis/batch/v1/namespaces/default/jobs?fieldValidation=Strict";
+        cluster.kubectl(&["create", "--raw", jobs, "-f", file.to_str().unwrap()])
+    };
+    let misspelt = made(&job.replace("completionMode", "completionsMode"));
+    assert!(misspelt.code != Some(0) && misspelt.said().contains("completionsMode"), "{misspelt}");
+    let made = made(&job).exits(0).json();
+    let spec = &made["spec"];
+    assert_eq!((&spec["completionMode"], &spec["completions"]), (&"Indexed".into(), &8.into()), "{made}");
+}

@@ -85,7 +85,10 @@ fn rate(done: u64, took: Duration) -> u64 {
 pub(super) fn merge(args: &args::Drill) -> Result<Exit, Failure> {
     let mut whole: Option<Campaign> = None;
     for file in &args.merge {
-        let part = read(file)?;
+        let Some(part) = read(file)? else {
+            writeln!(std::io::stderr(), "{} is empty: its shard ended before it wrote", file.display()).unwrap_or_default();
+            continue;
+        };
         match &mut whole {
             None => whole = Some(part),
             Some(whole) => whole.merge(&part).map_err(|why| Failure::Usage(format!("{}: {why}", file.display())))?,
@@ -98,15 +101,19 @@ pub(super) fn merge(args: &args::Drill) -> Result<Exit, Failure> {
     finish(args, &whole)
 }
 
-fn read(file: &Path) -> Result<Campaign, Failure> {
+/// None of a file that is empty: so it is where a shard was killed.
+fn read(file: &Path) -> Result<Option<Campaign>, Failure> {
     let wrong =
         |why: String| Failure::Usage(format!("{} is no campaign that `ananke drill -o json` wrote: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     let campaign: Campaign = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if campaign.schema != ananke_sim::campaign::SCHEMA {
         return Err(wrong(format!("its schema is {}", campaign.schema)));
     }
-    Ok(campaign)
+    Ok(Some(campaign))
 }
 
 fn finish(args: &args::Drill, campaign: &Campaign) -> Result<Exit, Failure> {
