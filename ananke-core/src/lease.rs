@@ -26,7 +26,7 @@ pub const MANUAL_ANNOTATION: &str = "ananke.dev/manual-action";
 pub const MANUAL_LABEL: &str = "ananke.dev/manual-action";
 /// Version of the record on disk and in the annotation.
 pub const SCHEMA: u32 = 1;
-/// The default window (seed.md: one hour).
+/// How long a cordon is lent unless the config says otherwise.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(3600);
 /// The longest window that the config allows: a record that claims more is not believed.
 pub const MAX_WINDOW: Duration = Duration::from_secs(24 * 3600);

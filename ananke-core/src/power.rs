@@ -1,7 +1,7 @@
 //! Power policy: when the batteries ask for a shutdown, and when mains allow a start-up. Pure functions of readings and time.
 //!
 //! Staleness is a state and not an error. Every time is our own: what a UPS says of how long it has been on battery may be of
-//! an outage before this one (trap 9).
+//! an outage before this one (trap `ups-stale-on-battery-counter`).
 
 mod aftermath;
 mod duty;

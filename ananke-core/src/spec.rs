@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::BootstrapSpec;
+use crate::lease::DEFAULT_WINDOW;
 use crate::name::{HostPath, Kind, MacAddress, NodeName, ObjectRef, PackageName, UnitName};
 use crate::port::without_password;
 use crate::power::PowerSpec;
@@ -326,7 +327,7 @@ impl Spec {
             unit_grace: MINUTE,
             soak: MINUTE,
             poll: Duration::from_secs(2),
-            cordon_window: 60 * MINUTE,
+            cordon_window: DEFAULT_WINDOW,
             max_cordons: 3,
             repair_after: 3 * MINUTE,
             wake_after: 2 * MINUTE,

@@ -1,8 +1,9 @@
 //! Gate `host-health`: the hosts themselves are fit: clocks in step, root writable, mounts, units and packages there.
 //!
-//! What is wrong here is wrong below Kubernetes, so nothing above it can repair it: a disk that is not mounted, a root that
-//! went read-only, a clock that an etcd member cannot live with (traps 18, 20, 23, 24). Clocks and units may still come
-//! right by themselves, and a worker's root by one reboot; the rest is a person's job at once.
+//! What is wrong here is wrong below Kubernetes, so nothing above it can repair it: a disk that is not mounted, a root that went
+//! read-only, a clock that an etcd member cannot live with (traps `root-filesystem-read-only`, `clock-skew-no-rtc`,
+//! `host-service-not-enabled`, `data-disk-not-mounted`). Clocks and units may still come right by themselves, and a worker's root
+//! by one reboot; the rest is a person's job at once.
 
 use std::sync::Arc;
 use std::time::Duration;

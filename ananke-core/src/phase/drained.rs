@@ -166,7 +166,7 @@ fn takes_pods(view: &View<'_>, node: &NodeName) -> bool {
 }
 
 /// Whoever detaches volumes: CSI controllers (csi-attacher, ebs-csi-controller, csi-rbdplugin-provisioner, …) have it in
-/// their names. Without them attachments stay that nothing takes away (trap 51).
+/// their names. Without them attachments stay that nothing takes away (trap `volumeattachment-being-deleted`).
 fn detaches(pod: &PodState) -> bool {
     pod.owner.as_ref().is_some_and(|owner| owner.name.contains("csi"))
 }

@@ -3,7 +3,7 @@
 //!
 //! Sources are left alone: a fetch changes nothing in the cluster, and start-up wants the artifact. HelmReleases too: the
 //! drain changes no object that Helm keeps, and their specs come from the Kustomizations that are suspended. One that is
-//! in the middle of an action is told, for it may come back as pending (trap 77).
+//! in the middle of an action is told, for it may come back as pending (trap `helm-operation-in-progress`).
 
 use std::time::Duration;
 

@@ -6,9 +6,10 @@ use super::{PowerSpec, Supply, Word};
 use crate::name::{Moment, human};
 use crate::observation::UpsReading;
 
-/// `LB` alone is believed after this long: some say it in the second in which mains fail, with a full battery (trap 8).
+/// `LB` alone is believed after this long: some say it in the second in which mains fail, with a full battery (trap
+/// `ups-low-battery-flag-lies`).
 const LOW_CONFIRMED: Duration = Duration::from_secs(30);
-/// A calibration that lasts longer is no excuse any more: the word has been seen to stick (trap 5).
+/// A calibration that lasts longer is no excuse any more: the word has been seen to stick (trap `ups-flap-or-selftest`).
 const CALIBRATION_LASTS: Duration = Duration::from_secs(45 * 60);
 /// On battery for this long without a word of charge or runtime, nothing can be known to be left.
 const BLIND: Duration = Duration::from_secs(120);
@@ -45,7 +46,8 @@ enum Forced {
     No,
     /// It appeared while we watched.
     Seen,
-    /// Of an outage that is over (trap 7): it was there at the first look with mains, or stands after what it asked for is done.
+    /// Of an outage that is over (trap `ups-fsd-latched`): it was there at the first look with mains, or stands after what it asked
+    /// for is done.
     Latched,
 }
 
@@ -310,7 +312,7 @@ mod tests {
     #[test]
     fn sequences_come_to_what_they_should() {
         for (story, end, expected) in [
-            // Trap 5: blips, self-tests, calibration.
+            // Trap `ups-flap-or-selftest`: blips, self-tests, calibration.
             (&[(0, "OL 100%"), (5, "OB 99% 3000s"), (12, "OL 99%")][..], 60, "0 line; 5 wavers; 27 line"),
             (&[(0, "OL 100%"), (5, "OL DISCHRG 99%"), (20, "OL 99%")], 60, "0 line"),
             (&[(0, "OL 100%"), (5, "OFF 99%"), (15, "OL 99%")], 60, "0 line"),
@@ -362,7 +364,7 @@ mod tests {
                 200,
                 "0 line; 10 wavers; 25 battery; 130 critical: it is on battery, and for 2m00s nothing tells how much is left",
             ),
-            // Trap 8: the flag lies in both directions.
+            // Trap `ups-low-battery-flag-lies`: the flag lies in both directions.
             (
                 &[(0, "OL 100% 3000s"), (10, "OB LB 95% 3000s"), (25, "OB 95% 2950s"), (50, "OL 90% 2900s")],
                 80,
@@ -378,7 +380,7 @@ mod tests {
                 80,
                 "0 line; 10 wavers; 25 battery; 60 critical: its battery is low (LB), and its runtime agrees",
             ),
-            // Trap 6: lost while on line, lost on battery, numbers that stand still.
+            // Trap `ups-comms-lost-data-stale`: lost while on line, lost on battery, numbers that stand still.
             (&[(0, "OL 100% 3000s"), (10, "-"), (900, "OL 100% 3000s")], 930, "0 line; 10 lost; 900 line"),
             (
                 &[(0, "OL 100% 3000s"), (10, "OB 99% 1000s"), (40, "-")],
@@ -401,7 +403,7 @@ mod tests {
                 "0 line; 10 wavers; 25 battery; 410 critical: its runtime is 10m00s and a shutdown needs 10m00s",
             ),
             (&[(0, "-"), (10, "OL 100%")], 60, "0 lost; 10 line"),
-            // Trap 7: told to go, and told so long ago.
+            // Trap `ups-fsd-latched`: told to go, and told so long ago.
             (&[(0, "OL 100%"), (10, "FSD OB 60%")], 60, "0 line; 10 critical: it was told to switch off (FSD)"),
             (&[(0, "OL 100%"), (10, "FSD OL 60%")], 60, "0 line; 10 critical: it was told to switch off (FSD)"),
             (&[(0, "FSD OL 100%"), (30, "OL 100%")], 60, "0 latched; 30 line"),

@@ -1,6 +1,6 @@
-//! Frees pods of a machine that is proved to be off (trap 80): a pod that nobody deletes is deleted as usual, and one that
-//! stays Terminating is forced, one of a node at a time. Never without proof, never where a kubelet lives: one that comes
-//! back from a reboot ends its old pods itself.
+//! Frees pods of a machine that is proved to be off (trap `pod-terminating-on-dead-node`): a pod that nobody deletes is deleted as
+//! usual, and one that stays Terminating is forced, one of a node at a time. Never without proof, never where a kubelet lives: one
+//! that comes back from a reboot ends its old pods itself.
 
 use std::time::Duration;
 

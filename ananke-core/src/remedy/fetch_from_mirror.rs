@@ -1,5 +1,5 @@
-//! Has Flux fetch from its mirror while its own source cannot be had (trap 71), and from its own source again when what serves
-//! that has come up. Where it was fetched from before stands on the source meanwhile.
+//! Has Flux fetch from its mirror while its own source cannot be had (trap `flux-source-is-in-cluster-git`), and from its own
+//! source again when what serves that has come up. Where it was fetched from before stands on the source meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Deletes a finished Job whose template cannot be changed, so that Flux makes it anew (trap 75). Jobs only, only those that
-//! the stuck object itself applied and that may run once more, never one that runs or that somebody wants kept: it may have filled
-//! a database that people have worked in since.
+//! Deletes a finished Job whose template cannot be changed, so that Flux makes it anew (trap `flux-immutable-field`). Jobs only,
+//! only those that the stuck object itself applied and that may run once more, never one that runs or that somebody wants kept: it
+//! may have filled a database that people have worked in since.
 
 use std::time::Duration;
 

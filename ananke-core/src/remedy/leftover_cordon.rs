@@ -1,5 +1,5 @@
-//! Gives back cordons whose run is gone or whose repair is over (trap 43), and marks those that need a person. What people did
-//! to a node is not touched.
+//! Gives back cordons whose run is gone or whose repair is over (trap `node-left-cordoned`), and marks those that need a person.
+//! What people did to a node is not touched.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Loads images from archives of this machine on the nodes that wait for a registry of their own cluster (trap 67). The
-//! kubelet finds them at its next try.
+//! Loads images from archives of this machine on the nodes that wait for a registry of their own cluster (trap
+//! `registry-in-cluster-deadlock`). The kubelet finds them at its next try.
 
 use std::time::Duration;
 

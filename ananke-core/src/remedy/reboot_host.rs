@@ -1,4 +1,5 @@
-//! Reboots a worker whose root file system went read-only, once, so that its journal is replayed (trap 18).
+//! Reboots a worker whose root file system went read-only, once, so that its journal is replayed (trap
+//! `root-filesystem-read-only`).
 //!
 //! No cordon is needed: nothing is scheduled to a node that is not Ready. Servers are left to a person, for each may hold
 //! what etcd needs; so is a root that is read-only again, and one of many, whose cause is not its own disk.

@@ -1,5 +1,5 @@
 //! Asks Flux to prove itself: the source first, then each Kustomization as soon as its parents are ready, never all in a
-//! loop (traps 72 and 74).
+//! loop (traps `flux-artifact-ready-lie`, `flux-dependency-chain-slow`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

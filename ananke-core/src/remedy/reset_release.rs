@@ -1,5 +1,6 @@
-//! Lets a HelmRelease that used up its tries during the outage try again (trap 78): once with its failures forgotten, and
-//! once by force if that did not help. Never one that uninstalls what fails, nor one that was never installed (trap 79).
+//! Lets a HelmRelease that used up its tries during the outage try again (trap `helm-retries-exhausted`): once with its failures
+//! forgotten, and once by force if that did not help. Never one that uninstalls what fails, nor one that was never installed (trap
+//! `helm-remediation-destructive`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Restarts the agent of a node whose host runs and whose kubelet does not (traps 34, 35 and 38): wait, cordon under a lease,
+//! Restarts the agent of a node whose host runs and whose kubelet does not (trap `kubelet-wedged`): wait, cordon under a lease,
 //! restart once, and then either the node is proved and the cordon given back, or it is marked for a person.
 
 use std::cell::OnceCell;

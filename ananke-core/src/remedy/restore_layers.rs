@@ -1,5 +1,5 @@
-//! Makes what Flux needs to fetch what would make it (trap 71): absent objects of the first layer that misses a workload, as
-//! they were on the last healthy day. What is there is left as it is, and Flux takes over what was made.
+//! Makes what Flux needs to fetch what would make it (trap `flux-source-is-in-cluster-git`): absent objects of the first layer that
+//! misses a workload, as they were on the last healthy day. What is there is left as it is, and Flux takes over what was made.
 
 use std::time::Duration;
 

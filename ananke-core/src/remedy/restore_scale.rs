@@ -1,5 +1,5 @@
-//! Scales a workload back that was scaled to zero for the outage and forgotten (trap 86): once, to the number that its stamp or
-//! the last good baseline tells. A zero that nobody vouches for is somebody's wish.
+//! Scales a workload back that was scaled to zero for the outage and forgotten (trap `scaled-to-zero-not-restored`): once, to the
+//! number that its stamp or the last good baseline tells. A zero that nobody vouches for is somebody's wish.
 
 use std::time::Duration;
 

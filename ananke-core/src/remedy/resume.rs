@@ -1,6 +1,6 @@
-//! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those, each once what it comes from
-//! is fresh: Flux would apply what Git was before the outage (trap 76). A stamp that outlived a resume by hand goes too: whoever
-//! suspends that object the next time means it.
+//! Resumes the Kustomizations and HelmReleases that a shutdown of Ananke suspended, and only those, each once what it comes from is
+//! fresh: Flux would apply what Git was before the outage (trap `flux-suspended-looks-ready`). A stamp that outlived a resume by
+//! hand goes too: whoever suspends that object the next time means it.
 
 use std::time::Duration;
 

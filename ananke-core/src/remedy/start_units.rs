@@ -1,6 +1,7 @@
-//! Starts k3s where it does not run: after a cluster-only shutdown, or where a unit did not come up with its host
-//! (traps 23 and 27). Servers are started together, without waiting: they need each other for quorum. A unit that somebody stops
-//! meanwhile is not started: a copy of etcd, a disk that is exchanged or a reset of the cluster needs it to stay stopped.
+//! Starts k3s where it does not run: after a cluster-only shutdown, or where a unit did not come up with its host (traps
+//! `host-service-not-enabled`, `control-plane-waits-for-first-server`). Servers are started together, without waiting: they need
+//! each other for quorum. A unit that somebody stops meanwhile is not started: a copy of etcd, a disk that is exchanged or a reset
+//! of the cluster needs it to stay stopped.
 
 use std::time::Duration;
 

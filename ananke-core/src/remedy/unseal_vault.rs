@@ -1,4 +1,5 @@
-//! Unseals Vault (trap 65) with what the operator put beside the config: the keys are the adapter's, and never come here.
+//! Unseals Vault (trap `vault-sealed`) with what the operator put beside the config: the keys are the adapter's, and never come
+//! here.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Wakes hosts that stay dark though there is power (traps 1 and 2): the firmware of some stays off when mains return, and a
-//! host that was told to power off before mains were back never lost them.
+//! Wakes hosts that stay dark though there is power (traps `ups-power-race-hosts-stay-off`, `host-dark-no-ac-recovery`): the
+//! firmware of some stays off when mains return, and a host that was told to power off before mains were back never lost them.
 //!
 //! A packet wakes what is off and does nothing to what runs, so silence is reason enough; the guards have found mains to be
 //! there. A machine that a person confirmed to be off is never woken: somebody may have their hands in it.
