@@ -34,7 +34,7 @@ pub enum Command {
     ///
     /// Exit codes: 0 nothing was found, 3 something was, or the cluster did not answer.
     Doctor(Doctor),
-    /// Write what doctor looks at into a file, without Secrets. Changes nothing.
+    /// Write what doctor and the gates look at into a file, without Secrets. Changes nothing.
     Snapshot(Snapshot),
     /// Recover a simulated cluster on virtual time; needs no cluster.
     Drill(Drill),
@@ -366,7 +366,7 @@ pub enum Power {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Read the config as a run would, ask each thing that it names once, and say what cannot work.
+    /// Read the config as a run would, ask the cluster, each host, UPS, peer and Vault once, and say what cannot work.
     Check {
         /// Only read it: nothing is connected to.
         #[arg(long)]

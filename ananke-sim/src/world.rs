@@ -262,11 +262,6 @@ impl World {
         self.now
     }
 
-    /// When something happens next, if it is left alone.
-    pub fn next_event(&self) -> Option<Ms> {
-        self.queue.peek().map(|Reverse((at, ..))| *at)
-    }
-
     /// Lets time come to `until`, with all that happens on the way, in order.
     pub fn advance_to(&mut self, until: Ms) {
         while let Some(Reverse((at, _, event))) = self.queue.peek().copied() {

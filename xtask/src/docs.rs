@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use ananke_core::doctor::Lint;
 use ananke_core::lease::{ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL, TAINT_KEY};
 use ananke_core::observation::IDEMPOTENT_LABEL;
-use ananke_core::order::{FORCED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION};
+use ananke_core::order::{
+    FORCED_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, SCALED_ANNOTATION, SUSPENDED_ANNOTATION, URL_ANNOTATION,
+};
 use ananke_core::spec::default_deadline;
 use ananke_core::verdict::{GateId, Reason, Trap};
 use ananke_core::{gate, phase};
@@ -109,7 +111,7 @@ fn every_name_that_leaves_the_process_is_registered() {
     assert_eq!(first_cells(&text, "## Findings of `doctor`"), lints);
     let nodes = [TAINT_KEY, ANNOTATION, MANUAL_ANNOTATION, MANUAL_LABEL];
     let flux = [SUSPENDED_ANNOTATION, URL_ANNOTATION, REQUESTED_ANNOTATION, RESET_ANNOTATION, FORCED_ANNOTATION];
-    let marks: BTreeSet<&str> = nodes.into_iter().chain(flux).chain([IDEMPOTENT_LABEL]).collect();
+    let marks: BTreeSet<&str> = nodes.into_iter().chain(flux).chain([IDEMPOTENT_LABEL, SCALED_ANNOTATION]).collect();
     assert_eq!(first_cells(&text, "## Marks on objects"), marks);
 }
 

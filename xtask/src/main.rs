@@ -19,11 +19,12 @@ const USAGE: &str =
                           | dist [--check] [--target TRIPLE] | sim soak --minutes N | traps
 
   quality-gate   format, architecture, purity, lints, docs, drills and tests: everything, cheapest first
-      --quick    without the wasm build, the docs, the drills and the doc tests
+      --quick    without the wasm build, the docs, the drills, the swarm and the doc tests
   bench          each measurement beside a peer in the same run
       NAME       large-cluster: `ananke status` beside kubectl, and what watches and runs keep in memory
                  ssh: 64 hosts beside clush and parallel-ssh
                  daemon: ten idle minutes beside upsmon
+                 drill: 30, 1,000 and 10,000 nodes, on one core
   install        the quality gate, a release build, then binary, units, user, directories, example config, completions
                  and manual pages; a config that is there is kept. ANANKE_ENFORCE_QUALITY_GATE=0 leaves the gate out
       --prefix   /usr/local

@@ -149,7 +149,8 @@ fn told(checked: &Checked) -> String {
 }
 
 /// Whatever it allows, it is one digit at a time: no version of sudo reads more into it.
-const OPEN: &str = "# Each [0-9] stands for one digit of the time in a snapshot's name; nothing else is left open.\n";
+const OPEN: &str =
+    "# Each [0-9] stands for one digit of a time: in a snapshot's name, or of --within. Nothing else is left open.\n";
 
 /// One block for each kind of machine and SSH user, with what it must allow.
 fn allow_list(loaded: &Loaded) -> String {

@@ -65,11 +65,6 @@ impl World {
         self.coordinate(Some(seen), None, lease.renewed, lease.lasts)
     }
 
-    /// The Lease goes, as if someone deleted it.
-    pub fn forget_coordination(&mut self) {
-        self.shared.coordination = None;
-    }
-
     /// Writes an Event; one of that name is there already where it was written before.
     pub fn write_event(&mut self, event: NodeEvent) {
         if !self.shared.events.iter().any(|known| known.name == event.name) {
