@@ -31,13 +31,17 @@ impl Floor {
         }
     }
 
-    /// What a shutdown suspended ran until then, whoever asked for that shutdown: this run may know nothing else of it. Where
-    /// the clock of then was ahead of `now`, it was before this run began.
-    pub(super) fn suspended(&mut self, flux: &FluxState, began: Moment, now: Moment) {
+    /// What a shutdown suspended ran until then, whoever asked for that shutdown. Where the clock of then was ahead of `now`, it
+    /// was before this run began. When that shutdown ended a life of the cluster, only who carried it out knows: sources are
+    /// fetched on until then, so that another run, which is to `prove` what it resumes, believes what comes after its own begin.
+    pub(super) fn suspended(&mut self, flux: &FluxState, began: Moment, now: Moment, prove: bool) {
         let kustomizations = flux.kustomizations.iter().filter_map(|found| found.suspend_stamp.as_deref());
         let releases = flux.helm_releases.iter().filter_map(|found| found.suspend_stamp.as_deref());
         let stamps = kustomizations.chain(releases).filter_map(stamped_at);
-        self.since = self.since.max(stamps.map(|at| if at > now { began } else { at }).max());
+        let newest = stamps.map(|at| if at > now { began } else { at }).max();
+        if let Some(at) = newest.filter(|at| self.since.is_none_or(|known| known < *at)) {
+            self.since = Some(if prove { at.max(began) } else { at });
+        }
     }
 
     fn from(&self, began: Moment) -> Option<Moment> {
@@ -88,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::engine::intake::Reading;
+    use crate::engine::view::Trust;
     use crate::engine::{startup, startup_plan};
     use crate::gate::testing::{Bench, node};
     use crate::port::{ErrorKind, PortError};
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn what_a_shutdown_suspended_was_proved_before_it() {
         let at = |text: &str| Moment::parse(text).ok();
-        let floor_of = |stamps: [Option<&str>; 2]| {
+        let floor_of = |trust: Trust, stamps: [Option<&str>; 2]| {
             let mut bench = Bench::new(1);
             bench.all_up();
             for (name, stamp) in ["core", "apps"].iter().zip(stamps) {
@@ -136,6 +141,7 @@ mod tests {
             }
             let began = at("2026-03-14T02:00:00Z").unwrap();
             let mut walk = startup(startup_plan(), bench.spec, began, None, None);
+            walk.trust = trust;
             for seconds in [5, 65] {
                 let now = began.plus(Duration::from_secs(seconds));
                 walk.take(Reading::Flux(Ok(bench.obs.flux.last().unwrap().clone())), now);
@@ -143,9 +149,13 @@ mod tests {
             walk.proofs_from()
         };
         let stamps = [Some("shutdown-1 2026-03-14T01:00:00Z"), Some("shutdown-1 2026-03-14T01:00:04Z")];
-        assert_eq!(floor_of(stamps), at("2026-03-14T01:00:04Z"));
-        assert_eq!(floor_of([Some("by hand"), None]), None);
-        assert_eq!(floor_of([Some("shutdown-1 2026-03-14T05:00:00Z"), None]), at("2026-03-14T02:00:00Z"), "its clock was ahead");
+        assert_eq!(floor_of(Trust::Stated, stamps), at("2026-03-14T01:00:04Z"));
+        assert_eq!(floor_of(Trust::Proven, stamps), at("2026-03-14T02:00:00Z"), "nobody here knows when that shutdown ended");
+        let meanwhile = [Some("shutdown-1 2026-03-14T02:00:03Z"), None];
+        assert_eq!(floor_of(Trust::Proven, meanwhile), at("2026-03-14T02:00:03Z"));
+        assert_eq!(floor_of(Trust::Proven, [Some("by hand"), None]), None);
+        let ahead = [Some("shutdown-1 2026-03-14T05:00:00Z"), None];
+        assert_eq!(floor_of(Trust::Stated, ahead), at("2026-03-14T02:00:00Z"), "its clock was ahead");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, Either, FutureExt, select};
 use super::basis::Inputs;
 use super::driver::Reads;
 use super::schedule::Part;
+use super::view::Trust;
 use super::walk::Walk;
 use crate::baseline::Baseline;
 use crate::fact::Fact;
@@ -185,7 +186,7 @@ impl Walk {
             }
             Reading::Flux(read) => {
                 if let Ok(Some(flux)) = read.as_deref() {
-                    self.floor.suspended(flux, self.began, now);
+                    self.floor.suspended(flux, self.began, now, self.trust == Trust::Proven);
                 }
                 fold_shared(&mut obs.flux, read, now)
             }
