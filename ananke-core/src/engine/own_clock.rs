@@ -21,13 +21,23 @@ impl Walk {
             for gate in self.gates.values_mut() {
                 gate.waits(|at| moved(at, set));
             }
-            // What the guards wait for since it last answered. What was read since the last tick may be from before as well as
-            // from after: by the new clock it is no older than that tick, and none of it lies ahead.
+            self.sightings
+                .values_mut()
+                .flat_map(|seen| seen.values_mut())
+                .for_each(|sighting| sighting.moves(|at| moved(at, set)));
+            // What was last seen when, or has not changed since. What was read since the last tick may be from before as well
+            // as from after: by the new clock it is no older than that tick, and none of it lies ahead.
             let new = moved(self.ticked, set);
             let then = |at: Moment| if (new..=now).contains(&at) { at } else { moved(at, set) };
             self.obs.ups.values_mut().for_each(|ups| ups.moves(then));
             self.obs.peers.values_mut().for_each(|peer| peer.moves(then));
             self.obs.own_clock.moves(then);
+            self.obs.heartbeats.values_mut().for_each(|beat| beat.moves(then));
+            self.obs.unready.values_mut().for_each(|since| *since = then(*since));
+            if let Some(seen) = &mut self.obs.coordination_seen {
+                seen.since = then(seen.since);
+            }
+            self.nodes_asked = then(self.nodes_asked);
             self.news = Inputs::ALL;
         }
         (self.uptime, self.ticked) = (uptime, now);
@@ -46,15 +56,18 @@ fn moved(at: Moment, millis: i64) -> Moment {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::walk::Sighting;
     use crate::engine::{startup, startup_plan};
     use crate::gate::testing::{Bench, node};
-    use crate::name::{BootId, UnitName};
+    use crate::name::{BootId, ResourceVersion, Subject, UnitName};
+    use crate::observation::{CoordinationState, Tri};
     use crate::order::{HostOrder, Order};
     use crate::report::{EarlierRun, GateStatus};
-    use crate::verdict::GateId;
+    use crate::verdict::{GateId, Trap};
 
     const HOUR: i64 = 3_600_000;
 
@@ -105,6 +118,39 @@ mod tests {
                 walk.tick(tick(61), moved(bench.now, set + 1_000));
                 assert_eq!(walk.obs.peers["tethys"].seen_at(), Some(moved(bench.now, is)), "set by {set} ms, read at {read} ms");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_silent_or_unready_is_so_for_no_longer_because_the_clock_is_set() {
+        let boot = BootId::parse("b1").unwrap();
+        let tick = |second| Some(Uptime { boot: boot.clone(), since_boot: Duration::from_secs(second) });
+        for set in [-11 * HOUR, 11 * HOUR] {
+            let mut bench = Bench::new(2);
+            bench.all_up();
+            let mut walk = startup(startup_plan(), bench.spec, bench.now, None, None);
+            let mut nodes: Vec<_> = bench.obs.nodes.last().unwrap().as_ref().clone();
+            nodes[1].ready = Tri::Unknown;
+            walk.tick(tick(60), bench.now);
+            walk.obs.fold_nodes(Ok(Arc::new(nodes.clone())), bench.now);
+            nodes[0].renewed = nodes[0].renewed.map(|at| at.plus(Duration::from_secs(10)));
+            walk.obs.fold_nodes(Ok(Arc::new(nodes)), bench.now);
+            let version = ResourceVersion::parse("7").unwrap();
+            let coordination = CoordinationState { version, holder: None, renewed: None, lasts: Duration::from_secs(60) };
+            walk.obs.fold_coordination(Ok(Some(coordination)), bench.now);
+            walk.sightings.entry(Trap::KineSqliteMalformed).or_default().insert(Subject::Cluster, Sighting::at(bench.now));
+            let now = moved(bench.now, set + 1_000);
+            walk.tick(tick(61), now);
+            let beats = [&walk.obs.heartbeats[&node(1)], &walk.obs.heartbeats[&node(2)]];
+            let since = [
+                beats[0].watched_since,
+                beats[0].advanced_at.unwrap(),
+                beats[1].watched_since,
+                walk.obs.unready[&node(2)],
+                walk.obs.coordination_seen.as_ref().unwrap().since,
+                walk.sightings[&Trap::KineSqliteMalformed][&Subject::Cluster].first,
+            ];
+            assert_eq!(since.map(|at| now.as_millis() - at.as_millis()), [1_000; 6], "the clock was set by {set} ms");
         }
     }
 

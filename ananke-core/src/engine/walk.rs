@@ -110,7 +110,7 @@ pub struct Walk {
     pub(super) nodes_asked: Moment,
     /// What the orders that were planned last are about.
     about: BTreeMap<(&'static str, Subject), Trap>,
-    sightings: Sightings,
+    pub(super) sightings: Sightings,
     pub(super) reread: Reread,
     pub(super) withheld: Withheld,
     changed: bool,
@@ -134,6 +134,11 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// The same by a clock of ours that was set meanwhile.
+    pub(super) fn moves(&mut self, moved: impl Fn(Moment) -> Moment) {
+        (self.first, self.last) = (moved(self.first), moved(self.last));
+    }
+
     #[cfg(test)]
     pub(crate) fn at(first: Moment) -> Self {
         Self { first, last: first }

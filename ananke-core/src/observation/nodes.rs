@@ -103,6 +103,14 @@ pub struct Heartbeat {
     pub advanced_at: Option<Moment>,
 }
 
+impl Heartbeat {
+    /// The same by a clock of ours that was set meanwhile.
+    pub(crate) fn moves(&mut self, moved: impl Fn(Moment) -> Moment) {
+        self.watched_since = moved(self.watched_since);
+        self.advanced_at = self.advanced_at.map(moved);
+    }
+}
+
 /// How often a kubelet renews its Lease.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 
