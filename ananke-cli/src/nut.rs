@@ -18,7 +18,6 @@ use ananke_core::port::{ErrorKind, PortError, UpsReads, clean};
 use async_trait::async_trait;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -136,7 +135,7 @@ impl NutUps {
     }
 
     async fn connect(&self, target: &Target) -> Result<Session, Trouble> {
-        let tcp = TcpStream::connect((target.host.as_str(), target.port)).await?;
+        let tcp = ananke_ssh::tcp::connect(&target.host, target.port).await?;
         tcp.set_nodelay(true)?;
         let Some(ca) = &self.settings.ca_file else {
             return Ok(Session { stream: BufReader::new(Box::new(tcp)), logged_in: false, refused: None });

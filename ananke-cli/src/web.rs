@@ -213,7 +213,9 @@ async fn connect(target: &Target<'_>, at: Option<&HostPort>) -> Result<TcpStream
         (Err(_), Some(fixed)) => (fixed.host.as_str(), fixed.port),
         (Ok(_), _) | (Err(_), None) => (target.host.as_str(), target.port),
     };
-    TcpStream::connect((host, port)).await.map_err(|error| target.error(ErrorKind::Transient, format!("cannot connect: {error}")))
+    ananke_ssh::tcp::connect(host, port)
+        .await
+        .map_err(|error| target.error(ErrorKind::Transient, format!("cannot connect: {error}")))
 }
 
 fn refused_tls(target: &Target<'_>, error: &std::io::Error) -> PortError {

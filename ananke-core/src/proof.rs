@@ -60,6 +60,11 @@ pub fn shows_life(error: &PortError) -> bool {
     error.kind != ErrorKind::Transient || matches!(error.reason, Some(Reason::SshRefused | Reason::SshBroken))
 }
 
+/// Whether a failed look says that nothing answered: neither a refusal, nor trouble of our own.
+pub fn is_silence(error: &PortError) -> bool {
+    error.kind == ErrorKind::Transient && error.reason.is_none()
+}
+
 /// Any sign of life after the confirmation: an answer over SSH, even a bad one, or a kubelet. That a kubelet is silent is only
 /// known once it was watched for long enough to have been heard, by our own clock: the machine's may be wrong.
 fn heard_since(view: &View<'_>, node: &NodeState, at: Moment) -> bool {

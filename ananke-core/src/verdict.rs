@@ -209,6 +209,7 @@ registry!(
         CephFlagsSet = "ceph-flags-set",
         UpsBypassed = "ups-bypassed",
         SshBroken = "ssh-broken",
+        HostNotAsked = "host-not-asked",
     }
 );
 

@@ -14,7 +14,7 @@ use ananke_core::verdict::Reason;
 use russh::client::{self, Handle};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
@@ -23,9 +23,11 @@ use crate::identity::Identities;
 use crate::leash::leash;
 use crate::login::log_in;
 use crate::settings::{Login, SshSettings};
+use crate::tcp;
 use crate::verify::{Belief, Fault, Verifier};
 
 const CONNECT: &str = "connect";
+const RESOLVE: &str = "look its address up";
 
 /// What every connection is opened with.
 pub(crate) struct Access {
@@ -158,7 +160,7 @@ impl Connection {
             return Err(host.error(ErrorKind::Invalid, "log in", "its key was not read"));
         };
         let logged_in = host.within(settings.auth_timeout, "log in", late, log_in(&mut handle, host, identity)).await;
-        logged_in.map_err(broke_off)??;
+        logged_in.and_then(|inner| inner).map_err(broke_off)?;
         Ok(Self { handle, _through: through })
     }
 
@@ -222,20 +224,32 @@ impl Connection {
 
 /// A connection of TCP.
 pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, PortError> {
-    let failed = |error: io::Error| {
-        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        let failed = host.error(ErrorKind::Transient, CONNECT, error);
-        if refused { failed.with_reason(Reason::SshRefused) } else { failed }
+    let SshTarget { host: name, port, .. } = &host.login.target;
+    let unknown = |error: PortError| {
+        let remedy = format!("let this machine's resolver know {name} (/etc/hosts), or write its address into ssh_node_hosts");
+        error.with_reason(Reason::HostNotAsked).with_remedy(remedy)
     };
-    let address = (host.login.target.host.as_str(), host.login.target.port);
-    let stream = host.within(limit, CONNECT, "no answer", TcpStream::connect(address)).await?.map_err(failed)?;
+    let look_up = host.within(limit, RESOLVE, "no answer", lookup_host((name.as_str(), *port))).await.map_err(unknown)?;
+    let addresses = look_up.map_err(|error| unknown(host.error(ErrorKind::Transient, RESOLVE, error)))?;
+    let failed = |error: io::Error| unreached(&error, host.error(ErrorKind::Transient, CONNECT, &error));
+    let stream = host.within(limit, CONNECT, "no answer", tcp::first_of(addresses)).await?.map_err(failed)?;
     // Commands are short, and their first packet must not wait for a second one.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
 }
 
+/// What is not the host's silence is told apart: a port that refuses, and what keeps this machine from asking.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else a socket can say comes from this machine: no route, no descriptor")]
+fn unreached(error: &io::Error, failed: PortError) -> PortError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => failed.with_reason(Reason::SshRefused),
+        io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => failed,
+        _ => failed.with_reason(Reason::HostNotAsked),
+    }
+}
+
 /// Whom somebody answered at first is no dark machine, whatever went wrong then.
-fn broke_off(error: PortError) -> PortError {
+pub(crate) fn broke_off(error: PortError) -> PortError {
     if error.kind == ErrorKind::Transient { error.with_reason(Reason::SshBroken) } else { error }
 }
 
@@ -312,6 +326,32 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_says_nothing_of_the_host() {
+        let target = SshTarget { host: "titan-01.invalid".to_owned(), port: 22, user: "ops".to_owned() };
+        let login = Login { target, identity_file: None, known_hosts: "known_hosts".into() };
+        let error = reach(Host { node: "titan-01", login: &login }, Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!((error.kind, error.reason, error.tried.as_str()), (ErrorKind::Transient, Some(Reason::HostNotAsked), RESOLVE));
+        assert!(error.remedy.unwrap().contains("/etc/hosts"));
+    }
+
+    #[test]
+    fn what_keeps_this_machine_from_asking_is_no_silence_of_the_host() {
+        let reason = |kind: io::ErrorKind| {
+            let failed = PortError::new(ErrorKind::Transient, CONNECT, "titan-01", kind);
+            unreached(&io::Error::from(kind), failed).reason
+        };
+        for kind in [io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable] {
+            assert_eq!(reason(kind), None);
+        }
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset] {
+            assert_eq!(reason(kind), Some(Reason::SshRefused));
+        }
+        for kind in [io::ErrorKind::NetworkUnreachable, io::ErrorKind::InvalidInput, io::ErrorKind::Other] {
+            assert_eq!(reason(kind), Some(Reason::HostNotAsked));
+        }
+    }
 
     #[tokio::test]
     async fn a_peer_that_says_its_name_and_nothing_more_is_left_when_its_time_is_over() {

@@ -18,7 +18,7 @@ use crate::command::{
     Command, Inspection, Refusal, parse_answer, parse_checked_snapshots, parse_inspection, parse_intent, parse_settings,
     parse_snapshots,
 };
-use crate::connection::{Access, Host, Request};
+use crate::connection::{Access, Host, Request, broke_off};
 use crate::feed::Feed;
 use crate::identity::Identity;
 use crate::pool::Pool;
@@ -75,7 +75,7 @@ impl SshHosts {
             Ok(route) => &route.login,
             Err(error) => return error,
         };
-        let error = Host { node: node.as_str(), login }.error(refusal.kind, &command.title(), refusal.found);
+        let error = broke_off(Host { node: node.as_str(), login }.error(refusal.kind, &command.title(), refusal.found));
         match refusal.remedy {
             Some(remedy) => error.with_remedy(remedy.sentence(command, &login.target.user, node.as_str())),
             None => error,
@@ -91,9 +91,9 @@ impl HostReads for SshHosts {
         let started = || asked.store(self.clock.now().as_millis(), Ordering::Relaxed);
         let output = self.pool.run(node, &Request { started: &started, ..Request::of(&command) }).await?;
         let answered = self.clock.now();
-        let Inspection { boot_id, machine_id, uptime, time, unit, health, leftovers, words } =
+        let Inspection { boot_id, machine_id, uptime, time, took, unit, health, leftovers, words } =
             parse_inspection(&output, needs).map_err(|refusal| self.refused(node, &command, refusal))?;
-        let clock_skew_millis = skew_millis(Moment::from_millis(asked.into_inner()), answered, time);
+        let clock_skew_millis = skew_millis(Moment::from_millis(asked.into_inner()), answered, time.plus(took / 2));
         Ok(HostState { boot_id, machine_id, uptime, clock_skew_millis, unit, health, leftovers, words })
     }
 
@@ -122,7 +122,8 @@ impl HostActions for SshHosts {
     }
 }
 
-/// The host's time minus the middle of our request: its error is at most half the exchange.
+/// The host's time in the middle of its answer minus ours in the middle of our request: its error is at most half of what goes by
+/// on the way, however long the look itself takes.
 fn skew_millis(asked: Moment, answered: Moment, host: Moment) -> i64 {
     let half = answered.since(asked) / 2;
     host.as_millis().saturating_sub(asked.plus(half).as_millis())

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ananke_core::name::Moment;
-use ananke_core::port::PortError;
+use ananke_core::port::{ErrorKind, PortError};
+use ananke_core::proof;
+use ananke_core::verdict::Reason;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::connection::{Access, Connection, Host, Link, Unforwarded};
 use crate::settings::Login;
@@ -23,7 +25,7 @@ pub(crate) struct Jump {
 #[derive(Default)]
 struct State {
     kept: Option<Arc<Connection>>,
-    failed: Option<(Moment, PortError)>,
+    failed: Option<(Instant, PortError)>,
 }
 
 impl Jump {
@@ -67,9 +69,8 @@ impl Jump {
             return Ok((Arc::clone(connection), false));
         }
         state.kept = None;
-        let now = access.clock.now();
         if let Some((since, error)) = &state.failed
-            && now.since(*since) < REST
+            && since.elapsed() < REST
         {
             return Err(error.clone());
         }
@@ -81,7 +82,7 @@ impl Jump {
             }
             Err(error) => {
                 tracing::warn!(%error, remedy = error.remedy.as_deref(), "the hosts are reached directly");
-                state.failed = Some((access.clock.now(), error.clone()));
+                state.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
@@ -95,9 +96,34 @@ impl Jump {
     }
 }
 
-/// The error of a host that neither way reached. What it means is what the direct way found.
+/// The error of a host that neither way reached. What it means is what the direct way found; where that found nothing, and the
+/// jump host is there and refuses us, nothing is known of the host.
 pub(crate) fn neither(host: Host<'_>, over: PortError, direct: PortError) -> PortError {
+    let unasked = proof::is_silence(&direct) && over.kind != ErrorKind::Transient;
+    let reason = if unasked { Some(Reason::HostNotAsked) } else { direct.reason };
     let found = format!("{}; through {}: {}: {}", direct.found, over.on, over.tried, over.found);
     let remedy = direct.remedy.or(over.remedy);
-    PortError { remedy, reason: direct.reason, ..host.error(direct.kind, &direct.tried, found) }
+    PortError { remedy, reason, ..host.error(direct.kind, &direct.tried, found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::spec::SshTarget;
+
+    use super::*;
+
+    #[test]
+    fn a_jump_host_that_refuses_us_leaves_a_silent_host_unasked() {
+        let target = SshTarget { host: "10.0.0.1".to_owned(), port: 22, user: "ops".to_owned() };
+        let login = Login { target, identity_file: None, known_hosts: "known_hosts".into() };
+        let host = Host { node: "titan-01", login: &login };
+        let error = |kind, reason| PortError { reason, ..host.error(kind, "connect", "found") };
+        let means = |over, direct| neither(host, over, direct).reason;
+        let (dark, refused) = (error(ErrorKind::Transient, None), error(ErrorKind::Transient, Some(Reason::SshRefused)));
+        assert_eq!(means(dark.clone(), dark.clone()), None);
+        for kind in [ErrorKind::Untrusted, ErrorKind::Denied] {
+            assert_eq!(means(error(kind, None), dark.clone()), Some(Reason::HostNotAsked));
+            assert_eq!(means(error(kind, None), refused.clone()), Some(Reason::SshRefused));
+        }
+    }
 }

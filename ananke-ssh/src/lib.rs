@@ -1,6 +1,7 @@
 //! Ananke's host ports over russh: authenticated, verified connections that run a closed set of commands.
 //!
-//! [`command`] answers which commands can ever run on a host, [`known_hosts`] which hosts are believed. Nothing here
+//! [`command`] answers which commands can ever run on a host, [`known_hosts`] which hosts are believed; [`tcp`] reaches a name, for
+//! whoever else connects to one. Nothing here
 //! trusts on first use, takes a password, or decides whether something should be done.
 
 pub mod command;
@@ -16,6 +17,7 @@ mod pin;
 mod pool;
 mod scan;
 pub mod settings;
+pub mod tcp;
 mod verify;
 
 pub use hosts::SshHosts;

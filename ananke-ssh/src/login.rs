@@ -33,6 +33,8 @@ async fn with_file(handle: &mut Handle<Verifier>, host: Host<'_>, key: &Arc<Priv
     match Answer::of(&answer) {
         Answer::Accepted => Ok(()),
         Answer::MoreWanted => Err(more_wanted(host)),
+        // As a host does that still boots: PAM lets nobody in yet.
+        Answer::Refused if handle.is_closed() => Err(lost(host, &russh::Error::Disconnect)),
         Answer::Refused => {
             let found = format!("the host does not accept {file} ({})", fingerprint(key.public_key()));
             Err(refused(host, found, file))
@@ -73,7 +75,7 @@ async fn with_agent(
             Err(error) => silent = Some(error),
         }
         if handle.is_closed() {
-            return Err(host.error(ErrorKind::Transient, TRIED, "the host closed the connection"));
+            return Err(lost(host, &russh::Error::Disconnect));
         }
     }
     if let (true, Some(error)) = (tried.is_empty(), silent) {

@@ -22,6 +22,8 @@ pub(crate) struct Pool {
     access: Access,
     places: BTreeMap<NodeName, Place>,
     turns: Semaphore,
+    /// Of what changes something: it does not wait behind looks at hosts that say nothing.
+    turns_of_orders: Semaphore,
 }
 
 /// What is kept of one host.
@@ -45,8 +47,9 @@ impl Pool {
         };
         let mut place = |route: &Route| Place { jump: route.jump.as_ref().map(&mut jump), slot: Arc::default() };
         let places = settings.routes.iter().map(|(node, route)| (node.clone(), place(route))).collect();
-        let turns = Semaphore::new(settings.concurrency.max(1));
-        Self { access, places, turns }
+        let turns = || Semaphore::new(settings.concurrency.max(1));
+        let (turns, turns_of_orders) = (turns(), turns());
+        Self { access, places, turns, turns_of_orders }
     }
 
     pub(crate) fn archives(&self) -> Option<&Path> {
@@ -64,7 +67,8 @@ impl Pool {
         let host = Host { node: node.as_str(), login: &self.route(node, command)?.login };
         let place = self.places.get(node).ok_or_else(|| unknown(node, command))?;
         // Every holder's steps have deadlines, so a turn comes.
-        let Ok(_turn) = self.turns.acquire().await else {
+        let turns = if command.only_reads() { &self.turns } else { &self.turns_of_orders };
+        let Ok(_turn) = turns.acquire().await else {
             return Err(host.error(ErrorKind::Transient, &command.title(), "ananke is ending"));
         };
         let (connection, fresh) = self.connection(place, host).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ananke_core::name::Moment;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::spec::SshTarget;
+use ananke_core::verdict::Reason;
 use russh::Preferred;
 use russh::client;
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
@@ -65,11 +66,16 @@ pub(crate) async fn read_known_hosts(host: Host<'_>) -> Result<KnownKeys, PortEr
     let path = host.login.known_hosts.as_path();
     let tried = format!("read {}", path.display());
     let bad = |found: String, remedy: String| Err(host.error(ErrorKind::Untrusted, &tried, found).with_remedy(remedy));
+    // Nobody refused a key, and nobody asked the host.
+    let unread = |error: &std::io::Error| {
+        let error = host.error(ErrorKind::Transient, &tried, error).with_reason(Reason::HostNotAsked);
+        error.with_remedy(format!("let ananke read {}", path.display()))
+    };
     let metadata = match tokio::fs::metadata(path).await {
         Ok(metadata) => metadata,
         // No file knows no key: the refusal then says how to write the first line.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(KnownKeys::default()),
-        Err(error) => return bad(error.to_string(), "let ananke read its known_hosts".to_owned()),
+        Err(error) => return Err(unread(&error)),
     };
     if metadata.mode() & 0o022 != 0 {
         let found = format!("its mode is {:04o}: others can change whom ananke believes", metadata.mode() & 0o7777);
@@ -80,7 +86,7 @@ pub(crate) async fn read_known_hosts(host: Host<'_>) -> Result<KnownKeys, PortEr
     }
     match tokio::fs::read(path).await {
         Ok(bytes) => Ok(KnownKeys::parse(&String::from_utf8_lossy(&bytes), &host.login.target.host, host.login.target.port)),
-        Err(error) => bad(error.to_string(), "let ananke read its known_hosts".to_owned()),
+        Err(error) => Err(unread(&error)),
     }
 }
 

@@ -55,8 +55,21 @@ fn hostile() -> impl Strategy<Value = String> {
 
 /// What a host may say: noise, half answers, escapes, whole answers with something in them.
 fn answer() -> impl Strategy<Value = ExecReply> {
-    let fields =
-        ["time", "boot_id", "machine_id", "uptime", "synced", "shims", "units", "log", "mounts", "space", "packages", "end"];
+    let fields = [
+        "time",
+        "boot_id",
+        "machine_id",
+        "uptime",
+        "synced",
+        "shims",
+        "units",
+        "log",
+        "mounts",
+        "space",
+        "packages",
+        "ended",
+        "end",
+    ];
     let line =
         (proptest::sample::select(fields.to_vec()), ".{0,40}").prop_map(|(name, value)| format!("\nananke:{name}={value}\n"));
     let lines = proptest::collection::vec(

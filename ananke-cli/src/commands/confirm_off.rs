@@ -115,6 +115,8 @@ fn refuse(node: &NodeName, life: &str) -> Exit {
 fn life(answer: Result<HostState, PortError>) -> Option<String> {
     match answer {
         Ok(host) => Some(format!("it answers over SSH, up for {}", ananke_core::name::human(host.uptime))),
+        // Nothing is known of it.
+        Err(error) if error.reason == Some(Reason::HostNotAsked) => Some(format!("nobody could ask it ({error})")),
         Err(error) => proof::shows_life(&error).then(|| match error.reason {
             Some(Reason::SshRefused) => format!("a system that runs refuses at its SSH address ({error})"),
             _ => format!("something answers at its SSH address ({error})"),

@@ -20,6 +20,7 @@ use crate::observation::{
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
+use crate::verdict::Reason;
 
 /// What a port answered.
 pub(super) enum Reading {
@@ -114,7 +115,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Snapshots(node) => {
             let node = node.clone();
             async move {
-                Reading::Snapshots(node.clone(), bounded(reads, deadline, "list etcd snapshots", hosts.snapshots(&node)).await)
+                Reading::Snapshots(node.clone(), of_host(reads, deadline, "list etcd snapshots", hosts.snapshots(&node)).await)
             }
             .boxed()
         }
@@ -130,7 +131,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
             let (node, unit) = (node.clone(), spec.nodes.get(node).map(|node| (node.unit.clone(), node.needs.clone())));
             async move {
                 let read = match &unit {
-                    Some((unit, needs)) => bounded(reads, deadline, "inspect the host", hosts.inspect(&node, unit, needs)).await,
+                    Some((unit, needs)) => of_host(reads, deadline, "inspect the host", hosts.inspect(&node, unit, needs)).await,
                     None => Err(PortError::new(ErrorKind::Missing, "inspect the host", &node, "it is not in the config")),
                 };
                 Reading::Host(node, read)
@@ -156,8 +157,27 @@ async fn bounded<T>(
     tried: &str,
     call: BoxFuture<'_, Result<T, PortError>>,
 ) -> Result<T, PortError> {
+    in_time(reads, deadline, tried, call).await.unwrap_or_else(Err)
+}
+
+/// What does not come in time from a port whose own deadlines are shorter was never asked of the host.
+async fn of_host<T>(
+    reads: Reads<'_>,
+    deadline: Moment,
+    tried: &str,
+    call: BoxFuture<'_, Result<T, PortError>>,
+) -> Result<T, PortError> {
+    in_time(reads, deadline, tried, call).await.unwrap_or_else(|late| Err(late.with_reason(Reason::HostNotAsked)))
+}
+
+async fn in_time<T>(
+    reads: Reads<'_>,
+    deadline: Moment,
+    tried: &str,
+    call: BoxFuture<'_, Result<T, PortError>>,
+) -> Result<Result<T, PortError>, PortError> {
     match select(call, reads.clock.sleep_until(deadline)).await {
-        Either::Left((answer, _)) => answer,
+        Either::Left((answer, _)) => Ok(answer),
         Either::Right(((), _)) => {
             Err(PortError::new(ErrorKind::Transient, tried, "its port", format!("no answer until {deadline}")))
         }

@@ -18,8 +18,8 @@ use crate::observation::{
     Heartbeat, HostState, IngressState, JobState, LeaderState, NodeState, Observation, PodIndex, PodState, ProbeAnswer,
     SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
 };
-use crate::port::ProbeRequest;
 use crate::port::clock::Uptime;
+use crate::port::{PortError, ProbeRequest};
 use crate::proof;
 use crate::report::EarlierRun;
 use crate::spec::Spec;
@@ -375,8 +375,16 @@ impl<'a> View<'a> {
 
     /// Whether a machine was asked and nothing of it answers. A kubelet that renews proves a kernel that runs, too.
     pub(crate) fn is_dark(&self, node: &NodeName) -> bool {
-        let failure = self.host_fact(node).and_then(Fact::newest_failure);
-        failure.is_some_and(|error| !proof::shows_life(error)) && !self.kubelet_alive(node)
+        self.fails(node, proof::is_silence)
+    }
+
+    /// The same of a machine that could not even be asked: it may be off.
+    pub(crate) fn may_be_dark(&self, node: &NodeName) -> bool {
+        self.fails(node, |error| !proof::shows_life(error))
+    }
+
+    fn fails(&self, node: &NodeName, how: impl FnOnce(&PortError) -> bool) -> bool {
+        self.host_fact(node).and_then(Fact::newest_failure).is_some_and(how) && !self.kubelet_alive(node)
     }
 
     /// A renewal is seen at the next look after it.

@@ -60,6 +60,9 @@ fn judge(view: &View<'_>, name: &NodeName, node: &NodeSpec, known: Option<&HostS
                 error.and_then(|error| error.remedy.clone()).unwrap_or_else(|| match error.and_then(|error| error.reason) {
                     Some(Reason::SshRefused) => see_its_sshd(name, node, "does not answer though the machine runs"),
                     Some(Reason::SshBroken) => see_its_sshd(name, node, "lets us in and breaks off before it has answered"),
+                    Some(Reason::HostNotAsked) => {
+                        format!("look at this machine, which could not ask {name}: its network, its resolver, its load")
+                    }
                     _ => {
                         let woken = wake_hosts::stayed_dark(view, name, node);
                         woken.map_or_else(String::new, |woken| format!("{woken}: ")) + &go_and_look(name, node)
@@ -137,6 +140,10 @@ mod tests {
         bench.obs.hosts.entry(node(1)).or_default().fold(Err(broken), bench.now);
         let look = "`systemctl status ssh sshd`, which lets us in and breaks off before it has answered";
         assert_eq!(told(&bench), format!("at the console of n1 (rack 2): {look}; {then}"));
+        let unasked = PortError::new(ErrorKind::Transient, "ssh", "n1", "no descriptors").with_reason(Reason::HostNotAsked);
+        assert!(!crate::proof::is_silence(&unasked) && !crate::proof::shows_life(&unasked), "it says nothing of the host");
+        bench.obs.hosts.entry(node(1)).or_default().fold(Err(unasked), bench.now);
+        assert_eq!(told(&bench), "look at this machine, which could not ask n1: its network, its resolver, its load");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::engine::view::{Trust, View};
 use crate::fact::Gap;
 use crate::name::{Moment, NodeName, Subject, human};
 use crate::order::{HostOrder, Order};
-use crate::port::{ErrorKind, PortError};
+use crate::port::PortError;
+use crate::proof;
 use crate::remedy::Action;
 use crate::report::ActionOutcome;
 use crate::spec::{NodeRole, ShutdownMode};
@@ -92,7 +93,7 @@ pub(super) fn silent(view: &View<'_>, node: &NodeName) -> Option<Duration> {
     let fact = view.host_fact(node)?;
     let gap = fact.fresh(view.now, Duration::ZERO).err()?;
     // A session that breaks was one of a machine that runs.
-    let silent = |error: &PortError| error.kind == ErrorKind::Transient && error.reason != Some(Reason::SshBroken);
+    let silent = |error: &PortError| proof::is_silence(error) || error.reason == Some(Reason::SshRefused);
     let unreachable = gap.error.as_ref().is_some_and(silent);
     let since = fact.seen_at().map_or(ordered, |seen| seen.max(ordered));
     let silence = view.now.since(since);
@@ -199,6 +200,7 @@ mod tests {
     use super::*;
     use crate::gate::testing::{Bench, node};
     use crate::name::RunId;
+    use crate::port::ErrorKind;
     use crate::report::{ActionReport, EarlierRun};
 
     fn bench() -> Bench {

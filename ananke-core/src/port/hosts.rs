@@ -20,8 +20,9 @@ pub trait HostReads: Send + Sync {
     /// `Transient` without a reason says that nothing answered: the host counts as dark, and as off after an order to power off.
     /// A port that refuses is [`Reason::SshRefused`], a session that breaks [`Reason::SshBroken`], another host key `Untrusted`, a
     /// login that is refused `Denied`: all of them are signs of life, and void a person's word that the machine is off. Trouble on
-    /// our own side, such as a full queue, must not be `Transient` without a reason.
+    /// our own side, such as a full queue, is [`Reason::HostNotAsked`].
     ///
+    /// [`Reason::HostNotAsked`]: crate::verdict::Reason::HostNotAsked
     /// [`Reason::SshRefused`]: crate::verdict::Reason::SshRefused
     /// [`Reason::SshBroken`]: crate::verdict::Reason::SshBroken
     async fn inspect(&self, node: &NodeName, unit: &UnitName, needs: &HostNeeds) -> Result<HostState, PortError>;

@@ -36,7 +36,8 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
 /// For how long nothing of a machine that does not answer has been heard in this run; none while something may be.
 fn dark_for(view: &View<'_>, name: &NodeName) -> Option<Duration> {
     let heard = last_heard(view, name).unwrap_or(view.began);
-    view.is_dark(name).then(|| view.now.since(heard.max(view.began)))
+    // A packet too many harms nobody, and names may be unknown for as long as the cluster that knows them is down.
+    view.may_be_dark(name).then(|| view.now.since(heard.max(view.began)))
 }
 
 fn last_heard(view: &View<'_>, name: &NodeName) -> Option<Moment> {
@@ -140,6 +141,8 @@ mod tests {
         let mut bench = bench();
         fails(&mut bench, 2, Some(Reason::SshRefused));
         assert_eq!(texts(&bench), [THIRD]);
+        fails(&mut bench, 2, Some(Reason::HostNotAsked));
+        assert_eq!(texts(&bench), [THIRD, SECOND], "its name may be unknown because the cluster is down");
         bench.all_up();
         fails(&mut bench, 3, None);
         assert!(texts(&bench).is_empty());

@@ -42,7 +42,7 @@ const INSPECT: [&str; 5] = [
     ),
     concat!(
         r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,
-        r#"p packages "$x"; p end ok'"#,
+        r#"p packages "$x"; f ended /proc/uptime; p end ok'"#,
     ),
 ];
 const AGENTS: [&str; 4] = ["nut-monitor", "apcupsd", "pwrstatd", "PowerChute"];
@@ -300,6 +300,7 @@ fn inspect(facts: &HostFacts, unit: UnitState, needs: &HostNeeds, lacks: &HostHe
         ("log", if unit == UnitState::Active { String::new() } else { facts.log.replace('\n', "\u{1e}") }),
         ("space", format!("File Use% IUse%{}", lacks.space.iter().map(used).collect::<String>())),
         ("packages", packages.map(|name| format!("{name}:ii  ")).collect()),
+        ("ended", format!("{uptime}.{hundredths:02} {uptime}.00")),
         ("end", "ok".to_owned()),
     ];
     let stdout = lines.iter().map(|(key, value)| format!("\nananke:{key}={value}\n")).collect();
@@ -488,6 +489,7 @@ mod tests {
                 "log=Starting k3s\u{1e}ended",
                 "space=File Use% IUse% /a 91% - /b 91% -",
                 "packages=",
+                "ended=61.23 61.00",
                 "end=ok"
             ]
         );

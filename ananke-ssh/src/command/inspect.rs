@@ -15,7 +15,8 @@ use ananke_core::spec::{Distribution, HostNeeds};
 
 use super::{Output, Refusal, Remedy, invalid, refusal};
 
-/// The time comes first: it is compared with the middle of the exchange. `f` prints the first line of a file, `j` joins what
+/// The time comes first, and how long the look took last: with both, the middle of the look is compared with the middle of the
+/// exchange. `f` prints the first line of a file, `j` joins what
 /// stands on several lines, `a` tells whether there is such a program, and `d` how much of file systems is used, of their space
 /// and of their inodes.
 ///
@@ -60,7 +61,7 @@ const SPACE: &str = concat!(
 const PACKAGES: &str = r#" $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n" & done; wait); j space "$x"; x=; k=""#;
 const END: &str = concat!(
     r#""; [ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); "#,
-    r#"p packages "$x"; p end ok'"#,
+    r#"p packages "$x"; f ended /proc/uptime; p end ok'"#,
 );
 /// Services that act on a UPS by themselves: NUT's upsmon, apcupsd, CyberPower's and APC's own.
 const AGENTS: [&str; 4] = ["nut-monitor", "apcupsd", "pwrstatd", "PowerChute"];
@@ -74,8 +75,10 @@ pub struct Inspection {
     pub boot_id: BootId,
     pub machine_id: String,
     pub uptime: Duration,
-    /// The host's wall clock.
+    /// The host's wall clock when the look began.
     pub time: Moment,
+    /// From then to its end: a dead file server or a busy daemon makes it seconds.
+    pub took: Duration,
     pub unit: UnitState,
     pub health: HostHealth,
     pub leftovers: Leftovers,
@@ -136,13 +139,15 @@ pub fn parse_inspection(output: &Output, needs: &HostNeeds) -> Result<Inspection
     if machine_id.len() > 128 || !machine_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid(format!("machine ID {:?} is not valid", clean(machine_id, 80))));
     }
+    let (began, ended) = (uptime(get("uptime")?)?, uptime(get("ended")?)?);
     let (mounts, packages, units) = (states(get("mounts")?), get("packages")?, units(get("units")?, needs)?);
     let volumes = get("mounts")?.split(' ').filter(|word| *word == "csi").count();
     Ok(Inspection {
         boot_id,
         machine_id: machine_id.to_owned(),
-        uptime: uptime(get("uptime")?)?,
+        uptime: began,
         time: wall_time(get("time")?)?,
+        took: ended.saturating_sub(began),
         unit: units.own,
         health: HostHealth {
             root_read_only: read_only("/", mounts.get("/").copied().unwrap_or_default())?,

@@ -11,7 +11,7 @@ const ANSWER: &str = "\nananke:time=1773453971.250000000\n\nananke:boot_id=0f1e2
     ActiveState=inactive LoadState=loaded ActiveState=active LoadState=loaded ActiveState=failed LoadState=not-found \
     ActiveState=inactive LoadState=not-found ActiveState=inactive\n\n\
     ananke:space=File Use% IUse% /var/lib/rancher/k3s 42% 3% /var/lib/longhorn 100% - /srv - - /gone x% 1% /etc 1% 1%\n\n\
-    ananke:packages=open-iscsi:ii  open-iscsi:rc  nfs-common:rc \n\nananke:end=ok\n";
+    ananke:packages=open-iscsi:ii  open-iscsi:rc  nfs-common:rc \n\nananke:ended=97.77 181.00\n\nananke:end=ok\n";
 
 fn unit() -> UnitName {
     UnitName::parse("k3s-agent.service").unwrap()
@@ -67,7 +67,7 @@ fn the_line_is_this_and_no_other() {
             r#"2>/dev/null | tail -c 6000 | tr "\n\r" "\36\36")";; esac; "#,
             r#"w="/var/lib/rancher/k3s $w"; x=$(d $w) || [ $? -lt 124 ] || x=$(for n in $w; do d "$n" & done; wait); j space "$x"; "#,
             r#"x=; k="open-iscsi nfs-common gone"; "#,
-            r#"[ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); p packages "$x"; p end ok'"#,
+            r#"[ -z "$k" ] || x=$(dpkg-query -W -f "\${Package}:\${db:Status-Abbrev} " $k 2>/dev/null); p packages "$x"; f ended /proc/uptime; p end ok'"#,
         ],
     );
     let csh_and_quotes = |byte: u8| byte == b'!' || byte == b'\n';
@@ -142,6 +142,7 @@ fn an_answer_is_read() {
     assert_eq!(inspection.machine_id, "5d41402abc4b2a76b9719d911017c592");
     assert_eq!(inspection.uptime, Duration::from_millis(93_270));
     assert_eq!(inspection.time, Moment::from_millis(1_773_453_971_250));
+    assert_eq!(inspection.took, Duration::from_millis(4_500));
     assert_eq!(inspection.unit, UnitState::Activating);
     assert_eq!(inspection.leftovers, Leftovers { shims: 14, mounts: 3 });
     let HostHealth { root_read_only, clock_synced, missing_mounts, missing_packages, missing_units, agents, space } =
