@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::Moment;
+use crate::name::{Moment, human};
 use crate::port::clean;
 
 /// What is still true after this long is told once more, if somebody tells it.
@@ -14,6 +14,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A phone shows no more than this of a notice.
 const LINES: usize = 20;
 const LINE: usize = 300;
+/// A notice that no channel took is tried again after this long, and after twice as long each time that it fails.
+const RETRY: Duration = Duration::from_secs(60);
+const RETRY_MOST: Duration = Duration::from_secs(900);
+/// So many wait for a channel that takes them; the least pressing gives way.
+const UNSENT: usize = 16;
 /// Sentences that were held back and are named; the rest is counted.
 const NAMED: usize = 10;
 
@@ -67,6 +72,15 @@ pub struct Told {
     /// The first sentences that were held back, and how many there were.
     held: Vec<String>,
     held_count: usize,
+    /// What no channel took, oldest first; one about each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unsent: Vec<Unsent>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Unsent {
+    notice: Notice,
+    since: Moment,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +101,8 @@ impl Told {
     pub fn taken_over(mut self, now: Moment, lasts: impl Fn(&str) -> Duration) -> Self {
         self.about.retain(|about, said| said.at <= now && now.since(said.at) < lasts(about).min(AGAIN));
         self.sent.retain(|at| *at <= now && now.since(*at) < HOUR);
+        // Nobody has heard of these, whatever the clock says.
+        self.unsent.iter_mut().for_each(|unsent| unsent.since = unsent.since.min(now));
         self
     }
 }
@@ -96,11 +112,14 @@ impl Told {
 pub struct Throttle {
     per_hour: usize,
     told: Told,
+    /// When what no channel took is tried again.
+    again: Moment,
+    pause: Duration,
 }
 
 impl Throttle {
     pub fn new(per_hour: usize, told: Told) -> Self {
-        Self { per_hour: per_hour.max(1), told }
+        Self { per_hour: per_hour.max(1), told, again: Moment::from_millis(0), pause: Duration::ZERO }
     }
 
     pub fn told(&self) -> &Told {
@@ -114,6 +133,7 @@ impl Throttle {
         if told.last(&notice.about) == Some(&notice.sentence) {
             return None;
         }
+        told.unsent.retain(|unsent| unsent.notice.about != notice.about);
         told.about.insert(notice.about.clone(), Said { sentence: notice.sentence.clone(), at: now });
         told.sent.retain(|at| now.since(*at) < HOUR);
         if told.sent.len() >= room(self.per_hour, notice.urgency) {
@@ -128,17 +148,51 @@ impl Throttle {
         Some(Notice { details: notice.details.into_iter().chain(held).collect(), ..notice })
     }
 
-    /// When there is room for what was held back; none: nothing was.
+    /// No channel took it: after an outage the network is the last to come.
+    pub fn failed(&mut self, notice: Notice, now: Moment) {
+        self.pause = self.pause.saturating_mul(2).clamp(RETRY, RETRY_MOST);
+        self.again = now.plus(self.pause);
+        let unsent = &mut self.told.unsent;
+        if unsent.iter().all(|before| before.notice.about != notice.about) {
+            unsent.push(Unsent { notice, since: now });
+        }
+        if unsent.len() > UNSENT
+            && let Some((least, _)) = unsent.iter().enumerate().min_by_key(|(_, unsent)| unsent.notice.urgency)
+        {
+            unsent.remove(least);
+        }
+    }
+
+    /// A channel took it: the others that wait are tried at once.
+    pub fn went_out(&mut self, notice: &Notice, now: Moment) {
+        self.told.unsent.retain(|unsent| unsent.notice.about != notice.about);
+        (self.again, self.pause) = (now, Duration::ZERO);
+    }
+
+    /// When something is to be told that was to be told before; none: nothing is.
     pub fn due(&self) -> Option<Moment> {
+        let again = (!self.told.unsent.is_empty()).then_some(self.again);
+        self.has_room().into_iter().chain(again).min()
+    }
+
+    /// When there is room for what was held back; none: nothing was.
+    fn has_room(&self) -> Option<Moment> {
         let room = room(self.per_hour, Urgency::Warning);
         let sent = &self.told.sent;
         let oldest = sent.len().checked_sub(room).and_then(|index| sent.get(index));
         (self.told.held_count > 0).then(|| oldest.map_or(Moment::from_millis(0), |at| at.plus(HOUR)))
     }
 
-    /// What was held back, once there is room for it.
+    /// What no channel took, once it is to be tried again; then what was held back, once there is room for it.
     pub fn rest(&mut self, now: Moment) -> Option<Notice> {
-        self.due().filter(|due| now >= *due)?;
+        if let Some(unsent) = self.told.unsent.first().filter(|_| now >= self.again) {
+            let late = format!("this could not be told when it was so, {} ago", human(now.since(unsent.since)));
+            return Some(Notice {
+                details: unsent.notice.details.iter().cloned().chain([late]).collect(),
+                ..unsent.notice.clone()
+            });
+        }
+        self.has_room().filter(|room| now >= *room)?;
         self.told.sent.retain(|at| now.since(*at) < HOUR);
         self.told.sent.push(now);
         let held = self.told.take_held();
@@ -231,6 +285,51 @@ mod tests {
         assert!(later.take(notice("run"), at(4000)).is_some(), "that is another run");
         assert_eq!(taken_over(at(100_000)).told().last("ups"), None);
         assert_eq!(taken_over(at(1)).told().last("lease"), None, "its clock was ahead");
+    }
+
+    #[test]
+    fn what_no_channel_took_is_told_once_one_does_even_by_the_next_daemon() {
+        let notice = |about: &str, sentence: &str| Notice::new(about, Urgency::Alarm, sentence);
+        let mut throttle = Throttle::new(100, Told::default());
+        let mut fail = |about: &str, sentence: &str, seconds| {
+            let taken = throttle.take(notice(about, sentence), at(seconds)).unwrap();
+            throttle.failed(taken, at(seconds));
+            throttle.due()
+        };
+        assert_eq!(fail("ups", "on battery", 0), Some(at(60)));
+        assert_eq!(fail("shutdown", "shutdown begins", 10), Some(at(130)), "twice as long");
+        assert_eq!(fail("ups", "on line", 20), Some(at(260)), "what is newer takes the place of what was");
+        let kept = serde_json::to_string(throttle.told()).unwrap();
+        assert_eq!(throttle.rest(at(259)), None);
+        let late = throttle.rest(at(260)).unwrap();
+        assert_eq!((late.sentence.as_str(), late.details.len()), ("shutdown begins", 1));
+        throttle.failed(late, at(260));
+        assert_eq!((throttle.rest(at(261)), throttle.due()), (None, Some(at(740))));
+        let told = serde_json::from_str::<Told>(&kept).unwrap().taken_over(at(15), |_| Duration::MAX);
+        let mut next = Throttle::new(100, told);
+        let mut out = Vec::new();
+        while let Some(late) = next.rest(at(300)) {
+            next.went_out(&late, at(300));
+            out.push(format!("{}: {}", late.sentence, late.text()));
+        }
+        let late = |seconds| format!("this could not be told when it was so, {seconds} ago");
+        assert_eq!(
+            out,
+            [format!("shutdown begins: {}", late("4m50s")), format!("on line: {}", late("4m45s"))],
+            "a clock was set"
+        );
+        assert_eq!(next.due(), None);
+    }
+
+    #[test]
+    fn of_many_that_no_channel_takes_alarms_stay() {
+        let mut throttle = Throttle::new(100, Told::default());
+        throttle.failed(Notice::new("down", Urgency::Alarm, "the cluster stays down"), at(0));
+        for ups in 0..40 {
+            throttle.failed(Notice::new(format!("ups {ups}"), Urgency::Warning, "on battery"), at(ups));
+        }
+        assert_eq!((throttle.told().unsent.len(), throttle.due()), (UNSENT, Some(at(39 + 900))));
+        assert_eq!(throttle.rest(at(9_000)).unwrap().sentence, "the cluster stays down");
     }
 
     #[test]

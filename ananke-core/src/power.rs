@@ -62,6 +62,9 @@ pub struct UpsSpec {
     pub feeds: BTreeSet<NodeName>,
 }
 
+/// How far a clock is behind, at most, that went on from the time that was saved last.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
 /// A person holds the daemon back: it watches and tells, and begins nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
@@ -71,9 +74,10 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// One from the future was made by a clock that was wrong, and holds nothing.
+    /// One that lies ahead holds, too: after a boot the clock may be behind, and somebody may have his hands in the machines.
+    /// One from a far future was made by a clock that was wrong, and holds nothing.
     pub fn holds(&self, now: Moment) -> bool {
-        self.at <= now && now < self.until
+        self.at.since(now) <= AHEAD && now < self.until
     }
 }
 
@@ -118,6 +122,15 @@ impl PowerSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_holds_where_the_clock_is_behind_after_a_boot_and_not_for_years() {
+        let hours = |hours: i64| Moment::from_millis(1_773_453_971_000 + hours * 3_600_000);
+        let pause = Pause { at: hours(0), until: hours(2), reason: "a new battery".to_owned() };
+        for (now, holds) in [(0, true), (1, true), (2, false), (-1, true), (-24, true), (-25, false), (-90_000, false)] {
+            assert_eq!(pause.holds(hours(now)), holds, "{now} hours after it was made");
+        }
+    }
 
     #[test]
     fn a_shutdown_that_was_quick_makes_no_reserve_smaller() {

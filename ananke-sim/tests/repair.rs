@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use ananke_core::engine::keeper::{Keeper, Tick, Wish, list};
 use ananke_core::engine::walk::Walk;
-use ananke_core::engine::{self, News, Reads};
+use ananke_core::engine::{self, Hands, News, Permit, Reads};
 use ananke_core::lease::{ANNOTATION, Lease, LeaseState, MANUAL_ANNOTATION, MANUAL_LABEL, Purpose, TAINT_KEY, read_note};
 use ananke_core::name::{Moment, NodeName, Subject, UnitName};
 use ananke_core::observation::{HostState, SnapshotState, Taint};
 use ananke_core::order::{ClusterOrder, Order};
-use ananke_core::port::{Clock, ErrorKind, HostReads, PortError};
+use ananke_core::port::{Clock, ClusterActions, ErrorKind, HostReads, PortError};
 use ananke_core::report::{Outcome, Report};
 use ananke_core::spec::{HostNeeds, Spec};
 use ananke_core::verdict::Reason;
@@ -371,6 +371,40 @@ fn a_host_that_hangs_keeps_no_lease_of_another_node_from_its_end() {
     }
     assert_eq!(cordon_of(&bench.node(7)), None, "{:?}", bench.state.kept().leases);
     assert_eq!(bench.node(7).annotations.get(MANUAL_ANNOTATION), None);
+}
+
+/// An API whose store hangs: lists are there, and no write is answered.
+struct WritesHang(SimClock);
+
+#[async_trait::async_trait]
+impl ClusterActions for WritesHang {
+    async fn perform(&self, order: &ClusterOrder, _permit: &Permit) -> Result<(), PortError> {
+        self.0.sleep_until(self.0.now().plus(Duration::from_secs(50))).await;
+        Err(PortError::new(ErrorKind::Transient, "write", format!("{order:?}"), "no answer within 50 s"))
+    }
+}
+
+#[test]
+fn a_sweep_over_a_store_that_hangs_ends_before_the_daemon_counts_as_stuck() {
+    let bench = orphaned(Fault::NodeNeverReady, 13);
+    for n in [4, 5, 6, 8, 9, 10, 11, 12] {
+        let value = format!("startup-0-{n}").as_str().into();
+        let taints = Some(vec![Taint { key: TAINT_KEY.into(), value, effect: "NoSchedule".into() }]);
+        bench.sim.world().patch_node(&node(n), None, NodePatch { taints, ..NodePatch::default() }).unwrap();
+    }
+    let (clock, cluster) = (bench.sim.clock(), WritesHang(bench.sim.clock()));
+    let mut keeper = Keeper::new(bench.spec.clone());
+    let mut failed = 0;
+    let until = bench.now() + 70 * MINUTE;
+    while bench.now() < until {
+        let hands = Hands { cluster: &cluster, ..bench.ports.hands(&bench.state) };
+        let tick = bench.sim.run(keeper.tick(bench.ports.reads(&clock, &bench.state), hands), bench.now() + HOUR).unwrap();
+        let took = clock.now().since(tick.at);
+        assert!(took <= Duration::from_secs(120), "{took:?} for {tick:?}");
+        failed = failed.max(tick.failed.len());
+        bench.sim.run(clock.sleep_until(tick.next), bench.now() + HOUR).unwrap();
+    }
+    assert!(failed > 0, "nothing was tried");
 }
 
 #[test]

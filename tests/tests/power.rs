@@ -98,6 +98,26 @@ fn start_daemon(cluster: &Cluster, log: &Path) -> Going {
 }
 
 #[test]
+fn what_nobody_took_is_told_by_the_next_daemon() {
+    let Some((nut, site)) = powered() else { return };
+    let Site { cluster, daemon, log } = &site;
+    let program = cluster.path("tell");
+    let works = fs::read(&program).expect("the program that tells");
+    fs::write(&program, "#!/bin/sh\nexit 1\n").expect("a program that fails");
+    nut.says("OB DISCHRG 95 2900");
+    site.tells("failed: tell the command");
+    daemon.signal("TERM");
+    until("the daemon ends", LIMIT, || site.told().contains("stops: ").then_some(()));
+    fs::write(&program, works).expect("a program that works");
+    let next = start_daemon(cluster, log);
+    let notices = || fs::read_to_string(cluster.path("notices")).unwrap_or_default();
+    until("it is told", LIMIT, || notices().contains("UPS rack@127.0.0.1").then_some(()));
+    assert!(notices().contains("this could not be told when it was so, "), "{}", notices());
+    next.signal("TERM");
+    next.end(LIMIT).exits(0);
+}
+
+#[test]
 fn a_battery_that_runs_out_stops_the_cluster_and_mains_bring_it_back() {
     let Some((nut, site)) = powered() else { return };
     nut.says("OB DISCHRG 95 2900");

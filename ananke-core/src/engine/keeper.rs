@@ -25,6 +25,8 @@ pub use listing::list;
 
 /// A port call that has not come back by then counts as failed.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
+/// A sweep begins nothing more after this long: its daemon counts as stuck where it never ends. The next one goes on.
+const LONGEST: Duration = Duration::from_secs(60);
 /// A sweep at least this often.
 const EVERY: Duration = Duration::from_secs(60);
 /// What a sweep does may leave something for the next look; this many looks are enough for any lease.
@@ -113,7 +115,7 @@ impl Keeper {
     pub async fn tick(&mut self, reads: Reads<'_>, hands: Hands<'_>) -> Tick {
         let mut sweep = self.begin(reads, hands).await;
         let mut rounds = 0;
-        while rounds < ROUNDS && sweep.look().await && sweep.act().await {
+        while rounds < ROUNDS && sweep.has_time() && sweep.look().await && sweep.act().await {
             rounds = rounds.saturating_add(1);
         }
         sweep.give_back_coordination().await;

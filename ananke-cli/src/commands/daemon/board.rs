@@ -24,9 +24,9 @@ use crate::wire::Failure;
 
 /// Notices that wait to be sent; a sender that is this far behind tells enough.
 const WAITING: usize = 64;
-/// A keeper that has not come round for so long is stuck: sweeps are a minute apart and may wait for ports, looks at the
-/// batteries a second.
-const SWEEPS: Duration = Duration::from_secs(180);
+/// A keeper that has not come round for so long is stuck, and systemd restarts the daemon, whatever it is at: sweeps are a minute
+/// apart, begin something for a minute and may wait for three answers after that; looks at the batteries are a second apart.
+const SWEEPS: Duration = Duration::from_secs(360);
 const LOOKS: Duration = Duration::from_secs(30);
 
 pub(super) struct Board {

@@ -29,6 +29,7 @@ const UPS_STATE: Metric = gauge("ananke_ups_state", "1 for the state that a UPS 
 const UPS_CHARGE: Metric = gauge("ananke_ups_charge_ratio", "Last known charge of the battery, 0 to 1.");
 const UPS_RUNTIME: Metric = gauge("ananke_ups_runtime_seconds", "Last known runtime, by the word of the UPS.");
 const UPS_AGE: Metric = gauge("ananke_ups_reading_age_seconds", "Since the UPS was last heard.");
+const UPS_REFUSED: Metric = gauge("ananke_ups_login_refused", "1 while upsd refuses the login, and waits for nobody here.");
 const RESERVE: Metric = gauge("ananke_shutdown_reserve_seconds", "Runtime at which a shutdown begins.");
 const OUTAGES: Metric = gauge("ananke_outages", "Outages within power.outage_window.");
 const HELD_DOWN: Metric = gauge("ananke_held_down", "1 while the cluster stays down until a person starts it.");
@@ -85,6 +86,7 @@ fn power(out: &mut Text, seen: &Seen) {
         upses().filter_map(|ups| Some(sample(&[("ups", &*ups.name)], secs(ups.reading.as_ref()?.runtime?)))),
     );
     out.family(&UPS_AGE, upses().filter_map(|ups| Some(sample(&[("ups", &*ups.name)], secs(seen.now.since(ups.heard?))))));
+    out.family(&UPS_REFUSED, upses().map(|ups| sample(&[("ups", &*ups.name)], u8::from(ups.is_refused))));
     out.family(&RESERVE, [sample(&[], secs(power.reserve))]);
     out.family(&OUTAGES, [sample(&[], power.outages)]);
     out.family(&HELD_DOWN, [sample(&[], u8::from(power.holding.is_some()))]);

@@ -86,7 +86,9 @@ impl Seen {
         self.well = self.readable(state.baseline().await).map(|baseline| baseline.at);
         let progress = [self.readable(state.progress().await), self.readable(state.shutdown_progress())];
         let open = progress.into_iter().flatten().filter(|run| run.outcome.is_none() && !run.dry_run);
-        (self.running, self.died) = open.partition(|run| self.wall.since(run.updated) <= ALIVE);
+        // One that is dated ahead wrote before the clock was set back.
+        let silent = |run: &Progress| self.wall.since(run.updated).max(run.updated.since(self.wall));
+        (self.running, self.died) = open.partition(|run| silent(run) <= ALIVE);
         let reports = [Command::Startup, Command::Shutdown].map(|command| self.readable(state.last_report(command)));
         self.reports = reports.into_iter().flatten().collect();
         self.reports.sort_by_key(|report| std::cmp::Reverse(report.ended));
@@ -122,21 +124,39 @@ impl Seen {
                 | UpsState::Critical { .. }
                 | UpsState::Unknown => None,
             };
-            list.extend(instruction.map(|instruction| todo(&format!("UPS {}", ups.name), &instruction)));
+            let refused = ups.is_refused.then(|| {
+                "its upsd refuses our login, so that nobody waits for the shutdown: `ananke config check` says why".to_owned()
+            });
+            let about = format!("UPS {}", ups.name);
+            list.extend(instruction.into_iter().chain(refused).map(|instruction| todo(&about, &instruction)));
         }
         if let Some((_, tick)) = &self.known.swept {
             list.extend(tick.overdue.iter().map(|text| todo("a lease is overdue", text)));
             list.extend(tick.manual.iter().map(|text| todo("a node waits for you", text)));
         }
-        list.extend(self.died.iter().map(|run| {
-            let ago = human(self.wall.since(run.updated));
-            let command = if run.command == Command::Shutdown { "shutdown" } else { "startup" };
-            let instruction = format!("it died {ago} ago: `ananke {command} --execute` goes on from where it was");
-            todo(run.run.as_str(), &instruction)
-        }));
+        list.extend(self.of_dead_runs());
         list.extend(self.of_last_run());
         list.extend(self.unread.iter().map(|text| todo("a file of the state directory", text)));
         list
+    }
+
+    /// What died is a person's, unless another run is at it, or a shutdown was not a person's: what power asks for goes on without.
+    fn of_dead_runs(&self) -> impl Iterator<Item = Todo> {
+        let persons = |run: &&Progress| {
+            let stands = self.intent.as_ref().filter(|intent| intent.run == run.run);
+            run.command != Command::Shutdown || stands.is_some_and(|intent| !intent.by_power)
+        };
+        self.died.iter().filter(|_| self.running.is_empty()).filter(persons).map(|run| {
+            let goes_on = match run.command {
+                Command::Shutdown => {
+                    "`ananke shutdown --execute` goes on from where it was; `ananke intent clear`, then `ananke startup --execute`, \
+                     brings the cluster back"
+                }
+                Command::Startup | Command::Status => "`ananke startup --execute` goes on from where it was",
+            };
+            let ago = human(self.wall.since(run.updated));
+            Todo { about: run.run.to_string(), instruction: format!("it died {ago} ago: {goes_on}") }
+        })
     }
 
     /// What the newest run left, unless another one is at it, or the cluster was seen to be well since.

@@ -73,10 +73,15 @@ pub(super) async fn send(loaded: &Loaded, state: &StateDir, board: &Board, mut n
                 () = clock.sleep_until(due) => throttle.rest(clock.now()),
             },
         };
-        let sent = match notice {
-            Some(notice) => notify::send(&loaded.notify, &loaded.spec.holder, &notice, clock.now()).await,
+        let sent = match &notice {
+            Some(notice) => notify::send(&loaded.notify, &loaded.spec.holder, notice, clock.now()).await,
             None => Vec::new(),
         };
+        match notice {
+            Some(notice) if sent.iter().all(Result::is_err) => throttle.failed(notice, clock.now()),
+            Some(notice) => throttle.went_out(&notice, clock.now()),
+            None => {}
+        }
         for sent in sent {
             board.count(sent.as_ref().map_or_else(|unsent| unsent.channel.as_str(), String::as_str), sent.is_ok());
             match sent {

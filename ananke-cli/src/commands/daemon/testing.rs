@@ -51,7 +51,7 @@ pub(super) fn idle() -> Seen {
         wall: NOW,
         began: ago(7200),
         known: Known { swept: Some((ago(5), tick)), ..Known::default() },
-        ages: vec![("leases", Duration::from_secs(5), Duration::from_secs(180))],
+        ages: vec![("leases", Duration::from_secs(5), Duration::from_secs(360))],
         stuck: vec![],
         intent: None,
         leases: vec![],
@@ -121,7 +121,7 @@ fn lease(state: LeaseState) -> LeaseRecord {
     LeaseRecord { lease, state, since: ago(600) }
 }
 
-fn progress() -> Progress {
+pub(super) fn progress() -> Progress {
     Progress {
         schema: 1,
         run: run(),

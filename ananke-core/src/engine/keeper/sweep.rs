@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{Either, join_all, select};
 
-use super::{CALL_DEADLINE, EVERY, Tick};
+use super::{CALL_DEADLINE, EVERY, LONGEST, Tick};
 use crate::coordination::{self, Standing};
 use crate::engine::Permit;
 use crate::engine::driver::{Hands, Reads};
@@ -149,9 +149,17 @@ impl Sweeper<'_> {
         }
         let mut acted = !moved.is_empty();
         for finding in writes {
+            // Where one is not answered, the others of this sweep would wait as long.
+            if !self.has_time() {
+                break;
+            }
             acted |= self.write(&finding).await;
         }
         acted
+    }
+
+    pub(super) fn has_time(&self) -> bool {
+        self.reads.clock.now().since(self.tick.at) < LONGEST
     }
 
     /// Leases of live runs are left to them until the grace after their expiry is over too.

@@ -1,6 +1,8 @@
 //! The page, by its text: what stands where, and that texts from outside stay texts.
 
-use ananke_core::report::Command;
+use ananke_core::intent::{Intent, IntentState};
+use ananke_core::name::RunId;
+use ananke_core::report::{Command, Progress};
 
 use super::*;
 use crate::commands::daemon::testing;
@@ -54,6 +56,26 @@ fn what_the_last_run_left_is_over_once_the_cluster_was_seen_to_be_well() {
         html(&seen).contains("press its power button")
     };
     assert_eq!([None, Some(testing::ago(3601)), Some(testing::ago(3599))].map(left), [true, true, false]);
+}
+
+#[test]
+fn a_dead_run_is_a_persons_where_nothing_goes_on_without() {
+    let died = |command, run: &str, by_power, running: bool| {
+        let mut seen = testing::full();
+        if !running {
+            seen.running.clear();
+        }
+        let progress = testing::progress();
+        seen.died = vec![Progress { run: RunId::parse(run).unwrap(), command, updated: testing::ago(600), ..progress }];
+        seen.intent = seen.intent.map(|intent| Intent { state: IntentState::ShuttingDown, by_power, ..intent });
+        let page = html(&seen);
+        ["startup --execute` goes on", "shutdown --execute` goes on"].map(|what| page.contains(what))
+    };
+    assert_eq!(died(Command::Startup, "startup-1", true, false), [true, false]);
+    assert_eq!(died(Command::Shutdown, "startup-1", false, false), [false, true], "a person asked for it");
+    assert_eq!(died(Command::Shutdown, "startup-1", true, false), [false, false], "power goes on with it, or is back");
+    assert_eq!(died(Command::Shutdown, "shutdown-0", false, false), [false, false], "another run took its place");
+    assert_eq!(died(Command::Shutdown, "startup-1", false, true), [false, false], "a run is at it");
 }
 
 #[test]
