@@ -173,8 +173,10 @@ fn a_new_commit_is_built_checked_and_taken() {
     site.commit("second", WELL);
     assert!(site.update(&["--check"]).ok().contains(" is installed\n"));
     assert_eq!(site.installed(), "first");
+    site.write("cache/source/target/left", "by a build before");
     site.update(&[]).exits(0);
     assert_eq!(site.installed(), "second");
+    assert!(!site.path("cache/source/target/left").exists(), "nightly builds fill the disk");
     assert!(fs::read_to_string(site.path("bin/ananke.previous")).unwrap().contains("# first"));
 }
 

@@ -243,7 +243,7 @@ fn settle(place: &Place) -> Result<(), String> {
     if Path::new("/run/systemd/system").exists() {
         run("systemctl", &["daemon-reload".as_ref()])?;
         println!(
-            "next: write /etc/ananke/ananke.yaml and try `ananke config check`; then\n  systemctl enable --now ananke.service\n  systemctl enable ananke-bootstrap.service      # a start-up after each boot of this host, where one is owed\n  systemctl enable --now ananke-update.timer     # with update.remote in the config"
+            "next: write /etc/ananke/ananke.yaml and try `ananke config check`; then\n  systemctl enable --now ananke.service\n  systemctl try-restart ananke.service           # one that runs goes on with the program before until then\n  systemctl enable ananke-bootstrap.service      # a start-up after each boot of this host, where one is owed\n  systemctl enable --now ananke-update.timer     # with update.remote in the config"
         );
     }
     Ok(())

@@ -116,8 +116,9 @@ struct Updating<'a> {
 
 impl Updating<'_> {
     async fn go(&mut self) -> Result<String, Stop> {
-        self.refuse_if_needed().await?;
+        // First: a program that was not proved is put back, whatever the cluster is to be.
         self.end_what_was_cut_off().await?;
+        self.refuse_if_needed().await?;
         if !self.program.path.is_file() {
             let how = "install it first, or name it in update.program";
             return Err(Stop::Failed(format!("there is no {} that could be replaced; {how}", self.program.path.display())));

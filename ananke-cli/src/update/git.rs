@@ -31,7 +31,7 @@ impl<'a> Git<'a> {
         tip.ok_or_else(|| Failed { why: format!("{remote} has no branch {branch}"), said })
     }
 
-    /// Puts the tip of the branch into the directory, with nothing beside it that Git does not ignore.
+    /// Puts the tip of the branch into the directory, and nothing beside it: what builds leave would fill the disk in time.
     pub(crate) fn fetch(&self) -> Result<Commit, Failed> {
         let Update { remote, branch, directory, .. } = self.settings;
         if !directory.join(".git").exists() {
@@ -40,7 +40,7 @@ impl<'a> Git<'a> {
         let wanted = format!("+refs/heads/{branch}:{CANDIDATE}");
         self.git(&["fetch", "--quiet", "--force", "--no-tags", "--", remote.as_str(), &wanted], FETCH)?;
         self.git(&["checkout", "--quiet", "--force", "--detach", CANDIDATE], FETCH)?;
-        self.git(&["clean", "-ffdq"], FETCH)?;
+        self.git(&["clean", "-ffdxq"], FETCH)?;
         let said = self.git(&["rev-parse", "--verify", "HEAD^{commit}"], ASK)?;
         said.lines().rev().find_map(Commit::parse).ok_or_else(|| Failed { why: "HEAD is no commit".to_owned(), said })
     }
