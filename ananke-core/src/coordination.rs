@@ -90,12 +90,15 @@ pub(crate) fn held_by<'a>(view: &View<'a>) -> Option<&'a str> {
 }
 
 /// A node that another Ananke drains, as the cluster itself tells: a shutdown is under way there, whether that Ananke can be
-/// asked or not. What is over its time tells of a dead one.
+/// asked or not. What is over its time tells of a dead one, unless its holder was seen to renew the coordination Lease: one of
+/// the two clocks is wrong then.
 pub(crate) fn anothers_drain(view: &View<'_>) -> Option<Lease> {
     let notes =
         view.nodes().ok()?.iter().filter(|node| taint_lease(node).is_some()).filter_map(|node| node.lease_note.as_deref());
+    let renews = held_by(view).filter(|_| view.coordination_seen().is_some_and(|seen| seen.moved));
     notes.filter_map(read_note).find(|lease| {
-        lease.purpose == Purpose::Drain && lease.holder != view.spec.holder && !lease.expired(view.now, view.uptime)
+        let lives = !lease.expired(view.now, view.uptime) || renews == Some(lease.holder.as_str());
+        lease.purpose == Purpose::Drain && lease.holder != view.spec.holder && lives
     })
 }
 
@@ -280,6 +283,20 @@ mod tests {
         assert_eq!(drains(&Lease { holder: "titan-db".to_owned(), ..theirs.clone() }), None);
         let over = Lease { acquired: at(0), expires: at(60), clock: None, ..theirs };
         assert_eq!(drains(&over), None);
+        let ahead = Lease { acquired: bench.now.plus(Duration::from_secs(7200)), ..over.clone() };
+        bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&over).unwrap().into()));
+        let renews = |bench: &mut Bench, version: &str| {
+            let version = ResourceVersion::parse(version).unwrap();
+            let now = bench.now;
+            bench.obs.fold_coordination(Ok(Some(CoordinationState { version, ..held(Some("tethys"), 30) })), now);
+            anothers_drain(&bench.view()).is_some()
+        };
+        assert!(!renews(&mut bench, "7"), "a dead one may have left it");
+        assert!(renews(&mut bench, "8"), "it lives, and one of the clocks is wrong");
+        bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&ahead).unwrap().into()));
+        assert!(renews(&mut bench, "9"));
+        bench.now = bench.now.plus(Duration::from_secs(30));
+        assert_eq!(anothers_drain(&bench.view()), None, "it died since");
     }
 
     #[test]

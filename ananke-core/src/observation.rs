@@ -489,6 +489,9 @@ pub struct LeaderState {
 pub struct CoordinationSeen {
     pub version: ResourceVersion,
     pub since: Moment,
+    /// Whether it was seen to change: its holder lives.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 /// A snapshot of etcd as the server lists it.
@@ -554,7 +557,8 @@ impl Observation {
         if let Ok(found) = &read {
             let version = found.as_ref().map(|state| &state.version);
             if version != self.coordination_seen.as_ref().map(|seen| &seen.version) {
-                self.coordination_seen = version.map(|version| CoordinationSeen { version: version.clone(), since: at });
+                let moved = self.coordination_seen.is_some();
+                self.coordination_seen = version.map(|version| CoordinationSeen { version: version.clone(), since: at, moved });
             }
         }
         self.coordination.fold(read, at);

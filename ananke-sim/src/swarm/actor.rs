@@ -10,7 +10,7 @@ use ananke_core::engine::journal::{Entry, What as Line};
 use ananke_core::engine::{Hands, Permit, Reads};
 use ananke_core::intent::{Intent, IntentState};
 use ananke_core::lease::{LeaseRecord, TAINT_KEY};
-use ananke_core::name::{MacAddress, Moment, NodeName, UnitName};
+use ananke_core::name::{BootId, MacAddress, Moment, NodeName, UnitName};
 use ananke_core::observation::{Confirmation, HostState, SnapshotState, UnitState};
 use ananke_core::order::{ClusterOrder, HostOrder, Order};
 use ananke_core::port::clock::Uptime;
@@ -110,11 +110,13 @@ impl StateReads for Deaf<'_> {
     }
 }
 
-/// Wall time as this machine has it, so many milliseconds ahead of what is right.
+/// Wall time as this machine has it, so many milliseconds ahead of what is right; and which boot of it this is.
 #[derive(Debug)]
 pub(super) struct OwnClock {
     right: SimClock,
+    machine: &'static str,
     pub(super) ahead: AtomicI64,
+    pub(super) boots: AtomicU64,
 }
 
 #[async_trait]
@@ -124,7 +126,8 @@ impl Clock for OwnClock {
     }
 
     fn uptime(&self) -> Option<Uptime> {
-        self.right.uptime()
+        let boot = BootId::parse(&format!("{}-{}", self.machine, self.boots.load(Ordering::Relaxed))).ok()?;
+        self.right.uptime().map(|uptime| Uptime { boot, ..uptime })
     }
 
     /// A timer runs on when the clock is set.
@@ -147,7 +150,7 @@ impl<'a> Actor<'a> {
             state: MemoryState::default(),
             ports: SimPorts::new(sim),
             shutdown: Mutex::default(),
-            clock: OwnClock { right: sim.clock(), ahead: AtomicI64::new(0) },
+            clock: OwnClock { right: sim.clock(), machine: name, ahead: AtomicI64::new(0), boots: AtomicU64::new(0) },
             full: AtomicBool::new(false),
         }
     }

@@ -9,6 +9,7 @@ mod tell;
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ananke_core::audit;
@@ -36,6 +37,8 @@ use crate::world::Ms;
 
 /// Once it is calm, a start-up is tried so often.
 const TRIES: u32 = 3;
+/// A machine of Ananke's that was dead for so long has booted since; before that only Ananke had died.
+const BOOT: Ms = 45_000;
 /// Somebody looks why it failed, and starts it again.
 const AGAIN: Duration = Duration::from_secs(120);
 /// Each try may take as long as the deadlines of all gates.
@@ -189,6 +192,9 @@ impl<'a> Stage<'a> {
             Some((when, span)) => {
                 self.sleep_until(when).await;
                 self.scenery.note(What::Died { by: self.own.name });
+                if span >= BOOT {
+                    self.own.clock.boots.fetch_add(1, Ordering::Relaxed);
+                }
                 span
             }
             None => std::future::pending().await,
