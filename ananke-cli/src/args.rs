@@ -260,7 +260,7 @@ pub struct Drill {
     /// Beside each drill, the shortest time that its world allows, and the time that others take in it.
     #[arg(long, requires = "seeds")]
     pub compare: bool,
-    /// Put together what the parts of a campaign wrote with -o json.
+    /// Put together what the parts of a campaign wrote with -o json. Where one is missing or empty, the exit code is 3 at least.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenario", "seed", "seeds", "nodes", "inject", "trap", "from"])]
     pub merge: Vec<PathBuf>,
     /// Write a page with pictures there too.

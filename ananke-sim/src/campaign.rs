@@ -385,11 +385,24 @@ impl Campaign {
         cuts.iter().filter_map(told).collect()
     }
 
-    /// Only the slowest runs are kept as pictures, and not every failure in its words.
+    /// Only the slowest runs are kept as pictures, and not every failure in its words; many of one kind push out none of another.
     fn trim(&mut self) {
         self.timelines.sort_by(|a, b| b.seconds.cmp(&a.seconds).then_with(|| a.title.cmp(&b.title)));
         self.timelines.truncate(SLOWEST);
-        self.failures.truncate(KEPT);
+        let mut kept: BTreeMap<(String, String), usize> = BTreeMap::new();
+        self.failures.retain(|failed| {
+            let of_its_kind = kept.entry(failed.kind()).or_default();
+            *of_its_kind += 1;
+            *of_its_kind <= KEPT
+        });
+    }
+}
+
+impl Failed {
+    /// How it ended, and which rule was broken first.
+    fn kind(&self) -> (String, String) {
+        let rule = self.violations.first().and_then(|text| text.split_once(':')).map_or("", |(rule, _)| rule);
+        (self.ending.clone(), rule.to_owned())
     }
 }
 

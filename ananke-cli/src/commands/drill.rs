@@ -181,6 +181,7 @@ fn can_strike(scenario: &Scenario, fault: Fault, node: &NodeName) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use ananke_sim::campaign::Campaign;
     use clap::Parser;
 
     use super::*;
@@ -206,6 +207,28 @@ mod tests {
         ] {
             assert_eq!(can_strike(&world, fault, &NodeName::parse(node).unwrap()), said.map_err(str::to_owned));
         }
+    }
+
+    #[test]
+    fn a_merge_that_lacks_a_shard_does_not_end_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let part = |shard: &str| {
+            let seeds = std::iter::once((0, 6, shard.to_owned())).collect();
+            serde_json::to_string(&Campaign { seeds, ..Campaign::new("drills".to_owned()) }).unwrap()
+        };
+        let (first, second, empty) = (write("0", &part("0/2")), write("1", &part("1/2")), write("2", ""));
+        let ends = |files: &[&String]| {
+            let words = ["ananke", "drill", "--merge"].into_iter().chain(files.iter().map(|file| file.as_str()));
+            crate::commands::run(args::Args::try_parse_from(words).unwrap())
+        };
+        assert_eq!(ends(&[&first, &second]), Exit::Done);
+        assert_eq!(ends(&[&first]), Exit::NotInTime);
+        assert_eq!(ends(&[&first, &second, &empty]), Exit::NotInTime);
     }
 
     #[test]

@@ -41,7 +41,11 @@ pub(super) fn run(
             }
             let played = play(seed);
             done.fetch_add(1, Ordering::Relaxed);
-            failed.fetch_add(u64::from(played.is_failure()), Ordering::Relaxed);
+            if played.is_failure() {
+                failed.fetch_add(1, Ordering::Relaxed);
+                // A shard that is killed has told of it.
+                writeln!(std::io::stderr(), "{}: {}", played.ending, played.reproduce).unwrap_or_default();
+            }
             mine.add(&played);
         }
     };
@@ -83,10 +87,11 @@ fn rate(done: u64, took: Duration) -> u64 {
 
 /// What the shards wrote, as one campaign.
 pub(super) fn merge(args: &args::Drill) -> Result<Exit, Failure> {
-    let mut whole: Option<Campaign> = None;
+    let (mut whole, mut all): (Option<Campaign>, bool) = (None, true);
     for file in &args.merge {
         let Some(part) = read(file)? else {
             writeln!(std::io::stderr(), "{} is empty: its shard ended before it wrote", file.display()).unwrap_or_default();
+            all = false;
             continue;
         };
         match &mut whole {
@@ -97,8 +102,11 @@ pub(super) fn merge(args: &args::Drill) -> Result<Exit, Failure> {
     let whole = whole.ok_or_else(|| Failure::Usage("--merge needs the files of at least one shard".to_owned()))?;
     for missing in whole.missing() {
         writeln!(std::io::stderr(), "not there: {missing}; its drills are not counted").unwrap_or_default();
+        all = false;
     }
-    finish(args, &whole)
+    // What is not there may have failed.
+    let worst = finish(args, &whole)?;
+    Ok(if worst == Exit::Done && !all { Exit::NotInTime } else { worst })
 }
 
 /// None of a file that is empty: so it is where a shard was killed.
