@@ -95,9 +95,12 @@ pub(crate) fn held_by<'a>(view: &View<'a>) -> Option<&'a str> {
 pub(crate) fn anothers_drain(view: &View<'_>) -> Option<Lease> {
     let notes =
         view.nodes().ok()?.iter().filter(|node| taint_lease(node).is_some()).filter_map(|node| node.lease_note.as_deref());
+    let renewed = view.coordination().ok().flatten().and_then(|state| state.renewed);
     let renews = held_by(view).filter(|_| view.coordination_seen().is_some_and(|seen| seen.moved));
+    // Both by its own clock: it may live, and have taken the coordination Lease for something else.
+    let in_time = |lease: &Lease| renews == Some(lease.holder.as_str()) && renewed.is_some_and(|at| at <= lease.expires);
     notes.filter_map(read_note).find(|lease| {
-        let lives = !lease.expired(view.now, view.uptime) || renews == Some(lease.holder.as_str());
+        let lives = !lease.expired(view.now, view.uptime) || in_time(lease);
         lease.purpose == Purpose::Drain && lease.holder != view.spec.holder && lives
     })
 }
@@ -283,7 +286,13 @@ mod tests {
         assert_eq!(drains(&Lease { holder: "titan-db".to_owned(), ..theirs.clone() }), None);
         let over = Lease { acquired: at(0), expires: at(60), clock: None, ..theirs };
         assert_eq!(drains(&over), None);
-        let ahead = Lease { acquired: bench.now.plus(Duration::from_secs(7200)), ..over.clone() };
+        let (acquired, expires) = (bench.now.plus(Duration::from_secs(7200)), bench.now.plus(Duration::from_secs(9000)));
+        let ahead = Lease { acquired, expires, ..over.clone() };
+        let before = Lease {
+            acquired: at(0).minus(Duration::from_secs(90)),
+            expires: at(0).minus(Duration::from_secs(1)),
+            ..over.clone()
+        };
         bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&over).unwrap().into()));
         let renews = |bench: &mut Bench, version: &str| {
             let version = ResourceVersion::parse(version).unwrap();
@@ -295,6 +304,9 @@ mod tests {
         assert!(renews(&mut bench, "8"), "it lives, and one of the clocks is wrong");
         bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&ahead).unwrap().into()));
         assert!(renews(&mut bench, "9"));
+        bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&before).unwrap().into()));
+        assert!(!renews(&mut bench, "10"), "it lives, and drains no more");
+        bench.change_node(2, |node| node.lease_note = Some(serde_json::to_string(&ahead).unwrap().into()));
         bench.now = bench.now.plus(Duration::from_secs(30));
         assert_eq!(anothers_drain(&bench.view()), None, "it died since");
     }

@@ -72,7 +72,7 @@ pub struct Told {
     /// The first sentences that were held back, and how many there were.
     held: Vec<String>,
     held_count: usize,
-    /// What no channel took, oldest first; one about each.
+    /// What no channel took for up to a day, in the order in which it is tried again; one about each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unsent: Vec<Unsent>,
 }
@@ -153,9 +153,10 @@ impl Throttle {
         self.pause = self.pause.saturating_mul(2).clamp(RETRY, RETRY_MOST);
         self.again = now.plus(self.pause);
         let unsent = &mut self.told.unsent;
-        if unsent.iter().all(|before| before.notice.about != notice.about) {
-            unsent.push(Unsent { notice, since: now });
-        }
+        unsent.retain(|unsent| now.since(unsent.since) < AGAIN);
+        // The others come before it: it may be this one that no channel takes.
+        let before = unsent.iter().position(|before| before.notice.about == notice.about).map(|place| unsent.remove(place));
+        unsent.push(before.unwrap_or(Unsent { notice, since: now }));
         if unsent.len() > UNSENT
             && let Some((least, _)) = unsent.iter().enumerate().min_by_key(|(_, unsent)| unsent.notice.urgency)
         {
@@ -305,6 +306,9 @@ mod tests {
         assert_eq!((late.sentence.as_str(), late.details.len()), ("shutdown begins", 1));
         throttle.failed(late, at(260));
         assert_eq!((throttle.rest(at(261)), throttle.due()), (None, Some(at(740))));
+        assert_eq!(throttle.rest(at(740)).unwrap().sentence, "on line", "it may be one of them that nobody takes");
+        throttle.failed(notice("shutdown", "shutdown begins"), at(90_000));
+        assert_eq!(throttle.told().unsent.len(), 1, "not for ever");
         let told = serde_json::from_str::<Told>(&kept).unwrap().taken_over(at(15), |_| Duration::MAX);
         let mut next = Throttle::new(100, told);
         let mut out = Vec::new();

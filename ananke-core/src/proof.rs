@@ -72,7 +72,7 @@ fn heard_since(view: &View<'_>, node: &NodeState, at: Moment) -> bool {
     let answered = host.and_then(Fact::seen_at).is_some_and(|seen| seen > at);
     let refused = host.and_then(|fact| fact.failed_since(at)).is_some_and(shows_life);
     let renewed = node.renewed.is_some_and(|renewed| renewed > at);
-    let beat = view.heartbeat(&node.name).and_then(|beat| beat.advanced_at).is_some_and(|beat| beat > at);
+    let beat = view.heartbeat(&node.name).and_then(|beat| beat.advanced_by_wall).is_some_and(|beat| beat > at);
     answered || refused || renewed || beat || !view.kubelet_silent(&node.name)
 }
 
@@ -131,7 +131,7 @@ mod tests {
 
         let mut beat = confirmed();
         let at = later(&beat);
-        beat.obs.heartbeats.get_mut(&node(2)).unwrap().advanced_at = Some(at);
+        beat.obs.heartbeats.get_mut(&node(2)).unwrap().advanced_by_wall = Some(at);
         assert_eq!(proof(&beat, 2), None, "we saw it renew since, whatever its own clock says");
 
         let mut answered = confirmed();
@@ -174,7 +174,8 @@ mod tests {
         bench.host_up(2);
         bench.now = now;
         bench.change_node(2, |node| node.renewed = Some(at));
-        bench.obs.heartbeats.get_mut(&node(2)).unwrap().advanced_at = Some(at);
+        let beat = bench.obs.heartbeats.get_mut(&node(2)).unwrap();
+        (beat.advanced_at, beat.advanced_by_wall) = (Some(at), Some(at));
         assert!(proof(&bench, 2).is_some());
     }
 

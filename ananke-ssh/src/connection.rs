@@ -14,7 +14,7 @@ use ananke_core::verdict::Reason;
 use russh::client::{self, Handle};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::command::{Command, MAX_STDERR, Output};
@@ -23,17 +23,17 @@ use crate::identity::Identities;
 use crate::leash::leash;
 use crate::login::log_in;
 use crate::settings::{Login, SshSettings};
-use crate::tcp;
+use crate::tcp::{self, Addresses};
 use crate::verify::{Belief, Fault, Verifier};
 
 const CONNECT: &str = "connect";
-const RESOLVE: &str = "look its address up";
 
 /// What every connection is opened with.
 pub(crate) struct Access {
     pub(crate) settings: SshSettings,
     pub(crate) identities: Identities,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) addresses: Addresses,
 }
 
 /// The host that a step is about, as messages name it.
@@ -124,7 +124,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Reaches the host, believes it or not, and logs in.
     pub(crate) async fn direct(host: Host<'_>, access: &Access) -> Result<Self, PortError> {
-        let stream = reach(host, access.settings.connect_timeout).await?;
+        let stream = reach(host, &access.addresses, access.settings.connect_timeout).await?;
         Self::over(stream, host, access, None).await
     }
 
@@ -223,16 +223,15 @@ impl Connection {
 }
 
 /// A connection of TCP.
-pub(crate) async fn reach(host: Host<'_>, limit: Duration) -> Result<TcpStream, PortError> {
+pub(crate) async fn reach(host: Host<'_>, addresses: &Addresses, limit: Duration) -> Result<TcpStream, PortError> {
     let SshTarget { host: name, port, .. } = &host.login.target;
-    let unknown = |error: PortError| {
+    let unknown = |error: io::Error| {
         let remedy = format!("let this machine's resolver know {name} (/etc/hosts), or write its address into ssh_node_hosts");
-        error.with_reason(Reason::HostNotAsked).with_remedy(remedy)
+        host.error(ErrorKind::Transient, "look its address up", error).with_reason(Reason::HostNotAsked).with_remedy(remedy)
     };
-    let look_up = host.within(limit, RESOLVE, "no answer", lookup_host((name.as_str(), *port))).await.map_err(unknown)?;
-    let addresses = look_up.map_err(|error| unknown(host.error(ErrorKind::Transient, RESOLVE, error)))?;
+    let addresses = addresses.of(name, *port, limit).await.map_err(unknown)?;
     let failed = |error: io::Error| unreached(&error, host.error(ErrorKind::Transient, CONNECT, &error));
-    let stream = host.within(limit, CONNECT, "no answer", tcp::first_of(addresses)).await?.map_err(failed)?;
+    let stream = host.within(limit, CONNECT, "no answer", tcp::first_of(addresses.into_iter())).await?.map_err(failed)?;
     // Commands are short, and their first packet must not wait for a second one.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
@@ -331,8 +330,9 @@ mod tests {
     async fn a_name_that_nobody_knows_says_nothing_of_the_host() {
         let target = SshTarget { host: "titan-01.invalid".to_owned(), port: 22, user: "ops".to_owned() };
         let login = Login { target, identity_file: None, known_hosts: "known_hosts".into() };
-        let error = reach(Host { node: "titan-01", login: &login }, Duration::from_secs(5)).await.unwrap_err();
-        assert_eq!((error.kind, error.reason, error.tried.as_str()), (ErrorKind::Transient, Some(Reason::HostNotAsked), RESOLVE));
+        let error =
+            reach(Host { node: "titan-01", login: &login }, &Addresses::default(), Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!((error.kind, error.reason), (ErrorKind::Transient, Some(Reason::HostNotAsked)));
         assert!(error.remedy.unwrap().contains("/etc/hosts"));
     }
 
@@ -365,7 +365,7 @@ mod tests {
         let target = SshTarget { host: "127.0.0.1".to_owned(), port: address.port(), user: "ops".to_owned() };
         let login = Login { target, identity_file: None, known_hosts: "known_hosts".into() };
         let host = Host { node: "titan-01", login: &login };
-        let stream = reach(host, Duration::from_secs(5)).await.unwrap();
+        let stream = reach(host, &Addresses::default(), Duration::from_secs(5)).await.unwrap();
         let verifier = Verifier::new(Belief::Nothing, host, Moment::from_millis(0));
         let config = Arc::new(Belief::Nothing.config());
         let error = shake_hands(host, Duration::from_millis(200), config, stream, verifier).await.map(drop).unwrap_err();

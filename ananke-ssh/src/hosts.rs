@@ -23,6 +23,7 @@ use crate::feed::Feed;
 use crate::identity::Identity;
 use crate::pool::Pool;
 use crate::settings::SshSettings;
+use crate::tcp::Addresses;
 
 /// Hosts over SSH.
 pub struct SshHosts {
@@ -36,7 +37,7 @@ impl SshHosts {
     pub fn new(settings: SshSettings, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
         let logins = settings.routes.values().flat_map(|route| std::iter::once(&route.login).chain(&route.jump));
         let identities = Identity::of_all(logins, settings.agent.as_deref())?;
-        let pool = Pool::new(Access { settings, identities, clock: Arc::clone(&clock) });
+        let pool = Pool::new(Access { settings, identities, clock: Arc::clone(&clock), addresses: Addresses::default() });
         Ok(Self { pool, clock, distribution: Distribution::K3s })
     }
 
@@ -75,7 +76,9 @@ impl SshHosts {
             Ok(route) => &route.login,
             Err(error) => return error,
         };
-        let error = broke_off(Host { node: node.as_str(), login }.error(refusal.kind, &command.title(), refusal.found));
+        let error = Host { node: node.as_str(), login }.error(refusal.kind, &command.title(), refusal.found);
+        // A host that answers is not dark, whatever it says.
+        let error = if command.only_reads() { broke_off(error) } else { error };
         match refusal.remedy {
             Some(remedy) => error.with_remedy(remedy.sentence(command, &login.target.user, node.as_str())),
             None => error,

@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::jump::{Jump, neither};
 use crate::known_hosts::{self, KnownKeys, Trust, fingerprint};
 use crate::settings::{Route, SshSettings};
+use crate::tcp::Addresses;
 use crate::verify::{Belief, Fault, Verifier, read_known_hosts};
 
 /// A key that a host showed, and what `known_hosts` says of it.
@@ -33,7 +34,7 @@ pub async fn shown_key(node: &NodeName, route: &Route, agent: Option<&Path>, clo
     let host = Host { node: node.as_str(), login: &route.login };
     let known = read_known_hosts(host).await?;
     let settings = SshSettings { agent: agent.map(Path::to_owned), ..SshSettings::new(BTreeMap::new()) };
-    let access = Access { identities: Identity::of_all(&route.jump, agent)?, settings, clock };
+    let access = Access { identities: Identity::of_all(&route.jump, agent)?, settings, clock, addresses: Addresses::default() };
     let key = match &route.jump {
         Some(jump) => over(&Jump::new(jump.clone()), host, &access).await?,
         None => direct(host, &access).await?,
@@ -62,7 +63,7 @@ async fn over(jump: &Jump, host: Host<'_>, access: &Access) -> Result<PublicKey,
 }
 
 async fn direct(host: Host<'_>, access: &Access) -> Result<PublicKey, PortError> {
-    ask(reach(host, access.settings.connect_timeout).await?, host, access).await
+    ask(reach(host, &access.addresses, access.settings.connect_timeout).await?, host, access).await
 }
 
 async fn ask(

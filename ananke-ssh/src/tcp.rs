@@ -1,7 +1,9 @@
 //! A connection to a name that may have several addresses.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -10,6 +12,31 @@ use tokio::net::{TcpStream, lookup_host};
 
 /// An address that has not answered by then is waited for beside the next one (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// The addresses that names had when they were looked up last: the resolver may go down with the cluster, and before its hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses(Mutex<BTreeMap<(String, u16), Vec<SocketAddr>>>);
+
+impl Addresses {
+    /// Of this name, as the resolver has them within `limit`, or as it had them.
+    pub(crate) async fn of(&self, host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+        let found = tokio::time::timeout(limit, lookup_host((host, port))).await;
+        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the resolver does not answer"));
+        self.kept(host, port, found.unwrap_or_else(late).map(Iterator::collect))
+    }
+
+    fn kept(&self, host: &str, port: u16, found: io::Result<Vec<SocketAddr>>) -> io::Result<Vec<SocketAddr>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (host.to_owned(), port);
+        match found {
+            Ok(found) => {
+                known.insert(name, found.clone());
+                Ok(found)
+            }
+            Err(error) => known.get(&name).cloned().ok_or(error),
+        }
+    }
+}
 
 /// Connects to the first address of `host` that answers. It has no deadline of its own.
 ///
@@ -61,6 +88,17 @@ mod tests {
             queued.push(stream);
         }
         (listener, queued, at)
+    }
+
+    #[test]
+    fn a_name_keeps_its_addresses_while_the_resolver_is_away() {
+        let (names, at) = (Addresses::default(), SocketAddr::from(([10, 0, 0, 1], 22)));
+        let away = || Err(io::Error::from(io::ErrorKind::TimedOut));
+        let of = |host: &str, found| names.kept(host, 22, found).map_err(|error| error.kind());
+        assert_eq!(of("titan-01", away()), Err(io::ErrorKind::TimedOut));
+        assert_eq!(of("titan-01", Ok(vec![at])), Ok(vec![at]));
+        assert_eq!(of("titan-01", away()), Ok(vec![at]));
+        assert_eq!(of("titan-02", away()), Err(io::ErrorKind::TimedOut));
     }
 
     #[tokio::test]

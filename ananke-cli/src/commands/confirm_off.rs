@@ -38,18 +38,22 @@ pub(super) async fn run(args: ConfirmOff) -> Result<Exit, Failure> {
     let (node, spec) = expected(&loaded.spec, name)?;
     let adapters = Adapters::new(&loaded, StateDir::open(&loaded.state_dir)?).await?;
     let reads = adapters.reads();
-    if spec.is_managed()
-        && let Some(life) = life(reads.hosts.inspect(node, &spec.unit, &HostNeeds::default()).await)
-    {
-        return Ok(refuse(node, &life));
-    }
+    let unasked = match spec.is_managed() {
+        true => silence(reads.hosts.inspect(node, &spec.unit, &HostNeeds::default()).await),
+        false => Ok(None),
+    };
+    let unasked = match unasked {
+        Ok(unasked) => unasked,
+        Err(life) => return Ok(refuse(node, &life)),
+    };
     let seen = match watch(reads.cluster, &adapters.clock.steady(), node).await {
         Ok(seen) => seen,
         Err(life) => return Ok(refuse(node, &life)),
     };
     let confirmation = Confirmation { node: node.clone(), at: adapters.clock.now(), boot_id: seen.boot };
     adapters.state.confirm(confirmation.clone())?;
-    let noted = Noted { confirmation, note: seen.note };
+    let notes: Vec<String> = unasked.into_iter().chain(seen.note).collect();
+    let noted = Noted { confirmation, note: (!notes.is_empty()).then(|| notes.join("; ")) };
     print(format, &noted, |noted| {
         let note = noted.note.as_ref().map(|note| format!("\n  {note}")).unwrap_or_default();
         format!(
@@ -111,16 +115,20 @@ fn refuse(node: &NodeName, life: &str) -> Exit {
     )
 }
 
-/// Whoever says anything at all is alive: a wrong host key, a refused login, and a port that is refused too.
-fn life(answer: Result<HostState, PortError>) -> Option<String> {
+/// Whoever says anything at all is alive: a wrong host key, a refused login, and a port that is refused too. Where we could not
+/// ask, which is told, a person's word is all there is.
+fn silence(answer: Result<HostState, PortError>) -> Result<Option<String>, String> {
     match answer {
-        Ok(host) => Some(format!("it answers over SSH, up for {}", ananke_core::name::human(host.uptime))),
-        // Nothing is known of it.
-        Err(error) if error.reason == Some(Reason::HostNotAsked) => Some(format!("nobody could ask it ({error})")),
-        Err(error) => proof::shows_life(&error).then(|| match error.reason {
+        Ok(host) => Err(format!("it answers over SSH, up for {}", ananke_core::name::human(host.uptime))),
+        Err(error) if error.reason == Some(Reason::HostNotAsked) => {
+            let remedy = error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            Ok(Some(format!("over SSH it could not be asked ({error}{remedy}), so your word alone counts")))
+        }
+        Err(error) if proof::shows_life(&error) => Err(match error.reason {
             Some(Reason::SshRefused) => format!("a system that runs refuses at its SSH address ({error})"),
             _ => format!("something answers at its SSH address ({error})"),
         }),
+        Err(_) => Ok(None),
     }
 }
 
@@ -171,14 +179,19 @@ mod tests {
 
     use super::*;
 
-    fn failed(kind: ErrorKind, reason: Option<Reason>) -> Option<String> {
-        life(Err(PortError { reason, ..PortError::new(kind, "connect", "titan-17", "a test") }))
+    fn failed(kind: ErrorKind, reason: Option<Reason>) -> Result<Option<String>, String> {
+        silence(Err(PortError { reason, ..PortError::new(kind, "connect", "titan-17", "a test") }))
     }
 
     #[test]
     fn only_silence_is_no_life() {
-        let told = |text: &str| Some(format!("{text} at its SSH address (connect on titan-17: a test)"));
-        assert_eq!(failed(ErrorKind::Transient, None), None, "no answer, no route");
+        let told = |text: &str| Err(format!("{text} at its SSH address (connect on titan-17: a test)"));
+        assert_eq!(failed(ErrorKind::Transient, None), Ok(None), "no answer, no route");
+        let unasked = failed(ErrorKind::Transient, Some(Reason::HostNotAsked));
+        assert!(
+            unasked.unwrap().unwrap().ends_with("so your word alone counts"),
+            "its name may be unknown because the cluster is down"
+        );
         assert_eq!(failed(ErrorKind::Transient, Some(Reason::SshRefused)), told("a system that runs refuses"));
         assert_eq!(failed(ErrorKind::Transient, Some(Reason::SshBroken)), told("something answers"));
         assert_eq!(failed(ErrorKind::Untrusted, Some(Reason::HostKeyRefused)), told("something answers"));

@@ -25,7 +25,8 @@ pub use listing::list;
 
 /// A port call that has not come back by then counts as failed.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
-/// A sweep begins nothing more after this long: its daemon counts as stuck where it never ends. The next one goes on.
+/// A sweep begins no other look, and no other order after a look, after this long: its daemon counts as stuck where it never
+/// ends. The next one goes on.
 const LONGEST: Duration = Duration::from_secs(60);
 /// A sweep at least this often.
 const EVERY: Duration = Duration::from_secs(60);
@@ -113,9 +114,10 @@ impl Keeper {
 
     /// One sweep. It waits for ports and for nothing else; a port that does not answer ends in `failed` or `overdue`.
     pub async fn tick(&mut self, reads: Reads<'_>, hands: Hands<'_>) -> Tick {
+        let now = reads.clock.now();
         let mut sweep = self.begin(reads, hands).await;
         let mut rounds = 0;
-        while rounds < ROUNDS && sweep.has_time() && sweep.look().await && sweep.act().await {
+        while rounds < ROUNDS && (rounds == 0 || sweep.has_time(now)) && sweep.look().await && sweep.act().await {
             rounds = rounds.saturating_add(1);
         }
         sweep.give_back_coordination().await;

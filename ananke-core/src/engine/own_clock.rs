@@ -151,6 +151,7 @@ mod tests {
                 walk.sightings[&Trap::KineSqliteMalformed][&Subject::Cluster].first,
             ];
             assert_eq!(since.map(|at| now.as_millis() - at.as_millis()), [1_000; 6], "the clock was set by {set} ms");
+            assert_eq!(beats[0].advanced_by_wall, Some(bench.now), "a person confirmed by the clock of then");
         }
     }
 

@@ -101,6 +101,9 @@ pub struct Heartbeat {
     pub watched_since: Moment,
     /// Our own time when `renewTime` was last seen to have changed; none if it never did while we looked.
     pub advanced_at: Option<Moment>,
+    /// The same as the wall clock of then had it, by which persons confirm: it stays when the clock is set.
+    #[serde(default)]
+    pub advanced_by_wall: Option<Moment>,
 }
 
 impl Heartbeat {
@@ -149,11 +152,12 @@ impl Observation {
                     // may have been set back instead: then the next renewal is the first that proves something.
                     Some(beat) if renewed > beat.renewed || renewed < beat.renewed && !away => {
                         news |= beat.advanced_at.is_none_or(|before| at.since(before) > RENEWED_EVERY * 2);
-                        (beat.renewed, beat.advanced_at) = (renewed, Some(at));
+                        (beat.renewed, beat.advanced_at, beat.advanced_by_wall) = (renewed, Some(at), Some(at));
                     }
                     Some(beat) => beat.renewed = renewed,
                     None => {
-                        self.heartbeats.insert(node.name.clone(), Heartbeat { renewed, watched_since: at, advanced_at: None });
+                        let beat = Heartbeat { renewed, watched_since: at, advanced_at: None, advanced_by_wall: None };
+                        self.heartbeats.insert(node.name.clone(), beat);
                     }
                 }
             }

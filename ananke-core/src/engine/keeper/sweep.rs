@@ -148,9 +148,10 @@ impl Sweeper<'_> {
             self.save().await;
         }
         let mut acted = !moved.is_empty();
+        let began = self.reads.clock.now();
         for finding in writes {
             // Where one is not answered, the others of this sweep would wait as long.
-            if !self.has_time() {
+            if !self.has_time(began) {
                 break;
             }
             acted |= self.write(&finding).await;
@@ -158,8 +159,8 @@ impl Sweeper<'_> {
         acted
     }
 
-    pub(super) fn has_time(&self) -> bool {
-        self.reads.clock.now().since(self.tick.at) < LONGEST
+    pub(super) fn has_time(&self, since: Moment) -> bool {
+        self.reads.clock.now().since(since) < LONGEST
     }
 
     /// Leases of live runs are left to them until the grace after their expiry is over too.
