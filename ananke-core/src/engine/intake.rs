@@ -86,7 +86,7 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Api => within(reads, deadline, "ask the API server", cluster.health(), Reading::Api),
         Part::Nodes => {
             let asked = reads.clock.now();
-            async move { Reading::Nodes(asked, bounded(reads, deadline, "list nodes", cluster.nodes()).await) }.boxed()
+            async move { Reading::Nodes(asked, bounded(reads, deadline, "list nodes", None, cluster.nodes()).await) }.boxed()
         }
         Part::Flux => within(reads, deadline, "list Flux objects", cluster.flux(), Reading::Flux),
         Part::Workloads => within(reads, deadline, "list workloads", cluster.workloads(), Reading::Workloads),
@@ -109,29 +109,36 @@ pub(super) fn read<'a>(reads: Reads<'a>, part: &Part, spec: &Spec, deadline: Mom
         Part::Baseline => within(reads, deadline, "read the baseline", state.baseline(), Reading::Baseline),
         Part::Peer(name) => {
             let name = name.clone();
-            async move { Reading::Peer(name.clone(), bounded(reads, deadline, "ask the peer", peers.intent(&name)).await) }
+            async move { Reading::Peer(name.clone(), bounded(reads, deadline, "ask the peer", None, peers.intent(&name)).await) }
                 .boxed()
         }
         Part::Snapshots(node) => {
             let node = node.clone();
             async move {
-                Reading::Snapshots(node.clone(), of_host(reads, deadline, "list etcd snapshots", hosts.snapshots(&node)).await)
+                Reading::Snapshots(
+                    node.clone(),
+                    bounded(reads, deadline, "list etcd snapshots", UNASKED, hosts.snapshots(&node)).await,
+                )
             }
             .boxed()
         }
         Part::Ups(name) => {
             let name = name.clone();
-            async move { Reading::Ups(name.clone(), bounded(reads, deadline, "read the UPS", ups.read(&name)).await) }.boxed()
+            async move { Reading::Ups(name.clone(), bounded(reads, deadline, "read the UPS", None, ups.read(&name)).await) }
+                .boxed()
         }
         Part::Probe(check) => {
             let request = check.request.clone();
-            async move { Reading::Probe(request.key(), bounded(reads, deadline, "ask", probes.ask(&request)).await) }.boxed()
+            async move { Reading::Probe(request.key(), bounded(reads, deadline, "ask", None, probes.ask(&request)).await) }
+                .boxed()
         }
         Part::Host(node) => {
             let (node, unit) = (node.clone(), spec.nodes.get(node).map(|node| (node.unit.clone(), node.needs.clone())));
             async move {
                 let read = match &unit {
-                    Some((unit, needs)) => of_host(reads, deadline, "inspect the host", hosts.inspect(&node, unit, needs)).await,
+                    Some((unit, needs)) => {
+                        bounded(reads, deadline, "inspect the host", UNASKED, hosts.inspect(&node, unit, needs)).await
+                    }
                     None => Err(PortError::new(ErrorKind::Missing, "inspect the host", &node, "it is not in the config")),
                 };
                 Reading::Host(node, read)
@@ -148,38 +155,25 @@ fn within<'a, T: Send + 'a>(
     call: BoxFuture<'a, Result<T, PortError>>,
     made: fn(Result<T, PortError>) -> Reading,
 ) -> BoxFuture<'a, Reading> {
-    async move { made(bounded(reads, deadline, tried, call).await) }.boxed()
+    async move { made(bounded(reads, deadline, tried, None, call).await) }.boxed()
 }
 
+/// A port of hosts has shorter deadlines of its own: what does not come in time was never asked.
+const UNASKED: Option<Reason> = Some(Reason::HostNotAsked);
+
+/// `late`: what it means that nothing comes in time.
 async fn bounded<T>(
     reads: Reads<'_>,
     deadline: Moment,
     tried: &str,
+    late: Option<Reason>,
     call: BoxFuture<'_, Result<T, PortError>>,
 ) -> Result<T, PortError> {
-    in_time(reads, deadline, tried, call).await.unwrap_or_else(Err)
-}
-
-/// What does not come in time from a port whose own deadlines are shorter was never asked of the host.
-async fn of_host<T>(
-    reads: Reads<'_>,
-    deadline: Moment,
-    tried: &str,
-    call: BoxFuture<'_, Result<T, PortError>>,
-) -> Result<T, PortError> {
-    in_time(reads, deadline, tried, call).await.unwrap_or_else(|late| Err(late.with_reason(Reason::HostNotAsked)))
-}
-
-async fn in_time<T>(
-    reads: Reads<'_>,
-    deadline: Moment,
-    tried: &str,
-    call: BoxFuture<'_, Result<T, PortError>>,
-) -> Result<Result<T, PortError>, PortError> {
     match select(call, reads.clock.sleep_until(deadline)).await {
-        Either::Left((answer, _)) => Ok(answer),
+        Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => {
-            Err(PortError::new(ErrorKind::Transient, tried, "its port", format!("no answer until {deadline}")))
+            let error = PortError::new(ErrorKind::Transient, tried, "its port", format!("no answer until {deadline}"));
+            Err(PortError { reason: late, ..error })
         }
     }
 }
