@@ -82,7 +82,7 @@ mod pod_unexpected_admission_error;
 mod pod_unknown_container_status;
 pub(crate) mod postgres_operator_no_recovery;
 mod pvc_filesystem_damaged;
-mod registry_in_cluster_deadlock;
+pub(crate) mod registry_in_cluster_deadlock;
 mod registry_rate_limited;
 mod registry_rewrite_to_missing_proxy;
 mod root_filesystem_read_only;

@@ -4,7 +4,7 @@ use crate::engine::view::View;
 use crate::lease::Lease;
 use crate::name::{Subject, human};
 use crate::remedy::remake_pods;
-use crate::trap::{cronjob_missed_starts, postgres_operator_no_recovery};
+use crate::trap::{cronjob_missed_starts, postgres_operator_no_recovery, registry_in_cluster_deadlock};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -32,6 +32,12 @@ fn judge(view: &View<'_>) -> Judgement {
     }
     if let Some(subject) = remake_pods::is_to_come(view) {
         return Judgement::of(Subject::Cluster, not_yet(format!("what {subject} waits for may yet be made anew")));
+    }
+    if let Some(subject) = registry_in_cluster_deadlock::is_to_come(view) {
+        return Judgement::of(
+            Subject::Cluster,
+            not_yet(format!("the registry of {subject} answers, and its image may yet be pulled")),
+        );
     }
     let held = view.now.since(since);
     let verdict = if view.has_passed(view.spec.soak, since) {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
-use crate::name::{ArchiveName, NodeName};
-use crate::verdict::{GateId, Trap};
+use crate::engine::view::View;
+use crate::gate::http_check;
+use crate::name::{ArchiveName, NodeName, Subject};
+use crate::verdict::{GateId, Trap, Verdict};
 
 pub(super) const ENTRY: Entry = Entry {
     trap: Trap::RegistryInClusterDeadlock,
@@ -61,6 +64,30 @@ pub(super) fn loads(case: &Case<'_>) -> Vec<Load> {
     loads.into_iter().collect()
 }
 
+/// A kubelet tries a pull again within five minutes, and what it then has starts.
+const PULLED_WITHIN: Duration = Duration::from_secs(330);
+
+/// Who waits for an image of a registry that answers by now: until each kubelet has tried again, nobody knows whether that
+/// helped.
+pub(crate) fn is_to_come<'a>(view: &View<'a>) -> Option<&'a Subject> {
+    let waits = |verdict: &Verdict| verdict.trap() == Some(Trap::RegistryInClusterDeadlock);
+    let waiting: Vec<_> =
+        (view.gate(GateId::Workloads)?.judgement.subjects.iter()).filter(|(_, verdict)| waits(verdict)).collect();
+    if waiting.is_empty() {
+        return None;
+    }
+    let ways_in = [GateId::Ingress, GateId::Services].iter().filter_map(|id| view.gate(*id));
+    let since = ways_in.flat_map(|gate| [gate.settled, gate.passed]).flatten();
+    let since = since.chain(view.history().last_landed("delete-pod", |_| true)).max()?;
+    if view.has_passed(PULLED_WITHIN, since) {
+        return None;
+    }
+    let answering = http_check::all(view).into_iter().filter(|check| check.fulfilled(view));
+    let hosts: BTreeSet<String> = answering.map(|check| format!("{}/", http_check::host_of(&check.request.url))).collect();
+    let answers = |verdict: &Verdict| hosts.iter().any(|host| verdict.text().contains(host));
+    waiting.into_iter().find(|(_, verdict)| answers(verdict)).map(|(subject, _)| subject)
+}
+
 /// The image of this registry that a kubelet names.
 fn image<'a>(words: &'a str, host: &str) -> Option<&'a str> {
     words.split('"').find(|word| word.strip_prefix(host).is_some_and(|rest| rest.starts_with('/')))
@@ -69,7 +96,12 @@ fn image<'a>(words: &'a str, host: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trap::testing::of_bench;
+    use crate::fact::Fact;
+    use crate::observation::ProbeAnswer;
+    use crate::port::ProbeRequest;
+    use crate::report::GateStatus;
+    use crate::trap::testing::{bench, of_bench};
+    use crate::verdict::{Judgement, Reason};
 
     #[test]
     fn a_registry_elsewhere_is_another_matter() {
@@ -82,6 +114,28 @@ mod tests {
         };
         assert_eq!(named("harbor.titan.example"), Some(Trap::RegistryInClusterDeadlock));
         assert_eq!(named("quay.example"), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_registry_that_came_back_has_as_long_as_a_kubelet_waits() {
+        let to_come = |status: u16, host: &str, seconds: u64| {
+            let mut bench = bench();
+            let (text, look) = (format!("its image comes from {host}/infra/gitea:1"), "look");
+            let verdict = Verdict::waiting(Reason::ImagePullFailure, text, look).known_as(ENTRY.trap);
+            bench.stands(GateId::Workloads, GateStatus::Manual, Judgement::of(Subject::Cluster, verdict));
+            bench.settles(GateId::Ingress);
+            bench.now = bench.now.plus(Duration::from_secs(seconds));
+            bench.ingress(&["harbor.titan.example"]);
+            let request = ProbeRequest::plain("http://harbor.titan.example/".into());
+            let answer = ProbeAnswer { status, ..ProbeAnswer::default() };
+            bench.obs.probes.insert(request.key(), Fact::known(answer, bench.now));
+            is_to_come(&bench.view()).is_some()
+        };
+        let harbor = "harbor.titan.example";
+        assert!(to_come(200, harbor, 329));
+        assert!(!to_come(200, harbor, 330), "each kubelet has tried again");
+        assert!(!to_come(503, harbor, 0), "it does not serve");
+        assert!(!to_come(200, "quay.example", 0), "another registry");
     }
 
     #[test]
