@@ -70,7 +70,7 @@ pub(crate) const KEYS: &[Key] = &[
         "/etc/rancher/k3s/k3s.yaml",
         "Access to the API server. Relative paths are relative to this file; ~/ is $HOME.",
     ),
-    with("state_dir", Text, "/var/lib/ananke", "Ananke's own durable state."),
+    with("state_dir", Text, "/var/lib/ananke", "Ananke's own durable state. Elsewhere, both units need ReadWritePaths= for it."),
     required("control_planes", List, "[titan-01, titan-02, titan-03]", "Kubernetes names of the servers."),
     maybe("workers", List, "[titan-11, titan-12]", "Kubernetes names of the workers."),
     maybe("ignore_nodes", List, "[titan-12]", "Nodes that are left out on purpose; every report lists them."),
