@@ -63,13 +63,16 @@ async fn twice(channel: &Channel, holder: &str, notice: &Notice, at: Moment, pau
     sent.map(|()| name(channel))
 }
 
-/// For a run that no daemon began: tells others that one of them is needed. That a peer leaves a start-up to the other Ananke
-/// needs nobody.
+/// For a run that no daemon began: tells others that one of them is needed.
 pub(crate) async fn person_needed(settings: &Notify, holder: &str, report: &Report) {
-    let refused = report.outcome == Outcome::Refused && report.manual.iter().any(|it| it.reason != Some(Reason::RoleIsPeer));
-    if (refused || matches!(report.outcome, Outcome::Manual | Outcome::Failed)) && !report.dry_run {
+    if (is_refused_to_a_person(report) || matches!(report.outcome, Outcome::Manual | Outcome::Failed)) && !report.dry_run {
         tell(settings, holder, &ended(report)).await;
     }
+}
+
+/// That a peer leaves a start-up to the other Ananke needs nobody.
+pub(crate) fn is_refused_to_a_person(report: &Report) -> bool {
+    report.outcome == Outcome::Refused && report.manual.iter().any(|it| it.reason != Some(Reason::RoleIsPeer))
 }
 
 /// For a run that no daemon began, and that could not begin itself; one that goes on already is seen to.
@@ -116,7 +119,7 @@ pub(crate) fn run_name(command: Command) -> &'static str {
     }
 }
 
-fn name(channel: &Channel) -> String {
+pub(crate) fn name(channel: &Channel) -> String {
     let host = |post: &Post| post.url.parse::<http::Uri>().ok().and_then(|url| url.authority().map(ToString::to_string));
     match channel {
         Channel::Ntfy { post, .. } => format!("ntfy at {}", host(post).unwrap_or_default()),

@@ -238,7 +238,8 @@ impl StateDir {
     pub fn clear_intent(&self) -> Result<Option<PathBuf>, PortError> {
         self.refuse_unless_writable("clear the intent")?;
         let path = self.path(INTENT);
-        let aside = match file::read::<Versioned<Intent>>(&path, SCHEMA)? {
+        let content = file::read::<Versioned<Intent>>(&path, SCHEMA).unwrap_or_else(|error| Content::Torn(error.to_string()));
+        let aside = match content {
             Content::Whole(_) => {
                 file::remove(&path)?;
                 None

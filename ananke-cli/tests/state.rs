@@ -496,6 +496,35 @@ fn a_lost_intent_holds_and_a_shutdown_can_still_write_its_own() {
 }
 
 #[test]
+fn an_intent_that_cannot_be_read_keeps_no_shutdown_from_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = filled(dir.path());
+    let unreadable = || {
+        fs::remove_file(dir.path().join("intent.json")).unwrap();
+        std::os::unix::fs::symlink("intent.json", dir.path().join("intent.json")).unwrap();
+        assert!(now(state.intent()).is_err());
+    };
+    unreadable();
+    now(state.save_intent(&intent())).unwrap();
+    assert_eq!(now(state.intent()).unwrap(), Some(intent()));
+    unreadable();
+    assert!(state.clear_intent().unwrap().is_some(), "it is kept aside");
+    assert_eq!(now(state.intent()).unwrap(), None);
+}
+
+#[test]
+fn a_shutdown_for_power_takes_nothing_along_that_others_may_have_written_and_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, aside) = (dir.path().join("state"), dir.path().join("aside"));
+    fs::create_dir(&root).unwrap();
+    drop(filled(&root));
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    let state = StateDir::open_for_power(&root, &aside).unwrap();
+    assert_eq!((state.root(), now(state.intent()).unwrap()), (aside.as_path(), None));
+    assert!(state.take_notices()[0].contains("other users can write it"));
+}
+
+#[test]
 fn a_foreign_schema_is_set_aside_beside_what_was_set_aside_before() {
     let dir = tempfile::tempdir().unwrap();
     let state = filled(dir.path());

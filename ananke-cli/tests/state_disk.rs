@@ -273,7 +273,8 @@ fn a_shutdown_for_power_goes_on_where_nothing_can_be_written_and_its_state_comes
     };
     let memory = tempfile::tempdir().unwrap();
     let (root, aside) = (dir.join("state"), memory.path().join("state"));
-    let before = intent(IntentState::Normal);
+    // By a clock that was two hours ahead.
+    let before = Intent { at: NOW.plus(Duration::from_secs(7200)), ..intent(IntentState::Normal) };
     let home = StateDir::open(&root).unwrap();
     now(home.save_leases(&leases(1, LeaseState::Held))).unwrap();
     now(home.save_intent(&before)).unwrap();
@@ -295,6 +296,7 @@ fn a_shutdown_for_power_goes_on_where_nothing_can_be_written_and_its_state_comes
     fs::remove_dir_all(&aside).unwrap();
 
     remount(&dir, "ro");
+    assert_eq!(home.take_request(NOW).unwrap(), None);
     assert!(ShutdownLock::acquire(&home, NOW).is_err());
     assert_eq!(now(home.adopt(&aside)), None);
     let state = StateDir::open_for_power(&root, &aside).unwrap();

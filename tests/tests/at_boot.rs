@@ -41,7 +41,7 @@ fn people_are_told_where_a_boot_starts_nothing_and_needs_them() {
     let stopped = r#"{"schema":1,"state":"shutting_down","run":"r-1","at":"AT","reason":"maintenance"}"#;
     let stopped = stopped.replace("AT", String::from_utf8(now).unwrap().trim());
     fs::write(cluster.path("state/intent.json"), stopped).unwrap();
-    cluster.ananke(&AT_BOOT).exits(5);
+    cluster.ananke(&AT_BOOT).exits(4);
     assert!(told().contains("ananke intent clear"), "{}", told());
 
     fs::remove_file(&notices).unwrap();

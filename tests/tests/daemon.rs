@@ -61,6 +61,37 @@ fn it_outlives_an_api_that_is_away() {
 }
 
 #[test]
+fn one_daemon_keeps_another_away() {
+    let cluster = cluster("healthy");
+    let daemon = cluster.start(&["daemon"]);
+    until("it looks at the nodes", Duration::from_secs(20), || (asked(&cluster) > 0).then_some(()));
+    let run = cluster.ananke(&["daemon"]).exits(5);
+    assert!(run.stderr.contains("daemon.lock: daemon, process "), "{run}");
+    stop(daemon, "TERM");
+    let daemon = cluster.start(&["daemon"]);
+    let before = asked(&cluster);
+    until("the next one looks at the nodes", Duration::from_secs(20), || (asked(&cluster) > before).then_some(()));
+    stop(daemon, "TERM");
+}
+
+#[test]
+fn credentials_that_were_renewed_are_taken_at_the_next_sweep() {
+    let cluster = cluster("healthy");
+    let file = cluster.path("ananke.kubeconfig");
+    let renewed = fs::read_to_string(&file).unwrap();
+    fs::write(&file, renewed.replace("token: ", "token: old-")).unwrap();
+    let answered = |status: &str| {
+        let requests = cluster.requests();
+        requests.iter().any(|line| line.starts_with("GET /") && line.ends_with(status)).then_some(())
+    };
+    let daemon = cluster.start(&["daemon"]);
+    until("it was refused", Duration::from_secs(20), || answered(" 401"));
+    fs::write(&file, renewed).unwrap();
+    until("it was let in", Duration::from_secs(90), || answered(" 200"));
+    stop(daemon, "TERM");
+}
+
+#[test]
 fn it_settles_the_lease_of_a_start_up_that_was_killed() {
     if !require("kubectl", "kubectl") {
         return;

@@ -408,6 +408,12 @@ fn an_update_that_was_cut_off_around_the_exchange_is_brought_to_an_end() {
     "#]],
     );
     assert_eq!((site.installed().as_str(), &site.record()["installed"]), ("third", &json!(third)));
+    // While it put the one before back: that one answers, and is not the new one.
+    let fourth = site.record()["put_back"]["commit"].as_str().unwrap().to_owned();
+    let before = cut(&fourth);
+    site.update(&[]).exits(5);
+    assert!(site.log().strip_prefix(&before).unwrap().contains("roll back: "), "{}", site.log());
+    assert_eq!((site.installed().as_str(), &site.record()["installed"]), ("third", &json!(third)));
 }
 
 #[test]

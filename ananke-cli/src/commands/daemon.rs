@@ -26,7 +26,7 @@ use std::time::Duration;
 use ananke_core::baseline::Baseline;
 use ananke_core::engine::keeper::{Keeper, Tick};
 use ananke_core::engine::walk::Walk;
-use ananke_core::engine::{self, News, Reads};
+use ananke_core::engine::{self, Hands, News, Reads};
 use ananke_core::name::Moment;
 use ananke_core::port::{Clock, StateWrites};
 use ananke_core::power::Duty;
@@ -45,6 +45,7 @@ use crate::config::{Loaded, Overrides};
 use crate::exit::Exit;
 use crate::state::StateDir;
 use crate::state::emergency::ASIDE;
+use crate::state::lock::{LockError, RunLock};
 use crate::terminal;
 use crate::wire::{self, Adapters, Failure};
 
@@ -69,6 +70,12 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
     let stop = interrupted()?.shared();
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(format!("listen for SIGHUP: {error}")))?;
     let (mut loaded, mut adapters) = configured(path).await?;
+    let _alone = match RunLock::of_daemons(&adapters.state, adapters.clock.now()) {
+        Ok(lock) => Some(lock),
+        Err(held @ LockError::Held { .. }) => return Err(held.into()),
+        // A disk that cannot be written keeps no daemon from its batteries.
+        Err(LockError::Failed(_)) => None,
+    };
     let mut duty = remembered(&adapters.state);
     let mut text = "keeps leases and watches power";
     loop {
@@ -85,11 +92,9 @@ pub(super) async fn run(args: args::Daemon) -> Result<Exit, Failure> {
             }
         };
         duty = serve(&loaded, &adapters, duty, &stop, end.boxed_local().shared()).await;
-        let Some((new, fresh)) = next.take() else { break };
-        // What was seen of the batteries is still true, unless the clock that it was told by is not.
-        if stepped(adapters.clock.steady().now(), fresh.clock.now()).is_some() {
-            duty = remembered(&fresh.state);
-        }
+        let Some((new, mut fresh)) = next.take() else { break };
+        // What was seen of the batteries is still true, by the clock that it was told by.
+        fresh.clock = adapters.clock;
         say(fresh.clock.now(), "reloaded", &format!("the config {} counts from now on", path.display()));
         (loaded, adapters, text) = (new, fresh, "keeps leases and watches power, with the config read anew");
     }
@@ -188,6 +193,7 @@ async fn serve(loaded: &Loaded, adapters: &Adapters, duty: Duty, stop: &Stop, en
 
 async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut until: Until<'_>) {
     let mut clock = adapters.clock;
+    let mut cluster = adapters.cluster().clone();
     let mut keeper = Keeper::new(loaded.spec.clone());
     let mut log = Log::default();
     let mut health = Health::default();
@@ -200,11 +206,13 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
             clock = fresh;
         }
         adapters.state.keep_reserve();
-        let reads = Reads { clock: &clock, ..adapters.reads() };
-        let sweep = std::pin::pin!(keeper.tick(reads, adapters.hands()));
-        let (tick, stopped) = match select(sweep, &mut until).await {
-            Either::Left((tick, _)) => (Some(tick), false),
-            Either::Right(((), sweep)) => (tokio::time::timeout(LAST_SWEEP, sweep).await.ok(), true),
+        let reads = Reads { clock: &clock, cluster: &cluster, ..adapters.reads() };
+        let (tick, stopped) = {
+            let sweep = std::pin::pin!(keeper.tick(reads, Hands { cluster: &cluster, ..adapters.hands() }));
+            match select(sweep, &mut until).await {
+                Either::Left((tick, _)) => (Some(tick), false),
+                Either::Right(((), sweep)) => (tokio::time::timeout(LAST_SWEEP, sweep).await.ok(), true),
+            }
         };
         // They were logged when they came up.
         drop(adapters.state.take_notices());
@@ -215,6 +223,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
         if stopped {
             break;
         }
+        let failed = tick.as_ref().is_some_and(|tick| !tick.failed.is_empty());
         let next = due(clock.now(), tick.map(|tick| tick.next));
         // A lease that ends soon comes first.
         if health.is_due(clock.now()) && next.since(clock.now()) > HEALTH_LOOK + LAYERS {
@@ -227,6 +236,10 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
             if let Some(baseline) = health.take(taken, clock.now()) {
                 keep(&adapters.state, &baseline, clock.now()).await;
             }
+        }
+        // Its credentials may have been renewed since they were read.
+        if failed && let Ok(again) = wire::kubeconfig(loaded).await {
+            cluster = again;
         }
         let pause = std::pin::pin!(clock.sleep_until(next));
         if let Either::Right(_) = select(pause, &mut until).await {

@@ -261,6 +261,8 @@ impl Updating<'_> {
     async fn exchange(&mut self, commit: &Commit) -> Result<String, Stop> {
         let swapping = Swapping { to: commit.clone(), daemon: Daemon::is_active() };
         self.record.swapping = Some(swapping.clone());
+        // It is tried again.
+        self.record.put_back.take_if(|before| before.commit == *commit);
         self.save()?;
         let program = &self.program;
         let told =
@@ -271,18 +273,28 @@ impl Updating<'_> {
 
     async fn prove_or_put_back(&mut self, swapping: &Swapping) -> Result<String, Stop> {
         let commit = &swapping.to;
+        if let Some(begun) = self.record.put_back.clone().filter(|begun| begun.commit == *commit) {
+            return self.put_back(swapping, begun.why).await;
+        }
         let Err(why) = self.prove(swapping).await else {
             self.record = Record { installed: Some(commit.clone()), swapping: None, put_back: None, ..self.record.clone() };
             self.save()?;
             return Ok(format!("{commit} is installed"));
         };
-        let program = &self.program;
+        self.put_back(swapping, why).await
+    }
+
+    /// A cut in the middle of it is ended the same way: what was put back answers as well as what was not.
+    async fn put_back(&mut self, swapping: &Swapping, why: String) -> Result<String, Stop> {
+        let (commit, program) = (&swapping.to, &self.program);
+        let at = SystemClock::start().now();
+        self.record.put_back = Some(PutBack { commit: commit.clone(), at, why: why.clone() });
+        self.save()?;
         step(&mut self.log, "roll back", || program.put_back(), |()| format!("{} is what it was", program.path.display()))?;
         let why = match swapping.daemon.then(|| self.restart_after_all()) {
             Some(Err(worse)) => format!("{why}; and {worse}"),
             Some(Ok(())) | None => why,
         };
-        let at = SystemClock::start().now();
         self.record.put_back = Some(PutBack { commit: commit.clone(), at, why: why.clone() });
         self.record.swapping = None;
         self.save()?;

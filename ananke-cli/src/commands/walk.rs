@@ -105,7 +105,9 @@ async fn start(args: &args::Startup, plan: Plan, loaded: Loaded) -> Result<Exit,
     // A terminal that takes nothing keeps nobody from hearing of it.
     notify::person_needed(&loaded.notify, &holder, &report).await;
     show(args.output.output, &report)?;
-    Ok(report.outcome.into())
+    // The unit of the boot fails where nothing but a person gets on.
+    let needs_person = args.if_owed && notify::is_refused_to_a_person(&report);
+    Ok(if needs_person { Exit::PersonNeeded } else { report.outcome.into() })
 }
 
 /// What `--auto-peer-failover` prints where another Ananke starts the cluster.

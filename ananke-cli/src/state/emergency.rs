@@ -18,30 +18,31 @@ pub const ASIDE: &str = "/run/ananke/state";
 
 /// What a shutdown goes on from.
 const TAKEN_ALONG: [&str; 6] = [INTENT, INTENT_MARK, LEASES, SHUTDOWN_PROGRESS, RUNS, CONFIRMATIONS];
+/// The intent as it was at home then.
+const BEFORE: &str = "intent.before.json";
 /// Written to find out whether anything can be.
 const PROBE: &str = "probe";
 
 impl StateDir {
     /// The state for a shutdown that cannot wait: at `root`, or, where nothing can be written there, at `aside`.
     pub fn open_for_power(root: &Path, aside: &Path) -> Result<Self, PortError> {
-        let broken = match Self::open(root) {
+        let (broken, taken_along) = match Self::open(root) {
             Ok(state) => match state.broken() {
                 None => return Ok(state),
-                Some(error) => error,
+                Some(error) => (error, &TAKEN_ALONG[..]),
             },
-            Err(error) => {
-                // What others may have written is not taken along.
-                Self::at(root, false).refuse_open_doors()?;
-                error
-            }
+            // What others may have written is not taken along, nor is it waited for.
+            Err(error) if Self::at(root, false).refuse_open_doors().is_err() => (error, &[][..]),
+            Err(error) => (error, &TAKEN_ALONG[..]),
         };
         let Ok(state) = Self::open(aside) else { return Err(broken) };
         // One that is there already is newer than what can be read at `root`.
         if !file::exists(&state.path(INTENT))? {
-            for name in TAKEN_ALONG {
+            for name in taken_along {
                 // What cannot be read is taken from the nodes, as ever.
                 drop(fs::copy(root.join(name), state.path(name)));
             }
+            drop(fs::copy(root.join(INTENT), state.path(BEFORE)));
         }
         let remedy = broken.remedy.clone().map(|remedy| format!("; {remedy}")).unwrap_or_default();
         state.notice(format!(
@@ -60,7 +61,10 @@ impl StateDir {
         let there = Self::open_read_only(aside).ok()?;
         let left = there.intent().await.ok().flatten()?;
         let known = self.intent().await.ok().flatten();
-        let newest = known.is_none_or(|known| known.at < left.at).then_some(left);
+        // By a clock that was set meanwhile, what was there before may be dated later.
+        let bytes = |path: &Path| fs::read(path).ok();
+        let is_as_before = bytes(&self.path(INTENT)) == bytes(&aside.join(BEFORE));
+        let newest = known.is_none_or(|known| is_as_before || known.at < left.at).then_some(left);
         // The shutdown that is under way there goes on to its end there.
         let is_over = matches!(lock::holder(&there), Ok(None));
         let settled = match &newest {

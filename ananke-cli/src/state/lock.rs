@@ -23,6 +23,7 @@ use super::file::io_error;
 const RUN: &str = "run.lock";
 const SHUTDOWN: &str = "shutdown.lock";
 const UPDATE: &str = "update.lock";
+const DAEMON: &str = "daemon.lock";
 
 /// Whoever only looks ([`holder`]) has the lock for an instant; that must not refuse a run.
 const TRIES: u32 = 5;
@@ -37,7 +38,7 @@ pub struct RunLock {
     file: File,
 }
 
-/// What a lock is held for: a run, or an update, which keeps runs away while it exchanges the program.
+/// What a lock is held for: a run, an update, which keeps runs away while it exchanges the program, or a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Work {
@@ -45,6 +46,7 @@ pub enum Work {
     Shutdown,
     Status,
     Update,
+    Daemon,
 }
 
 impl From<Command> for Work {
@@ -86,6 +88,11 @@ impl RunLock {
     /// One update at a time. It keeps no run away: it may take hours, and an outage does not wait.
     pub fn of_updates(state: &StateDir, since: Moment) -> Result<Self, LockError> {
         Self::take(state, UPDATE, Work::Update, since, TRIES)
+    }
+
+    /// One daemon at a time: two would both answer for the batteries, and take each other's requests.
+    pub fn of_daemons(state: &StateDir, since: Moment) -> Result<Self, LockError> {
+        Self::take(state, DAEMON, Work::Daemon, since, TRIES)
     }
 
     fn take(state: &StateDir, name: &str, command: Work, since: Moment, tries: u32) -> Result<Self, LockError> {
@@ -205,7 +212,8 @@ fn holder_of(state: &StateDir, name: &str) -> Result<Option<Holder>, LockError> 
     }
 }
 
-fn describe(holder: Option<&Holder>) -> String {
+/// Who has a lock, in words.
+pub(crate) fn describe(holder: Option<&Holder>) -> String {
     match holder {
         Some(Holder { pid, command, since }) => {
             let command = match command {
@@ -213,6 +221,7 @@ fn describe(holder: Option<&Holder>) -> String {
                 Work::Shutdown => "shutdown",
                 Work::Status => "status",
                 Work::Update => "update",
+                Work::Daemon => "daemon",
             };
             format!("{command}, process {pid}, since {since}")
         }

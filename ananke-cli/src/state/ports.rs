@@ -89,7 +89,10 @@ impl StateReads for StateDir {
 impl StateWrites for StateDir {
     async fn save_intent(&self, intent: &Intent) -> Result<(), PortError> {
         self.refuse_unless_writable("write the intent")?;
-        let _: Option<Versioned<Intent>> = self.read_or_make_way(INTENT)?;
+        // What cannot be read is written anew too: the run that could not begin would cost more than what it said.
+        if let Err(error) = self.read_or_make_way::<Versioned<Intent>>(INTENT) {
+            self.notice(format!("{error}; it is written anew"));
+        }
         self.settle(|| file::touch(&self.path(INTENT_MARK)))?;
         // A shutdown that cannot say that it goes on would be undone by the next start-up.
         self.settle(|| file::replace(&self.path(INTENT), &Versioned { schema: SCHEMA, body: intent }))

@@ -45,6 +45,10 @@ impl StateDir {
     /// Takes it away; none where there is none, it is too old, or it cannot be read: then nobody waits for it any more.
     pub fn take_request(&self, now: Moment) -> Result<Option<PeerRequest>, PortError> {
         let (left, taken) = (self.path(REQUEST), self.path(TAKEN));
+        // On a read-only file system a rename fails whether or not there is anything.
+        if !file::exists(&left)? {
+            return Ok(None);
+        }
         match fs::rename(&left, &taken) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

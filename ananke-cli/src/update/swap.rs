@@ -44,8 +44,14 @@ impl Program {
         }
         remove(&self.next()).map_err(failed)?;
         let mut to = OpenOptions::new().write(true).create_new(true).mode(MODE).open(self.next()).map_err(failed)?;
-        io::copy(&mut from, &mut to).map_err(failed)?;
-        to.set_permissions(fs::Permissions::from_mode(MODE)).and_then(|()| to.sync_all()).map_err(failed)
+        let copied = io::copy(&mut from, &mut to)
+            .and_then(|_| to.set_permissions(fs::Permissions::from_mode(MODE)))
+            .and_then(|()| to.sync_all());
+        if copied.is_err() {
+            // What was written of it would keep a full disk full.
+            drop(remove(&self.next()));
+        }
+        copied.map_err(failed)
     }
 
     pub(crate) fn discard(&self) -> Result<(), Failed> {

@@ -110,7 +110,10 @@ impl Board {
         let (sender, receiver) = mpsc::channel(WAITING);
         let outbox = Mutex::new((!loaded.notify.channels.is_empty()).then_some(sender));
         let watches_power = !(loaded.spec.power.upses.is_empty() && loaded.spec.peers.is_empty());
-        (Self { clock, began: clock.now(), told_before, watches_power, known: Mutex::default(), outbox }, receiver)
+        // From the first sample on, for whoever counts from one to the next.
+        let sent = loaded.notify.channels.iter().map(|channel| (notify::name(channel), (0, 0))).collect();
+        let known = Mutex::new(Known { sent, ..Known::default() });
+        (Self { clock, began: clock.now(), told_before, watches_power, known, outbox }, receiver)
     }
 
     pub(super) fn known(&self) -> Known {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ananke_core::engine;
 use ananke_core::intent::{Intent, IntentState};
+use ananke_core::name::Moment;
 use ananke_core::peer::{Followed, Handed, Patience, follow_shutdown, hand, hand_startup, keeps_down};
 use ananke_core::port::{Clock, PeerReads, PeerRequest, PortError, StateReads, StateWrites};
 use ananke_core::spec::{Role, Spec};
@@ -38,7 +39,7 @@ pub(super) async fn shut_down(
     let (adapters, spec) = (for_shutdown(loaded, daemon).await?, &loaded.spec);
     let clock = adapters.clock.steady();
     let asked = clock.now();
-    if let Err(error) = want(&adapters, IntentState::ShuttingDown, why).await {
+    if let Err(error) = want(&adapters, spec, IntentState::ShuttingDown, why).await {
         say(adapters.clock.now(), "failed", &format!("others cannot read that the cluster is to be down: {error}"));
     }
     let doubt = match unless(stop, by_another(&adapters, spec, within, wants)).await {
@@ -81,14 +82,14 @@ async fn by_another(adapters: &Adapters, spec: &Spec, within: Duration, wants: &
 pub(super) async fn start_up(loaded: &Loaded, why: &str, stop: &Stop) -> Result<Came, Failure> {
     let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
     // From here on this host keeps nothing down.
-    want(&adapters, IntentState::ShutdownComplete, why).await?;
+    want(&adapters, &spec, IntentState::ShutdownComplete, why).await?;
     let wait = if loaded.alone.startup { spec.guard_wait } else { Duration::ZERO };
     let clock = adapters.clock.steady();
     let handed = unless(stop, hand_startup(&adapters.peers, &adapters.peers, &clock, &spec.peers, wait)).await;
     let Some(handed) = handed else { return Ok(Came::stopped()) };
     let tried = match handed {
         Handed::To(by) => {
-            want(&adapters, IntentState::Normal, why).await?;
+            want(&adapters, &spec, IntentState::Normal, why).await?;
             return Ok(Came::Elsewhere(format!("{by} starts the cluster")));
         }
         Handed::Refused { by, why } => return Ok(Came::NotYet(format!("{by} does not start the cluster: {why}"))),
@@ -133,7 +134,7 @@ pub(super) async fn kept_down(adapters: &Adapters, spec: &Spec) -> Result<Option
     match seen {
         Some(host) if spec.peers.is_empty() => Ok(Some(format!("{host} was seen to shut the cluster down"))),
         Some(_) => {
-            want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down, and keeps it down no more").await?;
+            want(adapters, spec, IntentState::ShutdownComplete, "another Ananke shut it down, and keeps it down no more").await?;
             Ok(None)
         }
         None => Ok(None),
@@ -146,7 +147,7 @@ fn is_anothers(intent: &Intent) -> bool {
 }
 
 /// Another one's power is back: a start-up is owed here, as if power had stopped the cluster from here.
-pub(super) async fn owe_startup(adapters: &Adapters) -> Result<(), PortError> {
+pub(super) async fn owe_startup(adapters: &Adapters, spec: &Spec) -> Result<(), PortError> {
     let known = adapters.state.intent().await?;
     match known.as_ref().map(|intent| intent.state) {
         Some(IntentState::ShuttingDown) if !known.as_ref().is_some_and(is_anothers) => Ok(()),
@@ -154,19 +155,44 @@ pub(super) async fn owe_startup(adapters: &Adapters) -> Result<(), PortError> {
         Some(IntentState::StartupInProgress) if lock::starts_up(&adapters.state) => Ok(()),
         // A start-up that died or failed is nobody's: nothing but this would begin it again.
         None | Some(IntentState::Normal | IntentState::ShuttingDown | IntentState::StartupInProgress) => {
-            want(adapters, IntentState::ShutdownComplete, "another Ananke shut it down; its power is back").await
+            want(adapters, spec, IntentState::ShutdownComplete, "another Ananke shut it down; its power is back").await
         }
     }
 }
 
 /// Writes down what is wanted of the cluster, where every Ananke reads it.
-async fn want(adapters: &Adapters, state: IntentState, why: &str) -> Result<(), PortError> {
+async fn want(adapters: &Adapters, spec: &Spec, state: IntentState, why: &str) -> Result<(), PortError> {
     let known = adapters.state.intent().await.unwrap_or_default();
-    if known.is_some_and(|intent| intent.state == state && intent.by_power) {
+    let now = adapters.clock.now();
+    if known.is_some_and(|known| stands(&known, state, spec.intent_max_age, now)) {
         return Ok(());
     }
-    let now = adapters.clock.now();
     let by_power = state != IntentState::Normal;
     let intent = Intent { state, run: engine::run_id("power", now), at: now, reason: why.to_owned(), by_power, of: None };
     adapters.state.save_intent(&intent).await
+}
+
+/// Whether what is wanted now says it already. What a person stopped is not power's to start: it stays the person's.
+fn stands(known: &Intent, wanted: IntentState, max_age: Duration, now: Moment) -> bool {
+    let by_power = known.by_power && known.state == wanted;
+    wanted != IntentState::Normal && (by_power || known.is_a_persons_stop(max_age, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn power_does_not_make_a_persons_shutdown_its_own() {
+        let (now, max_age) = (Moment::from_millis(1_773_453_971_000), Duration::from_secs(3600));
+        let stands = |by_power: bool, wanted: IntentState| {
+            let (state, run) = (IntentState::ShutdownComplete, engine::run_id("power", now));
+            let known = Intent { state, run, at: now, reason: "maintenance".to_owned(), by_power, of: None };
+            stands(&known, wanted, max_age, now)
+        };
+        assert!(stands(false, IntentState::ShuttingDown) && stands(false, IntentState::ShutdownComplete));
+        assert!(!stands(false, IntentState::Normal), "the other Ananke was asked to start it");
+        assert!(stands(true, IntentState::ShutdownComplete), "it is written down already");
+        assert!(!stands(true, IntentState::ShuttingDown));
+    }
 }

@@ -27,6 +27,7 @@ use crate::clock::SystemClock;
 use crate::commands::walk;
 use crate::config::Loaded;
 use crate::state::emergency::ASIDE;
+use crate::state::lock::{LockError, describe};
 use crate::wire::{Adapters, Failure};
 
 /// Between two looks at the batteries.
@@ -235,7 +236,7 @@ impl<'a> Keeper<'a> {
         let request = self.adapters.state.take_request(SystemClock::start().now());
         let taken = match request {
             Ok(None) => return,
-            Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters).await,
+            Ok(Some(PeerRequest::Startup)) => peer::owe_startup(self.adapters, self.spec).await,
             Ok(Some(PeerRequest::Shutdown { within })) => {
                 if self.duty.asked(Command::Shutdown, now) {
                     // Whose batteries tell nothing gets what a shutdown takes, and no more.
@@ -384,6 +385,13 @@ impl<'a> Keeper<'a> {
             }
             return;
         }
+        // One that goes on already is seen to.
+        let ended = match ended {
+            Err(Failure::Lock(LockError::Held { holder, .. })) => {
+                Ok(Came::NotYet(format!("{} goes on", describe(holder.as_ref()))))
+            }
+            ended => ended,
+        };
         let got_through = matches!(&ended, Ok(Came::Ran(report)) if report.got_through());
         self.duty.ended(command, got_through, now);
         let what = match command {
