@@ -18,7 +18,7 @@ use crate::translate::meta::List;
 use crate::translate::order::Write;
 
 /// Objects in a page: what kubectl asks for.
-const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 /// 200,000 objects: twice the largest cluster that Kubernetes supports has pods. More is a server that never ends its list.
 const MAX_PAGES: usize = 400;
 /// A page of 500 pods is seldom over 10 MiB.

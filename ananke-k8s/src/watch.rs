@@ -7,6 +7,7 @@
 
 mod backoff;
 mod changes;
+mod quiet;
 mod reflector;
 mod store;
 mod stream;

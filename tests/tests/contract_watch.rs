@@ -149,6 +149,7 @@ fn a_run_that_polls_seldom_reacts_all_the_same() {
     assert!(run.took < Duration::from_secs(45), "{run}");
     let requests = cluster.requests();
     let of = |what: &str| requests.iter().filter(|line| line.starts_with("GET /api/v1/nodes?") && line.contains(what)).count();
-    assert_eq!(of("limit=500"), 1, "{requests:?}");
+    // Once, and once more where no node changed for half a minute.
+    assert!((1..=2).contains(&of("limit=500")), "{requests:?}");
     assert!(of("watch=true") >= 1, "{requests:?}");
 }

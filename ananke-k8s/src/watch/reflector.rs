@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::backoff;
 use super::changes::Changes;
+use super::quiet;
 use super::store::{Filling, Key, Store, key};
 use super::stream::{Broken, Change, Lines, change};
 use crate::collection::Collection;
@@ -25,7 +26,7 @@ use crate::error;
 use crate::translate::meta::Named;
 use crate::written::IN_DOUBT;
 
-/// The server ends a watch when it was told to; one that is still there so long after it hangs.
+/// The server ends a watch when it was told to, give or take this; one that is still there so long after it hangs.
 const GRACE: Duration = Duration::from_secs(5);
 /// A server that ends every watch at once is asked once in a second all the same.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
@@ -93,7 +94,7 @@ enum Standing {
 enum End {
     Failed(PortError),
     Refused(PortError),
-    /// It is listed anew.
+    /// What it showed is not enough: it is listed anew.
     Doubted,
 }
 
@@ -238,7 +239,12 @@ impl<I: Object, T: Kept> Inner<I, T> {
     fn broke(&self, error: PortError) {
         let mut lost = false;
         self.state.send_modify(|state| {
-            lost = matches!(state.standing, Standing::Live);
+            lost = match state.standing {
+                Standing::Live => true,
+                // Believed until this list began.
+                Standing::Begun => state.revision > 0,
+                Standing::Broken(_) | Standing::Refused => false,
+            };
             state.standing = Standing::Broken(error);
             state.failures = state.failures.wrapping_add(1);
         });
@@ -255,19 +261,32 @@ impl<I: Object, T: Kept> Inner<I, T> {
         timeout(pause.saturating_sub(least), self.asked.notified()).await.ok();
     }
 
-    /// A list, and watches from there on, each from where the one before ended well.
+    /// A list, and watches from there on, each from where the one before ended well, while they show that anything happens.
     async fn round(&self) -> End {
         let mut version = match self.list().await {
             Ok(version) => version,
             Err(error) => return End::Failed(error),
         };
+        let mut heard = Instant::now();
         loop {
             let next = Instant::now() + SHORTEST_WATCH;
+            let before = version.clone();
             if let Err(end) = self.watch(&mut version).await {
                 return end;
             }
             sleep_until(next).await;
+            if version != before {
+                heard = Instant::now();
+            } else if heard.elapsed().saturating_add(GRACE) >= self.believed() {
+                return End::Doubted;
+            }
         }
+    }
+
+    /// How long nothing need be heard. It is counted in time: a door in front of the server may end watches early.
+    fn believed(&self) -> Duration {
+        let objects = self.state.borrow().store.items().len();
+        self.cluster.deadlines.watch.saturating_mul(quiet::believed(self.part, objects))
     }
 
     /// Fills the store anew. The old one goes first: nobody may read it, and two would be twice the memory. A long list is not
@@ -276,6 +295,9 @@ impl<I: Object, T: Kept> Inner<I, T> {
         let written = self.cluster.written.newest_of(&self.from.path);
         self.state.send_if_modified(|state| {
             state.store = Store::default();
+            if matches!(state.standing, Standing::Live) {
+                state.standing = Standing::Begun;
+            }
             false
         });
         let mut filling = Filling::default();

@@ -97,6 +97,21 @@ async fn a_watch_whose_time_is_over_goes_on_from_the_last_bookmark() {
 }
 
 #[tokio::test]
+async fn a_watch_that_shows_nothing_until_its_end_is_followed_by_a_list() {
+    let lists = |n| match n {
+        0 => list(5, &["a"]),
+        1 => Answer::Json(500, r#"{"message":"etcdserver: request timed out"}"#.to_owned()),
+        _ => list(50, &["b"]),
+    };
+    let watches = |n| Answer::Watch(Vec::new(), if n == 0 { Then::End } else { Then::Stay });
+    let server = server(lists, watches).await;
+    let watched = WatchedCluster::new(server.cluster());
+    let seen = until(&watched, "b").await;
+    assert!(seen.iter().all(|answer| answer == "a" || answer == "b" || answer.starts_with("500")), "{seen:?}");
+    assert_eq!(asked(&server)[..4], ["list", "watch 5", "list", "list"]);
+}
+
+#[tokio::test]
 async fn what_a_server_has_forgotten_is_listed_anew_and_nothing_old_is_shown_meanwhile() {
     let watches = |n| match n {
         0 => Answer::Watch(vec![event("ADDED", "b", 6), expired()], Then::End),
