@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_core::verdict::Reason;
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
@@ -61,10 +61,13 @@ impl KubeCluster {
         mut each: impl FnMut(I) -> Result<(), String>,
     ) -> Result<String, PortError> {
         let limit = PAGE.to_string();
+        // The first page finds a replica that is well; of a hundred new connections one would lead to another.
+        let later = Self { apart: false, ..self.clone() };
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
             let query = query(&from.path, &[("limit", &limit), ("fieldSelector", from.selector), ("continue", &token)]);
-            let page: List<I> = self.get(from.tried, &query).await?;
+            let by = if token.is_empty() { self } else { &later };
+            let page: List<I> = by.get(from.tried, &query).await?;
             for item in page.items {
                 each(item).map_err(|why| error::nonsense(from.tried, &self.server, why))?;
             }
@@ -128,7 +131,11 @@ impl KubeCluster {
                 .body(Body::from(serde_json::to_vec(value).map_err(|why| error::nonsense(tried, on, why))?)),
             None => builder.body(Body::empty()),
         };
-        request.map_err(|why| error::nonsense(tried, on, why))
+        let mut request = request.map_err(|why| error::nonsense(tried, on, why))?;
+        if self.apart {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(request)
     }
 
     async fn exchange(&self, tried: &str, on: &str, request: Request<Body>, limit: Duration) -> Result<Vec<u8>, PortError> {

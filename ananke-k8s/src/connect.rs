@@ -50,6 +50,8 @@ pub struct KubeCluster {
     pub(crate) deadlines: Deadlines,
     /// The server as messages name it: host and port.
     pub(crate) server: Arc<str>,
+    /// A connection is given up after one answer.
+    pub(crate) apart: bool,
     /// What discovery said of Flux, once it said yes.
     pub(crate) flux_api: Arc<Mutex<Option<FluxApi>>>,
     pub(crate) written: Arc<Written>,
@@ -93,10 +95,17 @@ impl KubeCluster {
             client,
             deadlines,
             server: server.into(),
+            apart: false,
             flux_api: Arc::default(),
             written: Arc::default(),
             texts: Arc::default(),
         })
+    }
+
+    /// The same server, asked so that no connection outlives its answer. A replica that is sick behind a balancer answers with
+    /// errors and keeps the connection, so that whoever asks again over it would meet the same one, for ever.
+    pub(crate) fn apart(&self) -> Self {
+        Self { apart: true, ..self.clone() }
     }
 
     /// For messages: which API server.
@@ -173,6 +182,7 @@ impl KubeCluster {
             client: Client::try_from(config).unwrap(),
             deadlines: Deadlines { call, write: call * 2, list: call * 4, watch: call * 4 },
             server: address.to_string().into(),
+            apart: false,
             flux_api: Arc::default(),
             written: Arc::default(),
             texts: Arc::default(),

@@ -25,14 +25,15 @@ use crate::translate::{coordination, endpoints, node, order};
 impl ClusterReads for KubeCluster {
     async fn health(&self) -> Result<ApiHealth, PortError> {
         const TRIED: &str = "read namespace kube-system";
+        let apart = self.apart();
         // A GET without a resourceVersion is answered by the store's quorum, not from the server's cache.
-        let read = self.get::<Namespace>(TRIED, "/api/v1/namespaces/kube-system");
+        let read = apart.get::<Namespace>(TRIED, "/api/v1/namespaces/kube-system");
         // The version needs no store: whoever answers it and not the others has one that is ill.
-        let version = self.get::<Version>("read the version", "/version");
+        let version = apart.get::<Version>("read the version", "/version");
         let read = async { read.await.map_err(error::blame_the_store) };
         // A write that is silent tells nothing of the store before the read has ended: a webhook may hold it.
         let write = async {
-            match self.dry_run().await {
+            match apart.dry_run().await {
                 Err(error) if error::is_silence(&error) => Ok(Err(error)),
                 other => other.map(Ok),
             }

@@ -135,6 +135,23 @@ async fn health_needs_the_read_the_write_and_the_version() {
 }
 
 #[tokio::test]
+async fn no_look_at_health_meets_the_replica_of_the_look_before() {
+    let server = Server::start(|request| {
+        assert!(request.contains("connection: close"), "{request}");
+        match path(request) {
+            "/version" => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+            "/api/v1/namespaces/kube-system" => {
+                Answer::Json(200, r#"{"metadata":{"name":"kube-system","uid":"c-1"}}"#.to_owned())
+            }
+            _ => Answer::Json(201, r#"{"kind":"Lease"}"#.to_owned()),
+        }
+    })
+    .await;
+    server.cluster().health().await.unwrap();
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
 async fn a_door_that_says_yes_to_everything_is_no_server() {
     let door = Server::start(|_| Answer::Json(200, "{}".to_owned())).await;
     for error in [door.cluster().pods().await.unwrap_err(), door.cluster().health().await.unwrap_err()] {

@@ -213,7 +213,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         let mut failures = 0;
         loop {
             let begun = Instant::now();
-            let end = self.round().await;
+            let end = self.round(failures > 0).await;
             failures = if begun.elapsed() >= LASTED { 0 } else { failures };
             match end {
                 End::Failed(error) => {
@@ -262,8 +262,9 @@ impl<I: Object, T: Kept> Inner<I, T> {
     }
 
     /// A list, and watches from there on, each from where the one before ended well, while they show that anything happens.
-    async fn round(&self) -> End {
-        let mut version = match self.list().await {
+    /// `again`: the round before failed.
+    async fn round(&self, again: bool) -> End {
+        let mut version = match self.list(again).await {
             Ok(version) => version,
             Err(error) => return End::Failed(error),
         };
@@ -291,7 +292,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
 
     /// Fills the store anew. The old one goes first: nobody may read it, and two would be twice the memory. A long list is not
     /// given up while its pages come: who could not wait for it finds it at the next look.
-    async fn list(&self) -> Result<String, PortError> {
+    async fn list(&self, again: bool) -> Result<String, PortError> {
         let written = self.cluster.written.newest_of(&self.from.path);
         self.state.send_if_modified(|state| {
             state.store = Store::default();
@@ -301,8 +302,8 @@ impl<I: Object, T: Kept> Inner<I, T> {
             false
         });
         let mut filling = Filling::default();
-        let version = self
-            .cluster
+        let cluster = if again { self.cluster.apart() } else { self.cluster.clone() };
+        let version = cluster
             .pages(&self.from, |object: I| {
                 let key = key(object.metadata());
                 if let Some(item) = self.from.fact(object, &self.cluster.texts)? {

@@ -143,6 +143,29 @@ async fn a_broken_watch_answers_with_the_error_of_the_newest_list_and_never_with
 }
 
 #[tokio::test]
+async fn a_list_after_one_that_failed_begins_over_a_connection_that_it_closes() {
+    let closing = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&closing);
+    let server = Server::start(move |request| {
+        if request.contains("watch=true") {
+            return Answer::Watch(Vec::new(), Then::Stay);
+        }
+        let mut seen = log.lock().unwrap();
+        seen.push(request.contains("connection: close"));
+        match seen.len() {
+            1 => Answer::Json(500, r#"{"message":"etcdserver: request timed out"}"#.to_owned()),
+            2 => Answer::Json(200, r#"{"metadata":{"continue":"more"},"items":[]}"#.to_owned()),
+            _ => list(5, &["a"]),
+        }
+    })
+    .await;
+    let watched = WatchedCluster::new(server.cluster());
+    names(&watched).await.unwrap_err();
+    assert_eq!(names(&watched).await.unwrap(), "a");
+    assert_eq!(*closing.lock().unwrap(), [false, true, false]);
+}
+
+#[tokio::test]
 async fn an_object_that_makes_no_sense_is_no_fact() {
     let nonsense = || vec![r#"{"type":"ADDED","object":{"metadata":{"name":7}}}"#.to_owned()];
     let watches = move |n| match n {
