@@ -178,6 +178,8 @@ fn is_an_object(answer: &[u8]) -> Result<(), serde_json::Error> {
 fn unsettled(error: &PortError) -> bool {
     match error.kind {
         ErrorKind::Transient if error.reason == Some(Reason::ApiThrottled) => false,
+        // Webhooks are called before anything is stored.
+        ErrorKind::Transient if error::is_of_a_webhook(error) => false,
         ErrorKind::Transient | ErrorKind::Conflict => true,
         ErrorKind::Blocked | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Untrusted | ErrorKind::Invalid => false,
     }

@@ -219,7 +219,8 @@ async fn after_a_write_that_may_have_been_done_nothing_is_believed_but_a_new_lis
 #[tokio::test]
 async fn a_write_that_was_certainly_not_done_costs_no_list() {
     let budget = r#"{"details":{"causes":[{"reason":"DisruptionBudget","message":"The budget"}]}}"#;
-    for (code, body) in [(429, budget), (429, "{}"), (403, "{}"), (404, "{}"), (422, "{}")] {
+    let webhook = r#"{"message":"Internal error occurred: failed calling webhook \"v.kyverno.svc\": no endpoints available"}"#;
+    for (code, body) in [(429, budget), (429, "{}"), (500, webhook), (403, "{}"), (404, "{}"), (422, "{}")] {
         let server = Server::start(move |request| match request {
             request if request.starts_with("POST ") => Answer::Json(code, body.to_owned()),
             request if request.contains("watch=true") => Answer::Watch(Vec::new(), Then::Stay),
