@@ -1,4 +1,4 @@
-//! One request, one answer, one deadline: nothing is repeated here.
+//! One request, one answer, one deadline: nothing is repeated here but a page in the middle of a list.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::collection::Collection;
 use crate::connect::KubeCluster;
@@ -21,6 +22,10 @@ use crate::translate::order::Write;
 pub(crate) const PAGE: u32 = 500;
 /// 200,000 objects: twice the largest cluster that Kubernetes supports has pods. More is a server that never ends its list.
 const MAX_PAGES: usize = 400;
+/// So often a busy server may put off the same page of a list before the whole list is given up.
+const PUT_OFF: usize = 3;
+/// How long it is left alone where it does not say.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// A page of 500 pods is seldom over 10 MiB.
 const MAX_ANSWER: usize = 64 << 20;
 /// An error's body is read for its message only.
@@ -43,21 +48,24 @@ impl KubeCluster {
     /// All objects of a collection, as facts.
     pub(crate) async fn list<I: DeserializeOwned, T>(&self, from: &Collection<I, T>) -> Result<Vec<T>, PortError> {
         let mut all = Vec::new();
-        let pages = self.pages(from, |item| {
+        let limit = self.deadlines.list;
+        let until = Instant::now() + limit;
+        let pages = self.pages(from, Some(until), |item| {
             all.extend(from.fact(item, &self.texts)?);
             Ok(())
         });
-        let limit = self.deadlines.list;
         let late = || error::deadline(from.tried, &self.server, limit);
-        tokio::time::timeout(limit, pages).await.unwrap_or_else(|_| Err(late()))?;
+        timeout_at(until, pages).await.unwrap_or_else(|_| Err(late()))?;
         Ok(all)
     }
 
     /// All pages of a collection, each item given to `each` as it comes, so that only one page is held as text. Answers the
-    /// version of the list. Each page has its deadline, and there is a bound on their number.
+    /// version of the list. Each page has its deadline, and there is a bound on their number. A busy server is waited for
+    /// in the middle of a list, as long as it asks for and not beyond `until`: all pages before it would be for nothing.
     pub(crate) async fn pages<I: DeserializeOwned, T>(
         &self,
         from: &Collection<I, T>,
+        until: Option<Instant>,
         mut each: impl FnMut(I) -> Result<(), String>,
     ) -> Result<String, PortError> {
         let limit = PAGE.to_string();
@@ -66,8 +74,11 @@ impl KubeCluster {
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
             let query = query(&from.path, &[("limit", &limit), ("fieldSelector", from.selector), ("continue", &token)]);
-            let by = if token.is_empty() { self } else { &later };
-            let page: List<I> = by.get(from.tried, &query).await?;
+            let page: List<I> = if token.is_empty() {
+                self.get(from.tried, &query).await?
+            } else {
+                later.next_page(from.tried, &query, until).await?
+            };
             for item in page.items {
                 each(item).map_err(|why| error::nonsense(from.tried, &self.server, why))?;
             }
@@ -78,6 +89,23 @@ impl KubeCluster {
         }
         let why = format!("the list has not ended after {MAX_PAGES} pages of {PAGE}");
         Err(error::nonsense(from.tried, &self.server, why))
+    }
+
+    async fn next_page<T: DeserializeOwned>(&self, tried: &str, path: &str, until: Option<Instant>) -> Result<T, PortError> {
+        for _ in 0..PUT_OFF {
+            let error = match self.get(tried, path).await {
+                Err(error) if error.reason == Some(Reason::ApiThrottled) => error,
+                other => return other,
+            };
+            let wait = error.retry_after.unwrap_or(LEFT_ALONE);
+            let late = until.is_some_and(|until| until.saturating_duration_since(Instant::now()) <= wait);
+            // What takes longer than a page may is for whoever asked: the server is in trouble.
+            if late || wait > self.deadlines.call {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
+        self.get(tried, path).await
     }
 
     /// A watch of a collection from `version` on: the body of its answer, a line an event. The server ends it after `secs`.
@@ -92,7 +120,7 @@ impl KubeCluster {
         ];
         let request = self.build(from.tried, &self.server, Method::GET, &query(&from.path, &parameters), None)?;
         let (limit, opened) = (self.deadlines.call, self.opened(from.tried, &self.server, request));
-        tokio::time::timeout(limit, opened).await.unwrap_or_else(|_| Err(error::deadline(from.tried, &self.server, limit)))
+        timeout(limit, opened).await.unwrap_or_else(|_| Err(error::deadline(from.tried, &self.server, limit)))
     }
 
     /// Sends a write. Of the answer only the version is looked at: whoever watches shows nothing older from then on.
@@ -139,9 +167,7 @@ impl KubeCluster {
     }
 
     async fn exchange(&self, tried: &str, on: &str, request: Request<Body>, limit: Duration) -> Result<Vec<u8>, PortError> {
-        tokio::time::timeout(limit, self.answer(tried, on, request))
-            .await
-            .unwrap_or_else(|_| Err(error::deadline(tried, on, limit)))
+        timeout(limit, self.answer(tried, on, request)).await.unwrap_or_else(|_| Err(error::deadline(tried, on, limit)))
     }
 
     async fn answer(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Vec<u8>, PortError> {

@@ -1,7 +1,7 @@
 //! Ananke's Kubernetes ports over kube-rs.
 //!
 //! It translates: requests out of orders, facts out of answers, port errors out of whatever went wrong. It decides
-//! nothing, repeats nothing, and skips no verification.
+//! nothing, repeats nothing but what keeps a list or a watch going, and skips no verification.
 
 mod actions;
 mod call;

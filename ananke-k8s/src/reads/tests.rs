@@ -1,5 +1,7 @@
 //! The client part over a socket; what the answers mean is tested where they are translated.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::scripted::{Answer, Server, discovery};
 use super::*;
 
@@ -90,6 +92,29 @@ async fn lists_go_on_until_the_last_page_and_say_who_asks() {
     })
     .await;
     assert_eq!(*server.cluster().namespaces().await.unwrap(), ["one".into(), "two".into()]);
+}
+
+/// A list of two pages, the second of which is put off so often, with that pause asked for; and how many requests it takes.
+async fn put_off(times: usize, seconds: u64) -> (Result<usize, PortError>, usize) {
+    let left = AtomicUsize::new(times);
+    let take = |left: usize| left.checked_sub(1);
+    let server = Server::start(move |request| match request.contains("continue=more") {
+        true if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() => Answer::Wait(429, seconds),
+        true => Answer::Json(200, r#"{"items":[{"metadata":{"name":"two"}}]}"#.to_owned()),
+        false => Answer::Json(200, r#"{"metadata":{"continue":"more"},"items":[{"metadata":{"name":"one"}}]}"#.to_owned()),
+    })
+    .await;
+    let names = server.cluster().namespaces().await.map(|names| names.len());
+    (names, server.requests().len())
+}
+
+#[tokio::test]
+async fn a_list_that_is_put_off_in_its_middle_goes_on_within_bounds() {
+    assert_eq!(put_off(3, 0).await, (Ok(2), 5));
+    let (error, requests) = put_off(4, 0).await;
+    assert_eq!((error.unwrap_err().found.as_str(), requests), ("429; it asks to wait 0 s", 5));
+    let (error, requests) = put_off(1, 7).await;
+    assert_eq!((error.unwrap_err().retry_after, requests), (Some(std::time::Duration::from_secs(7)), 2));
 }
 
 #[tokio::test]

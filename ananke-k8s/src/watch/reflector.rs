@@ -218,8 +218,10 @@ impl<I: Object, T: Kept> Inner<I, T> {
             match end {
                 End::Failed(error) => {
                     tracing::debug!(path = %self.from.path, %error, "a watch broke");
+                    let pause = backoff::pause(failures, fastrand::u64(..));
+                    let least = backoff::least(pause, error.retry_after);
                     self.broke(error);
-                    self.pause(backoff::pause(failures, fastrand::u64(..))).await;
+                    self.pause(pause, least).await;
                     failures = failures.saturating_add(1);
                 }
                 End::Refused(error) => {
@@ -253,9 +255,8 @@ impl<I: Object, T: Kept> Inner<I, T> {
         }
     }
 
-    /// Who asks cuts it short, though not to nothing.
-    async fn pause(&self, pause: Duration) {
-        let least = pause.min(backoff::FIRST);
+    /// Who asks cuts it short to `least`.
+    async fn pause(&self, pause: Duration, least: Duration) {
         sleep(least).await;
         // Over, or asked for: both end it.
         timeout(pause.saturating_sub(least), self.asked.notified()).await.ok();
@@ -304,7 +305,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         let mut filling = Filling::default();
         let cluster = if again { self.cluster.apart() } else { self.cluster.clone() };
         let version = cluster
-            .pages(&self.from, |object: I| {
+            .pages(&self.from, None, |object: I| {
                 let key = key(object.metadata());
                 if let Some(item) = self.from.fact(object, &self.cluster.texts)? {
                     filling.push(key, item);

@@ -166,6 +166,19 @@ async fn a_list_after_one_that_failed_begins_over_a_connection_that_it_closes() 
 }
 
 #[tokio::test]
+async fn who_asks_does_not_cut_short_what_a_busy_server_asked_for() {
+    let lists = |n| if n == 0 { Answer::Wait(429, 1) } else { list(5, &["a"]) };
+    let server = server(lists, |_| Answer::Watch(Vec::new(), Then::Stay)).await;
+    let mut cluster = server.cluster();
+    cluster.deadlines.list = PATIENCE;
+    let watched = WatchedCluster::new(cluster);
+    let begun = tokio::time::Instant::now();
+    names(&watched).await.unwrap_err();
+    assert_eq!(names(&watched).await.unwrap(), "a");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn an_object_that_makes_no_sense_is_no_fact() {
     let nonsense = || vec![r#"{"type":"ADDED","object":{"metadata":{"name":7}}}"#.to_owned()];
     let watches = move |n| match n {
