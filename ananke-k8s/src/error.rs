@@ -91,6 +91,14 @@ pub(crate) fn is_of_a_webhook(error: &PortError) -> bool {
     error.found.contains("failed calling webhook")
 }
 
+/// How the server begins what admission says of a write: a webhook or a policy denied it, or a webhook takes no dry runs.
+const ADMISSION_WORDS: [&str; 2] = ["admission webhook \"", "ValidatingAdmissionPolicy '"];
+
+/// Whether the server took the write as far as admission, which would not have it. What a user may not do is told in other words.
+pub(crate) fn is_of_admission(error: &PortError) -> bool {
+    ADMISSION_WORDS.iter().any(|words| error.found.contains(words)) && missing_right(&error.found).is_none()
+}
+
 /// What an answer is called in reports; none where it is about one object, and not about the server.
 fn reason(code: u16, message: &str) -> Option<Reason> {
     match code {

@@ -148,6 +148,8 @@ impl KubeCluster {
             Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
             // It came through to a webhook. Which one that is, and what it blocks, the gates say.
             Err(error) if error::is_of_a_webhook(&error) => Ok(()),
+            // It was judged: what a policy has against this Lease says nothing of the server. Of the store the read tells.
+            Err(error) if error::is_of_admission(&error) => Ok(()),
             other => other,
         }
     }

@@ -159,6 +159,40 @@ async fn health_needs_the_read_the_write_and_the_version() {
     webhook_down.cluster().health().await.unwrap();
 }
 
+/// What health says where the dry run is answered so.
+async fn health_of(code: u16, message: &'static str) -> Result<String, PortError> {
+    let server = Server::start(move |request| match (request.starts_with("POST "), path(request)) {
+        (true, _) => Answer::Json(code, serde_json::json!({"message": message}).to_string()),
+        (_, "/version") => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+        _ => Answer::Json(200, r#"{"metadata":{"name":"kube-system","uid":"c-1"}}"#.to_owned()),
+    })
+    .await;
+    Ok(server.cluster().health().await?.version)
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_the_dry_run_is_an_answer() {
+    let webhook = r#"admission webhook "validate.kyverno.svc-fail" denied the request: every Lease needs a label"#;
+    for code in [400, 403, 422] {
+        assert_eq!(health_of(code, webhook).await.unwrap(), "v1.36.2");
+    }
+    let policy = "leases.coordination.k8s.io \"ananke-health-check\" is forbidden: ValidatingAdmissionPolicy 'labels' with binding \
+                  'labels' denied request: every Lease needs a label";
+    assert_eq!(health_of(422, policy).await.unwrap(), "v1.36.2");
+    let no_dry_runs = r#"admission webhook "audit.example.com" does not support dry run"#;
+    assert_eq!(health_of(400, no_dry_runs).await.unwrap(), "v1.36.2");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_for_the_dry_run_is_told() {
+    let rbac = "leases.coordination.k8s.io is forbidden: User \"ananke\" cannot create resource \"leases\" in API group \
+                \"coordination.k8s.io\" in the namespace \"kube-system\"";
+    let error = health_of(403, rbac).await.unwrap_err();
+    assert_eq!((error.kind, error.reason), (ErrorKind::Denied, Some(ananke_core::verdict::Reason::ApiForbidden)));
+    assert!(error.remedy.unwrap().starts_with("grant create on leases"));
+    assert_eq!(health_of(422, "Lease is invalid: spec").await.unwrap_err().kind, ErrorKind::Invalid);
+}
+
 #[tokio::test]
 async fn no_look_at_health_meets_the_replica_of_the_look_before() {
     let server = Server::start(|request| {
