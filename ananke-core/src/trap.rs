@@ -110,8 +110,8 @@ mod webhook_fail_closed_deadlock;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use case::own_old_pods;
 pub use case::{Case, Finding};
+use case::{own_old_pods, own_old_pods_that_say};
 pub use catalogue::ALL;
 pub use entry::{Class, Diagnosis, Ending, Entry, Often};
 use evidence::Evidence;

@@ -1,8 +1,8 @@
 //! Phase `drained`: the nodes' pods have ended: evicted first, and after some patience deleted with their grace period.
 //! Never grace 0 on a living node. DaemonSet and static pods stay; replacements stay pending behind the cordon.
 //!
-//! What a webhook would not let be made again stays too, what nobody would make again, and what serves Longhorn's volumes: it
-//! ends with its node's unit, and is there when the node is back.
+//! What a webhook would not let be made again stays too, what nobody would make again, and what serves Longhorn's and Ceph's
+//! volumes: it ends with its node's unit, and is there when the node is back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::engine::view::{Trust, View};
 use crate::gate::admission::Bars;
 use crate::lease::taint_lease;
 use crate::name::{Kind, NodeName, Subject};
-use crate::observation::{PodPhase, PodState, WebhookState};
+use crate::observation::{CephState, PodPhase, PodState, WebhookState};
 use crate::order::{ClusterOrder, Order};
 use crate::port::ErrorKind;
 use crate::remedy::Action;
@@ -24,6 +24,8 @@ const DELETE: &str = "delete-pod";
 const PAUSE: Duration = Duration::from_secs(5);
 /// Far more tries than a patience has room for: the patience is the bound.
 const BUDGET: u32 = 1000;
+/// Rook's Deployments for the daemons of its Ceph, and for itself.
+const CEPH: &[&str] = &["rook-ceph-mon", "rook-ceph-mgr", "rook-ceph-osd", "rook-ceph-mds", "rook-ceph-operator"];
 /// A delete is repeated only if it was lost.
 const DELETE_BUDGET: u32 = 5;
 const DELETE_PAUSE: Duration = Duration::from_secs(60);
@@ -35,10 +37,12 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if api_is_stopped(view) {
         return Judgement::not_applicable(STOPPED);
     }
-    let pods = match view.pods() {
+    // Of nodes that are not known nobody can say that a cordon is gone, or that a kubelet is silent.
+    let pods = match view.nodes().and_then(|_| view.pods()) {
         Ok(pods) => pods,
         Err(gap) => {
-            return Judgement::of(Subject::Cluster, without_api(view, gap, "look at the API server: it does not list pods"));
+            let look = "look at the API server: it does not list nodes and pods";
+            return Judgement::of(Subject::Cluster, without_api(view, gap, look));
         }
     };
     let bars = Bars::of(view);
@@ -115,7 +119,7 @@ fn left<'a>(view: &View<'_>, pods: &'a [PodState], bars: &Bars<'_>) -> BTreeMap<
     map
 }
 
-fn must_end(view: &View<'_>, pod: &PodState) -> bool {
+pub(super) fn must_end(view: &View<'_>, pod: &PodState) -> bool {
     let daemon = pod.owner.as_ref().is_some_and(|owner| owner.kind == Kind::DaemonSet);
     runs_here(view, pod) && !(pod.mirror || daemon || pod.bare || serves_volumes(view, pod))
 }
@@ -125,19 +129,30 @@ fn runs_here(view: &View<'_>, pod: &PodState) -> bool {
     lives && pod.node.as_ref().is_some_and(|node| view.spec.nodes.contains_key(node))
 }
 
-/// The pods in which Longhorn runs the engines, the replicas and the NFS servers of its volumes. They are needed until the
-/// last volume is detached, and Longhorn makes them again where they were, whatever taint is there. As long as nobody knows that
-/// it is not there, they are its.
+/// The pods in which Longhorn runs the engines, the replicas and the NFS servers of its volumes, and the daemons of a Ceph
+/// that Rook runs. They are needed until the last volume is detached: without them writes hang, and so do unmounts. As long as
+/// nobody knows that neither is there, they are theirs.
 fn serves_volumes(view: &View<'_>, pod: &PodState) -> bool {
-    let named = ["instance-manager-", "share-manager-"].iter().any(|prefix| pod.object.name.starts_with(prefix));
-    named && pod.owner.is_none() && view.storage().map_or(true, |storage| storage.longhorn.is_some())
+    let begins = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
+    let storage = view.storage();
+    match &pod.owner {
+        // Longhorn makes them again where they were, whatever taint is there.
+        None if begins(&pod.object.name, &["instance-manager-", "share-manager-"]) => {
+            storage.map_or(true, |storage| storage.longhorn.is_some())
+        }
+        Some(owner) if begins(&owner.name, CEPH) => {
+            let is_there = |of: &CephState| of.object.namespace == owner.namespace;
+            storage.map_or(true, |storage| storage.ceph.iter().any(is_there))
+        }
+        None | Some(_) => false,
+    }
 }
 
 pub(super) fn plan(view: &View<'_>) -> Vec<Action> {
     if !at_work(view, GateId::Drained) {
         return Vec::new();
     }
-    let Ok(pods) = view.pods() else { return Vec::new() };
+    let Ok(pods) = view.nodes().and_then(|_| view.pods()) else { return Vec::new() };
     let mut left = left(view, pods, &Bars::of(view));
     left.retain(|node, _| !view.kubelet_silent(node) && (view.trust == Trust::Stated || !takes_pods(view, node)));
     if !detachers_may_go(view, &left) {
@@ -171,11 +186,11 @@ fn detaches(pod: &PodState) -> bool {
     pod.owner.as_ref().is_some_and(|owner| owner.name.contains("csi"))
 }
 
-/// They end last: when nobody else is left and no volume is attached to a worker, or when half of the phase's time is over.
+/// They end last: when nobody else is left and no volume is attached, or when half of the phase's time is over.
 fn detachers_may_go(view: &View<'_>, left: &BTreeMap<NodeName, Vec<&PodState>>) -> bool {
     let others = left.values().flatten().any(|pod| !detaches(pod));
-    let worker = |node: &NodeName| view.spec.workers().any(|(name, _)| name == node) && !view.kubelet_silent(node);
-    let attached = view.storage().map_or(true, |storage| storage.attachments.iter().any(|found| worker(&found.node)));
+    let here = |node: &NodeName| view.spec.nodes.contains_key(node) && !view.kubelet_silent(node);
+    let attached = view.storage().map_or(true, |storage| storage.attachments.iter().any(|found| here(&found.node)));
     let opened = view.gate(GateId::Drained).and_then(|gate| gate.opened);
     let late = opened.is_some_and(|opened| view.now.since(opened) >= view.spec.deadline(GateId::Drained) / 2);
     late || view.trust == Trust::Stated || !(others || attached)
@@ -301,6 +316,37 @@ mod tests {
     }
 
     #[test]
+    fn the_daemons_of_a_ceph_stay_until_their_nodes_stop() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "rook-ceph-osd-0", &[(2, true)]);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        let evicted = |bench: &Bench| plan(&bench.view()).len();
+        assert_eq!(evicted(&bench), 1, "no Ceph is there");
+        let object = ObjectRef::new(Kind::CephCluster, "apps", "rook-ceph");
+        bench.storage(|storage| storage.ceph = vec![CephState { object, checked: None, checks: BTreeMap::new() }]);
+        assert_eq!(evicted(&bench), 0);
+        bench.check(evaluate, "n1: pass\nn2: pass");
+        bench.obs.storage = Fact::default();
+        assert_eq!(evicted(&bench), 0, "nobody knows whether one is there");
+    }
+
+    #[test]
+    fn while_nodes_are_not_known_no_cordon_counts_as_taken_away() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.workload(Kind::Deployment, "web", &[(2, true)]);
+        bench.cordon_all();
+        bench.open(GateId::Drained);
+        let pods = bench.obs.pods.last().cloned().unwrap();
+        bench.now = bench.now.plus(Duration::from_secs(40));
+        bench.obs.pods = Fact::known(pods, bench.now);
+        bench.check(evaluate, "the cluster: unknown");
+        assert!(plan(&bench.view()).is_empty());
+    }
+
+    #[test]
     fn kubelets_that_could_not_be_heard_while_the_api_was_away_are_not_silent() {
         let mut bench = Bench::new(2);
         bench.all_up();
@@ -386,8 +432,6 @@ mod tests {
         );
         assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "nothing is attached");
         bench.attach(1);
-        assert_eq!(texts(&bench), ["evict Pod apps/csi-attacher-0"], "servers keep what they have");
-        bench.attach(2);
         assert!(texts(&bench).is_empty(), "a volume waits for it");
         bench.now = bench.now.plus(bench.spec.deadline(GateId::Drained) / 2);
         bench.fresh();

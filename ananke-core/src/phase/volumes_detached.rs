@@ -1,9 +1,9 @@
-//! Phase `volumes-detached`: no volume is attached to a worker any more: one that is cut off while it is attached comes back
-//! with a stale attachment, or with replicas that differ.
+//! Phase `volumes-detached`: no volume is attached to a node any more: one that is cut off while it is attached comes back
+//! with a stale attachment, or with replicas that differ. Servers have some too, where they run pods.
 
 use std::collections::BTreeMap;
 
-use super::{STOPPED, api_is_stopped};
+use super::{STOPPED, api_is_stopped, drained};
 use crate::engine::view::View;
 use crate::gate::admission::Bars;
 use crate::name::{NodeName, Subject};
@@ -20,7 +20,8 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
     if api_is_stopped(view) {
         return Judgement::not_applicable(STOPPED);
     }
-    let storage = match view.storage() {
+    // Of nodes that are not known nobody can say that their kubelets are silent.
+    let storage = match view.nodes().and_then(|_| view.storage()) {
         Ok(storage) => storage,
         Err(gap) => {
             return Judgement::of(
@@ -34,7 +35,7 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         attached.entry(&attachment.node).or_default().push(attachment);
     }
     let (mut judgement, bars) = (Judgement::default(), Bars::of(view));
-    for (name, _) in view.spec.workers() {
+    for name in view.spec.nodes.keys() {
         let verdict = match attached.get(name) {
             None => Verdict::pass("no volume is attached"),
             // Nobody there can unmount, and nothing is forced without proof of death.
@@ -48,16 +49,13 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Node(name.clone()), verdict);
     }
-    if judgement.subjects.is_empty() {
-        return Judgement::not_applicable("there are no workers");
-    }
     judgement
 }
 
-/// Whether pods with volumes were left on the node, for they would not be made again.
+/// Whether pods with volumes were left on the node: they would not be made again, or the drain leaves their kind.
 fn keeps_pods(view: &View<'_>, bars: &Bars<'_>, node: &NodeName) -> bool {
-    let kept =
-        |pod: &PodState| pod.node.as_ref() == Some(node) && !pod.claims.is_empty() && bars.on(&pod.object.namespace).is_some();
+    let stays = |pod: &PodState| !drained::must_end(view, pod) || bars.on(&pod.object.namespace).is_some();
+    let kept = |pod: &PodState| pod.node.as_ref() == Some(node) && !pod.claims.is_empty() && stays(pod);
     view.pods().is_ok_and(|pods| pods.iter().any(kept))
 }
 
@@ -78,19 +76,31 @@ mod tests {
     use crate::gate::testing::Bench;
 
     #[test]
-    fn a_worker_with_a_volume_holds_and_a_silent_one_is_left_as_it_is() {
+    fn a_node_with_a_volume_holds_and_a_silent_one_is_left_as_it_is() {
         let mut bench = Bench::new(3);
         bench.all_up();
         bench.attach(1);
-        bench.check(evaluate, "n2: pass\nn3: pass");
+        bench.check(evaluate, "n1: hold volumes-attached waiting\nn2: pass\nn3: pass");
         bench.attach(2);
-        bench.check(evaluate, "n2: hold volumes-attached waiting\nn3: pass");
+        bench.check(evaluate, "n1: hold volumes-attached waiting\nn2: hold volumes-attached waiting\nn3: pass");
         bench.node_dies(2);
-        bench.check(evaluate, "n2: pass\nn3: pass");
+        bench.check(evaluate, "n1: hold volumes-attached waiting\nn2: pass\nn3: pass");
         assert_eq!(
-            evaluate(&bench.view()).subjects.values().next().unwrap().text(),
+            evaluate(&bench.view()).subjects.values().nth(1).unwrap().text(),
             "its kubelet is silent: 1 volumes are left attached"
         );
+    }
+
+    #[test]
+    fn a_volume_of_a_pod_that_the_drain_leaves_is_not_waited_for() {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.attach(2);
+        bench.workload(crate::name::Kind::Deployment, "debug", &[(2, true)]);
+        bench.pod("debug-0", |pod| pod.claims = vec!["data".into()]);
+        bench.check(evaluate, "n1: pass\nn2: hold volumes-attached waiting");
+        bench.pod("debug-0", |pod| (pod.owner, pod.bare) = (None, true));
+        bench.check(evaluate, "n1: pass\nn2: pass");
     }
 
     #[test]

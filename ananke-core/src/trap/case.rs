@@ -308,6 +308,16 @@ pub(super) fn own_old_pods<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
     pods
 }
 
+/// The same of those that said one of these texts, where any did: the others may be about to be ready.
+pub(super) fn own_old_pods_that_say<'a>(case: &Case<'a>, any: &[&str]) -> Vec<&'a PodState> {
+    let mut pods = own_old_pods(case);
+    let speaks = |pod: &&PodState| says(&pod.message, any) || case.events_say(&pod.object, any);
+    if pods.iter().any(speaks) {
+        pods.retain(speaks);
+    }
+    pods
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

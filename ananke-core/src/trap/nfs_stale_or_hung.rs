@@ -1,6 +1,7 @@
 //! A pod holds a mount of a file server that has restarted since.
 
-use super::{Case, Class, Diagnosis, Entry, Finding, Often, own_old_pods};
+use super::{Case, Class, Diagnosis, Entry, Finding, Often, own_old_pods_that_say};
+use crate::observation::PodState;
 use crate::verdict::{GateId, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -15,10 +16,14 @@ pub(super) const ENTRY: Entry = Entry {
         "https://github.com/kubernetes/kubernetes/issues/72048",
         "https://github.com/kubernetes-csi/csi-driver-smb/issues/419",
     ],
-    diagnosis: Some(Diagnosis { gates: &[GateId::Workloads, GateId::Foundation], find, remake: Some(own_old_pods) }),
+    diagnosis: Some(Diagnosis { gates: &[GateId::Workloads, GateId::Foundation], find, remake: Some(remake) }),
 };
 
 const WORDS: &[&str] = &["stale nfs file handle", "stale file handle"];
+
+fn remake<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
+    own_old_pods_that_say(case, WORDS)
+}
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let said = case.said(WORDS)?;

@@ -1,6 +1,7 @@
 //! The kubelet has lost the container of a pod.
 
-use super::{Case, Class, Diagnosis, Entry, Finding, Often, own_old_pods};
+use super::{Case, Class, Diagnosis, Entry, Finding, Often, own_old_pods_that_say};
+use crate::observation::PodState;
 use crate::verdict::{GateId, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -12,10 +13,14 @@ pub(super) const ENTRY: Entry = Entry {
     budget: "one deletion a pod",
     effect: "makes the pod anew",
     evidence: &["https://github.com/kubernetes/kubernetes/issues/113204", "https://github.com/longhorn/longhorn/issues/8550"],
-    diagnosis: Some(Diagnosis { gates: &[GateId::Workloads, GateId::Foundation], find, remake: Some(own_old_pods) }),
+    diagnosis: Some(Diagnosis { gates: &[GateId::Workloads, GateId::Foundation], find, remake: Some(remake) }),
 };
 
 const WORDS: &[&str] = &["containerstatusunknown"];
+
+fn remake<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
+    own_old_pods_that_say(case, WORDS)
+}
 
 fn find(case: &Case<'_>) -> Option<Finding> {
     let said = case.said(WORDS)?;
