@@ -3,6 +3,7 @@
 use super::{Case, Class, Diagnosis, Entry, Finding, Often};
 use crate::name::NodeName;
 use crate::observation::UnitState;
+use crate::spec::Distribution;
 use crate::verdict::{GateId, Reason, Trap};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -20,10 +21,11 @@ pub(super) const ENTRY: Entry = Entry {
 fn find(case: &Case<'_>) -> Option<Finding> {
     let view = case.view;
     let found = view.api_fact().newest_failure()?.reason?;
-    if !matches!(found, Reason::ApiRefused | Reason::ApiNotAnswering) {
+    // k3s is `Type=notify`: active when its API server has answered it, and activating until then. A kubelet that is active says
+    // nothing of the API server.
+    if !matches!(found, Reason::ApiRefused | Reason::ApiNotAnswering) || view.spec.distribution != Distribution::K3s {
         return None;
     }
-    // `Type=notify`: a unit is active when its API server has answered it, and activating until then.
     let known = view.spec.servers().filter_map(|(name, _)| Some((name, view.host(name).ok()?.unit == UnitState::Active)));
     let (running, others): (Vec<_>, Vec<_>) = known.partition(|(_, active)| *active);
     let (first, _) = running.first().filter(|_| running.len() >= view.spec.quorum())?;
@@ -75,6 +77,9 @@ mod tests {
         assert_eq!(named(Reason::ApiRefused, 2), Some(ENTRY.trap));
         assert_eq!(named(Reason::ApiRefused, 1), None, "the others still wait for a quorum");
         assert_eq!(named(Reason::EtcdUnhealthy, 3), None, "it answers, and says what is wrong");
+        let mut kubelets = refused(Reason::ApiRefused, 3);
+        kubelets.spec.distribution = Distribution::Kubeadm;
+        assert_eq!(recognised(&kubelets, GateId::ControlPlane, &Subject::Cluster), None, "what it runs may be down");
     }
 
     #[test]
