@@ -90,6 +90,10 @@ impl UpsReading {
         if self.supply() == Supply::Unclear {
             worries.push(format!("does not say where its power comes from: {:?}", self.status.join(" ")));
         }
+        if self.has(Word::OnLine) && !self.has(Word::OnBattery) && self.has(Word::Discharging) {
+            let driver = "usbhid-ups has onlinedischarge_onbattery for that";
+            worries.push(format!("is on line and draws on its battery all the same (OL DISCHRG): {driver}"));
+        }
         worries
     }
 }
@@ -130,6 +134,11 @@ mod tests {
     fn what_has_no_consequence_is_told() {
         assert!(reading("OL CHRG").worries().is_empty());
         assert_eq!(reading("OL RB").worries(), ["wants a new battery (RB)"]);
+        assert!(reading("OB DISCHRG").worries().is_empty());
+        assert_eq!(
+            reading("OL DISCHRG").worries(),
+            ["is on line and draws on its battery all the same (OL DISCHRG): usbhid-ups has onlinedischarge_onbattery for that"]
+        );
         assert_eq!(reading("ECO").worries(), ["does not say where its power comes from: \"ECO\""]);
     }
 }

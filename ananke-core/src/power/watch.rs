@@ -16,6 +16,12 @@ const BLIND: Duration = Duration::from_secs(120);
 /// Unheard for so long after its battery ran out by its own word, what it fed has gone down or has mains.
 const SPENT: Duration = Duration::from_secs(600);
 
+/// On line by its own word and discharging, it is on battery when the charge has fallen by so many points, or, where none is
+/// told, the runtime by half: a runtime also falls with more load.
+const FALLEN_POINTS: u8 = 10;
+/// What takes longer to fall is a battery that rests, as many do for weeks at `OL DISCHRG`.
+const FALLS_WITHIN: Duration = Duration::from_secs(3600);
+
 /// What was heard of one UPS.
 #[derive(Debug, Clone, Default)]
 pub struct UpsWatch {
@@ -25,6 +31,7 @@ pub struct UpsWatch {
     /// A calibration is no part of an outage: a blip at its end is as short as any other.
     calibrating: Option<Moment>,
     on_line: Option<Moment>,
+    doubt: Option<Doubt>,
     low: Option<Moment>,
     /// Since when nothing is heard of it.
     lost: Option<Moment>,
@@ -38,6 +45,14 @@ struct Heard {
     /// When these values were new: numbers that stand still on battery are counted down by our own clock.
     at: Moment,
     reading: UpsReading,
+}
+
+/// It says that mains are there, and beside it what may say that they are not: what its battery does tells which.
+#[derive(Debug, Clone)]
+struct Doubt {
+    since: Moment,
+    /// What it said then, or a while ago.
+    from: Heard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,7 +99,7 @@ impl UpsWatch {
             }
             return;
         };
-        let (supply, first) = (reading.supply(), self.newest.is_none());
+        let (supply, first) = (self.supply(&reading, debounce, now), self.newest.is_none());
         (self.lost, self.given_up) = (None, false);
         match supply {
             Supply::Line => {
@@ -120,6 +135,29 @@ impl UpsWatch {
         let drains = self.on_battery.or(self.calibrating).is_some();
         let still = self.newest.take().filter(|old| old.reading == reading && drains);
         self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
+    }
+
+    /// Where the power comes from. Some say `OL DISCHRG` when mains fail (NUT has `onlinedischarge_onbattery` for them), some in
+    /// every self-test, and some for ever.
+    fn supply(&mut self, reading: &UpsReading, debounce: Duration, now: Moment) -> Supply {
+        let said = reading.supply();
+        match said {
+            // It goes on as it was.
+            Supply::Unclear => return said,
+            Supply::Line if reading.has(Word::Discharging) => {}
+            Supply::Line | Supply::Battery | Supply::Calibration => {
+                self.doubt = None;
+                return said;
+            }
+        }
+        let heard = || Heard { at: now, reading: reading.clone() };
+        let mut doubt = self.doubt.take().unwrap_or_else(|| Doubt { since: now, from: heard() });
+        let (lasts, falls) = (now.since(doubt.since), has_fallen(&doubt.from.reading, reading));
+        if !falls && now.since(doubt.from.at) >= FALLS_WITHIN {
+            doubt.from = heard();
+        }
+        self.doubt = Some(doubt);
+        if falls && lasts >= debounce { Supply::Battery } else { said }
     }
 
     /// The cluster has been down since `down`: a word that still stands after the hold-off on line is of the outage that is
@@ -259,6 +297,16 @@ impl UpsWatch {
     pub fn lost_since(&self) -> Option<Moment> {
         self.lost
     }
+}
+
+/// The battery has given power since, by values that neither rounding nor load explains. Where `LB` stands beside it, any
+/// fall will do, and where nothing else is told that word alone.
+fn has_fallen(from: &UpsReading, to: &UpsReading) -> bool {
+    let low = to.has(Word::Discharging) && to.has(Word::LowBattery);
+    if let Some((from, to)) = from.charge_percent.zip(to.charge_percent) {
+        return from.saturating_sub(to) >= if low { 1 } else { FALLEN_POINTS };
+    }
+    from.runtime.zip(to.runtime).map_or(low, |(from, to)| to < from && (low || to <= from / 2))
 }
 
 #[cfg(test)]
@@ -413,6 +461,45 @@ mod tests {
                 &[(0, "OL 100% 3000s"), (10, "OB 95% 2000s"), (30, "OL 94%"), (40, "OB 93% 590s")],
                 80,
                 "0 line; 10 wavers; 25 battery; 30 wavers; 40 critical: its runtime is 9m50s and a shutdown needs 10m00s",
+            ),
+        ] {
+            assert_eq!(told(story, end), expected, "{story:?}");
+        }
+    }
+
+    #[test]
+    fn on_line_is_believed_beside_discharging_until_the_battery_falls() {
+        let drift: Vec<(u64, String)> = (0..80).map(|n| (n * 400, format!("OL DISCHRG {}%", 100 - n))).collect();
+        let drift: Vec<(u64, &str)> = drift.iter().map(|(from, text)| (*from, text.as_str())).collect();
+        for (story, end, expected) in [
+            // A self-test, a word that stands for ever, more load, a battery that rests.
+            (&[(0, "OL 100%"), (5, "OL DISCHRG 100%"), (10, "OL DISCHRG 80%"), (15, "OL 80%")][..], 60, "0 line"),
+            (&[(0, "OL DISCHRG 100% 3000s")], 7200, "0 line"),
+            (&[(0, "OL DISCHRG 100% 3000s"), (60, "OL DISCHRG 99% 500s")], 3600, "0 line"),
+            (&drift, 32_000, "0 line"),
+            // `LB` that the charge contradicts.
+            (&[(0, "OL 100%"), (5, "OL DISCHRG 15%"), (10, "OL DISCHRG LB 15%"), (90, "OL DISCHRG LB 16%")], 200, "0 line"),
+            // Mains that are away.
+            (
+                &[(0, "OL 100% 3000s"), (5, "OL DISCHRG 100% 3000s"), (60, "OL DISCHRG 90% 2700s"), (600, "OL CHRG 70%")],
+                640,
+                "0 line; 60 wavers; 75 battery; 600 wavers; 615 line",
+            ),
+            (
+                &[(0, "OL DISCHRG 100% 3000s"), (9000, "OL DISCHRG 85% 2500s"), (9100, "OL DISCHRG 40% 590s")],
+                9200,
+                "0 line; 9000 wavers; 9015 battery; 9100 critical: its runtime is 9m50s and a shutdown needs 10m00s",
+            ),
+            (&[(0, "OL DISCHRG 3000s"), (300, "OL DISCHRG 1500s")], 330, "0 line; 300 wavers; 315 battery"),
+            (
+                &[(0, "OL DISCHRG 100%"), (60, "OL DISCHRG LB 98%")],
+                200,
+                "0 line; 60 wavers; 75 battery; 90 critical: its battery is low (LB), for 30s",
+            ),
+            (
+                &[(0, "OL DISCHRG"), (60, "OL DISCHRG LB")],
+                200,
+                "0 line; 60 wavers; 75 battery; 90 critical: its battery is low (LB), for 30s",
             ),
         ] {
             assert_eq!(told(story, end), expected, "{story:?}");
