@@ -65,9 +65,12 @@ impl UpsReading {
 
     /// What a reading says of both, `OL` and `OB`, is believed for the worse.
     pub fn supply(&self) -> Supply {
-        if self.has(Word::Calibrating) {
-            Supply::Calibration
-        } else if self.has(Word::OnBattery) {
+        if self.has(Word::Calibrating) { Supply::Calibration } else { self.supply_beside_calibration() }
+    }
+
+    /// The same by its other words.
+    pub(super) fn supply_beside_calibration(&self) -> Supply {
+        if self.has(Word::OnBattery) {
             Supply::Battery
         } else if self.has(Word::OnLine) || self.has(Word::Bypass) {
             Supply::Line
@@ -84,6 +87,7 @@ impl UpsReading {
             (Word::Overload, "is overloaded (OVER)"),
             (Word::Alarm, "raises an alarm (ALARM)"),
             (Word::Off, "says that its output is off (OFF)"),
+            (Word::Calibrating, "says that it measures its battery (CAL): where that lasts for an hour, restart its driver"),
         ];
         let mut worries: Vec<String> =
             told.iter().filter(|(word, _)| self.has(*word)).map(|(_, text)| (*text).to_owned()).collect();
@@ -138,6 +142,10 @@ mod tests {
         assert_eq!(
             reading("OL DISCHRG").worries(),
             ["is on line and draws on its battery all the same (OL DISCHRG): usbhid-ups has onlinedischarge_onbattery for that"]
+        );
+        assert_eq!(
+            reading("OL CAL").worries(),
+            ["says that it measures its battery (CAL): where that lasts for an hour, restart its driver"]
         );
         assert_eq!(reading("ECO").worries(), ["does not say where its power comes from: \"ECO\""]);
     }

@@ -9,15 +9,16 @@ use crate::observation::UpsReading;
 /// `LB` alone is believed after this long: some say it in the second in which mains fail, with a full battery (trap
 /// `ups-low-battery-flag-lies`).
 const LOW_CONFIRMED: Duration = Duration::from_secs(30);
-/// A calibration that lasts longer is no excuse any more: the word has been seen to stick (trap `ups-flap-or-selftest`).
+/// A calibration that lasts longer is no excuse any more, and the other words count: this one has been seen to stick (trap
+/// `ups-flap-or-selftest`).
 const CALIBRATION_LASTS: Duration = Duration::from_secs(45 * 60);
 /// On battery for this long without a word of charge or runtime, nothing can be known to be left.
 const BLIND: Duration = Duration::from_secs(120);
 /// Unheard for so long after its battery ran out by its own word, what it fed has gone down or has mains.
 const SPENT: Duration = Duration::from_secs(600);
 
-/// On line by its own word and discharging, it is on battery when the charge has fallen by so many points, or, where none is
-/// told, the runtime by half: a runtime also falls with more load.
+/// On line by its own word beside `DISCHRG`, or beside `CAL` for too long, it is on battery when the charge has fallen by so many
+/// points, or, where none is told, the runtime by half: a runtime also falls with more load.
 const FALLEN_POINTS: u8 = 10;
 /// What takes longer to fall is a battery that rests, as many do for weeks at `OL DISCHRG`.
 const FALLS_WITHIN: Duration = Duration::from_secs(3600);
@@ -50,8 +51,9 @@ struct Heard {
 /// It says that mains are there, and beside it what may say that they are not: what its battery does tells which.
 #[derive(Debug, Clone)]
 struct Doubt {
+    said: Supply,
     since: Moment,
-    /// What it said then, or a while ago.
+    /// What it said then, or a while ago, or when it was last on battery by its own word.
     from: Heard,
 }
 
@@ -111,8 +113,9 @@ impl UpsWatch {
             }
             Supply::Battery => {
                 self.on_line = None;
-                self.calibrating = None;
-                self.on_battery.get_or_insert(now);
+                // A calibration that is no excuse any more was an outage from its begin.
+                let excused = self.calibrating.take().filter(|_| reading.has(Word::Calibrating));
+                self.on_battery.get_or_insert(excused.unwrap_or(now));
             }
             Supply::Calibration => {
                 self.on_line = None;
@@ -132,32 +135,42 @@ impl UpsWatch {
             (true, Forced::No) => Forced::Seen,
             (true, known) => known,
         };
-        let drains = self.on_battery.or(self.calibrating).is_some();
+        // One that only says on line that it calibrates runs nothing down.
+        let counts = !reading.has(Word::Calibrating) || reading.has(Word::OnBattery) || reading.has(Word::Discharging);
+        let drains = counts && self.on_battery.or(self.calibrating).is_some();
         let still = self.newest.take().filter(|old| old.reading == reading && drains);
         self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
     }
 
     /// Where the power comes from. Some say `OL DISCHRG` when mains fail (NUT has `onlinedischarge_onbattery` for them), some in
-    /// every self-test, and some for ever.
+    /// every self-test, and some for ever; and `CAL` may stick.
     fn supply(&mut self, reading: &UpsReading, debounce: Duration, now: Moment) -> Supply {
         let said = reading.supply();
-        match said {
-            // It goes on as it was.
+        let patience = match said {
             Supply::Unclear => return said,
-            Supply::Line if reading.has(Word::Discharging) => {}
-            Supply::Line | Supply::Battery | Supply::Calibration => {
+            Supply::Line if reading.has(Word::Discharging) => debounce,
+            Supply::Calibration => CALIBRATION_LASTS,
+            Supply::Line | Supply::Battery => {
                 self.doubt = None;
                 return said;
             }
-        }
+        };
         let heard = || Heard { at: now, reading: reading.clone() };
-        let mut doubt = self.doubt.take().unwrap_or_else(|| Doubt { since: now, from: heard() });
+        let same = self.doubt.take().filter(|doubt| doubt.said == said);
+        let mut doubt = same.unwrap_or_else(|| Doubt { said, since: now, from: heard() });
         let (lasts, falls) = (now.since(doubt.since), has_fallen(&doubt.from.reading, reading));
-        if !falls && now.since(doubt.from.at) >= FALLS_WITHIN {
+        let words = reading.supply_beside_calibration();
+        if words == Supply::Battery || !falls && now.since(doubt.from.at) >= FALLS_WITHIN {
             doubt.from = heard();
         }
         self.doubt = Some(doubt);
-        if falls && lasts >= debounce { Supply::Battery } else { said }
+        if lasts < patience {
+            said
+        } else if falls && words == Supply::Line {
+            Supply::Battery
+        } else {
+            words
+        }
     }
 
     /// The cluster has been down since `down`: a word that still stands after the hold-off on line is of the outage that is
@@ -300,9 +313,13 @@ impl UpsWatch {
 }
 
 /// The battery has given power since, by values that neither rounding nor load explains. Where `LB` stands beside it, any
-/// fall will do, and where nothing else is told that word alone.
+/// fall will do, and where nothing else is told that word alone. What is charged is on mains.
 fn has_fallen(from: &UpsReading, to: &UpsReading) -> bool {
-    let low = to.has(Word::Discharging) && to.has(Word::LowBattery);
+    let discharges = to.has(Word::Discharging);
+    if to.has(Word::Charging) && !discharges {
+        return false;
+    }
+    let low = discharges && to.has(Word::LowBattery);
     if let Some((from, to)) = from.charge_percent.zip(to.charge_percent) {
         return from.saturating_sub(to) >= if low { 1 } else { FALLEN_POINTS };
     }
@@ -500,6 +517,43 @@ mod tests {
                 &[(0, "OL DISCHRG"), (60, "OL DISCHRG LB")],
                 200,
                 "0 line; 60 wavers; 75 battery; 90 critical: its battery is low (LB), for 30s",
+            ),
+        ] {
+            assert_eq!(told(story, end), expected, "{story:?}");
+        }
+    }
+
+    #[test]
+    fn a_calibration_that_sticks_is_judged_by_the_other_words() {
+        for (story, end, expected) in [
+            (&[(0, "OL CAL 100% 3000s")][..], 9000, "0 calibrates; 2700 line"),
+            (&[(0, "OL CAL 100% 3000s"), (3000, "-")], 9000, "0 calibrates; 2700 line; 3000 lost"),
+            (
+                &[(0, "OL CAL 100% 3000s"), (3000, "OB CAL 99% 2900s"), (3100, "OB CAL 20% 900s")],
+                3200,
+                "0 calibrates; 2700 line; 3000 wavers; 3015 battery; 3100 critical: its charge is 20 %, and 20 % is the floor",
+            ),
+            (
+                &[(0, "OL CAL 100% 3000s"), (3000, "OB CAL 80% 2400s"), (3300, "OL CAL 79% 2390s")],
+                3400,
+                "0 calibrates; 2700 line; 3000 wavers; 3015 battery; 3300 wavers; 3315 line",
+            ),
+            // It has run its battery down, and is not run down by our clock beside.
+            (
+                &[(0, "OL CAL 100% 3000s"), (600, "OL CAL 60% 1800s"), (6000, "OL CAL CHRG 61% 1830s")],
+                6100,
+                "0 calibrates; 2700 battery; 6000 wavers; 6015 line",
+            ),
+            (
+                &[(0, "OL CAL 100% 3000s"), (2600, "OL CAL DISCHRG 60% 1800s")],
+                6000,
+                "0 calibrates; 2700 battery; 3800 critical: its runtime is 10m00s and a shutdown needs 10m00s",
+            ),
+            // One that begins beside a word that stands for ever is as good as any other.
+            (
+                &[(0, "OL DISCHRG 100% 3000s"), (9000, "OB CAL DISCHRG 60% 1800s"), (9900, "OL DISCHRG 50% 1500s")],
+                10_000,
+                "0 line; 9000 calibrates; 9900 line",
             ),
         ] {
             assert_eq!(told(story, end), expected, "{story:?}");
