@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aftermath::Aftermath;
-use super::{PowerSpec, UNLATCH, UpsState, UpsWatch};
+use super::{PowerSpec, Supply, UNLATCH, UpsState, UpsWatch};
 use crate::intent::{Intent, IntentState};
 use crate::name::{Moment, NodeName, human};
 use crate::observation::UpsReading;
@@ -211,7 +211,12 @@ impl PowerWatch {
                 }
                 UpsState::Lost { .. } => {
                     let list = if self.is_given_up(name) { &mut without } else { &mut waits };
-                    list.push(format!("nothing is heard of {name}"));
+                    let last = self.upses.get(name).and_then(UpsWatch::newest);
+                    list.push(if last.is_some_and(|reading| reading.supply() == Supply::Unclear) {
+                        format!("{name} does not say where its power comes from")
+                    } else {
+                        format!("nothing is heard of {name}")
+                    });
                 }
                 UpsState::Wavers { .. }
                 | UpsState::Calibrates { .. }
@@ -556,6 +561,26 @@ mod tests {
         assert_eq!(site.demand(&[1]), "start up");
         site.say("OL", "OB", 16);
         assert_eq!(site.demand(&[1]), "nothing", "it is heard again, and counts");
+    }
+
+    /// Its runtime is 900 s by its own word, and what it fed is given ten minutes after that.
+    #[test]
+    fn a_ups_that_does_not_tell_where_its_power_comes_from_is_waited_for_as_a_silent_one_is() {
+        let mut site = Site::new();
+        site.say("OB LB", "OB", 30);
+        site.down(true);
+        site.say("OL", "OFF", 1500);
+        assert_eq!(site.demand(&[1]), "nothing", "it may be on battery");
+        site.say("OL", "OFF", 1);
+        let what = "b@h does not say where its power comes from";
+        assert_eq!(told(&site), format!("{what}; it is waited for 10m00s after the hold-off at most"));
+        site.say("OL", "OFF", 719);
+        assert_eq!(site.demand(&[1]), "wait");
+        site.say("OL", "OFF", 1);
+        assert_eq!(told(&site), format!("mains have been back for 2m00s; {what}, and was waited for"));
+        assert_eq!(site.watch.for_start(&site.cluster(&[1])).power.upses.len(), 1);
+        site.say("OL", "OB", 16);
+        assert_eq!(site.demand(&[1]), "nothing", "it says so again, and counts");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct UpsWatch {
     calibrating: Option<Moment>,
     on_line: Option<Moment>,
     doubt: Option<Doubt>,
+    /// What does not tell where its power comes from leaves it as it was until then.
+    vague_until: Option<Moment>,
     low: Option<Moment>,
     /// Since when nothing is heard of it.
     lost: Option<Moment>,
@@ -93,15 +95,16 @@ impl UpsWatch {
     /// Takes one look at `now`: none where nothing was heard, or upsd itself says that its data are stale.
     pub fn take(&mut self, reading: Option<UpsReading>, debounce: Duration, now: Moment) {
         let Some(reading) = reading else {
-            self.lost.get_or_insert(now);
-            // Mains may have been away meanwhile.
-            self.on_line = None;
-            if self.is_spent(now) {
-                self.forget_outage();
-            }
+            self.misses(now);
             return;
         };
         let (supply, first) = (self.supply(&reading, debounce, now), self.newest.is_none());
+        if self.is_vague(supply, &reading, now) {
+            self.newest = Some(Heard { at: now, reading });
+            self.forget_outage();
+            self.misses(now);
+            return;
+        }
         (self.lost, self.given_up) = (None, false);
         match supply {
             Supply::Line => {
@@ -140,6 +143,26 @@ impl UpsWatch {
         let drains = counts && self.on_battery.or(self.calibrating).is_some();
         let still = self.newest.take().filter(|old| old.reading == reading && drains);
         self.newest = Some(still.unwrap_or(Heard { at: now, reading }));
+    }
+
+    fn misses(&mut self, now: Moment) {
+        self.lost.get_or_insert(now);
+        // Mains may have been away meanwhile.
+        self.on_line = None;
+        if self.is_spent(now) {
+            self.forget_outage();
+        }
+    }
+
+    /// Whether it has not told where its power comes from for so long that a battery would have run out by its own word: that is as
+    /// good as silence.
+    fn is_vague(&mut self, supply: Supply, reading: &UpsReading, now: Moment) -> bool {
+        if supply != Supply::Unclear {
+            self.vague_until = None;
+            return false;
+        }
+        let runtime = self.newest().and_then(|newest| newest.runtime).or(reading.runtime).unwrap_or(BLIND);
+        now >= *self.vague_until.get_or_insert(now.plus(runtime).plus(SPENT))
     }
 
     /// Where the power comes from. Some say `OL DISCHRG` when mains fail (NUT has `onlinedischarge_onbattery` for them), some in
@@ -557,6 +580,34 @@ mod tests {
             ),
         ] {
             assert_eq!(told(story, end), expected, "{story:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_tell_where_its_power_comes_from_for_too_long_is_as_good_as_silent() {
+        for (before, vague, seconds) in [
+            ("OB 99% 700s", "OFF", 1300),
+            ("OB 99% 700s", "OFF 99% 5000s", 1300),
+            ("OB 99%", "ALARM 99%", 720),
+            ("OL 99% 700s", "OFF 99%", 1300),
+            ("FSD OB 99%", "FSD OFF", 720),
+            ("-", "OFF", 720),
+        ] {
+            let (spec, mut watch) = (PowerSpec::default(), UpsWatch::default());
+            watch.take(reading(before), spec.debounce, at(0));
+            for second in 0..seconds {
+                watch.take(reading(vague), spec.debounce, at(1 + second));
+                let state = watch.state(&spec, RESERVE, at(1 + second));
+                assert!(!matches!(state, UpsState::Lost { .. }), "{before}, then {vague} for {second} s: {state:?}");
+            }
+            let since = at(1 + seconds);
+            for second in 0..5 {
+                watch.take(reading(vague), spec.debounce, since.plus(Duration::from_secs(second)));
+            }
+            let now = since.plus(Duration::from_secs(5));
+            assert_eq!(watch.state(&spec, RESERVE, now), UpsState::Lost { since }, "{before}, then {vague}");
+            watch.take(reading("OL 99%"), spec.debounce, now);
+            assert_eq!(watch.state(&spec, RESERVE, now), UpsState::Line { since: now }, "{before}, then {vague}");
         }
     }
 

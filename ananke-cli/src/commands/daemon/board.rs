@@ -11,7 +11,7 @@ use ananke_core::name::{Moment, human};
 use ananke_core::notice::{Notice, Told, Urgency};
 use ananke_core::observation::UpsReading;
 use ananke_core::port::{Clock as _, PortError};
-use ananke_core::power::{Pause, PowerSpec, PowerWatch, UpsState};
+use ananke_core::power::{Pause, PowerSpec, PowerWatch, Supply, UpsState};
 use ananke_core::report::{Command, Outcome};
 use tokio::sync::mpsc;
 
@@ -81,6 +81,11 @@ pub(super) struct Ups {
 }
 
 impl Ups {
+    /// Its last word did not tell where its power comes from.
+    pub(super) fn is_vague(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.supply() == Supply::Unclear)
+    }
+
     /// `charge 43 %, runtime 12m00s, 12 s ago`.
     pub(super) fn values(&self, now: Moment) -> String {
         let Some(reading) = &self.reading else { return "never heard".to_owned() };

@@ -24,6 +24,7 @@ pub(super) enum Rank {
     #[default]
     Fine,
     Silent,
+    Vague,
     OnBattery,
     Unheard,
     Critical,
@@ -38,7 +39,7 @@ pub(super) fn lasts(about: &str) -> Duration {
 /// How bad the news was that people heard of this UPS last.
 pub(super) fn rank_told(name: &str, told: &Told) -> Rank {
     let last = told.last(&about_ups(name));
-    let ranks = [Rank::Silent, Rank::OnBattery, Rank::Unheard, Rank::Critical];
+    let ranks = [Rank::Silent, Rank::Vague, Rank::OnBattery, Rank::Unheard, Rank::Critical];
     ranks.into_iter().find(|rank| last == Some(&sentence(name, *rank))).unwrap_or_default()
 }
 
@@ -50,6 +51,7 @@ fn sentence(name: &str, rank: Rank) -> String {
     let what = match rank {
         Rank::Fine => "is on line again",
         Rank::Silent => "is not heard any more: nobody here would know of an outage",
+        Rank::Vague => "does not tell where its power comes from: nobody here would know of an outage",
         Rank::OnBattery => "is on battery",
         Rank::Unheard => "is on battery and is not heard any more",
         Rank::Critical => "asks for a shutdown",
@@ -64,7 +66,9 @@ pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
         UpsState::Critical { why, .. } => (Rank::Critical, Some(why.clone())),
         UpsState::Battery { .. } if ups.is_lost => (Rank::Unheard, None),
         UpsState::Battery { .. } => (Rank::OnBattery, None),
-        UpsState::Lost { since } if now.since(*since) >= SILENT => (Rank::Silent, None),
+        UpsState::Lost { since } if now.since(*since) >= SILENT => {
+            (if ups.is_vague() { Rank::Vague } else { Rank::Silent }, None)
+        }
         // It may be a blip, or over soon.
         UpsState::Wavers { .. } | UpsState::Calibrates { .. } | UpsState::Lost { .. } | UpsState::Unknown => return None,
     };
@@ -72,7 +76,7 @@ pub(super) fn of_ups(ups: &mut Ups, now: Moment) -> Option<Notice> {
     ups.told = if is_news { rank } else { ups.told };
     let urgency = match rank {
         Rank::Fine => Urgency::Information,
-        Rank::Silent | Rank::OnBattery => Urgency::Warning,
+        Rank::Silent | Rank::Vague | Rank::OnBattery => Urgency::Warning,
         Rank::Unheard | Rank::Critical => Urgency::Alarm,
     };
     let notice = || Notice::new(about_ups(&ups.name), urgency, &sentence(&ups.name, rank));

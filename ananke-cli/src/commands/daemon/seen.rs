@@ -116,6 +116,10 @@ impl Seen {
         for ups in power.iter().flat_map(|power| &power.upses) {
             let instruction = match ups.state {
                 UpsState::Latched => Some(format!("mains are there, and FSD still stands: {UNLATCH}")),
+                UpsState::Lost { .. } if ups.is_vague() => Some(
+                    "it does not tell where its power comes from, and nobody waits for it for ever: look at it, and at its driver"
+                        .to_owned(),
+                ),
                 UpsState::Lost { .. } => Some("nothing is heard of it: look at upsd and at its cable".to_owned()),
                 UpsState::Line { .. }
                 | UpsState::Wavers { .. }
@@ -174,5 +178,27 @@ impl Seen {
             instruction: format!("{}; `ananke explain` says why", report.summary),
         });
         manual.chain(failed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ananke_core::observation::UpsReading;
+
+    use super::super::board::{Power, Ups};
+    use super::super::testing::{NOW, idle, ups};
+    use super::*;
+
+    #[test]
+    fn a_ups_that_is_as_good_as_silent_is_a_persons_and_says_why() {
+        for (status, instruction) in [("OL", "nothing is heard of it"), ("OFF", "it does not tell where its power comes from")] {
+            let mut seen = idle();
+            let reading = UpsReading { status: vec![status.into()], charge_percent: None, runtime: None };
+            let ups = Ups { reading: Some(reading), ..ups("rack", UpsState::Lost { since: NOW }, true) };
+            let (upses, reserve) = (vec![ups], Duration::ZERO);
+            seen.known.power = Some(Power { at: NOW, upses, reserve, outages: 0, holding: None, paused: None });
+            let todo = seen.todo();
+            assert!(todo[0].about == "UPS rack" && todo[0].instruction.starts_with(instruction), "{todo:?}");
+        }
     }
 }

@@ -69,6 +69,17 @@ fn a_ups_that_stays_silent_on_line_is_told_once_and_its_return_too() {
 }
 
 #[test]
+fn a_ups_that_does_not_tell_where_its_power_comes_from_is_told_once_and_its_return_too() {
+    assert_eq!(
+        told(&[(0, "OL 100% 60s"), (10, "OFF 100%"), (2000, "OL 100% 60s")], 2100),
+        [
+            "1270 UPS rack does not tell where its power comes from: nobody here would know of an outage: charge 100 %, 601 s ago",
+            "2000 UPS rack is on line again: charge 100 %, runtime 1m00s, 0 s ago",
+        ]
+    );
+}
+
+#[test]
 fn a_login_that_is_refused_is_told_once() {
     let name: Arc<str> = "rack".into();
     let spec = PowerSpec { upses: vec![UpsSpec::feeding_all(name.clone())], ..PowerSpec::default() };
