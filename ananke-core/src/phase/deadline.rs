@@ -137,7 +137,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::fact::Fact;
     use crate::gate::testing::Bench;
+    use crate::observation::UpsReading;
     use crate::power::UpsSpec;
 
     /// `phase: patience, cut at`, in seconds since the start, for a phase that begins to wait at `waiting`.
@@ -180,6 +182,23 @@ mod tests {
             assert_eq!(sooner(&bench.view()), None, "the other one was not heard yet");
             bench.ups(&attic, "OL", 900);
             assert_eq!(sooner(&bench.view()), None, "the other one carries them");
+        }
+    }
+
+    /// Its only word, and one that its charge contradicts.
+    #[test]
+    fn a_low_battery_that_tells_nothing_else_hastens_a_shutdown() {
+        for (words, charge, within) in
+            [("OB LB", None, Some(360)), ("OB", None, None), ("OB LB", Some(95), None), ("OB LB", Some(30), Some(360))]
+        {
+            let mut bench = Bench::new(2);
+            let rack: Arc<str> = "rack@h".into();
+            bench.spec.power.upses = vec![UpsSpec::feeding_all(rack.clone())];
+            bench.now = bench.now.plus(Duration::from_secs(60));
+            let status = words.split(' ').map(Into::into).collect();
+            let reading = UpsReading { status, charge_percent: charge, runtime: None };
+            bench.obs.ups.insert(rack, Fact::known(reading, bench.now));
+            assert_eq!(sooner(&bench.view()), within.map(Duration::from_secs), "{words} {charge:?}");
         }
     }
 

@@ -291,6 +291,7 @@ pub(crate) fn left<'r>(
     for (ups, reading, at) in readings {
         watch.take(ups, Some(reading.clone()), &power, at);
     }
+    watch.upses.values_mut().for_each(UpsWatch::believes_low);
     let states = watch.states(&power, power.reserve(None), now);
     shutdown(&power, &states, spec.nodes.keys(), now).map(|(_, within)| within)
 }

@@ -196,6 +196,14 @@ impl UpsWatch {
         }
     }
 
+    /// `LB` that nothing else it says contradicts counts at once: whoever asks has waited himself.
+    pub(super) fn believes_low(&mut self) {
+        let tells_more = self.newest().is_some_and(|newest| newest.runtime.is_some() || newest.charge_percent.is_some());
+        if !tells_more {
+            self.low = self.low.map(|since| since.minus(LOW_CONFIRMED));
+        }
+    }
+
     /// The cluster has been down since `down`: a word that still stands after the hold-off on line is of the outage that is
     /// over, and a person's. It would stop whatever boots on mains, again and again.
     pub(super) fn obeyed(&mut self, down: Moment, hold_off: Duration, now: Moment) {
