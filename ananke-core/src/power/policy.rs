@@ -134,7 +134,15 @@ impl PowerWatch {
             return Demand::Nothing;
         }
         let without = match self.mains(spec, &states, now) {
-            Mains::Away => return Demand::Nothing,
+            Mains::Unheard if owed && is_down => {
+                return Demand::HoldDown {
+                    why: format!("for {} no UPS has told whether mains are back", human(patience(spec))),
+                    instruction: "bring its upsd back, which may have gone down with the hosts, or start the cluster by hand: \
+                                  `ananke startup --execute`"
+                        .to_owned(),
+                };
+            }
+            Mains::Away | Mains::Unheard => return Demand::Nothing,
             Mains::Wait(what) => return Demand::Wait { what },
             Mains::Back { without } => without,
         };
@@ -230,7 +238,10 @@ impl PowerWatch {
             return Mains::Wait(stands.join("; "));
         }
         if back.is_none() && !states.is_empty() {
-            return Mains::Away;
+            // All of them are lost.
+            let lost = states.keys().filter_map(|name| self.upses.get(name)?.lost_since()).max();
+            let unheard = lost.is_some_and(|lost| now.since(lost) >= patience(spec));
+            return if unheard { Mains::Unheard } else { Mains::Away };
         }
         if waits.is_empty() {
             let without = without.iter().map(|what| format!("; {what}, and was waited for")).collect();
@@ -243,6 +254,8 @@ impl PowerWatch {
 /// Whether mains allow a start-up.
 enum Mains {
     Away,
+    /// Nothing has told of any for so long that nobody waits for it any more.
+    Unheard,
     /// They are back, and this is waited for.
     Wait(String),
     /// They are back for good, but for what was waited for long enough.
@@ -555,7 +568,7 @@ mod tests {
         site.say("OB LB", "OB LB", 30);
         site.down(true);
         site.say("-", "-", 5000);
-        assert_eq!(site.demand(&[1]), "nothing", "nobody knows of mains");
+        assert_eq!(site.demand(&[1]), "hold down", "nobody knows of mains");
         site.say("OL", "-", 719);
         assert_eq!(site.demand(&[1]), "wait");
         site.say("OL", "-", 2);
@@ -582,6 +595,26 @@ mod tests {
         assert_eq!(site.watch.for_start(&site.cluster(&[1])).power.upses.len(), 1);
         site.say("OL", "OB", 16);
         assert_eq!(site.demand(&[1]), "nothing", "it says so again, and counts");
+    }
+
+    #[test]
+    fn where_no_ups_is_heard_any_more_the_start_up_that_is_owed_is_a_persons() {
+        let mut site = Site::new();
+        site.say("OL", "OL", 30);
+        site.down(true);
+        site.say("-", "-", 719);
+        assert_eq!(site.demand(&[1]), "nothing");
+        site.say("-", "-", 1);
+        let Demand::HoldDown { why, instruction } = site.demanded(&[1]) else { panic!("{:?}", site.demanded(&[1])) };
+        assert_eq!(why, "for 12m00s no UPS has told whether mains are back");
+        assert!(instruction.contains("`ananke startup --execute`"), "{instruction}");
+        site.intent.as_mut().unwrap().state = IntentState::StartupInProgress;
+        assert_eq!(site.demand(&[1]), "nothing", "it has begun");
+        site.down(false);
+        assert_eq!(site.demand(&[1]), "nothing", "a person stopped it");
+        site.down(true);
+        site.say("OL", "-", 1);
+        assert_eq!(site.demand(&[1]), "nothing", "one is heard again");
     }
 
     #[test]
