@@ -39,6 +39,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     let peers = hosts::peers(reader, &mut usual, &host.name);
     usual.tell(reader, &paths, &mut warnings);
     let power = power::read(reader, &known, &paths, &mut warnings);
+    warnings.extend(power::switched_off(&power.spec, &routes, &host.name));
     let mut nodes = nodes(reader, &members, &known, &routes, &transports);
     nodes.iter_mut().for_each(|(name, node)| node.wake = power.macs.get(name).cloned());
     let checks = http::read(reader, &paths, &mut warnings);

@@ -1,7 +1,7 @@
 //! UPSes and what follows from them, and how hosts are switched on from afar: `ups` and the groups `nut` and `power`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use ananke_core::name::{MacAddress, NodeName};
 use ananke_core::power::{PowerSpec, UpsSpec};
 use ananke_core::spec::ShutdownMode;
+use ananke_ssh::Route;
 use figment::value::Value;
 
 use super::build::Paths;
@@ -148,6 +149,29 @@ fn unfed(upses: &[UpsSpec], nodes: &BTreeSet<NodeName>) -> Option<String> {
     let bare: Vec<&str> = nodes.iter().filter(|node| !fed(node)).map(NodeName::as_str).collect();
     (!upses.is_empty() && !bare.is_empty()).then(|| {
         format!("ups: no UPS feeds {}, so nothing is done when their power is about to end; add them to feeds", bare.join(", "))
+    })
+}
+
+/// UPSes whose upsd goes off with its host in a shutdown for power: with the last of them, nobody hears of mains any more. The host
+/// of the daemon, `own`, stays on.
+pub(crate) fn switched_off(power: &PowerSpec, routes: &BTreeMap<NodeName, Route>, own: &str) -> Option<String> {
+    let is_own = |node: &NodeName| node.as_str() == own || own.split('.').next() == Some(node.as_str());
+    let node_of = |ups: &UpsSpec| {
+        let host = Target::parse(&ups.name)?.host;
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is = |name: &str| !is_here && host.eq_ignore_ascii_case(name);
+        let mut others = routes.iter().filter(|(node, _)| !is_own(node));
+        let (node, _) = others.find(|(node, route)| is(node.as_str()) || is(&route.login.target.host))?;
+        Some(format!("{} ({node})", ups.name))
+    };
+    let found: Vec<String> = power.upses.iter().filter_map(node_of).collect();
+    (power.shutdown_mode == ShutdownMode::Poweroff && !found.is_empty()).then(|| {
+        format!(
+            "ups: power.shutdown_mode: poweroff also switches off the hosts that tell of {}: where no other UPS is heard then, \
+             nobody knows that mains are back, and the cluster stays off until a person starts it; run upsd on Ananke's own host, \
+             or on one that is no node",
+            found.join(", ")
+        )
     })
 }
 

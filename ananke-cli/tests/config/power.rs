@@ -111,3 +111,24 @@ fn what_no_ups_feeds_or_several_do_without_saying_so_is_told() {
         expected.assert_eq(&Desk::new().load(&format!("{GOOD}{text}")).unwrap().warnings.join("\n"));
     }
 }
+
+#[test]
+fn a_ups_of_which_nobody_would_hear_after_a_shutdown_for_power_is_told() {
+    let warnings = |text: &str| Desk::new().load(&format!("{GOOD}{text}")).unwrap().warnings.join("\n");
+    let upses = "ssh_node_hosts: {titan-11: 10.0.0.11}\npower: {shutdown_mode: poweroff}\n\
+                 ups: [{name: a@Titan-01, feeds: [titan-01, titan-02, titan-03]}, {name: b@10.0.0.11, feeds: [titan-11, titan-12]}]\n";
+    let expected = expect![
+        "ups: power.shutdown_mode: poweroff also switches off the hosts that tell of a@Titan-01 (titan-01), b@10.0.0.11 (titan-11): where no other UPS is heard then, nobody knows that mains are back, and the cluster stays off until a person starts it; run upsd on Ananke's own host, or on one that is no node"
+    ];
+    expected.assert_eq(&warnings(upses));
+    for text in [
+        "ups: [a@titan-01]\n",
+        "ups: [a@titan-db]\npower: {shutdown_mode: poweroff}\n",
+        "ups: [a@127.0.0.1]\nssh_node_hosts: {titan-11: 127.0.0.1}\npower: {shutdown_mode: poweroff}\n",
+        "ups: [a@titan-11]\nssh_node_transport: {titan-11: none}\npower: {shutdown_mode: poweroff}\n",
+    ] {
+        assert_eq!(warnings(text), "", "{text}");
+    }
+    let own = format!("{}ups: [a@titan-db]\npower: {{shutdown_mode: poweroff}}\n", GOOD.replace("titan-12", "titan-db"));
+    assert_eq!(Desk::new().load(&own).unwrap().warnings, Vec::<String>::new(), "Ananke's own host stays on");
+}
