@@ -31,7 +31,7 @@ pub(crate) fn evaluate(view: &View<'_>) -> Judgement {
         found.workloads.entry(workload.clone()).or_default().push("startup.foundation_workloads".to_owned());
     }
     for (host, what) in hosts(view, &seen) {
-        seen.follow(&host, &what, &mut found);
+        seen.follow(view, &host, &what, &mut found);
     }
     let kept = kept::judge(view, seen.workloads);
     if found.is_empty() && kept.is_empty() {
@@ -102,7 +102,7 @@ impl<'a> Seen<'a> {
         })
     }
 
-    fn follow(&self, host: &str, what: &str, found: &mut Found) {
+    fn follow(&self, view: &View<'_>, host: &str, what: &str, found: &mut Found) {
         let leads = self.services_of(host);
         if leads.is_empty() {
             found.outside.push(format!("{host} ({what})"));
@@ -110,13 +110,22 @@ impl<'a> Seen<'a> {
         for (service, how) in leads {
             let chain = format!("{what} at {host} leads to {how}{service}");
             let owners = self.owners(&service);
-            if owners.is_empty() {
+            if owners.is_empty() && self.is_served(view, &service) {
+                found.outside.push(format!("{host} ({what}), behind {service}"));
+            } else if owners.is_empty() {
                 found.dead_ends.insert(service.clone(), chain.clone());
             }
             for owner in owners {
                 found.workloads.entry(owner).or_default().push(chain.clone());
             }
         }
+    }
+
+    /// Whether what serves it is none of the workloads that are known here: a name or addresses of elsewhere, or pods of another
+    /// controller.
+    fn is_served(&self, view: &View<'_>, service: &ObjectRef) -> bool {
+        let state = self.services.iter().find(|state| state.service == *service);
+        state.is_some_and(|state| endpoints::judge(view, state, &self.pods, Reason::NoEndpoints).is_pass())
     }
 
     /// Services of this cluster that answer to a host name, each with what stands in between.
@@ -277,6 +286,28 @@ mod tests {
             "Deployment apps/harbor: hold workload-not-converged waiting\nStatefulSet apps/gitea: pass\n\
              StatefulSet apps/vault: hold workload-not-converged waiting",
         );
+    }
+
+    #[test]
+    fn a_service_that_is_served_by_no_workload_is_no_dead_end() {
+        let outside = "not applicable: outside of this cluster: git.example (the Flux source), behind Service apps/git";
+        let dead_end = "Service apps/git: hold no-endpoints waiting";
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["git"]);
+        bench.check(evaluate, dead_end);
+        bench.endpoints("apps", "git", 0, &[]);
+        bench.check(evaluate, dead_end);
+        bench.endpoints("apps", "git", 1, &[]);
+        bench.check(evaluate, outside);
+        bench.endpoints("apps", "git", 1, &["gitea-0"]);
+        bench.check(evaluate, dead_end);
+        bench.workload(Kind::StatefulSet, "gitea", &[(2, true)]);
+        bench.pod("gitea-0", |pod| pod.owner = None);
+        bench.check(evaluate, outside);
+        bench.node_dies(2);
+        bench.check(evaluate, dead_end);
     }
 
     #[test]
