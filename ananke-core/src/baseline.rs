@@ -94,7 +94,20 @@ fn may_fail(id: GateId) -> bool {
 fn only_known_failures(view: &View<'_>, judgement: &Judgement) -> bool {
     let up_for_long = view.floor > Moment::from_millis(0) && view.now.since(view.floor) >= KNOWN_AFTER;
     let mut failing = judgement.subjects.iter().filter(|(_, verdict)| !verdict.is_pass());
-    up_for_long && failing.all(|(subject, verdict)| matches!(verdict, Verdict::Hold(_)) && !by_name(view, subject))
+    let is_seen = |subject: &Subject, verdict: &Verdict| match verdict {
+        Verdict::Hold(_) => true,
+        Verdict::Unknown(unknown) => {
+            unknown.gap.error.is_some() && matches!(subject, Subject::Url(_)) && one_url_answers(judgement)
+        }
+        Verdict::Pass(_) => false,
+    };
+    up_for_long && failing.all(|(subject, verdict)| is_seen(subject, verdict) && !by_name(view, subject))
+}
+
+/// A host that cannot be reached from here (it has no record, or is for another network) is a failure of its own only where
+/// another one was reached.
+fn one_url_answers(judgement: &Judgement) -> bool {
+    judgement.subjects.iter().any(|(subject, verdict)| matches!(subject, Subject::Url(_)) && verdict.is_pass())
 }
 
 /// Whether the config names the subject: the operator insists on it.
@@ -239,6 +252,45 @@ mod tests {
         young.all_up();
         young.stands(GateId::Ingress, GateStatus::Holding, Judgement::of(url("https://old.example"), hold()));
         assert_eq!(of(&young.view()), None, "it may yet come up");
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_reached_is_known_where_another_one_is() {
+        let mut bench = healthy();
+        let away = "https://vpn.example/";
+        let error = crate::port::PortError::new(crate::port::ErrorKind::Transient, "GET", away, "no such host");
+        let gap = crate::fact::Gap { error: Some(error), ..crate::fact::Gap::not_asked() };
+        let unknown = || Verdict::unknown(gap.clone(), "look");
+        let mut judgement = Judgement::of(url(away), unknown());
+        bench.stands(GateId::Ingress, GateStatus::Unknown, judgement.clone());
+        assert_eq!(of(&bench.view()), None, "perhaps nothing is reached from here");
+        judgement.set(url("https://git.example/"), Verdict::pass("200"));
+        bench.stands(GateId::Ingress, GateStatus::Unknown, judgement.clone());
+        assert_eq!(of(&bench.view()).unwrap().urls_failing, BTreeSet::from([away.into()]));
+
+        let mut early = judgement.clone();
+        early.set(url(away), Verdict::unknown(crate::fact::Gap::not_asked(), "look"));
+        bench.stands(GateId::Ingress, GateStatus::Unknown, early);
+        assert_eq!(of(&bench.view()), None, "nobody has asked yet");
+
+        judgement.set(Subject::Object(ObjectRef::new(Kind::Service, "apps", "web")), unknown());
+        bench.stands(GateId::Ingress, GateStatus::Unknown, judgement.clone());
+        assert_eq!(of(&bench.view()), None, "what was not seen is no known failure");
+
+        judgement.subjects.retain(|subject, _| matches!(subject, Subject::Url(_)));
+        bench.stands(GateId::Ingress, GateStatus::Passed, Judgement::default());
+        bench.stands(GateId::Services, GateStatus::Unknown, judgement);
+        assert!(of(&bench.view()).is_some());
+        bench.spec.services = vec![crate::spec::ServiceCheck {
+            name: "vpn".to_owned(),
+            url: away.into(),
+            method: crate::spec::ProbeMethod::Get,
+            accepted_statuses: vec![200],
+            redirect: None,
+            headers: Default::default(),
+            body: Vec::new(),
+        }];
+        assert_eq!(of(&bench.view()), None, "the checklist names it");
     }
 
     #[test]
