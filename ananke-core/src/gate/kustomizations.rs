@@ -10,7 +10,7 @@ use super::dns_cni;
 use super::flux_source::{self, believable, proofs_from, said};
 use crate::engine::view::View;
 use crate::name::{Kind, ObjectRef, Subject};
-use crate::observation::{FluxState, KustomizationState, SourceState, Tri};
+use crate::observation::{FluxState, KustomizationState, Reconcile, SourceState, Tri};
 use crate::port::clean;
 use crate::remedy::immutable_job;
 use crate::verdict::{BlockerKind, GateId, Judgement, Reason, Trap, Verdict};
@@ -237,7 +237,18 @@ fn suspended(view: &View<'_>, object: &ObjectRef, stamp: Option<&str>) -> Verdic
 /// Whether what depends on this Kustomization may go on.
 pub(crate) fn ready(view: &View<'_>, flux: &FluxState, object: &ObjectRef) -> bool {
     let found = flux.kustomizations.iter().find(|found| found.object == *object);
-    found.is_some_and(|found| matches!(standing(view, flux, found), Standing::Renewed | Standing::Proved))
+    found.is_some_and(|found| {
+        let proved = || matches!(standing(view, flux, found), Standing::Renewed | Standing::Proved);
+        left_ready(&found.reconcile, found.suspend_stamp.as_deref()).unwrap_or_else(proved)
+    })
+}
+
+/// Whether what depends on an object that somebody else suspended may go on; none where nobody did. It is not reconciled, and
+/// so proves nothing in this life of the cluster: Flux's own rule is what is left. That it is behind the source, Flux says of
+/// what depends on it.
+fn left_ready(state: &Reconcile, stamp: Option<&str>) -> Option<bool> {
+    let left = state.suspended && stamp.is_none();
+    left.then(|| state.ready == Tri::True && state.observed_generation == state.generation)
 }
 
 #[cfg(test)]
@@ -317,6 +328,38 @@ mod tests {
         bench.check(
             evaluate,
             "Kustomization flux-system/apps: hold suspended-by-ananke repairable\nKustomization flux-system/core: pass",
+        );
+    }
+
+    #[test]
+    fn what_depends_on_one_that_a_person_suspended_goes_by_its_last_word() {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_kustomization("core", |k| {
+            k.reconcile.suspended = true;
+            k.reconcile.handled_at = Some(Moment::from_millis(0).to_string().into());
+            k.applied_revision = Some("main@sha1:0".into());
+        });
+        let note = "note: Kustomization flux-system/core is suspended by someone else; left as it is";
+        let all = format!("Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass\n{note}");
+        bench.check(evaluate, &all);
+        let waits = format!(
+            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: pass\n{note}"
+        );
+        bench.change_kustomization("core", |k| k.reconcile.generation += 1);
+        bench.check(evaluate, &waits);
+        bench.change_kustomization("core", |k| {
+            (k.reconcile.observed_generation, k.reconcile.ready) = (k.reconcile.generation, Tri::False)
+        });
+        bench.check(evaluate, &waits);
+        bench.change_kustomization("core", |k| {
+            (k.reconcile.ready, k.suspend_stamp) = (Tri::True, Some("shutdown-1".into()));
+        });
+        bench.check(
+            evaluate,
+            "Kustomization flux-system/apps: hold dependency-not-ready follows Kustomization flux-system/core\n\
+             Kustomization flux-system/core: hold suspended-by-ananke repairable",
         );
     }
 

@@ -1,7 +1,7 @@
 //! The HelmReleases of gate `kustomizations`: ready and reconciled since the cluster came up. What Helm gave up, what hangs in
 //! the middle of an action and what merely takes its time are told apart, for a person must do different things.
 
-use super::{known_failure, suspended};
+use super::{known_failure, left_ready, suspended};
 use crate::engine::view::View;
 use crate::gate::flux_source::{believable, said};
 use crate::name::{ObjectRef, Subject};
@@ -127,7 +127,9 @@ pub(crate) fn parents_ready(view: &View<'_>, flux: &FluxState, found: &HelmRelea
 }
 
 fn ready(view: &View<'_>, flux: &FluxState, object: &ObjectRef) -> bool {
-    flux.helm_releases.iter().find(|found| found.object == *object).is_some_and(|found| own(view, found).is_pass())
+    flux.helm_releases.iter().find(|found| found.object == *object).is_some_and(|found| {
+        left_ready(&found.reconcile, found.suspend_stamp.as_deref()).unwrap_or_else(|| own(view, found).is_pass())
+    })
 }
 
 /// Whether a reconciliation may help: it is not ready or not proved, it still tries, and what it depends on is ready.
@@ -246,6 +248,22 @@ mod tests {
         );
         change(&mut bench, "bridge", |it| it.suspend_stamp = Some("shutdown-1".into()));
         check(&bench, "hold suspended-by-ananke repairable");
+    }
+
+    #[test]
+    fn what_depends_on_one_that_a_person_suspended_goes_by_its_last_word() {
+        let mut bench = bench();
+        change(&mut bench, "broker", |it| {
+            it.reconcile.suspended = true;
+            it.reconcile.handled_at = Some("2020-01-01T00:00:00Z".into());
+        });
+        let note = "note: HelmRelease home/broker is suspended by someone else; left as it is";
+        bench.check(evaluate, &format!("HelmRelease home/bridge: pass\nHelmRelease home/broker: pass\n{note}"));
+        let waits = "HelmRelease home/bridge: hold dependency-not-ready follows HelmRelease home/broker";
+        change(&mut bench, "broker", |it| it.reconcile.ready = Tri::False);
+        bench.check(evaluate, &format!("{waits}\nHelmRelease home/broker: pass\n{note}"));
+        change(&mut bench, "broker", |it| (it.reconcile.ready, it.suspend_stamp) = (Tri::True, Some("shutdown-1".into())));
+        bench.check(evaluate, &format!("{waits}\nHelmRelease home/broker: hold suspended-by-ananke repairable"));
     }
 
     #[test]
