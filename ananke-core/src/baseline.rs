@@ -78,7 +78,8 @@ pub fn of(view: &View<'_>) -> Option<Baseline> {
         return None;
     }
     let mut taken = Baseline::new(view.now, workloads.iter().map(workload).collect());
-    taken.flux_failing = flux.iter().flat_map(failing).filter(|object| !passes(view, object)).collect();
+    let main = &view.spec.flux.source;
+    taken.flux_failing = flux.iter().flat_map(|flux| failing(flux, main)).filter(|object| !passes(view, object)).collect();
     taken.urls_failing = urls_failing(view);
     Some(taken)
 }
@@ -128,11 +129,14 @@ fn workload(found: &WorkloadState) -> BaselineWorkload {
     BaselineWorkload { object: found.object.clone(), desired: found.desired, healthy: converged }
 }
 
-fn failing(flux: &FluxState) -> impl Iterator<Item = ObjectRef> {
+/// Kustomizations and HelmReleases, and what Kustomizations come from beside the main source: that one has a gate of its own.
+fn failing(flux: &FluxState, main: &ObjectRef) -> impl Iterator<Item = ObjectRef> {
     let fails = |state: &Reconcile| !state.suspended && state.ready != Tri::True;
     let kustomizations = flux.kustomizations.iter().map(|found| (&found.object, &found.reconcile));
     let releases = flux.helm_releases.iter().map(|found| (&found.object, &found.reconcile));
-    kustomizations.chain(releases).filter(move |(_, state)| fails(state)).map(|(object, _)| object.clone())
+    let used = move |object: &ObjectRef| object != main && flux.kustomizations.iter().any(|found| found.source == *object);
+    let sources = flux.sources.iter().filter(move |found| used(&found.object)).map(|found| (&found.object, &found.reconcile));
+    kustomizations.chain(releases).chain(sources).filter(move |(_, state)| fails(state)).map(|(object, _)| object.clone())
 }
 
 /// Its gate lets it pass: it is only reconciled again.
@@ -252,6 +256,25 @@ mod tests {
         young.all_up();
         young.stands(GateId::Ingress, GateStatus::Holding, Judgement::of(url("https://old.example"), hold()));
         assert_eq!(of(&young.view()), None, "it may yet come up");
+    }
+
+    #[test]
+    fn a_source_that_fails_beside_the_main_one_is_known_where_something_comes_from_it() {
+        let mut bench = healthy();
+        bench.change_flux(|flux| {
+            for name in ["charts", "unused", "left"] {
+                let mut source = flux.sources[0].clone();
+                source.object = ObjectRef::new(Kind::OCIRepository, "flux-system", name);
+                flux.sources.push(source);
+            }
+            let (charts, left) = (flux.sources[1].object.clone(), flux.sources[3].object.clone());
+            flux.sources.iter_mut().for_each(|source| source.reconcile.ready = Tri::False);
+            flux.sources[3].reconcile.suspended = true;
+            (flux.kustomizations[0].source, flux.kustomizations[1].source) = (charts, left);
+        });
+        let taken = of(&bench.view()).unwrap();
+        let failing: Vec<String> = taken.flux_failing.iter().map(ToString::to_string).collect();
+        assert_eq!(failing, ["OCIRepository flux-system/charts"]);
     }
 
     #[test]

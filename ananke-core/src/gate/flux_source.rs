@@ -41,6 +41,9 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
 
 /// The verdict on one source.
 pub(crate) fn judge(view: &View<'_>, source: &SourceState) -> Verdict {
+    if is_left(view, source) {
+        return Verdict::pass("suspended by someone else; left as it is");
+    }
     let fetched = || format!("{} fetched since the cluster came up", source.revision.as_deref().unwrap_or_default());
     held(view, source).unwrap_or_else(|| Verdict::pass(fetched()))
 }
@@ -50,18 +53,40 @@ fn held(view: &View<'_>, source: &SourceState) -> Option<Verdict> {
     wrong_place(view, source).or_else(|| not_fetched(view, source).map(|why| why.verdict(view, source)))
 }
 
-/// Why it is held, for the Kustomizations that come from it: each asks, at every judgement.
+/// Why it is held, for the Kustomizations that come from it: each asks, at every judgement. They make do with the artifact of
+/// one that failed before the outage too.
 pub(crate) fn why_held(view: &View<'_>, source: &SourceState) -> Option<(Reason, BlockerKind)> {
     match wrong_place(view, source) {
         Some(Verdict::Hold(blocker)) => Some((blocker.reason, blocker.kind)),
-        Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => not_fetched(view, source).map(|why| why.kind(view, source)),
+        Some(Verdict::Pass(_) | Verdict::Unknown(_)) | None => missed(view, source).map(|why| why.kind(view, source)),
     }
 }
 
 /// Whether what is applied from it is what Git has now, or its mirror.
 pub(crate) fn is_fresh(view: &View<'_>, source: &SourceState) -> bool {
     let in_place = wrong_place(view, source).is_none_or(|verdict| verdict.trap() == Some(Trap::FluxSourceIsInClusterGit));
-    in_place && not_fetched(view, source).is_none()
+    in_place && missed(view, source).is_none()
+}
+
+/// Somebody suspended it who left it with an artifact: what comes from it goes on with that. Ananke suspends no sources. The main
+/// one is not left, for recovery is what Git has.
+pub(super) fn is_left(view: &View<'_>, source: &SourceState) -> bool {
+    source.object != view.spec.flux.source && source.reconcile.suspended && source.revision.is_some()
+}
+
+/// It was not ready on the last healthy day either.
+fn failed_before(view: &View<'_>, source: &SourceState) -> bool {
+    let insisted = source.object == view.spec.flux.source || view.spec.flux.required.contains(&source.object);
+    !insisted && view.baseline().is_some_and(|baseline| baseline.flux_failing.contains(&source.object))
+}
+
+/// Why what comes from it must wait.
+fn missed(view: &View<'_>, source: &SourceState) -> Option<NotFetched> {
+    let why = not_fetched(view, source)?;
+    match why {
+        NotFetched::Suspended | NotFetched::NotReady => (!failed_before(view, source)).then_some(why),
+        NotFetched::NotProved => Some(why),
+    }
 }
 
 /// Why a source's artifact is not what Git has now.
@@ -74,7 +99,9 @@ enum NotFetched {
 
 fn not_fetched(view: &View<'_>, source: &SourceState) -> Option<NotFetched> {
     let state = &source.reconcile;
-    if state.suspended {
+    if is_left(view, source) {
+        None
+    } else if state.suspended {
         Some(NotFetched::Suspended)
     } else if state.ready != Tri::True || state.observed_generation != state.generation || source.revision.is_none() {
         Some(NotFetched::NotReady)
@@ -414,6 +441,7 @@ mod tests {
         bench.all_up();
         bench.change_source(|source| source.reconcile.suspended = true);
         for (kind, name) in [(Kind::GitRepository, "git"), (Kind::OCIRepository, "oci"), (Kind::Bucket, "bucket")] {
+            bench.spec.flux.source.kind = kind;
             bench.change_source(|source| source.object.kind = kind);
             let view = bench.view();
             let Verdict::Hold(blocker) = judge(&view, &view.flux().unwrap().as_ref().unwrap().sources[0]) else { panic!() };

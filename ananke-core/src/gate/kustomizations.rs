@@ -1,10 +1,12 @@
 //! Gate `kustomizations`: required Kustomizations and HelmReleases are ready at the source's revision, reconciled since the
 //! cluster came up, none suspended by mistake; required namespaces exist. Sources beside the main one are judged here, for
-//! only what comes from them needs them.
+//! only what comes from them needs them; one that a person suspended or that failed before the outage is left as it is.
 //!
 //! What was not ready before the outage is reported and not waited for, unless the config requires it by name.
 
 pub(crate) mod helm;
+
+use std::collections::BTreeMap;
 
 use super::dns_cni;
 use super::flux_source::{self, believable, proofs_from, said};
@@ -54,6 +56,7 @@ fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
         let verdict = Verdict::waiting(Reason::KustomizationAbsent, text, format!("find out what should create {object}"));
         judgement.set(Subject::Object(object.clone()), verdict);
     }
+    let mut sources: BTreeMap<&ObjectRef, &SourceState> = BTreeMap::new();
     for found in &flux.kustomizations {
         if found.reconcile.suspended && found.suspend_stamp.is_none() {
             judgement.notes.push(format!("{} is suspended by someone else; left as it is", found.object));
@@ -66,8 +69,15 @@ fn judge_all(view: &View<'_>, flux: &FluxState, judgement: &mut Judgement) {
             Err(note) => judgement.notes.push(note),
         }
         let other = flux.sources.iter().find(|source| source.object == found.source && source.object != view.spec.flux.source);
-        if let Some(source) = other {
-            judgement.set(Subject::Object(source.object.clone()), flux_source::judge(view, source));
+        sources.extend(other.map(|source| (&source.object, source)));
+    }
+    for source in sources.into_values() {
+        if flux_source::is_left(view, source) {
+            judgement.notes.push(format!("{} is suspended by someone else; left as it is", source.object));
+        }
+        match known_failure(view, &source.object, flux_source::judge(view, source)) {
+            Ok(verdict) => judgement.set(Subject::Object(source.object.clone()), verdict),
+            Err(note) => judgement.notes.push(note),
         }
     }
     helm::judge_all(view, flux, judgement);
@@ -259,6 +269,7 @@ mod tests {
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::name::Moment;
+    use crate::remedy::{Remedy, STARTUP};
 
     #[test]
     fn ready_from_before_the_outage_does_not_pass_and_children_wait_for_parents() {
@@ -485,6 +496,70 @@ mod tests {
             evaluate,
             "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass\nOCIRepository flux-system/charts: pass",
         );
+    }
+
+    /// Both Kustomizations come from a source beside the main one.
+    fn beside() -> Bench {
+        let mut bench = Bench::new(1);
+        bench.all_up();
+        bench.change_flux(|flux| {
+            let mut charts = flux.sources[0].clone();
+            charts.object = ObjectRef::new(Kind::OCIRepository, "flux-system", "charts");
+            for found in &mut flux.kustomizations {
+                found.source = charts.object.clone();
+            }
+            flux.sources.push(charts);
+        });
+        bench
+    }
+
+    /// What Flux is asked to reconcile, and what is resumed.
+    fn orders(bench: &Bench) -> Vec<String> {
+        let is_it = |it: &&Remedy| matches!(it, Remedy::Of(Trap::FluxSuspendedLooksReady | Trap::FluxArtifactReadyLie, _));
+        let remedies = STARTUP.iter().filter(is_it).flat_map(|remedy| remedy.plan(&bench.view()));
+        remedies.map(|(_, action)| action.order.to_string()).collect()
+    }
+
+    const WAITS: &str = "Kustomization flux-system/apps: hold {} follows OCIRepository flux-system/charts\n\
+         Kustomization flux-system/core: hold {} follows OCIRepository flux-system/charts\n\
+         OCIRepository flux-system/charts: hold {}";
+    const BOTH: &str = "Kustomization flux-system/apps: pass\nKustomization flux-system/core: pass";
+
+    #[test]
+    fn a_source_beside_the_main_one_that_a_person_suspended_is_left_with_its_artifact() {
+        let mut bench = beside();
+        bench.change_flux(|flux| {
+            let state = &mut flux.sources[1].reconcile;
+            (state.suspended, state.handled_at) = (true, None);
+        });
+        let note = "note: OCIRepository flux-system/charts is suspended by someone else; left as it is";
+        bench.check(evaluate, &format!("{BOTH}\nOCIRepository flux-system/charts: pass\n{note}"));
+        let long_ago = Some(Moment::from_millis(0).to_string().into());
+        bench.change_kustomization("core", |it| it.reconcile.handled_at = long_ago);
+        assert_eq!(orders(&bench), ["ask Flux to reconcile Kustomization flux-system/core"]);
+        bench.change_flux(|flux| flux.sources[1].revision = None);
+        bench.check(evaluate, &WAITS.replace("{} f", "suspended f").replace("{}", "suspended person"));
+    }
+
+    #[test]
+    fn a_source_beside_the_main_one_that_failed_before_the_outage_is_a_note() {
+        let mut bench = beside();
+        bench.change_flux(|flux| flux.sources[1].reconcile.ready = Tri::False);
+        let waits = WAITS.replace("{} f", "source-not-ready f").replace("{}", "source-not-ready waiting");
+        bench.check(evaluate, &waits);
+        let charts = ObjectRef::new(Kind::OCIRepository, "flux-system", "charts");
+        let mut known = crate::baseline::Baseline::new(Moment::from_millis(0), Vec::new());
+        known.flux_failing.insert(charts.clone());
+        bench.obs.baseline = crate::fact::Fact::known(Some(known), bench.now);
+        let note = "note: OCIRepository flux-system/charts is not ready: ReconciliationSucceeded; \
+             it was not ready on 1970-01-01, before the outage: not waited for";
+        bench.check(evaluate, &format!("{BOTH}\n{note}"));
+        let both = ["apps", "core"].map(|name| ObjectRef::new(Kind::Kustomization, "flux-system", name));
+        bench.spec.flux.required = both.into_iter().chain([charts]).collect();
+        bench.check(evaluate, &waits);
+        bench.spec.flux.required.clear();
+        bench.change_kustomization("apps", |it| (it.reconcile.suspended, it.suspend_stamp) = (true, Some("shutdown-1".into())));
+        assert!(orders(&bench).contains(&"resume Kustomization flux-system/apps".to_owned()), "{:?}", orders(&bench));
     }
 
     #[test]
