@@ -200,7 +200,10 @@ fn judge_claims(view: &View<'_>, seen: &Seen<'_>, judgement: &mut Judgement) {
         judgement.set(Subject::Object(object.clone()), verdict);
     }
     for claim in &seen.storage.claims {
-        if required.contains(&claim.object) || required.is_empty() && claim.bound {
+        let faulted = faulted_volume(seen, claim).filter(|_| required.is_empty() && !is_wanted(seen, &claim.object));
+        if let Some(volume) = faulted {
+            judgement.notes.push(format!("the Longhorn volume {volume} of {} is faulted, and no pod wants it", claim.object));
+        } else if required.contains(&claim.object) || required.is_empty() && claim.bound {
             judgement.set(Subject::Object(claim.object.clone()), judge_claim(view, seen, claim));
         } else if required.is_empty() && claim.lost {
             // Nothing can tell whether it was lost in this outage; a workload that needs it holds at its own gate.
@@ -226,11 +229,25 @@ fn judge_claim(view: &View<'_>, seen: &Seen<'_>, claim: &ClaimState) -> Verdict 
             format!("look at `kubectl describe pvc {} -n {}`", object.name, object.namespace),
         );
     };
+    if let Some(volume) = faulted_volume(seen, claim) {
+        return faulted(view, seen, object, volume);
+    }
     match seen.longhorn_volumes.get(volume) {
         None => Verdict::pass(format!("bound to {volume}")),
-        Some(found) if found.robustness.as_ref() == "faulted" => faulted(view, seen, object, volume),
         Some(found) => Verdict::pass(format!("bound to {volume}, {} and {}", found.state, found.robustness)),
     }
+}
+
+/// The volume of Longhorn's that the claim is bound to, if it is faulted.
+fn faulted_volume<'a>(seen: &Seen<'_>, claim: &'a ClaimState) -> Option<&'a str> {
+    let volume = claim.volume.as_deref().filter(|_| claim.bound && !claim.lost)?;
+    seen.longhorn_volumes.get(volume).is_some_and(|found| found.robustness.as_ref() == "faulted").then_some(volume)
+}
+
+/// Whether a pod mounts the claim, or waits for it. What is at zero, or was taken away and left its claim, needs none of it.
+fn is_wanted(seen: &Seen<'_>, claim: &ObjectRef) -> bool {
+    let mut near = seen.pods.iter().filter(|pod| pod.object.namespace == claim.namespace);
+    near.any(|pod| pod.claims.contains(&claim.name))
 }
 
 /// Longhorn salvages by itself from the replicas that are there, so all storage nodes come first.
@@ -502,6 +519,26 @@ mod tests {
         bench.check(evaluate, "n2: pass\nPersistentVolumeClaim apps/data-db-0: hold claim-not-bound person");
         bench.spec.storage.claims.clear();
         bench.check(evaluate, "n2: pass\nnote: PersistentVolumeClaim apps/data-db-0 has lost its volume");
+    }
+
+    #[test]
+    fn a_faulted_volume_that_no_pod_wants_is_a_note_unless_its_claim_is_required() {
+        let mut bench = bench();
+        bench.storage(|storage| {
+            registered(storage, 1);
+            storage.longhorn = longhorn(|longhorn| longhorn.volumes[0].robustness = "faulted".into());
+        });
+        let held = "n1: pass\nn2: pass\nPersistentVolumeClaim apps/data-db-0: hold volume-faulted waiting";
+        bench.pod("db-0", |pod| pod.node = None);
+        bench.check(evaluate, held);
+        let note = "n1: pass\nn2: pass\n\
+             note: the Longhorn volume pvc-db-0 of PersistentVolumeClaim apps/data-db-0 is faulted, and no pod wants it";
+        bench.pod("db-0", |pod| pod.claims = vec!["data".into()]);
+        bench.check(evaluate, note);
+        bench.pod("db-0", |pod| (pod.claims, pod.object.namespace) = (vec!["data-db-0".into()], "other".into()));
+        bench.check(evaluate, note);
+        bench.spec.storage.claims = vec![ObjectRef::new(Kind::PersistentVolumeClaim, "apps", "data-db-0")];
+        bench.check(evaluate, held);
     }
 
     #[test]
