@@ -1,13 +1,16 @@
 //! Gate `endpoints`: Services that matter have ready endpoints, with a pod on a node whose kubelet is alive: an
 //! EndpointSlice from before the outage lists pods that are gone.
+//!
+//! What nobody named is not waited for where it led to nothing before the outage either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ingress;
+use crate::baseline::Baseline;
 use crate::engine::view::View;
 use crate::fact::Gap;
 use crate::name::{Kind, ObjectRef, Subject};
-use crate::observation::{EndpointsState, PodIndex};
+use crate::observation::{EndpointsState, PodIndex, WorkloadState};
 use crate::verdict::{GateId, Judgement, Reason, Verdict};
 
 pub(super) fn evaluate(view: &View<'_>) -> Judgement {
@@ -23,6 +26,10 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         services.iter().filter(|state| critical.contains(&state.service)).map(|state| (&state.service, state)).collect();
     let mut judgement = Judgement::default();
     for service in critical {
+        if let Some(note) = found.get(&service).and_then(|state| known_failure(view, state, &pods)) {
+            judgement.notes.push(note);
+            continue;
+        }
         let verdict = match found.get(&service) {
             Some(state) => judge(view, state, &pods, Reason::NoEndpoints),
             None => Verdict::waiting(
@@ -33,7 +40,38 @@ pub(super) fn evaluate(view: &View<'_>) -> Judgement {
         };
         judgement.set(Subject::Object(service), verdict);
     }
+    if judgement.subjects.is_empty() {
+        judgement.not_applicable = Some("no checked ingress host led to a Service with endpoints before the outage".to_owned());
+    }
     judgement
+}
+
+/// Why nobody waits for a Service that leads nowhere: nobody named it, and all that is behind it was not healthy on the last
+/// healthy day, or was at zero then and still is.
+fn known_failure(view: &View<'_>, state: &EndpointsState, pods: &PodIndex) -> Option<String> {
+    if state.ready > 0 || !view.spec.critical_services.is_empty() {
+        return None;
+    }
+    let (baseline, workloads) = (view.baseline()?, view.workloads().ok()?);
+    let owners = owners(state, pods);
+    let behind = workloads.iter().filter(|found| is_behind(state, &owners, &found.object));
+    let whys: Option<Vec<String>> = behind.map(|found| known(view, baseline, found)).collect();
+    let why = whys?.into_iter().next()?;
+    Some(format!("{} has no ready endpoint, and {why}: not waited for", state.service))
+}
+
+fn known(view: &View<'_>, baseline: &Baseline, found: &WorkloadState) -> Option<String> {
+    let object = &found.object;
+    let (before, day) = (baseline.workload(object)?, baseline.day());
+    if view.spec.required_workloads.contains(object) {
+        None
+    } else if before.desired > 0 {
+        (!before.healthy).then(|| format!("{object} behind it was not healthy on {day}, before the outage"))
+    } else {
+        // A stamp tells of a zero that is to be taken back.
+        let at_zero = found.desired == 0 && found.scaled_from.unwrap_or_default() == 0;
+        at_zero.then(|| format!("{object} behind it is at zero, as on {day}, before the outage"))
+    }
 }
 
 pub(super) const LOOK: &str = "look at the API server: it does not list Services and their endpoints";
@@ -101,16 +139,20 @@ pub(super) fn judge(view: &View<'_>, state: &EndpointsState, pods: &PodIndex, re
     }
 }
 
-/// A workload behind the Service that has not converged: by its pods, and where there are none by its name.
+/// A workload behind the Service that has not converged.
 fn held_workload(view: &View<'_>, state: &EndpointsState, pods: &PodIndex) -> Option<Subject> {
     let workloads = &view.gate(GateId::Workloads)?.judgement.subjects;
     let owners = owners(state, pods);
     let mut held = workloads.iter().filter(|(_, verdict)| !verdict.is_pass()).map(|(subject, _)| subject);
-    let is_it = |object: &ObjectRef| match owners.is_empty() {
+    held.find(|subject| matches!(subject, Subject::Object(object) if is_behind(state, &owners, object))).cloned()
+}
+
+/// Whether it is a workload behind the Service: by its pods, and where these have no owners by its name.
+fn is_behind(state: &EndpointsState, owners: &BTreeSet<&ObjectRef>, object: &ObjectRef) -> bool {
+    match owners.is_empty() {
         true => object.namespace == state.service.namespace && object.name == state.service.name,
         false => owners.contains(object),
-    };
-    held.find(|subject| matches!(subject, Subject::Object(object) if is_it(object))).cloned()
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +229,68 @@ mod tests {
         bench.workload(Kind::StatefulSet, "db", &[(2, false)]);
         bench.judged(GateId::Workloads, workloads::evaluate);
         bench.check(evaluate, "Service apps/web: hold no-endpoints waiting");
+    }
+
+    /// An Ingress leads to Service `web`, which has no ready endpoint; the last good baseline has so many of workload `name`.
+    fn discovered(pods: &[&str], known: &[(&str, u32, bool)]) -> Bench {
+        let mut bench = bench();
+        bench.spec.critical_services.clear();
+        bench.ingress(&["git.example"]);
+        bench.ingress_leads_to(&["web"]);
+        bench.endpoints("apps", "web", 0, pods);
+        let of = |(name, desired, healthy): &(&str, u32, bool)| crate::baseline::BaselineWorkload {
+            object: ObjectRef::new(Kind::Deployment, "apps", name),
+            desired: *desired,
+            healthy: *healthy,
+        };
+        let taken = crate::baseline::Baseline::new(crate::name::Moment::from_millis(0), known.iter().map(of).collect());
+        bench.obs.baseline = crate::fact::Fact::known(Some(taken), bench.now);
+        bench
+    }
+
+    const HELD: &str = "Service apps/web: hold no-endpoints waiting";
+
+    fn noted(why: &str) -> String {
+        format!(
+            "not applicable: no checked ingress host led to a Service with endpoints before the outage\n\
+             note: Service apps/web has no ready endpoint, and Deployment apps/web behind it {why}, before the outage: \
+             not waited for"
+        )
+    }
+
+    #[test]
+    fn a_service_whose_workloads_were_not_healthy_before_the_outage_is_a_note_unless_somebody_named_it() {
+        let note = noted("was not healthy on 1970-01-01");
+        for pods in [&["web-0"][..], &[]] {
+            discovered(pods, &[("web", 1, false)]).check(evaluate, &note);
+            discovered(pods, &[("web", 1, true)]).check(evaluate, HELD);
+            discovered(pods, &[("other", 1, false)]).check(evaluate, HELD);
+        }
+        let mut two = discovered(&["web-0", "api-0"], &[("api", 1, true), ("web", 1, false)]);
+        two.workload(Kind::Deployment, "api", &[(2, false)]);
+        two.check(evaluate, HELD);
+        let mut named = discovered(&["web-0"], &[("web", 1, false)]);
+        named.spec.critical_services = vec![service("apps", "web")];
+        named.check(evaluate, HELD);
+        let mut required = discovered(&["web-0"], &[("web", 1, false)]);
+        required.spec.required_workloads = vec![ObjectRef::new(Kind::Deployment, "apps", "web")];
+        required.check(evaluate, HELD);
+        let mut unknown = discovered(&["web-0"], &[("web", 1, false)]);
+        unknown.obs.baseline = crate::fact::Fact::known(None, unknown.now);
+        unknown.check(evaluate, HELD);
+        let mut back = discovered(&["web-0"], &[("web", 1, false)]);
+        back.endpoints("apps", "web", 1, &["web-0"]);
+        back.check(evaluate, "Service apps/web: pass");
+    }
+
+    #[test]
+    fn a_service_whose_workload_was_at_zero_before_the_outage_and_still_is_is_a_note() {
+        let mut bench = discovered(&[], &[("web", 0, true)]);
+        bench.check(evaluate, HELD);
+        bench.change_workload("web", |it| it.desired = 0);
+        bench.check(evaluate, &noted("is at zero, as on 1970-01-01"));
+        bench.change_workload("web", |it| it.scaled_from = Some(1));
+        bench.check(evaluate, HELD);
     }
 
     #[test]
