@@ -446,8 +446,12 @@ pub struct WebhookState {
     pub name: Arc<str>,
     /// What it is called through; webhooks outside of the cluster are left out.
     pub service: ObjectRef,
-    /// Namespaces that `namespaceSelector` leaves out by their name. Whatever else it selects is taken to be in.
+    /// Namespaces that `namespaceSelector` leaves out by their name. Whatever else it selects is taken to be in; webhooks that
+    /// are called only for what carries a label of their own are left out.
     pub excludes: Vec<Arc<str>>,
+    /// Namespaces that `namespaceSelector` picks by their name; empty where it picks none so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Arc<str>>,
 }
 
 /// An APIService.

@@ -1,6 +1,8 @@
 //! What stands between controllers and the store: a webhook that must be asked before a pod is made, and does not answer
 //! (`failurePolicy: Fail`). After a power loss nothing may be there yet that serves it, and it may wait for itself.
 
+use std::sync::Arc;
+
 use crate::engine::view::View;
 use crate::name::{ObjectRef, Subject};
 use crate::observation::{Tri, WebhookState, WorkloadState};
@@ -44,7 +46,8 @@ pub(crate) fn silent<'a>(view: &View<'a>, namespace: &str) -> Option<&'a Webhook
 }
 
 fn asks(webhook: &WebhookState, namespace: &str) -> bool {
-    !webhook.excludes.iter().any(|apart| **apart == *namespace)
+    let has = |names: &[Arc<str>]| names.iter().any(|name| **name == *namespace);
+    !has(&webhook.excludes) && (webhook.only.is_empty() || has(&webhook.only))
 }
 
 /// Webhooks in whose way it stands that pods which are taken away are made again.
@@ -92,8 +95,6 @@ fn serves(view: &View<'_>, service: &ObjectRef) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
     use crate::fact::Fact;
     use crate::gate::testing::Bench;
     use crate::gate::workloads;
@@ -107,6 +108,11 @@ mod tests {
     /// What a workload comes to of which no pod was made, with `ready` endpoints behind the webhook.
     #[track_caller]
     fn check(ready: u32, excludes: &[&str], expected: &str) {
+        check_asked(ready, excludes, &[], expected);
+    }
+
+    #[track_caller]
+    fn check_asked(ready: u32, excludes: &[&str], only: &[&str], expected: &str) {
         let mut bench = Bench::new(1);
         bench.all_up();
         bench.workload(Kind::Deployment, "web", &[]);
@@ -132,6 +138,7 @@ mod tests {
             name: "validate.kyverno.svc-fail".into(),
             service: service(),
             excludes: excludes.iter().map(|name| (*name).into()).collect(),
+            only: only.iter().map(|name| (*name).into()).collect(),
         };
         let api = ApiServiceState {
             name: "v1beta1.metrics.k8s.io".into(),
@@ -154,5 +161,21 @@ mod tests {
         check(0, &["kube-system"], "Deployment apps/web: hold webhook-not-serving waiting");
         check(0, &["apps"], "Deployment apps/web: hold workload-not-converged waiting");
         check(1, &[], "Deployment apps/web: hold workload-not-converged waiting");
+    }
+
+    #[test]
+    fn a_webhook_that_picks_namespaces_by_name_is_in_the_way_of_no_other() {
+        check_asked(0, &[], &["media", "apps"], "Deployment apps/web: hold webhook-not-serving waiting");
+        check_asked(0, &[], &["media"], "Deployment apps/web: hold workload-not-converged waiting");
+        check_asked(0, &["apps"], &["apps"], "Deployment apps/web: hold workload-not-converged waiting");
+    }
+
+    #[test]
+    fn a_webhook_of_an_older_journal_is_asked_about_all_namespaces() {
+        let text =
+            r#"{"configuration":"c","name":"w","service":{"kind":"Service","namespace":"policy","name":"s"},"excludes":[]}"#;
+        let webhook: WebhookState = serde_json::from_str(text).unwrap();
+        assert!(asks(&webhook, "apps"));
+        assert_eq!(serde_json::to_string(&webhook).unwrap(), text);
     }
 }

@@ -294,6 +294,7 @@ mod tests {
             name: "validate.engine".into(),
             service: ObjectRef::new(Kind::Service, namespace, "engine"),
             excludes: excludes.iter().map(|name| (*name).into()).collect(),
+            only: Vec::new(),
         };
         bench.obs.extensions =
             Fact::known(Arc::new(ExtensionsState { webhooks: vec![webhook], api_services: Vec::new() }), bench.now);

@@ -36,6 +36,7 @@ mod tests {
             name: "validate.kyverno.svc-fail".into(),
             service: service.clone(),
             excludes: Vec::new(),
+            only: Vec::new(),
         };
         let extensions = ExtensionsState { webhooks: vec![webhook], api_services: Vec::new() };
         bench.obs.extensions = Fact::known(Arc::new(extensions), bench.now);

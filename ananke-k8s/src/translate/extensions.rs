@@ -1,5 +1,6 @@
 //! Admission webhooks that pods must pass, and APIs that Services serve.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ananke_core::name::{Kind, ObjectRef};
@@ -32,6 +33,8 @@ struct Webhook {
     rules: Vec<Rule>,
     #[serde(deserialize_with = "null_is_default")]
     namespace_selector: Selector,
+    #[serde(deserialize_with = "null_is_default")]
+    object_selector: Selector,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +61,8 @@ struct Rule {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Selector {
+    #[serde(deserialize_with = "null_is_default")]
+    match_labels: BTreeMap<String, Arc<str>>,
     #[serde(deserialize_with = "null_is_default")]
     match_expressions: Vec<Expression>,
 }
@@ -108,17 +113,53 @@ impl Rule {
     }
 }
 
+impl Selector {
+    /// Labels without which nothing is selected.
+    fn wanted(&self) -> impl Iterator<Item = &str> {
+        let wants = |of: &&Expression| matches!(of.operator.as_str(), "In" | "Exists");
+        let expressions = self.match_expressions.iter().filter(wants).map(|of| of.key.as_str());
+        self.match_labels.keys().map(String::as_str).chain(expressions)
+    }
+
+    /// What the expressions about the name label list for an operator.
+    fn names(&self, operator: &str) -> impl Iterator<Item = &[Arc<str>]> {
+        let by_name = move |of: &&Expression| of.key == NAME_LABEL && of.operator == operator;
+        self.match_expressions.iter().filter(by_name).map(|of| of.values.as_slice())
+    }
+
+    /// Names of which one is wanted; none where any may be.
+    fn only(&self) -> Option<Vec<Arc<str>>> {
+        let label = self.match_labels.get(NAME_LABEL).map(std::slice::from_ref);
+        let mut lists = label.into_iter().chain(self.names("In"));
+        let mut only = lists.next()?.to_vec();
+        for list in lists {
+            only.retain(|name| list.contains(name));
+        }
+        Some(only)
+    }
+}
+
 impl Webhook {
+    /// Which pods and namespaces carry a label is not known here. Where none is called that was not labelled for it, such as
+    /// for the sidecars of a mesh, the webhook is left out: taken for all namespaces, it would keep every pod from being mended.
+    fn is_opt_in(&self) -> bool {
+        self.object_selector.wanted().next().is_some() || self.namespace_selector.wanted().any(|label| label != NAME_LABEL)
+    }
+
     fn state(self, configuration: &Arc<str>) -> Option<WebhookState> {
         let fails = self.failure_policy.as_deref().unwrap_or("Fail") == "Fail";
-        let service = self.client_config.service.filter(|_| fails && self.rules.iter().any(Rule::is_for_new_pods))?;
-        let by_name = |of: &Expression| of.key == NAME_LABEL && of.operator == "NotIn";
-        let excludes = self.namespace_selector.match_expressions.into_iter().filter(by_name).flat_map(|of| of.values);
+        let counts = fails && !self.is_opt_in() && self.rules.iter().any(Rule::is_for_new_pods);
+        let service = self.client_config.service.filter(|_| counts)?;
+        let only = self.namespace_selector.only();
+        if only.as_ref().is_some_and(Vec::is_empty) {
+            return None;
+        }
         Some(WebhookState {
             configuration: Arc::clone(configuration),
             name: self.name,
             service: service.object(),
-            excludes: excludes.collect(),
+            excludes: self.namespace_selector.names("NotIn").flatten().cloned().collect(),
+            only: only.unwrap_or_default(),
         })
     }
 }
@@ -152,7 +193,7 @@ mod tests {
             "clientConfig":{{"caBundle":"Cg==","service":{{"name":"kyverno-svc","namespace":"kyverno","path":"/validate/fail","port":443}}}},
             {policy}"rules":[{rule}],"namespaceSelector":{{"matchExpressions":[
               {{"key":"kubernetes.io/metadata.name","operator":"NotIn","values":["kube-system","kyverno"]}},
-              {{"key":"team","operator":"Exists"}}]}}}}]}}"#
+              {{"key":"team","operator":"DoesNotExist"}}]}}}}]}}"#
         );
         let found = webhooks(serde_json::from_str(&text).unwrap()).unwrap().unwrap_or_default();
         let told: Vec<String> = found.iter().map(|of| format!("{} {} {:?}", of.name, of.service, of.excludes)).collect();
@@ -172,6 +213,62 @@ mod tests {
         check(r#""failurePolicy":"Ignore","#, pods, &[]);
         check(r#""failurePolicy":"Fail","#, certificates, &[]);
         check(r#""failurePolicy":"Fail","#, deletes, &[]);
+    }
+
+    /// Which namespaces a webhook is asked about that has these selectors: those left out, and those picked; none where it is
+    /// left out itself.
+    fn asked(selectors: &str) -> Option<String> {
+        let text = format!(
+            r#"{{"metadata":{{"name":"x"}},"webhooks":[{{"name":"a","clientConfig":{{"service":{{"name":"s","namespace":"n"}}}},
+            "rules":[{{"apiGroups":[""],"operations":["CREATE"],"resources":["pods"]}}],{selectors}}}]}}"#
+        );
+        let found = webhooks(serde_json::from_str(&text).unwrap()).unwrap()?;
+        Some(found.iter().map(|of| format!("{:?} {:?}", of.excludes, of.only)).collect())
+    }
+
+    #[test]
+    fn a_webhook_that_is_called_only_for_what_was_labelled_for_it_is_left_out() {
+        let name = r#""key":"kubernetes.io/metadata.name""#;
+        for opt_in in [
+            // Two of the four of Istio's injector, as istioctl installs them.
+            r#""namespaceSelector":{"matchExpressions":[{"key":"istio-injection","operator":"In","values":["enabled"]}]},
+               "objectSelector":{"matchExpressions":[{"key":"sidecar.istio.io/inject","operator":"NotIn","values":["false"]}]}"#,
+            r#""namespaceSelector":{"matchExpressions":[{"key":"istio-injection","operator":"DoesNotExist"}]},
+               "objectSelector":{"matchExpressions":[{"key":"sidecar.istio.io/inject","operator":"In","values":["true"]}]}"#,
+            r#""namespaceSelector":{"matchLabels":{"policy":"on"}}"#,
+            r#""namespaceSelector":{"matchExpressions":[{"key":"team","operator":"Exists"}]}"#,
+            r#""objectSelector":{"matchLabels":{"app":"db"}}"#,
+            r#""objectSelector":{"matchExpressions":[{"key":"app","operator":"Exists"}]}"#,
+        ] {
+            assert_eq!(asked(opt_in), None, "{opt_in}");
+        }
+        let all = Some("[] []".to_owned());
+        for opt_out in [
+            r#""namespaceSelector":{},"objectSelector":{}"#.to_owned(),
+            r#""namespaceSelector":null,"objectSelector":null"#.to_owned(),
+            r#""objectSelector":{"matchExpressions":[{"key":"app","operator":"NotIn","values":["db"]}]}"#.to_owned(),
+            r#""namespaceSelector":{"matchExpressions":[{"key":"skip","operator":"DoesNotExist"}]}"#.to_owned(),
+            format!(r#""namespaceSelector":{{"matchExpressions":[{{{name},"operator":"Exists"}}]}}"#),
+        ] {
+            assert_eq!(asked(&opt_out), all, "{opt_out}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_that_picks_namespaces_by_name_is_asked_about_those() {
+        let by_name = |operator: &str, names: &str| {
+            format!(r#"{{"key":"kubernetes.io/metadata.name","operator":"{operator}","values":[{names}]}}"#)
+        };
+        let selector = |labels: &str, expressions: &[String]| {
+            let expressions = expressions.join(",");
+            asked(&format!(r#""namespaceSelector":{{"matchLabels":{{{labels}}},"matchExpressions":[{expressions}]}}"#))
+        };
+        let apps = r#""kubernetes.io/metadata.name":"apps""#;
+        let (two, not) = (by_name("In", r#""apps","media""#), by_name("NotIn", r#""media""#));
+        assert_eq!(selector("", std::slice::from_ref(&two)).as_deref(), Some(r#"[] ["apps", "media"]"#));
+        assert_eq!(selector(apps, &[]).as_deref(), Some(r#"[] ["apps"]"#));
+        assert_eq!(selector(apps, &[two, not]).as_deref(), Some(r#"["media"] ["apps"]"#));
+        assert_eq!(selector(apps, &[by_name("In", r#""media""#)]), None, "no namespace has two names");
     }
 
     #[test]

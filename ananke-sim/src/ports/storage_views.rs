@@ -115,6 +115,7 @@ pub(super) fn extensions(world: &World, words: &mut Words) -> ExtensionsState {
         name: "validate.kyverno.svc-fail".into(),
         service: ObjectRef { kind: Kind::Service, ..engine.clone() },
         excludes: vec![NOT_ASKED.into()],
+        only: Vec::new(),
     });
     ExtensionsState { webhooks: webhook.into_iter().collect(), api_services: metrics.into_iter().chain(orphan).collect() }
 }
