@@ -274,18 +274,18 @@ impl Updating<'_> {
     async fn prove_or_put_back(&mut self, swapping: &Swapping) -> Result<String, Stop> {
         let commit = &swapping.to;
         if let Some(begun) = self.record.put_back.clone().filter(|begun| begun.commit == *commit) {
-            return self.put_back(swapping, begun.why).await;
+            return self.put_back(swapping, begun.why);
         }
         let Err(why) = self.prove(swapping).await else {
             self.record = Record { installed: Some(commit.clone()), swapping: None, put_back: None, ..self.record.clone() };
             self.save()?;
             return Ok(format!("{commit} is installed"));
         };
-        self.put_back(swapping, why).await
+        self.put_back(swapping, why)
     }
 
     /// A cut in the middle of it is ended the same way: what was put back answers as well as what was not.
-    async fn put_back(&mut self, swapping: &Swapping, why: String) -> Result<String, Stop> {
+    fn put_back(&mut self, swapping: &Swapping, why: String) -> Result<String, Stop> {
         let (commit, program) = (&swapping.to, &self.program);
         let at = SystemClock::start().now();
         self.record.put_back = Some(PutBack { commit: commit.clone(), at, why: why.clone() });

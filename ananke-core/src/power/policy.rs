@@ -34,7 +34,7 @@ pub enum Demand {
     StartUp {
         why: String,
     },
-    /// The cluster is down, and stays so until a person says otherwise.
+    /// The cluster is down, and stays so until a person says otherwise, or the reason is gone.
     HoldDown {
         why: String,
         instruction: String,

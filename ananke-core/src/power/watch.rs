@@ -83,7 +83,7 @@ pub enum UpsState {
     Battery { since: Moment, left: Option<Duration> },
     /// What it feeds must go down now, and has no longer than this: a shutdown that it asks for always has an end.
     Critical { why: String, left: Duration },
-    /// Nothing is heard of it, and it was not on battery: an alarm and no more.
+    /// Nothing is heard of it, or nothing that tells of its power for long, and it was not on battery: an alarm and no more.
     Lost { since: Moment },
     /// Mains are there, and `FSD` still stands from an outage before.
     Latched,

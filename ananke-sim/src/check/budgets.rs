@@ -28,7 +28,9 @@ const MOST: &[(&str, usize)] = &[
 const OF_LEASES: &str = "restart-unit";
 
 pub(super) fn check(record: &Record) -> Vec<String> {
-    let mut times: BTreeMap<(&str, &str, String), Vec<(Ms, Option<&Lease>)>> = BTreeMap::new();
+    /// When something was sent, and under which lease of its node.
+    type Times<'a> = Vec<(Ms, Option<&'a Lease>)>;
+    let mut times: BTreeMap<(&str, &str, String), Times<'_>> = BTreeMap::new();
     let mut leases: BTreeMap<(&str, String), &Lease> = BTreeMap::new();
     let mut found = Vec::new();
     for event in &record.events {
