@@ -32,11 +32,11 @@ use crate::report::{ActionOutcome, Command, Outcome, Report};
 
 /// Everything is judged again at least this often: facts age, deadlines pass.
 const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
-/// Answers that come within this time are judged together: a thirtieth of a second for each node, at least a fifth and at most a
-/// whole second: the larger the cluster, the more a judgement costs, and the longer its hosts take to boot.
+/// Answers that come within this time are judged together: a fifth of a second, and for each node beyond two hundred a
+/// millisecond more, up to a second: the larger the cluster, the more a judgement costs.
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
 const LONGEST_AT_MOST: Duration = Duration::from_secs(1);
-const AT_MOST_PER_NODE: Duration = Duration::from_millis(33);
+const AT_MOST_PER_NODE: Duration = Duration::from_millis(1);
 /// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Progress is written at least this often: whoever keeps the leases knows by it that the run is alive.
