@@ -30,18 +30,11 @@ impl ClusterReads for KubeCluster {
         let read = apart.get::<Namespace>(TRIED, "/api/v1/namespaces/kube-system");
         // The version needs no store: whoever answers it and not the others has one that is ill.
         let version = apart.get::<Version>("read the version", "/version");
-        let read = async { read.await.map_err(error::blame_the_store) };
-        // A write that is silent tells nothing of the store before the read has ended: a webhook may hold it.
-        let write = async {
-            match apart.dry_run().await {
-                Err(error) if error::is_silence(&error) => Ok(Err(error)),
-                other => other.map(Ok),
-            }
-        };
-        let store = async { tokio::try_join!(read, write) };
-        let (version, stored) = tokio::try_join!(version, async { Ok(store.await) })?;
-        let (namespace, written) = stored?;
-        written.map_err(error::blame_admission)?;
+        // Where both fail, the read tells why: it asks for the least. A write that is silent beside it is held by a webhook.
+        let store = async { Ok(tokio::join!(read, apart.dry_run())) };
+        let (version, (namespace, written)) = tokio::try_join!(version, store)?;
+        let namespace = namespace.map_err(error::blame_the_store)?;
+        written.map_err(|error| if error::is_silence(&error) { error::blame_admission(error) } else { error })?;
         let cluster_uid = namespace::uid(&namespace).map_err(|why| error::nonsense(TRIED, &self.server, why))?;
         Ok(ApiHealth { cluster_uid, version: version.git_version })
     }
