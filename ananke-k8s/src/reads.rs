@@ -30,10 +30,14 @@ impl ClusterReads for KubeCluster {
         let read = apart.get::<Namespace>(TRIED, "/api/v1/namespaces/kube-system");
         // The version needs no store: whoever answers it and not the others has one that is ill.
         let version = apart.get::<Version>("read the version", "/version");
-        // Where both fail, the read tells why: it asks for the least. A write that is silent beside it is held by a webhook.
         let store = async { Ok(tokio::join!(read, apart.dry_run())) };
         let (version, (namespace, written)) = tokio::try_join!(version, store)?;
-        let namespace = namespace.map_err(error::blame_the_store)?;
+        // Where both fail, the read tells why, for it asks for the least; silence tells less than any word.
+        let namespace = match (namespace, &written) {
+            (Err(read), Err(write)) if error::is_silence(&read) && !error::is_silence(write) => return Err(write.clone()),
+            (read, _) => read.map_err(error::blame_the_store)?,
+        };
+        // A write that is silent beside it is held by a webhook.
         written.map_err(|error| if error::is_silence(&error) { error::blame_admission(error) } else { error })?;
         let cluster_uid = namespace::uid(&namespace).map_err(|why| error::nonsense(TRIED, &self.server, why))?;
         Ok(ApiHealth { cluster_uid, version: version.git_version })
