@@ -4,14 +4,15 @@
 //! an outage before this one (trap `ups-stale-on-battery-counter`).
 
 mod aftermath;
+mod doom;
 mod duty;
 mod policy;
 mod status;
 mod watch;
 
 pub use aftermath::{HostsFound, hosts_found};
+pub(crate) use doom::left;
 pub use duty::{Duty, Known, is_start_owed};
-pub(crate) use policy::left;
 pub use policy::{Demand, PowerWatch};
 pub use status::{Supply, Word};
 pub use watch::{UpsState, UpsWatch};

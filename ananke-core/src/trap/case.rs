@@ -138,11 +138,13 @@ impl<'a> Case<'a> {
 
     /// The same of each pod of which one was said.
     pub(super) fn said_by_pods(&self, any: &[&str]) -> impl Iterator<Item = Said<'a>> {
-        self.pods().iter().filter_map(move |pod| {
-            let events = || self.evidence.events(&pod.object).map(|event| &event.message).find(|text| says(text, any));
-            let text = Some(&pod.message).filter(|text| says(text, any)).or_else(events)?;
-            Some(Said { text, node: pod.node.as_ref() })
-        })
+        self.pods().iter().filter_map(move |pod| Some(Said { text: self.said_about(pod, any)?, node: pod.node.as_ref() }))
+    }
+
+    /// By the pod itself, or by an Event about it.
+    fn said_about(&self, pod: &'a PodState, any: &[&str]) -> Option<&'a Arc<str>> {
+        let events = || self.evidence.events(&pod.object).map(|event| &event.message).find(|text| says(text, any));
+        Some(&pod.message).filter(|text| says(text, any)).or_else(events)
     }
 
     /// The first of these texts that a unit logged last before it ended: that of the node which waits, or of a server where
@@ -311,7 +313,7 @@ pub(super) fn own_old_pods<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
 /// The same of those that said one of these texts, where any did: the others may be about to be ready.
 pub(super) fn own_old_pods_that_say<'a>(case: &Case<'a>, any: &[&str]) -> Vec<&'a PodState> {
     let mut pods = own_old_pods(case);
-    let speaks = |pod: &&PodState| says(&pod.message, any) || case.events_say(&pod.object, any);
+    let speaks = |pod: &&'a PodState| case.said_about(pod, any).is_some();
     if pods.iter().any(speaks) {
         pods.retain(speaks);
     }
