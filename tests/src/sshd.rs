@@ -14,7 +14,7 @@ use ananke_core::spec::SshTarget;
 use ananke_ssh::{SshHosts, SshSettings};
 use tempfile::TempDir;
 
-use crate::{WallClock, require, until};
+use crate::{LIMIT, WallClock, require, until};
 
 /// An intent, as a peer gives it.
 const ANSWER: &str = r#"#!/bin/sh
@@ -105,7 +105,7 @@ impl Desk {
         let _there = std::fs::create_dir_all("/run/sshd");
         let mut command = Command::new("/usr/sbin/sshd");
         let running = Running(command.arg("-D").arg("-E").arg(&log).arg("-f").arg(&file).spawn().unwrap());
-        until("sshd listens", Duration::from_secs(20), || {
+        until("sshd listens", LIMIT, || {
             std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Server listening")).then_some(())
         });
         let key = self.text(&format!("{name}.pub")).split(' ').take(2).collect::<Vec<_>>().join(" ");

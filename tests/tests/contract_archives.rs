@@ -7,16 +7,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ananke_core::name::ArchiveName;
 use ananke_core::order::HostOrder;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_ssh::{SshHosts, SshSettings};
 use ananke_tests::sshd::{Desk, Sshd, node};
-use ananke_tests::{WallClock, until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use ananke_tests::{LIMIT, WallClock, until};
 
 /// Takes all of it.
 const WHOLE: &str = "tee PLACE/got | wc -c > PLACE/count\n";
@@ -62,7 +60,7 @@ async fn load(hosts: &SshHosts, archive: &ArchiveName) -> Result<(), PortError> 
 }
 
 fn there(desk: &Desk, name: &str) {
-    until(&format!("{name} is there"), PATIENCE, || desk.path(name).exists().then_some(()));
+    until(&format!("{name} is there"), LIMIT, || desk.path(name).exists().then_some(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +94,7 @@ async fn a_connection_that_breaks_in_the_middle_is_told_and_nothing_is_sent_agai
     end_sessions(site.sshd.pid());
     let error = loading.await.unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
-    assert!(began.elapsed() < PATIENCE, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < LIMIT, "it took {:?}", began.elapsed());
     assert_eq!(site.desk.text("lines").lines().count(), 1);
     fs::write(site.desk.path("go"), "").unwrap();
     there(&site.desk, "ended");

@@ -25,6 +25,7 @@ use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_sim::serve::{Served, UpOptions, up};
 use ananke_sim::world::NodePatch;
 use ananke_sim::{MemoryState, Scenario, Sim, SimPorts, World, drill};
+use ananke_tests::LIMIT;
 use async_trait::async_trait;
 
 /// The one order of a run.
@@ -113,7 +114,7 @@ impl Site {
             }
         };
         let run = engine::execute(walk, reads, hands, Box::pin(std::future::pending()), &mut observer);
-        let (report, _) = tokio::time::timeout(Duration::from_secs(30), run).await.unwrap();
+        let (report, _) = tokio::time::timeout(LIMIT, run).await.unwrap();
         assert_eq!(report.actions.len(), 1, "{report:?}");
         kind
     }

@@ -1,20 +1,15 @@
 //! One world, asked twice: what ananke-k8s reads of the served Flux objects and Jobs is what the ports in memory say. And
 //! the remedies that write to them, from the built binary to the served API.
 
-use std::time::Duration;
-
 use ananke_core::observation::{FluxState, JobState, Reconcile};
 use ananke_core::port::ClusterReads;
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_sim::serve::{UpOptions, up};
 use ananke_sim::{Scenario, Sim, SimPorts, World};
-use ananke_tests::Cluster;
+use ananke_tests::{Cluster, LIMIT};
 
 const SEED: u64 = 7;
 const NODES: usize = 4;
-
-/// Fails the test rather than the CI job when a server hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What does not depend on when it was asked, one line an object, in an order that both can be brought into.
 fn lines(flux: &FluxState) -> Vec<String> {
@@ -67,7 +62,7 @@ fn flux_objects_and_jobs_read_over_the_wire_are_those_of_the_world() {
         let _served = up(options).await.unwrap();
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         let reads = async { tokio::try_join!(cluster.flux(), cluster.jobs()).unwrap() };
-        let (flux_read, jobs_read) = tokio::time::timeout(PATIENCE, reads).await.unwrap();
+        let (flux_read, jobs_read) = tokio::time::timeout(LIMIT, reads).await.unwrap();
         let (flux, flux_read) = ((*flux).clone().unwrap(), (*flux_read).clone().unwrap());
         assert!(!flux.helm_releases.is_empty() && !known.is_empty());
         assert_eq!(lines(&flux_read), lines(&flux));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ananke_core::port::{ErrorKind, PortError};
 use ananke_ssh::{Login, Pin, SshHosts, SshSettings};
 use ananke_tests::sshd::{Desk, Running, Sshd, closed_port, node, reaches, target};
-use ananke_tests::{WallClock, until};
+use ananke_tests::{LIMIT, WallClock, until};
 
 fn remedy(error: &PortError) -> &str {
     error.remedy.as_deref().unwrap_or("none")
@@ -84,7 +84,7 @@ fn agent(desk: &Desk, socket: &str) -> Running {
     let socket = desk.path(socket);
     let mut command = Command::new("ssh-agent");
     let running = Running(command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap());
-    until("the agent listens", Duration::from_secs(20), || socket.exists().then_some(()));
+    until("the agent listens", LIMIT, || socket.exists().then_some(()));
     running
 }
 

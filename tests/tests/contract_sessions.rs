@@ -12,10 +12,8 @@ use ananke_core::order::HostOrder;
 use ananke_core::port::ErrorKind;
 use ananke_ssh::{SshHosts, SshSettings};
 use ananke_tests::sshd::{Desk, Sshd, node, target};
-use ananke_tests::{WallClock, require, until};
+use ananke_tests::{LIMIT, WallClock, require, until};
 use futures::future::join_all;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Notes each command, and answers it when `go` is there.
 const WAITS: &str = r#"#!/bin/sh
@@ -58,7 +56,7 @@ async fn a_host_that_gives_a_connection_one_session_gets_more_connections() {
         let hosts = Arc::clone(&hosts);
         tokio::spawn(async move { hosts.intent(&node()).await })
     });
-    until("all four run at once", PATIENCE, || (lines(&desk) == 4).then_some(()));
+    until("all four run at once", LIMIT, || (lines(&desk) == 4).then_some(()));
     go(&desk);
     for answer in join_all(asked).await {
         answer.unwrap().unwrap();
@@ -84,7 +82,7 @@ async fn whom_a_crowded_host_drops_is_told_to_come_again_and_gets_in() {
     let targets: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), target(sshd.port))).collect();
     let hosts =
         hosts(SshSettings { routes: SshSettings::direct(targets, desk.path("id"), desk.path("known_hosts")).routes, ..settings });
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + LIMIT;
     let ask = async |name: &NodeName| {
         let mut drops = 0_usize;
         while let Err(error) = hosts.intent(name).await {
@@ -120,7 +118,7 @@ async fn a_session_that_dies_in_the_middle_of_a_change_is_told_and_the_change_is
         let hosts = Arc::clone(&hosts);
         async move { hosts.perform_without_permit(&node(), &order).await }
     });
-    until("the command runs", PATIENCE, || (lines(&desk) == 1).then_some(()));
+    until("the command runs", LIMIT, || (lines(&desk) == 1).then_some(()));
     let session = *below(sshd.pid()).first().unwrap();
     assert!(Command::new("kill").args(["-KILL", &session.to_string()]).status().unwrap().success());
     let error = changing.await.unwrap().unwrap_err();
@@ -139,7 +137,7 @@ async fn a_connection_that_nobody_uses_is_closed() {
     go(&desk);
     let hosts = hosts(settings);
     hosts.intent(&node()).await.unwrap();
-    until("the host sees its end", PATIENCE, || below(sshd.pid()).is_empty().then_some(()));
+    until("the host sees its end", LIMIT, || below(sshd.pid()).is_empty().then_some(()));
     hosts.intent(&node()).await.unwrap();
     assert_eq!(logins(&sshd), 2);
 }

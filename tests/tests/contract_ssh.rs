@@ -31,7 +31,7 @@ use ananke_sim::serve::{UpOptions, up};
 use ananke_sim::world::LONGHORN_DISK;
 use ananke_ssh::command::Command;
 use ananke_ssh::{SshHosts, SshSettings};
-use ananke_tests::WallClock;
+use ananke_tests::{LIMIT, WallClock};
 use async_trait::async_trait;
 use tempfile::TempDir;
 
@@ -392,7 +392,7 @@ async fn a_served_world_does_what_its_hosts_are_told() {
     assert_eq!((error.kind, error.found.as_str()), (ErrorKind::Invalid, "ctr: no match for platform in manifest: not found"));
 
     hosts.perform_without_permit(&worker, &HostOrder::PowerOff).await.unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + LIMIT;
     while hosts.inspect(&worker, &agent, &disk).await.is_ok() {
         assert!(Instant::now() < until, "it was told to power off");
     }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ananke_core::doctor::ClusterMap;
 use ananke_core::observation::{EndpointsState, StorageState};
@@ -11,12 +10,10 @@ use ananke_core::port::{ClusterReads, MapReads};
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_sim::serve::{UpOptions, up};
 use ananke_sim::{Scenario, Sim, SimPorts, World};
+use ananke_tests::LIMIT;
 
 const SEED: u64 = 7;
 const NODES: usize = 4;
-
-/// Fails the test rather than the CI job when a server hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In an order that both can be brought into: the API lists by name, the world by row.
 fn sorted(storage: &StorageState) -> StorageState {
@@ -79,7 +76,7 @@ fn volumes_and_endpoints_read_over_the_wire_are_those_of_the_world() {
         let cluster = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         let reads =
             async { tokio::try_join!(cluster.storage(), cluster.endpoints(), cluster.workloads(), cluster.pods()).unwrap() };
-        let (storage_read, endpoints_read, workloads_read, pods_read) = tokio::time::timeout(PATIENCE, reads).await.unwrap();
+        let (storage_read, endpoints_read, workloads_read, pods_read) = tokio::time::timeout(LIMIT, reads).await.unwrap();
 
         assert!(storage.attachments.len() > 30 && storage.csi_nodes.len() == NODES);
         assert_eq!(sorted(&storage_read), sorted(&storage));
@@ -88,7 +85,7 @@ fn volumes_and_endpoints_read_over_the_wire_are_those_of_the_world() {
             let read = workloads_read.iter().find(|read| read.object == workload.object).unwrap();
             assert_eq!(read.registries, workload.registries, "{}", workload.object);
         }
-        let map_read = tokio::time::timeout(PATIENCE, cluster.map()).await.unwrap().unwrap();
+        let map_read = tokio::time::timeout(LIMIT, cluster.map()).await.unwrap().unwrap();
         assert_eq!(mapped(map_read), mapped(map));
         for pod in pods.iter() {
             let read = pods_read.iter().find(|read| read.object == pod.object).unwrap();

@@ -12,10 +12,7 @@ use ananke_core::port::{ClusterPart, ClusterReads};
 use ananke_k8s::{Deadlines, KubeCluster, WatchedCluster};
 use ananke_sim::Fault;
 use ananke_sim::serve::{self, UpOptions, up};
-use ananke_tests::Cluster;
-
-/// Fails the test rather than the CI job when a server hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use ananke_tests::{Cluster, LIMIT};
 
 struct Bench {
     world: Arc<serve::Cluster>,
@@ -33,7 +30,7 @@ fn with<F: Future<Output = ()>>(speed: u32, test: impl FnOnce(Bench) -> F) {
         let served = up(options).await.unwrap();
         let listed = KubeCluster::from_kubeconfig(&dir.path().join("kubeconfig"), Deadlines::default()).await.unwrap();
         let bench = Bench { world: served.cluster().clone(), watched: WatchedCluster::new(listed.clone()), listed };
-        tokio::time::timeout(PATIENCE, test(bench)).await.unwrap();
+        tokio::time::timeout(LIMIT, test(bench)).await.unwrap();
     });
 }
 

@@ -39,7 +39,7 @@ fn it_looks_at_once_and_stops_cleanly_by_either_signal() {
     for signal in ["TERM", "INT"] {
         let before = asked(&cluster);
         let daemon = cluster.start(&["daemon"]);
-        until("it looks at the nodes", Duration::from_secs(20), || (asked(&cluster) > before).then_some(()));
+        until("it looks at the nodes", LIMIT, || (asked(&cluster) > before).then_some(()));
         let run = stop(daemon, signal);
         assert!(run.stderr.contains(" keeps leases: "), "{run}");
         assert!(!run.stderr.contains("failed: "), "{run}");
@@ -52,7 +52,7 @@ fn it_outlives_an_api_that_is_away() {
     let cluster = Cluster::up(&["--nodes", "3", "--scenario", "healthy"]);
     cluster.inject("api-500", None);
     let mut daemon = cluster.start(&["daemon"]);
-    until("it was refused", Duration::from_secs(30), || {
+    until("it was refused", LIMIT, || {
         cluster.requests().iter().any(|line| line.starts_with("GET ") && line.ends_with(" 500")).then_some(())
     });
     assert!(daemon.runs(), "{}", daemon.end(LIMIT));
@@ -64,13 +64,13 @@ fn it_outlives_an_api_that_is_away() {
 fn one_daemon_keeps_another_away() {
     let cluster = cluster("healthy");
     let daemon = cluster.start(&["daemon"]);
-    until("it looks at the nodes", Duration::from_secs(20), || (asked(&cluster) > 0).then_some(()));
+    until("it looks at the nodes", LIMIT, || (asked(&cluster) > 0).then_some(()));
     let run = cluster.ananke(&["daemon"]).exits(5);
     assert!(run.stderr.contains("daemon.lock: daemon, process "), "{run}");
     stop(daemon, "TERM");
     let daemon = cluster.start(&["daemon"]);
     let before = asked(&cluster);
-    until("the next one looks at the nodes", Duration::from_secs(20), || (asked(&cluster) > before).then_some(()));
+    until("the next one looks at the nodes", LIMIT, || (asked(&cluster) > before).then_some(()));
     stop(daemon, "TERM");
 }
 
@@ -85,9 +85,9 @@ fn credentials_that_were_renewed_are_taken_at_the_next_sweep() {
         requests.iter().any(|line| line.starts_with("GET /") && line.ends_with(status)).then_some(())
     };
     let daemon = cluster.start(&["daemon"]);
-    until("it was refused", Duration::from_secs(20), || answered(" 401"));
+    until("it was refused", LIMIT, || answered(" 401"));
     fs::write(&file, renewed).unwrap();
-    until("it was let in", Duration::from_secs(90), || answered(" 200"));
+    until("it was let in", LIMIT, || answered(" 200"));
     stop(daemon, "TERM");
 }
 
@@ -139,7 +139,7 @@ impl Manager {
     /// Waits for a message with this line in it.
     #[track_caller]
     fn hears(&self, wanted: &str) -> String {
-        until(wanted, Duration::from_secs(20), || {
+        until(wanted, LIMIT, || {
             let mut message = [0; 4096];
             let length = self.0.recv(&mut message).ok()?;
             let text = String::from_utf8_lossy(message.get(..length)?).into_owned();

@@ -4,9 +4,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use ananke_tests::{Cluster, ananke, until};
+use ananke_tests::{Cluster, LIMIT, ananke, until};
 
 fn journal(cluster: &Cluster) -> PathBuf {
     let folder = fs::read_dir(cluster.path("state/journal")).unwrap();
@@ -48,7 +47,7 @@ fn a_run_is_replayed_and_an_altered_journal_is_refused() {
 
 #[test]
 fn a_run_that_was_killed_says_why_it_held_while_everything_is_down() {
-    let cluster = Cluster::up(&["--nodes", "4", "--speed", "4"]);
+    let cluster = Cluster::up(&["--nodes", "4", "--speed", "20"]);
     cluster.inject("never-boots", Some("titan-04"));
     let said = cluster.ananke(&["explain"]).exits(2).said();
     assert!(said.contains("no run that acted is recorded"), "{said}");
@@ -58,7 +57,7 @@ fn a_run_that_was_killed_says_why_it_held_while_everything_is_down() {
         let text = fs::read_to_string(fs::read_dir(cluster.path("state/journal")).ok()?.next()?.ok()?.path()).ok()?;
         text.contains(r#""of":{"host":"titan-04"}"#).then_some(())
     };
-    until("a look at the dark host", Duration::from_secs(60), seen);
+    until("a look at the dark host", LIMIT, seen);
     going.kill();
     cluster.power("cut");
     let told = cluster.ananke(&["explain", "-o", "json"]).exits(0).json();

@@ -4,12 +4,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use ananke_tests::{Cluster, Going, require};
-
-/// Some sixty commands, some of which wait.
-const LIMIT: Duration = Duration::from_secs(300);
+use ananke_tests::{Cluster, Going, LIMIT, require};
 
 #[test]
 fn kubectl_finds_a_server_that_behaves_like_the_real_one() {

@@ -13,9 +13,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use ananke_tests::{Cluster, Going, ananke, require, until};
+use ananke_tests::{Cluster, Going, LIMIT, ananke, require, until};
 use serde_json::Value;
 
 /// The node behind the real sshd. Its k3s does not start by itself, so that someone must say so over SSH.
@@ -24,8 +23,6 @@ const REAL: &str = "titan-07";
 /// The node that a person has cordoned.
 const PERSONS: &str = "titan-20";
 
-const BOOT_LIMIT: Duration = Duration::from_secs(40);
-
 #[test]
 fn a_cluster_comes_back_from_a_power_loss_and_from_a_shutdown() {
     let cluster = Cluster::up(&["--speed", "20"]);
@@ -33,12 +30,12 @@ fn a_cluster_comes_back_from_a_power_loss_and_from_a_shutdown() {
     let sshd = Sshd::in_front_of(&cluster, REAL);
 
     what_is_down_is_shown(&cluster);
-    let up = until("all hosts and the API are up", BOOT_LIMIT, || {
+    let up = until("all hosts and the API are up", LIMIT, || {
         let truth = cluster.truth();
         (truth["hosts_up"] == 30 && truth["api"] == true).then(|| truth["seconds"].as_i64().unwrap())
     });
     // A unit that does not run is only early for as long.
-    until("a minute more has passed there", BOOT_LIMIT, || (cluster.truth()["seconds"].as_i64() > Some(up + 65)).then_some(()));
+    until("a minute more has passed there", LIMIT, || (cluster.truth()["seconds"].as_i64() > Some(up + 65)).then_some(()));
     let by_kubectl = require("kubectl", "kubernetes-client").then_some(&cluster);
     by_kubectl.map(kubectl_sees_the_cluster);
     a_dry_run_only_looks(&cluster);
@@ -202,7 +199,7 @@ impl Sshd {
         let host_key = file("host_key");
         let mut keygen = Command::new("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&host_key);
-        Going::spawn(&mut keygen).end(BOOT_LIMIT).ok();
+        Going::spawn(&mut keygen).end(LIMIT).ok();
 
         let config = fs::read_to_string(cluster.config()).unwrap();
         let entry = config.lines().find(|line| line.trim_start().starts_with(&format!("{node}:"))).unwrap().to_owned();
@@ -213,7 +210,7 @@ impl Sshd {
 
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         serve(&file("sshd_config"), port);
-        let user = Going::spawn(Command::new("id").arg("-un")).end(BOOT_LIMIT).ok();
+        let user = Going::spawn(Command::new("id").arg("-un")).end(LIMIT).ok();
         if user.trim() == "root" {
             // Where sshd goes when it is root; packages make it at boot, which a container never does.
             fs::create_dir_all("/run/sshd").unwrap();
@@ -227,7 +224,7 @@ impl Sshd {
             let there = format!("  {node}: \"127.0.0.1:{port}\"");
             format!("{}ssh_node_users: {{{node}: {}}}\n", text.replace(&entry, &there), user.trim())
         });
-        until("sshd listens", BOOT_LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        until("sshd listens", LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         Some(Self { _serves: sshd, lines: file("lines") })
     }
 

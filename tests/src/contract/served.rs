@@ -1,7 +1,6 @@
 //! The contract's cases on the served simulator, under the rights that are granted to Ananke.
 
 use std::path::Path;
-use std::time::Duration;
 
 use ananke_k8s::{Deadlines, KubeCluster};
 use ananke_sim::serve::site::ANANKES;
@@ -9,12 +8,10 @@ use ananke_sim::serve::{Served, UpOptions, up};
 
 use super::world_stage::{SPEED, WorldStage};
 use super::{Outcome, Subject};
+use crate::LIMIT;
 
 pub const SEED: u64 = 7;
 pub const NODES: usize = 4;
-
-/// Fails the test rather than the CI job when a server hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster that is well, in `dir`.
 pub async fn served(dir: &Path) -> Served {
@@ -29,7 +26,7 @@ pub async fn client(kubeconfig: &Path) -> KubeCluster {
 
 pub fn on_runtime<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("the test took too long") })
+    runtime.block_on(async { tokio::time::timeout(LIMIT, test).await.expect("the test took too long") })
 }
 
 /// Runs one case on a cluster that is served in `dir`.
