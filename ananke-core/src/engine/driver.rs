@@ -33,9 +33,9 @@ use crate::report::{ActionOutcome, Command, Outcome, Report};
 /// Everything is judged again at least this often: facts age, deadlines pass.
 const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
 /// Answers that come within this time are judged together: a fifth of a second, and for each node beyond two hundred a
-/// millisecond more, up to a second: the larger the cluster, the more a judgement costs.
+/// millisecond more, up to two seconds: the larger the cluster, the more a judgement costs.
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
-const LONGEST_AT_MOST: Duration = Duration::from_secs(1);
+const LONGEST_AT_MOST: Duration = Duration::from_secs(2);
 const AT_MOST_PER_NODE: Duration = Duration::from_millis(1);
 /// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
