@@ -82,6 +82,8 @@ pub struct Alone {
 pub struct Loaded {
     pub spec: Spec,
     pub kubeconfig: PathBuf,
+    /// Addresses of other servers of its cluster.
+    pub api_servers: Vec<String>,
     pub state_dir: PathBuf,
     pub ssh: Ssh,
     /// Directory of the archives of images.

@@ -137,7 +137,7 @@ impl Adapters {
 }
 
 pub(crate) async fn kubeconfig(loaded: &Loaded) -> Result<KubeCluster, PortError> {
-    KubeCluster::from_kubeconfig(&loaded.kubeconfig, Deadlines::default()).await
+    KubeCluster::of_servers(&loaded.kubeconfig, &loaded.api_servers, Deadlines::default()).await
 }
 
 /// How these machines are logged in to, and whom we believe there.

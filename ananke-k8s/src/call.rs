@@ -32,17 +32,30 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_ERROR: usize = 64 << 10;
 
 impl KubeCluster {
+    /// A read that finds no server there is put once more, to another one that is well.
     pub(crate) async fn get<T: DeserializeOwned>(&self, tried: &str, path: &str) -> Result<T, PortError> {
-        let request = self.build(tried, &self.server, Method::GET, path, None)?;
-        let bytes = self.exchange(tried, &self.server, request, self.deadlines.call).await?;
-        serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
+        let (asked, begun) = (self.asked(), Instant::now());
+        match self.get_once(tried, path).await {
+            Err(error) if error::is_of_the_way(&error) && self.turned_from(&asked, begun).await => {
+                self.get_once(tried, path).await
+            }
+            answered => answered,
+        }
+    }
+
+    pub(crate) async fn get_once<T: DeserializeOwned>(&self, tried: &str, path: &str) -> Result<T, PortError> {
+        let on = self.server();
+        let request = self.build(tried, &on, Method::GET, path, None)?;
+        let bytes = self.exchange(tried, &on, request, self.deadlines.call).await?;
+        serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &on, why))
     }
 
     /// A question that is put as an object.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, tried: &str, path: &str, question: &Value) -> Result<T, PortError> {
-        let request = self.build(tried, &self.server, Method::POST, path, Some(("application/json", question)))?;
-        let bytes = self.exchange(tried, &self.server, request, self.deadlines.call).await?;
-        serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &self.server, why))
+        let on = self.server();
+        let request = self.build(tried, &on, Method::POST, path, Some(("application/json", question)))?;
+        let bytes = self.exchange(tried, &on, request, self.deadlines.call).await?;
+        serde_json::from_slice(&bytes).map_err(|why| error::nonsense(tried, &on, why))
     }
 
     /// All objects of a collection, as facts.
@@ -54,7 +67,7 @@ impl KubeCluster {
             all.extend(from.fact(item, &self.texts)?);
             Ok(())
         });
-        let late = || error::deadline(from.tried, &self.server, limit);
+        let late = || error::deadline(from.tried, &self.server(), limit);
         timeout_at(until, pages).await.unwrap_or_else(|_| Err(late()))?;
         Ok(all)
     }
@@ -80,7 +93,7 @@ impl KubeCluster {
                 later.next_page(from.tried, &query, until).await?
             };
             for item in page.items {
-                each(item).map_err(|why| error::nonsense(from.tried, &self.server, why))?;
+                each(item).map_err(|why| error::nonsense(from.tried, &self.server(), why))?;
             }
             if page.metadata.token.is_empty() {
                 return Ok(page.metadata.version);
@@ -88,7 +101,7 @@ impl KubeCluster {
             token = page.metadata.token;
         }
         let why = format!("the list has not ended after {MAX_PAGES} pages of {PAGE}");
-        Err(error::nonsense(from.tried, &self.server, why))
+        Err(error::nonsense(from.tried, &self.server(), why))
     }
 
     async fn next_page<T: DeserializeOwned>(&self, tried: &str, path: &str, until: Option<Instant>) -> Result<T, PortError> {
@@ -118,9 +131,10 @@ impl KubeCluster {
             ("resourceVersion", version),
             ("fieldSelector", from.selector),
         ];
-        let request = self.build(from.tried, &self.server, Method::GET, &query(&from.path, &parameters), None)?;
-        let (limit, opened) = (self.deadlines.call, self.opened(from.tried, &self.server, request));
-        timeout(limit, opened).await.unwrap_or_else(|_| Err(error::deadline(from.tried, &self.server, limit)))
+        let on = self.server();
+        let request = self.build(from.tried, &on, Method::GET, &query(&from.path, &parameters), None)?;
+        let (limit, opened) = (self.deadlines.call, self.opened(from.tried, &on, request));
+        timeout(limit, opened).await.unwrap_or_else(|_| Err(error::deadline(from.tried, &on, limit)))
     }
 
     /// Sends a write. Of the answer only the version is looked at: whoever watches shows nothing older from then on.
@@ -177,7 +191,7 @@ impl KubeCluster {
 
     /// The body of an answer of 2xx.
     async fn opened(&self, tried: &str, on: &str, request: Request<Body>) -> Result<Body, PortError> {
-        let answer = self.client.send(request).await.map_err(|why| error::from_transport(tried, on, &why))?;
+        let answer = self.asked().client.send(request).await.map_err(|why| error::from_transport(tried, on, &why))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer.into_body());

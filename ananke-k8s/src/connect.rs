@@ -11,6 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::flux_api::FluxApi;
+use crate::servers::{Server, Servers};
 use crate::written::Written;
 
 const AGENT: &str = concat!("ananke/", env!("CARGO_PKG_VERSION"));
@@ -46,10 +47,10 @@ impl Default for Deadlines {
 /// real API server.
 #[derive(Clone)]
 pub struct KubeCluster {
-    pub(crate) client: Client,
+    pub(crate) servers: Arc<Servers>,
+    /// Whoever looks at one of them asks no other.
+    pub(crate) only: Option<Arc<Server>>,
     pub(crate) deadlines: Deadlines,
-    /// The server as messages name it: host and port.
-    pub(crate) server: Arc<str>,
     /// A connection is given up after one answer.
     pub(crate) apart: bool,
     /// What discovery said of Flux, once it said yes.
@@ -61,7 +62,7 @@ pub struct KubeCluster {
 
 impl std::fmt::Debug for KubeCluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KubeCluster").field("server", &self.server).field("deadlines", &self.deadlines).finish_non_exhaustive()
+        f.debug_struct("KubeCluster").field("server", &self.server()).field("deadlines", &self.deadlines).finish_non_exhaustive()
     }
 }
 
@@ -72,34 +73,43 @@ impl KubeCluster {
     /// `Invalid` for a file that cannot be read, makes no sense, or asks for a proxy or for a program; `Untrusted` for one that
     /// turns verification off.
     pub async fn from_kubeconfig(path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
+        Self::of_servers(path, &[], deadlines).await
+    }
+
+    /// The same with the `https` addresses of other servers of that cluster, which are asked where that of the kubeconfig is not
+    /// well. Each must have a certificate of the same CA, for its own address or for the kubeconfig's `tls-server-name`.
+    ///
+    /// # Errors
+    /// As above, and `Invalid` for an address that is none.
+    pub async fn of_servers(path: &Path, others: &[String], deadlines: Deadlines) -> Result<Self, PortError> {
         let file = Kubeconfig::read_from(path).map_err(|error| unread(path, &error))?;
         check_proxy(&file, path)?;
         let config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|error| refused(path, &error))?;
-        Self::from_config(config, path, deadlines)
+        Self::from_config(config, path, others, deadlines)
     }
 
-    fn from_config(mut config: Config, path: &Path, deadlines: Deadlines) -> Result<Self, PortError> {
-        check_trust(&config, path)?;
+    fn from_config(config: Config, path: &Path, others: &[String], deadlines: Deadlines) -> Result<Self, PortError> {
         check_credentials(&config, path)?;
-        // That of the environment, where it is for other things: the API server is reached directly.
-        config.proxy_url = None;
-        // Every call has its own deadline, and says so.
-        config.connect_timeout = None;
-        // A repetition here would hide from the engine what it judges by.
-        config.default_retry = false;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-        let server = config.cluster_url.authority().map_or_else(|| config.cluster_url.to_string(), ToString::to_string);
-        let client = Client::try_from(config).map_err(|error| refused(path, &error))?;
-        Ok(Self {
-            client,
+        let other = |address: &String| {
+            let mut config = config.clone();
+            config.cluster_url = address.parse().map_err(|error: http::uri::InvalidUri| refused(path, &error))?;
+            server(config, path)
+        };
+        let others: Vec<Server> = others.iter().map(other).collect::<Result<_, PortError>>()?;
+        Ok(Self::with(Servers::new(server(config, path)?, others), deadlines))
+    }
+
+    fn with(servers: Servers, deadlines: Deadlines) -> Self {
+        Self {
+            servers: Arc::new(servers),
+            only: None,
             deadlines,
-            server: server.into(),
             apart: false,
             flux_api: Arc::default(),
             written: Arc::default(),
             texts: Arc::default(),
-        })
+        }
     }
 
     /// The same server, asked so that no connection outlives its answer. A replica that is sick behind a balancer answers with
@@ -109,9 +119,24 @@ impl KubeCluster {
     }
 
     /// For messages: which API server.
-    pub fn server(&self) -> &str {
-        &self.server
+    pub fn server(&self) -> Arc<str> {
+        Arc::clone(&self.asked().name)
     }
+}
+
+/// A client of one server.
+fn server(mut config: Config, path: &Path) -> Result<Server, PortError> {
+    check_trust(&config, path)?;
+    // That of the environment, where it is for other things: the API server is reached directly.
+    config.proxy_url = None;
+    // Every call has its own deadline, and says so.
+    config.connect_timeout = None;
+    // A repetition here would hide from the engine what it judges by.
+    config.default_retry = false;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    let name = config.cluster_url.authority().map_or_else(|| config.cluster_url.to_string(), ToString::to_string);
+    let client = Client::try_from(config).map_err(|error| refused(path, &error))?;
+    Ok(Server { client, name: name.into() })
 }
 
 fn check_trust(config: &Config, path: &Path) -> Result<(), PortError> {
@@ -174,19 +199,15 @@ fn refused(path: &Path, error: &(dyn std::error::Error + 'static)) -> PortError 
 #[cfg(test)]
 impl KubeCluster {
     /// Over plain HTTP: for scripted servers in tests of this crate only.
-    pub(crate) fn plain(address: std::net::SocketAddr, call: Duration) -> Self {
-        let mut config = Config::new(format!("http://{address}").parse().unwrap());
-        config.default_retry = false;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-        Self {
-            client: Client::try_from(config).unwrap(),
-            deadlines: Deadlines { call, write: call * 2, list: call * 4, watch: call * 4 },
-            server: address.to_string().into(),
-            apart: false,
-            flux_api: Arc::default(),
-            written: Arc::default(),
-            texts: Arc::default(),
-        }
+    pub(crate) fn plain(address: std::net::SocketAddr, others: &[std::net::SocketAddr], call: Duration) -> Self {
+        let server = |address: &std::net::SocketAddr| {
+            let mut config = Config::new(format!("http://{address}").parse().unwrap());
+            config.default_retry = false;
+            config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+            Server { client: Client::try_from(config).unwrap(), name: address.to_string().into() }
+        };
+        let deadlines = Deadlines { call, write: call * 2, list: call * 4, watch: call * 4 };
+        Self::with(Servers::new(server(&address), others.iter().map(server).collect()), deadlines)
     }
 }
 
@@ -212,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn a_kubeconfig_gives_a_client_without_a_word_on_the_wire() {
         let cluster = check("https://127.0.0.1:1", "").await.unwrap();
-        assert_eq!(cluster.server(), "127.0.0.1:1");
+        assert_eq!(&*cluster.server(), "127.0.0.1:1");
     }
 
     #[tokio::test]
@@ -237,7 +258,7 @@ mod tests {
     async fn a_proxy_of_the_environment_is_not_used_and_one_of_the_file_is_refused() {
         let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
         config.proxy_url = Some("http://ops:secret@proxy.example:3128".parse().unwrap());
-        KubeCluster::from_config(config, Path::new("kubeconfig"), Deadlines::default()).unwrap();
+        KubeCluster::from_config(config, Path::new("kubeconfig"), &[], Deadlines::default()).unwrap();
         for url in
             ["http://ops:secret@proxy.example:3128", "http://ops:sec/ret@proxy.example:3128/", "socks5://proxy.example:3128"]
         {

@@ -40,7 +40,7 @@ impl KubeCluster {
         let request = Request::builder().method(raw.method).uri(raw.path).header(http::header::CONTENT_TYPE, raw.content_type);
         let request = request.body(Body::from(body)).map_err(|why| error::nonsense(TRIED, raw.path, why))?;
         let failed = |why: &(dyn std::error::Error + 'static)| error::from_transport(TRIED, raw.path, why);
-        let answer = self.client.send(request).await.map_err(|why| failed(&why))?;
+        let answer = self.asked().client.send(request).await.map_err(|why| failed(&why))?;
         let status = answer.status().as_u16();
         let bytes = answer.into_body().collect().await.map_err(|why| failed(&why))?.to_bytes();
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))

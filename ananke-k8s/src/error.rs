@@ -135,6 +135,14 @@ pub(crate) fn is_silence(error: &PortError) -> bool {
     matches!(error.reason, Some(Reason::ApiNotAnswering | Reason::ApiClosed))
 }
 
+/// No answer of the server itself: the next one may be reached all the same.
+pub(crate) fn is_of_the_way(error: &PortError) -> bool {
+    let of_the_way = [Reason::ApiNotAnswering, Reason::ApiClosed, Reason::ApiRefused, Reason::ApiTlsFailed];
+    error.kind == ErrorKind::Untrusted
+        || error.reason.is_some_and(|reason| of_the_way.contains(&reason))
+        || error.found.starts_with(NO_ADDRESS)
+}
+
 /// `nodes is forbidden: User "x" cannot list resource "nodes" in API group "" at the cluster scope`, as a right to grant.
 fn missing_right(message: &str) -> Option<String> {
     let user = message.split_once("User \"")?.1.split('"').next()?;

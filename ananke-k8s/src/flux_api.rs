@@ -95,7 +95,7 @@ impl KubeCluster {
             self.versions_of(TRIED, HELM)
         )?;
         let found = put_together(&sources, &kustomizations, &helm).map_err(|half| {
-            PortError::new(ErrorKind::Missing, TRIED, &self.server, half)
+            PortError::new(ErrorKind::Missing, TRIED, self.server(), half)
                 .with_remedy("install Flux's CRDs completely (flux install, or the bootstrap manifests)")
         })?;
         if found.as_ref().is_some_and(FluxApi::is_whole) {
@@ -125,7 +125,7 @@ impl KubeCluster {
         };
         for version in in_order(found) {
             if !is_path(&version) {
-                return Err(error::nonsense(tried, &self.server, format!("{version:?} is no group and version")));
+                return Err(error::nonsense(tried, &self.server(), format!("{version:?} is no group and version")));
             }
             let list = absent_is_none(self.get::<Resources>(tried, &format!("/apis/{version}")).await)?;
             for resource in list.into_iter().flat_map(|list| list.resources) {

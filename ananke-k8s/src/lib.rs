@@ -14,6 +14,7 @@ mod flux_api;
 mod layers;
 mod map;
 mod reads;
+mod servers;
 mod survey;
 mod translate;
 mod watch;

@@ -147,7 +147,7 @@ impl KubeCluster {
         const TRIED: &str = "list nodes";
         let list: List<Node> = self.get(TRIED, "/api/v1/nodes?limit=500").await?;
         let machines: Result<Vec<_>, _> = list.items.into_iter().map(machine).collect();
-        machines.map_err(|why| error::nonsense(TRIED, &self.server, why))
+        machines.map_err(|why| error::nonsense(TRIED, &self.server(), why))
     }
 
     /// Rights that this kubeconfig does not have, as `VERB RESOURCE`, with a name and a namespace where it is only there.

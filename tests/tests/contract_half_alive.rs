@@ -55,7 +55,7 @@ impl Site {
     fn told(&self, error: &PortError) -> String {
         let reason = error.reason.map_or("-", Reason::id);
         let remedy = error.remedy.as_ref().map(|remedy| format!("\n-> {remedy}")).unwrap_or_default();
-        let told = format!("{:?} {reason}: {error}{remedy}", error.kind).replace(self.cluster.server(), "API");
+        let told = format!("{:?} {reason}: {error}{remedy}", error.kind).replace(&*self.cluster.server(), "API");
         // Which of the two layers sees the end first is chance.
         let told = told.replace("peer closed connection without sending TLS close_notify", CLOSED);
         ["system:anonymous", "system:admin", "system:serviceaccount:kube-system:ananke"]

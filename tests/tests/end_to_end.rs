@@ -1,6 +1,7 @@
 //! The built binary as operators meet it: one program, as the contracts are.
 
 mod alerts;
+mod api_servers;
 mod at_boot;
 mod circle;
 mod daemon;

@@ -111,7 +111,7 @@ async fn init(kubeconfig: &Path, out: Option<&Path>) -> Result<Exit, Failure> {
     let sources = flux.as_ref().as_ref().map(|flux| flux.sources.as_slice()).unwrap_or_default();
     let source = sources.iter().find(|source| &*source.object.name == "flux-system").or(sources.first());
     let source = source.map(|source| (source.url.to_string(), source.branch.as_deref().map(str::to_owned)));
-    let text = config::example(&config::Found { kubeconfig, machines: &machines, source });
+    let text = config::example(&config::Found { kubeconfig, server: &cluster.server(), machines: &machines, source });
     let Some(out) = out else {
         print(Format::Text, &(), |()| text)?;
         return Ok(Exit::Done);

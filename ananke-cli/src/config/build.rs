@@ -99,6 +99,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     };
     let kubeconfig = reader.require("kubeconfig", "path of a kubeconfig, such as /etc/rancher/k3s/k3s.yaml");
     let kubeconfig = kubeconfig.and_then(|found| paths.read(reader, &found));
+    let api_servers = reader.list("api_servers", API_SERVER, text::api_server);
     let state_dir = paths.key(reader, "state_dir");
     let agent = host.env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
     let ssh = Ssh { routes, peers, agent, pins: ssh::pins(reader, &known) };
@@ -112,6 +113,7 @@ pub(crate) fn build(reader: &mut Reader<'_>, file: &Path, host: &Host, overrides
     Some(Loaded {
         spec,
         kubeconfig,
+        api_servers,
         state_dir,
         ssh,
         image_archives,
@@ -232,6 +234,7 @@ fn flux(reader: &mut Reader<'_>, overrides: &Overrides) -> FluxSpec {
     }
 }
 
+const API_SERVER: &str = "https:// addresses without a path, such as https://10.0.0.12:6443";
 const WORKLOAD: &str = "Kind namespace/name, where Kind is Deployment, StatefulSet or DaemonSet";
 
 fn deadlines(reader: &mut Reader<'_>) -> BTreeMap<GateId, Duration> {

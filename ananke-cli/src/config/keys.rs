@@ -70,6 +70,12 @@ pub(crate) const KEYS: &[Key] = &[
         "/etc/rancher/k3s/k3s.yaml",
         "Access to the API server. Relative paths are relative to this file; ~/ is $HOME.",
     ),
+    maybe(
+        "api_servers",
+        List,
+        "[\"https://10.0.0.12:6443\", \"https://10.0.0.13:6443\"]",
+        "Other servers of that API, for when the one in the kubeconfig is not well: https:// and an address that their certificate has.",
+    ),
     with("state_dir", Text, "/var/lib/ananke", "Ananke's own durable state. Elsewhere, both units need ReadWritePaths= for it."),
     required("control_planes", List, "[titan-01, titan-02, titan-03]", "Kubernetes names of the servers."),
     maybe("workers", List, "[titan-11, titan-12]", "Kubernetes names of the workers."),

@@ -58,6 +58,13 @@ pub(crate) fn probe_url(text: &str) -> Option<String> {
     (known && port_is_sane && !authority.as_str().contains('@') && (is_host(host) || is_v6(host))).then(|| text.to_owned())
 }
 
+/// As above, of an API server: `https`, and nothing after the port.
+pub(crate) fn api_server(text: &str) -> Option<String> {
+    let url = probe_url(text)?;
+    let uri: http::Uri = url.parse().ok()?;
+    (uri.scheme_str() == Some("https") && uri.path() == "/" && uri.query().is_none()).then_some(url)
+}
+
 /// What Flux takes as the URL of a GitRepository.
 pub(crate) fn source_url(text: &str) -> Option<String> {
     let rest = ["http://", "https://", "ssh://"].iter().find_map(|scheme| text.strip_prefix(scheme))?;
@@ -183,6 +190,12 @@ mod tests {
             ["", "git.example.org", "ftp://a/", "https://", "https://u:p@a/", "https:///x", "http://a:0/", "http://a b/", "/x"]
         {
             assert!(probe_url(bad).is_none(), "{bad}");
+        }
+        for good in ["https://10.0.0.1:6443", "https://[fd00::1]:6443/", "https://titan-02"] {
+            assert!(api_server(good).is_some(), "{good}");
+        }
+        for bad in ["http://10.0.0.1:6443", "10.0.0.1:6443", "https://10.0.0.1:6443/healthz", "https://a?b=c", "https://u:p@a"] {
+            assert!(api_server(bad).is_none(), "{bad}");
         }
     }
 }

@@ -59,7 +59,13 @@ impl Server {
     }
 
     pub(crate) fn cluster(&self) -> KubeCluster {
-        KubeCluster::plain(self.address, Duration::from_millis(300))
+        self.cluster_with(&[])
+    }
+
+    /// One cluster with these servers besides.
+    pub(crate) fn cluster_with(&self, others: &[&Self]) -> KubeCluster {
+        let others: Vec<SocketAddr> = others.iter().map(|server| server.address).collect();
+        KubeCluster::plain(self.address, &others, Duration::from_millis(300))
     }
 
     /// Method and path of each request, in order.

@@ -175,7 +175,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
                     Standing::Begun | Standing::Live | Standing::Refused => {}
                 }
             }
-            Ok(Err(_)) | Err(_) => return Err(error::deadline(self.from.tried, &self.cluster.server, limit)),
+            Ok(Err(_)) | Err(_) => return Err(error::deadline(self.from.tried, &self.cluster.server(), limit)),
         }
         let shown = |state: &State<T>| !matches!(state.standing, Standing::Live) || state.shows(written);
         if written != Some(IN_DOUBT)
@@ -348,7 +348,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         })?;
         let mut lines = Lines::default();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|why| End::Failed(error::from_transport(self.from.tried, &self.cluster.server, &why)))?;
+            let frame = frame.map_err(|why| End::Failed(error::from_transport(self.from.tried, &self.cluster.server(), &why)))?;
             let Ok(data) = frame.into_data() else { continue };
             let mut news = Vec::new();
             let taken = lines.push(&data, |line| {
@@ -358,9 +358,9 @@ impl<I: Object, T: Kept> Inner<I, T> {
             self.show(news, version);
             taken.map_err(|broken| match broken {
                 Broken::Status(code, text) => {
-                    End::Failed(error::from_answer(self.from.tried, &self.cluster.server, code, None, text.as_bytes()))
+                    End::Failed(error::from_answer(self.from.tried, &self.cluster.server(), code, None, text.as_bytes()))
                 }
-                Broken::Nonsense(why) => End::Failed(error::nonsense(self.from.tried, &self.cluster.server, why)),
+                Broken::Nonsense(why) => End::Failed(error::nonsense(self.from.tried, &self.cluster.server(), why)),
             })?;
         }
         if lines.torn() { Err(self.failed("the watch ended in the middle of an event".to_owned())) } else { Ok(()) }
@@ -399,6 +399,6 @@ impl<I: Object, T: Kept> Inner<I, T> {
     }
 
     fn failed(&self, found: String) -> End {
-        End::Failed(PortError::new(ErrorKind::Transient, self.from.tried, &self.cluster.server, found))
+        End::Failed(PortError::new(ErrorKind::Transient, self.from.tried, self.cluster.server(), found))
     }
 }

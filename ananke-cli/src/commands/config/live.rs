@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use ananke_core::name::{NodeName, human};
-use ananke_core::observation::{UpsReading, VaultState};
+use ananke_core::name::{NodeName, Uid, human};
+use ananke_core::observation::{ApiHealth, UpsReading, VaultState};
 use ananke_core::port::{ClusterReads, HostReads, PeerReads, PortError, UpsReads};
 use ananke_core::spec::{HostNeeds, Transport};
 use futures::future::join_all;
@@ -72,7 +72,13 @@ async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
             return asked;
         }
     };
+    let cluster_uid = health.as_ref().ok().map(|health| health.cluster_uid.clone());
     asked.take(health.map(|health| format!("API server: {}, with a quorum read and a dry-run write", health.version)));
+    if !loaded.api_servers.is_empty() {
+        for (server, health) in cluster.each_server().await {
+            asked.take(each(&server, health, cluster_uid.as_ref()));
+        }
+    }
     let names: BTreeSet<NodeName> = machines.into_iter().map(|machine| machine.name).collect();
     let strangers = unknown_nodes(loaded.spec.nodes.keys(), &loaded.spec.ignored, &names);
     if strangers.is_empty() {
@@ -84,6 +90,15 @@ async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
         asked.rights("deploy/rbac-bootstrap.yaml", within(cluster.missing_rights_for_layers()).await);
     }
     asked
+}
+
+/// One of several API servers, which has to be well by itself, and one of this cluster.
+fn each(server: &str, health: Result<ApiHealth, PortError>, cluster: Option<&Uid>) -> Result<String, String> {
+    let health = health.map_err(|error| text(&error))?;
+    if cluster.is_some_and(|cluster| *cluster != health.cluster_uid) {
+        return Err(format!("{server} is an API server of another cluster: take it out of api_servers"));
+    }
+    Ok(format!("API server {server}: {}", health.version))
 }
 
 fn unknown_nodes<'a>(
