@@ -50,7 +50,9 @@ impl Failure {
     }
 
     pub(crate) fn of_cluster(error: PortError) -> Self {
-        Self::asked("check the address in the kubeconfig; `ananke status` says which servers answer")(error)
+        Self::asked("check the address in the kubeconfig, and those of api_servers; `ananke status` says which servers answer")(
+            error,
+        )
     }
 }
 

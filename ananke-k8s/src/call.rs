@@ -32,13 +32,14 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_ERROR: usize = 64 << 10;
 
 impl KubeCluster {
-    /// A read that finds no server there is put once more, to another one that is well.
+    /// A read that finds no server there that is well is put once more, to another one that is.
     pub(crate) async fn get<T: DeserializeOwned>(&self, tried: &str, path: &str) -> Result<T, PortError> {
         let (asked, begun) = (self.asked(), Instant::now());
         match self.get_once(tried, path).await {
-            Err(error) if error::is_of_the_way(&error) && self.turned_from(&asked, begun).await => {
-                self.get_once(tried, path).await
-            }
+            Err(error) if error::may_be_of_one_server(&error) => match self.turn_from(&asked, begun, &error).await {
+                Ok(()) => self.get_once(tried, path).await,
+                Err(_) => Err(error),
+            },
             answered => answered,
         }
     }

@@ -135,12 +135,18 @@ pub(crate) fn is_silence(error: &PortError) -> bool {
     matches!(error.reason, Some(Reason::ApiNotAnswering | Reason::ApiClosed))
 }
 
-/// No answer of the server itself: the next one may be reached all the same.
+/// The server itself was not reached.
 pub(crate) fn is_of_the_way(error: &PortError) -> bool {
     let of_the_way = [Reason::ApiNotAnswering, Reason::ApiClosed, Reason::ApiRefused, Reason::ApiTlsFailed];
     error.kind == ErrorKind::Untrusted
         || error.reason.is_some_and(|reason| of_the_way.contains(&reason))
         || error.found.starts_with(NO_ADDRESS)
+}
+
+/// Another server of the same cluster may do better.
+pub(crate) fn may_be_of_one_server(error: &PortError) -> bool {
+    let own = [Reason::ApiUnavailable, Reason::ApiTimeout, Reason::ApiServerError, Reason::EtcdUnhealthy];
+    is_of_the_way(error) || error.kind == ErrorKind::Invalid || error.reason.is_some_and(|reason| own.contains(&reason))
 }
 
 /// `nodes is forbidden: User "x" cannot list resource "nodes" in API group "" at the cluster scope`, as a right to grant.
@@ -170,6 +176,10 @@ pub(crate) fn from_transport(tried: &str, on: &str, error: &(dyn Error + 'static
             let error = PortError::new(ErrorKind::Untrusted, tried, on, format!("the server's certificate is not valid: {why}"));
             if is_about_dates(why) {
                 error.with_remedy("compare the clocks of this host and the server with the dates of the certificate")
+            } else if matches!(why, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+                error.with_remedy(
+                    "give an address that its certificate has, or as tls-server-name in the kubeconfig a name that those of all servers have",
+                )
             } else {
                 error.with_remedy("compare certificate-authority-data in the kubeconfig with the cluster's CA")
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ananke_core::name::Uid;
 use ananke_core::observation::{
     ApiHealth, CephState, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, IngressState, JobState,
     LeaderState, LonghornState, NodeState, PodState, StorageState, WorkloadState,
@@ -27,7 +28,12 @@ impl ClusterReads for KubeCluster {
     async fn health(&self) -> Result<ApiHealth, PortError> {
         let (asked, begun) = (self.asked(), Instant::now());
         let health = match self.at(&asked).look().await {
-            Err(_) if self.turned_from(&asked, begun).await => self.at(&self.asked()).look().await?,
+            Err(error) if error::may_be_of_one_server(&error) => match self.turn_from(&asked, begun, &error).await {
+                Ok(()) => self.at(&self.asked()).look().await?,
+                // What a server says tells more than that another one was not reached.
+                Err(Some(word)) if error::is_of_the_way(&error) && !error::is_of_the_way(&word) => return Err(word),
+                Err(_) => return Err(error),
+            },
             looked => looked?,
         };
         self.servers.is_of(&health.cluster_uid);
@@ -116,23 +122,35 @@ impl ClusterReads for KubeCluster {
 impl KubeCluster {
     /// One look at the server that is asked, and at no other.
     pub(crate) async fn look(&self) -> Result<ApiHealth, PortError> {
-        const TRIED: &str = "read namespace kube-system";
         let apart = self.apart();
-        // A GET without a resourceVersion is answered by the store's quorum, not from the server's cache.
-        let read = apart.get_once::<Namespace>(TRIED, "/api/v1/namespaces/kube-system");
         // The version needs no store: whoever answers it and not the others has one that is ill.
         let version = apart.get_once::<Version>("read the version", "/version");
-        let store = async { Ok(tokio::join!(read, apart.dry_run())) };
-        let (version, (namespace, written)) = tokio::try_join!(version, store)?;
+        let store = async { Ok(tokio::join!(apart.stored(), apart.dry_run())) };
+        let (version, (stored, written)) = tokio::try_join!(version, store)?;
         // Where both fail, the read tells why, for it asks for the least; silence tells less than any word.
-        let namespace = match (namespace, &written) {
+        let cluster_uid = match (stored, &written) {
             (Err(read), Err(write)) if error::is_silence(&read) && !error::is_silence(write) => return Err(write.clone()),
             (read, _) => read.map_err(error::blame_the_store)?,
         };
         // A write that is silent beside it is held by a webhook.
         written.map_err(|error| if error::is_silence(&error) { error::blame_admission(error) } else { error })?;
-        let cluster_uid = namespace::uid(&namespace).map_err(|why| error::nonsense(TRIED, &self.server(), why))?;
         Ok(ApiHealth { cluster_uid, version: version.git_version })
+    }
+
+    /// The half of it that needs no right to write and asks no webhook.
+    pub(crate) async fn quorum_read(&self) -> Result<ApiHealth, PortError> {
+        let apart = self.apart();
+        let version = apart.get_once::<Version>("read the version", "/version");
+        let store = async { Ok(apart.stored().await) };
+        let (version, stored) = tokio::try_join!(version, store)?;
+        Ok(ApiHealth { cluster_uid: stored.map_err(error::blame_the_store)?, version: version.git_version })
+    }
+
+    /// The UID of the cluster. A GET without a resourceVersion is answered by the store's quorum, not from the server's cache.
+    async fn stored(&self) -> Result<Uid, PortError> {
+        const TRIED: &str = "read namespace kube-system";
+        let namespace = self.get_once::<Namespace>(TRIED, "/api/v1/namespaces/kube-system").await?;
+        namespace::uid(&namespace).map_err(|why| error::nonsense(TRIED, &self.server(), why))
     }
 
     /// `None` where the cluster serves no Longhorn at all; Longhorn that cannot be read is an error.

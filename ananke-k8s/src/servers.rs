@@ -9,12 +9,12 @@ use ananke_core::observation::ApiHealth;
 use ananke_core::port::PortError;
 use futures::future::join_all;
 use kube::Client;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::connect::KubeCluster;
 
-/// So long each has to show that it is well: with what failed before it, less than the engine waits for an answer.
-const LOOK: Duration = Duration::from_secs(20);
+/// Where no other server was well, they are left alone for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Server {
     pub(crate) client: Client,
@@ -27,8 +27,14 @@ pub(crate) struct Servers {
     asked: Mutex<Arc<Server>>,
     /// Which cluster the one that is asked was last seen to be of.
     cluster: Mutex<Option<Uid>>,
-    /// When all were last looked at in vain; whoever holds it looks.
-    in_vain: tokio::sync::Mutex<Option<Instant>>,
+    /// The last look at all of them that led nowhere; whoever holds it looks.
+    in_vain: tokio::sync::Mutex<Option<InVain>>,
+}
+
+struct InVain {
+    at: Instant,
+    /// Why the first of the others is not well.
+    word: Option<PortError>,
 }
 
 impl Servers {
@@ -48,8 +54,8 @@ impl Servers {
         *lock(&self.cluster) = Some(cluster.clone());
     }
 
-    fn are_of_another(&self, cluster: &Uid) -> bool {
-        lock(&self.cluster).as_ref().is_some_and(|known| known != cluster)
+    fn may_be_of(&self, cluster: &Uid) -> bool {
+        lock(&self.cluster).as_ref().is_none_or(|known| known == cluster)
     }
 }
 
@@ -64,39 +70,64 @@ impl KubeCluster {
         Self { only: Some(Arc::clone(server)), ..self.clone() }
     }
 
-    /// After `failed` failed at something that was begun at `begun`: whether another server is asked from now on. One takes its
-    /// place only if it shows by a quorum read and a dry run that it is well, is one of the same cluster, and `failed` is not.
-    pub(crate) async fn turned_from(&self, failed: &Arc<Server>, begun: Instant) -> bool {
+    /// Goes on where `before` was: with the server that it asked, and the cluster that it knew.
+    #[must_use]
+    pub fn going_on_from(self, before: &Self) -> Self {
+        let name = before.server();
+        if let Some(server) = self.servers.all.iter().find(|server| server.name == name) {
+            *lock(&self.servers.asked) = Arc::clone(server);
+        }
+        let cluster = lock(&before.servers.cluster).clone();
+        *lock(&self.servers.cluster) = cluster;
+        self
+    }
+
+    /// After `failed` failed with `why` at something that was begun at `begun`, looks at all servers; Ok where another one is
+    /// asked from now on. One takes its place only if it answers a quorum read, is one of the same cluster, and `failed` does not
+    /// answer one.
+    ///
+    /// # Errors
+    /// Why the first of the others is not well, where none is; nothing where `failed` is, or is the only one.
+    pub(crate) async fn turn_from(&self, failed: &Arc<Server>, begun: Instant, why: &PortError) -> Result<(), Option<PortError>> {
         if self.only.is_some() || self.servers.all.len() < 2 {
-            return false;
+            return Err(None);
         }
         let mut in_vain = self.servers.in_vain.lock().await;
         if !Arc::ptr_eq(&self.servers.asked(), failed) {
-            return true;
+            return Ok(());
         }
-        if in_vain.is_some_and(|at| at >= begun) {
-            return false;
+        if let Some(last) = in_vain.as_ref().filter(|last| last.at >= begun || last.at.elapsed() < LEFT_ALONE) {
+            return Err(last.word.clone());
         }
-        let looks = self.servers.all.iter().map(|server| async move { (server, timeout(LOOK, self.at(server).look()).await) });
-        let well = join_all(looks).await.into_iter().filter_map(|(server, look)| Some((server, look.ok()?.ok()?)));
-        let well: Vec<(&Arc<Server>, ApiHealth)> = well.collect();
-        let next = well.iter().find(|(_, health)| !self.servers.are_of_another(&health.cluster_uid));
+        let looks = self.servers.all.iter().map(|server| async move { (server, self.at(server).quorum_read().await) });
+        let (mut itself, mut next, mut word) = (false, None, None);
+        for (server, look) in join_all(looks).await {
+            match look {
+                Ok(_) if Arc::ptr_eq(server, failed) => itself = true,
+                Ok(health) if self.servers.may_be_of(&health.cluster_uid) => next = next.or(Some(server)),
+                Ok(_) => {}
+                Err(error) if !Arc::ptr_eq(server, failed) => word = word.or(Some(error)),
+                Err(_) => {}
+            }
+        }
         match next {
-            Some((server, _)) if !well.iter().any(|(server, _)| Arc::ptr_eq(server, failed)) => {
-                tracing::warn!(server = %failed.name, instead = %server.name, "another API server is asked from now on");
-                *lock(&self.servers.asked) = Arc::clone(server);
-                true
+            Some(next) if !itself => {
+                tracing::warn!(server = %failed.name, error = %why, instead = %next.name, "another API server is asked from now on");
+                *lock(&self.servers.asked) = Arc::clone(next);
+                Ok(())
             }
             Some(_) | None => {
-                *in_vain = Some(Instant::now());
-                false
+                let word = word.filter(|_| !itself);
+                *in_vain = Some(InVain { at: Instant::now(), word: word.clone() });
+                Err(word)
             }
         }
     }
 
-    /// What each of the servers says by itself.
+    /// What each of the servers says by itself, where there are several.
     pub async fn each_server(&self) -> Vec<(Arc<str>, Result<ApiHealth, PortError>)> {
-        join_all(self.servers.all.iter().map(|server| async { (Arc::clone(&server.name), self.at(server).look().await) })).await
+        let several = self.servers.all.iter().filter(|_| self.servers.all.len() > 1);
+        join_all(several.map(|server| async { (Arc::clone(&server.name), self.at(server).look().await) })).await
     }
 }
 
@@ -111,7 +142,7 @@ mod tests {
     use ananke_core::port::{ClusterReads as _, ErrorKind};
 
     use super::*;
-    use crate::reads::scripted::{Answer, Server as Scripted};
+    use crate::reads::scripted::{Answer, Server as Scripted, Then};
 
     /// A server of this cluster that answers as long as `well` says so.
     async fn server(uid: &'static str, well: &Arc<AtomicBool>) -> Scripted {
@@ -172,6 +203,58 @@ mod tests {
         let said = [one.unwrap_err(), two.unwrap_err()].map(|error| error.to_string());
         assert!(said.iter().all(|said| said.contains(&*cluster.server())), "{said:?}");
         assert!(second.requests().len() <= 3, "{:?}", second.requests());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_no_store_is_left_and_a_new_client_knows_it() {
+        let first = Scripted::start(|_| Answer::Json(503, "apiserver not ready".to_owned())).await;
+        let second = server("c-1", &state(true)).await;
+        let cluster = first.cluster_with(&[&second]);
+        cluster.namespaces().await.unwrap();
+        assert_eq!(lists(&second), 1);
+        let before = first.requests().len();
+        first.cluster_with(&[&second]).going_on_from(&cluster).namespaces().await.unwrap();
+        assert_eq!((lists(&second), first.requests().len()), (2, before));
+    }
+
+    #[tokio::test]
+    async fn what_another_server_says_is_told_where_the_first_is_silent() {
+        let first = server("c-1", &state(false)).await;
+        let second = Scripted::start(|request| match request.split(' ').nth(1).unwrap() {
+            "/version" => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+            _ => Answer::Json(500, r#"{"message":"etcdserver: no leader"}"#.to_owned()),
+        })
+        .await;
+        let cluster = first.cluster_with(&[&second]);
+        for _ in 0..2 {
+            let error = cluster.health().await.unwrap_err();
+            assert!(error.found.contains("no leader"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_that_was_left_once_showed_is_not_believed() {
+        let is_well = state(true);
+        let well = Arc::clone(&is_well);
+        let first = Scripted::start(move |request| {
+            let path = request.split(' ').nth(1).unwrap();
+            match path {
+                // Its connections stand, and nothing comes over them any more.
+                _ if path.contains("watch=true") => Answer::Watch(Vec::new(), Then::Stay),
+                _ if path.contains('?') => Answer::Json(200, r#"{"metadata":{"resourceVersion":"7"},"items":[]}"#.to_owned()),
+                "/version" if well.load(Ordering::SeqCst) => Answer::Json(200, r#"{"gitVersion":"v1.36.2"}"#.to_owned()),
+                _ => Answer::Close,
+            }
+        })
+        .await;
+        let second = server("c-1", &state(true)).await;
+        let cluster = first.cluster_with(&[&second]);
+        let watched = crate::WatchedCluster::new(cluster.clone());
+        watched.namespaces().await.unwrap();
+        is_well.store(false, Ordering::SeqCst);
+        watched.health().await.unwrap();
+        watched.namespaces().await.unwrap();
+        assert!(lists(&second) > 0, "{:?}", second.requests());
     }
 
     #[tokio::test]

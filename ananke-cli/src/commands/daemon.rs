@@ -118,7 +118,8 @@ async fn configured(path: &Path) -> Result<(Loaded, Adapters), Failure> {
 /// daemon knows what it said.
 async fn for_shutdown(loaded: &Loaded, daemon: &Adapters) -> Result<Adapters, Failure> {
     let state = StateDir::open_for_power(&loaded.state_dir, Path::new(ASIDE))?;
-    let cluster = wire::kubeconfig(loaded).await.unwrap_or_else(|error| {
+    let again = wire::kubeconfig(loaded).await.map(|again| again.going_on_from(daemon.cluster()));
+    let cluster = again.unwrap_or_else(|error| {
         say(daemon.clock.now(), "failed", &format!("the kubeconfig counts as it was: {error}"));
         daemon.cluster().clone()
     });
@@ -239,7 +240,7 @@ async fn keep_leases(loaded: &Loaded, adapters: &Adapters, board: &Board, mut un
         }
         // Its credentials may have been renewed since they were read.
         if failed && let Ok(again) = wire::kubeconfig(loaded).await {
-            cluster = again;
+            cluster = again.going_on_from(&cluster);
         }
         let pause = std::pin::pin!(clock.sleep_until(next));
         if let Either::Right(_) = select(pause, &mut until).await {

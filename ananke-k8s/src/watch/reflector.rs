@@ -23,6 +23,7 @@ use super::stream::{Broken, Change, Lines, change};
 use crate::collection::Collection;
 use crate::connect::KubeCluster;
 use crate::error;
+use crate::servers::Server;
 use crate::translate::meta::Named;
 use crate::written::IN_DOUBT;
 
@@ -71,6 +72,8 @@ struct Inner<I, T> {
 
 struct State<T> {
     store: Store<T>,
+    /// Whose list that is.
+    of: Option<Arc<Server>>,
     /// The newest version that the store shows; none where versions are no numbers.
     version: Option<u64>,
     revision: u64,
@@ -100,7 +103,8 @@ enum End {
 
 impl<I: Object, T: Kept> Reflector<I, T> {
     pub(super) fn new(cluster: &KubeCluster, from: &Collection<I, T>, part: ClusterPart, changes: &Arc<Changes>) -> Self {
-        let state = State { store: Store::default(), version: None, revision: 0, standing: Standing::Begun, failures: 0 };
+        let state =
+            State { store: Store::default(), of: None, version: None, revision: 0, standing: Standing::Begun, failures: 0 };
         let inner = Inner {
             cluster: cluster.clone(),
             from: from.clone(),
@@ -153,7 +157,9 @@ impl<T: Kept> State<T> {
 impl<I: Object, T: Kept> Inner<I, T> {
     async fn read(&self) -> Result<Answer<T>, PortError> {
         let mut written = self.cluster.written.newest_of(&self.from.path);
-        if written == Some(IN_DOUBT) {
+        // What another server shows may be older, or stand still with that server.
+        let of_another = self.state.borrow().of.as_ref().is_some_and(|of| !Arc::ptr_eq(of, &self.cluster.asked()));
+        if written == Some(IN_DOUBT) || of_another {
             self.doubt();
         }
         let failures = {
@@ -304,6 +310,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         });
         let mut filling = Filling::default();
         let cluster = if again { self.cluster.apart() } else { self.cluster.clone() };
+        let of = cluster.asked();
         let version = cluster
             .pages(&self.from, None, |object: I| {
                 let key = key(object.metadata());
@@ -316,6 +323,7 @@ impl<I: Object, T: Kept> Inner<I, T> {
         self.cluster.written.shown(&self.from.path, written);
         self.state.send_modify(|state| {
             state.store = filling.done();
+            state.of = Some(of);
             state.version = version.parse().ok();
             state.revision = state.revision.wrapping_add(1);
             state.standing = Standing::Live;

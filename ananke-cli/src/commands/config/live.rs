@@ -15,8 +15,9 @@ use crate::commands::intent;
 use crate::config::{Loaded, suggest};
 use crate::wire::Adapters;
 
-/// All of them at once have this long each: a dry run of a write to the API may take 35 s, and then says what is wrong.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// All of them at once have this long each: a dry run of a write to the API may take 35 s, and then says what is wrong, once no
+/// other server is seen to do better.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One line each.
 #[derive(Debug, Default)]
@@ -64,7 +65,10 @@ pub(super) async fn asked(loaded: &Loaded, adapters: &Adapters) -> Asked {
 
 async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
     let (cluster, mut asked) = (adapters.cluster(), Asked::default());
-    let (health, machines) = join!(within(cluster.health()), within(cluster.machines()));
+    let (health, each, machines) = join!(within(cluster.health()), cluster.each_server(), within(cluster.machines()));
+    let cluster_uid = health.as_ref().ok().map(|health| health.cluster_uid.clone());
+    asked.take(health.map(|health| format!("API server: {}, with a quorum read and a dry-run write", health.version)));
+    each.into_iter().for_each(|(server, health)| asked.take(one_server(&server, health, cluster_uid.as_ref())));
     let machines = match machines {
         Ok(machines) => machines,
         Err(text) => {
@@ -72,13 +76,6 @@ async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
             return asked;
         }
     };
-    let cluster_uid = health.as_ref().ok().map(|health| health.cluster_uid.clone());
-    asked.take(health.map(|health| format!("API server: {}, with a quorum read and a dry-run write", health.version)));
-    if !loaded.api_servers.is_empty() {
-        for (server, health) in cluster.each_server().await {
-            asked.take(each(&server, health, cluster_uid.as_ref()));
-        }
-    }
     let names: BTreeSet<NodeName> = machines.into_iter().map(|machine| machine.name).collect();
     let strangers = unknown_nodes(loaded.spec.nodes.keys(), &loaded.spec.ignored, &names);
     if strangers.is_empty() {
@@ -93,7 +90,7 @@ async fn cluster(loaded: &Loaded, adapters: &Adapters) -> Asked {
 }
 
 /// One of several API servers, which has to be well by itself, and one of this cluster.
-fn each(server: &str, health: Result<ApiHealth, PortError>, cluster: Option<&Uid>) -> Result<String, String> {
+fn one_server(server: &str, health: Result<ApiHealth, PortError>, cluster: Option<&Uid>) -> Result<String, String> {
     let health = health.map_err(|error| text(&error))?;
     if cluster.is_some_and(|cluster| *cluster != health.cluster_uid) {
         return Err(format!("{server} is an API server of another cluster: take it out of api_servers"));
