@@ -16,7 +16,8 @@ use crate::intent::Intent;
 use crate::name::{Moment, NodeName};
 use crate::observation::{
     ApiHealth, Confirmation, CoordinationState, EndpointsState, EventState, ExtensionsState, FluxState, HostState, IngressState,
-    JobState, LeaderState, NodeState, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState, WorkloadState,
+    JobState, LeaderState, NodeState, Observation, PodState, ProbeAnswer, SnapshotState, StorageState, UpsReading, VaultState,
+    WorkloadState,
 };
 use crate::port::{ErrorKind, PortError};
 use crate::spec::Spec;
@@ -179,10 +180,12 @@ async fn bounded<T>(
 }
 
 impl Walk {
-    /// Makes an answer part of the observation, and says whether it says anything new.
+    /// Makes an answer part of the observation, and says whether it says anything that is worth a judgement of its own.
     pub(super) fn take(&mut self, reading: Reading, now: Moment) -> bool {
         self.reread.took(&reading, now);
         let part = Inputs::of(&reading);
+        let awaited = self.plan.latching || is_awaited(&reading, &self.obs, &self.spec);
+        let stops = self.plan.latching;
         let obs = &mut self.obs;
         let changed = match reading {
             Reading::Intent(read) => fold(&mut obs.intent, read, now),
@@ -241,16 +244,37 @@ impl Walk {
                 if let Ok(host) = &read {
                     obs.note_stopped(&node, host);
                 }
-                fold_host(obs.hosts.entry(node).or_default(), read, now)
+                fold_host(obs.hosts.entry(node).or_default(), read, now, stops)
             }
             Reading::Probe(key, read) => fold(obs.probes.entry(key).or_default(), read, now),
         };
         if changed {
             self.news |= part;
+        }
+        if changed && awaited {
             self.touch();
         }
-        changed
+        changed && awaited
     }
+}
+
+/// Whether anything of a start-up may wait for what is new in an answer. Details are judged with what comes next: by how much a
+/// battery is charged, who renewed a Lease, how a host does not answer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not known better is waited for")]
+fn is_awaited(reading: &Reading, obs: &Observation, spec: &Spec) -> bool {
+    let is_low = |ups: &UpsReading| ups.charge_percent.map(|charge| charge < spec.minimum_charge_percent);
+    let same = |new: &UpsReading, old: &UpsReading| new.status == old.status && is_low(new) == is_low(old);
+    match reading {
+        Reading::Leaders(Ok(_)) => well(&obs.leaders).is_none(),
+        Reading::Ups(name, Ok(new)) => obs.ups.get(name).and_then(well).is_none_or(|old| !same(new, old)),
+        Reading::Host(node, Err(_)) => obs.hosts.get(node).and_then(Fact::newest_failure).is_none(),
+        _ => true,
+    }
+}
+
+/// The value, if the newest attempt brought it.
+fn well<T>(fact: &Fact<T>) -> Option<&T> {
+    fact.last().filter(|_| fact.newest_failure().is_none())
 }
 
 fn fold<T: PartialEq>(fact: &mut Fact<T>, read: Result<T, PortError>, now: Moment) -> bool {
@@ -274,15 +298,97 @@ fn fold_shared<T: PartialEq>(fact: &mut Fact<Arc<T>>, read: Result<Arc<T>, PortE
     fold(fact, read, now)
 }
 
-/// A host's uptime, its skew and the log of its unit change with every look, and mean nothing new.
-fn fold_host(fact: &mut Fact<HostState>, read: Result<HostState, PortError>, now: Moment) -> bool {
+/// A host's uptime, its skew and the log of its unit change with every look, and mean nothing new; nor does how much its unit
+/// would leave behind, where nobody `stops` it.
+fn fold_host(fact: &mut Fact<HostState>, read: Result<HostState, PortError>, now: Moment, stops: bool) -> bool {
+    let leaves = |new: &HostState, old: &HostState| match stops {
+        true => new.leftovers == old.leftovers,
+        false => (new.leftovers.shims > 0) == (old.leftovers.shims > 0),
+    };
     let same = matches!((&read, fact.last(), fact.newest_failure()), (Ok(new), Some(old), None)
         if new.boot_id == old.boot_id && new.unit == old.unit && new.machine_id == old.machine_id
-            && new.health == old.health && new.leftovers == old.leftovers
+            && new.health == old.health && leaves(new, old)
             && new.words.is_empty() == old.words.is_empty());
     if same {
         fact.fold(read, now);
         return false;
     }
     fold(fact, read, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{shutdown, startup, startup_plan};
+    use crate::gate::testing::{Bench, node};
+    use crate::observation::UnitState;
+
+    /// Whether an answer is judged at once, and whether it is judged at all.
+    type Judged = (bool, bool);
+    const AT_ONCE: Judged = (true, true);
+    const LATER: Judged = (false, true);
+    const NEVER: Judged = (false, false);
+
+    /// What becomes of an answer in a start-up, and in a shutdown: n1 runs some containers, n2 refuses, a battery is charged.
+    #[track_caller]
+    fn check(answer: impl Fn(&Bench) -> Reading, in_start: Judged, in_stop: Judged) {
+        let mut bench = Bench::new(2);
+        bench.all_up();
+        bench.host(1, |host| host.leftovers.shims = 3);
+        let refused = PortError::new(ErrorKind::Transient, "ssh", "n2", "connection refused");
+        bench.obs.hosts.entry(node(2)).or_default().fold(Err(refused), bench.now);
+        bench.obs.ups.insert("rack".into(), Fact::known(charged("OL CHRG", 20), bench.now));
+        bench.obs.leaders = Fact::known(Arc::default(), bench.now);
+        let judged = |mut walk: Walk| {
+            walk.obs = bench.obs.clone();
+            (walk.news, walk.outcome) = (Inputs::NONE, None);
+            let reading = answer(&bench);
+            let part = Inputs::of(&reading);
+            let awaited = walk.take(reading, bench.now);
+            (awaited, walk.news == part)
+        };
+        let start = startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
+        let stop = shutdown(bench.spec.clone(), bench.now, "test", None, None);
+        assert_eq!((judged(start), judged(stop)), (in_start, in_stop));
+    }
+
+    fn host(bench: &Bench, change: impl FnOnce(&mut HostState)) -> Reading {
+        let mut host = bench.obs.hosts[&node(1)].last().unwrap().clone();
+        change(&mut host);
+        Reading::Host(node(1), Ok(host))
+    }
+
+    fn charged(words: &str, percent: u8) -> UpsReading {
+        let status = words.split(' ').map(Into::into).collect();
+        UpsReading { status, charge_percent: Some(percent), runtime: None }
+    }
+
+    fn rack(words: &str, percent: u8) -> Reading {
+        Reading::Ups("rack".into(), Ok(charged(words, percent)))
+    }
+
+    fn fails(n: usize, how: &str) -> Reading {
+        Reading::Host(node(n), Err(PortError::new(ErrorKind::Transient, "ssh", node(n), how)))
+    }
+
+    #[test]
+    fn what_nobody_waits_for_makes_no_judgement_of_its_own() {
+        check(|_| rack("OL CHRG", 21), LATER, AT_ONCE);
+        check(|_| rack("OL CHRG", 30), AT_ONCE, AT_ONCE);
+        check(|_| rack("OL", 20), AT_ONCE, AT_ONCE);
+        check(|bench| host(bench, |host| host.leftovers.shims = 5), NEVER, AT_ONCE);
+        check(|bench| host(bench, |host| host.leftovers.shims = 0), AT_ONCE, AT_ONCE);
+        check(|bench| host(bench, |host| host.unit = UnitState::Failed), AT_ONCE, AT_ONCE);
+        check(|_| fails(1, "no answer within 5 s"), AT_ONCE, AT_ONCE);
+        check(|_| fails(2, "no answer within 5 s"), LATER, AT_ONCE);
+        let lease = LeaderState {
+            namespace: "kube-system".into(),
+            name: "plndr-svcs-lock".into(),
+            holder: "n1".into(),
+            renewed: None,
+            lasts: Duration::from_secs(15),
+        };
+        check(|_| Reading::Leaders(Ok(Arc::new(vec![lease.clone()]))), LATER, AT_ONCE);
+        check(|_| Reading::Pods(Err(PortError::new(ErrorKind::Transient, "list", "pods", "refused"))), AT_ONCE, AT_ONCE);
+    }
 }
