@@ -93,7 +93,7 @@ fn may_fail(id: GateId) -> bool {
 }
 
 fn only_known_failures(view: &View<'_>, judgement: &Judgement) -> bool {
-    let up_for_long = view.floor > Moment::from_millis(0) && view.now.since(view.floor) >= KNOWN_AFTER;
+    let up_for_long = view.floor() > Moment::from_millis(0) && view.now.since(view.floor()) >= KNOWN_AFTER;
     let mut failing = judgement.subjects.iter().filter(|(_, verdict)| !verdict.is_pass());
     let is_seen = |subject: &Subject, verdict: &Verdict| match verdict {
         Verdict::Hold(_) => true,

@@ -255,7 +255,7 @@ mod tests {
         for outcome in [Outcome::Manual, Outcome::Failed, Outcome::Interrupted] {
             first.outcome = Some(outcome);
             let second = start(2, Some(first.progress(stopped.plus(hour))), None);
-            assert_eq!(second.view(second.started).floor, stopped, "{outcome:?}");
+            assert_eq!(second.view(second.started).floor(), stopped, "{outcome:?}");
         }
         let mut ahead = first.progress(stopped);
         ahead.proofs_from = Some(stopped.plus(hour * 9));

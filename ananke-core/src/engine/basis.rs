@@ -49,6 +49,8 @@ impl Inputs {
     pub(crate) const HISTORY: Self = Self(1 << 25);
     pub(crate) const LEASES: Self = Self(1 << 26);
     pub(crate) const SIGHTINGS: Self = Self(1 << 27);
+    /// From when on what Flux proved counts.
+    pub(crate) const FLOOR: Self = Self(1 << 28);
     /// All gates: one bit each.
     pub(crate) const GATES: Self = Self(u64::MAX << FIRST_GATE);
 
@@ -85,6 +87,10 @@ impl Inputs {
             Reading::Host(..) => Self::HOSTS,
             Reading::Probe(..) => Self::PROBES,
         }
+    }
+
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     const fn meets(self, other: Self) -> bool {
@@ -165,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::engine::view::View;
-    use crate::engine::walk::Walk;
+    use crate::engine::walk::{GateRun, Walk};
     use crate::engine::{startup, startup_plan};
     use crate::gate::Row;
     use crate::gate::testing::Bench;
@@ -210,6 +216,61 @@ mod tests {
         // The same answer once more is no news.
         walk.take(Reading::OwnClock(Ok(None)), at);
         assert_eq!(judged(&mut walk, 1000), 2);
+    }
+
+    #[test]
+    fn a_gate_that_moves_is_looked_at_anew_once_by_those_before_it_and_by_those_after_it() {
+        thread_local! {
+            static LOOKED: Cell<u32> = const { Cell::new(0) };
+        }
+        fn watcher(view: &View<'_>) -> Judgement {
+            LOOKED.set(LOOKED.get() + 1);
+            let passes = view.gate(GateId::Inventory).is_some_and(|gate| gate.judgement.passes());
+            Judgement::of(Subject::Cluster, if passes { Verdict::pass("") } else { Verdict::waiting(Reason::NodeAbsent, "", "") })
+        }
+        for places in [[GateId::Guards, GateId::Inventory], [GateId::Inventory, GateId::NodeSsh]] {
+            let (mut walk, _) = walk();
+            let row = |id| Row {
+                id,
+                needs: &[],
+                evaluate: if id == GateId::Inventory { evaluate } else { watcher },
+                ..walk.plan.rows[0]
+            };
+            walk.plan.rows = places.map(row).to_vec();
+            walk.gates = places.map(|id| (id, GateRun::new())).into();
+            let at = |millis| walk.began.plus(Duration::from_millis(millis));
+            let moments = [0, 4_000, 4_200, 4_400].map(at);
+            walk.take(Reading::OwnClock(Ok(None)), moments[0]);
+            LOOKED.set(0);
+            let looked = moments.map(|at| {
+                walk.judge(at);
+                LOOKED.get()
+            });
+            let after = places[0] == GateId::Inventory;
+            assert_eq!(looked, if after { [1, 2, 2, 2] } else { [1, 2, 3, 3] }, "{places:?}");
+        }
+    }
+
+    #[test]
+    fn a_floor_that_moves_says_something_to_those_that_look_at_it() {
+        thread_local! {
+            static LOOKED: Cell<u32> = const { Cell::new(0) };
+        }
+        fn proves(view: &View<'_>) -> Judgement {
+            LOOKED.set(LOOKED.get() + 1);
+            Judgement::of(Subject::Cluster, Verdict::pass(view.floor().to_string()))
+        }
+        let (mut walk, judged) = walk();
+        walk.plan.rows.push(Row { id: GateId::Inventory, needs: &[], evaluate: proves, ..walk.plan.rows[0] });
+        walk.gates.insert(GateId::Inventory, GateRun::new());
+        let mut looked = |millis, since: Option<Moment>| {
+            walk.floor.since = since;
+            (judged(&mut walk, millis), LOOKED.get())
+        };
+        let at = |millis| Some(Moment::from_millis(millis));
+        assert_eq!([looked(0, None), looked(200, None)], [(1, 1), (1, 1)]);
+        assert_eq!(looked(400, at(900)), (1, 1), "a clock that is read anew moves it by little");
+        assert_eq!([looked(600, at(9_000)), looked(800, at(9_000))], [(1, 2), (1, 2)]);
     }
 
     #[test]

@@ -51,8 +51,6 @@ pub struct View<'a> {
     /// The same, moved with the wall clock where that was set since: what is waited for is waited for since then.
     pub began: Moment,
     pub trust: Trust,
-    /// Proof of reconciliation counts from here: the cluster's start, as far as Ananke can tell.
-    pub floor: Moment,
     pub run: &'a RunId,
     /// Power asked for this run, and not a person.
     pub by_power: bool,
@@ -72,6 +70,7 @@ pub(crate) struct Behind<'a> {
     pub(crate) history: &'a History,
     pub(crate) leases: &'a [LeaseRecord],
     pub(crate) sightings: &'a Sightings,
+    pub(crate) floor: Moment,
     pub(crate) looks: Option<&'a Looks>,
 }
 
@@ -89,6 +88,12 @@ impl<'a> View<'a> {
             looks.waits_for(since.plus(span));
         }
         passed
+    }
+
+    /// Proof of reconciliation counts from here: the cluster's start, as far as Ananke can tell.
+    pub fn floor(&self) -> Moment {
+        self.looks_at(Inputs::FLOOR);
+        self.behind.floor
     }
 
     pub(crate) fn intent_fact(&self) -> &'a Fact<Option<Intent>> {

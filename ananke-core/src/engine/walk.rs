@@ -116,6 +116,8 @@ pub struct Walk {
     changed: bool,
     /// What changed since the last judgement.
     pub(super) news: Inputs,
+    /// Gates that moved at the last judgement.
+    moved: Inputs,
     /// The floor by which was judged last.
     judged_from: Moment,
     /// When the next span is over that a gate waits for.
@@ -193,6 +195,7 @@ impl Walk {
             withheld: Withheld::default(),
             changed: true,
             news: Inputs::ALL,
+            moved: Inputs::NONE,
             judged_from: started,
             due: None,
             dying: None,
@@ -219,6 +222,7 @@ impl Walk {
                 history: &self.history,
                 leases: &self.leases,
                 sightings: &self.sightings,
+                floor: self.floor_moment(),
                 looks: None,
             },
             spec: &self.spec,
@@ -226,7 +230,6 @@ impl Walk {
             started: self.started,
             began: self.began,
             trust: self.trust,
-            floor: self.floor_moment(),
             run: &self.run,
             by_power: self.by_power,
             earlier: &self.earlier,
@@ -249,11 +252,15 @@ impl Walk {
         // Whoever follows a cause settles when the cause has, at whichever gate that is judged.
         let causes = self.person_subjects(now);
         let mut news = self.take_news();
+        // Whoever was judged after a gate that moved has seen it move.
+        let mut unseen = std::mem::take(&mut self.moved);
         for row in self.plan.rows.clone() {
+            let news_here = news | unseen;
+            unseen = unseen.without(Inputs::gate(row.id));
             if self.plan.latching && self.gates.get(&row.id).is_some_and(|gate| gate.settled.is_some()) {
                 continue;
             }
-            let (judgement, differs) = self.judgement(&row, news, now);
+            let (judgement, differs) = self.judgement(&row, news_here, now);
             let open = row.needs.iter().all(|need| self.satisfied(*need));
             let limit = self.limit(row.id, now);
             let Some(gate) = self.gates.get_mut(&row.id) else { continue };
@@ -261,7 +268,7 @@ impl Walk {
             gate.step(&row, judgement, open, now, limit, &causes);
             if differs || gate.status != before {
                 news |= Inputs::gate(row.id);
-                self.news |= Inputs::gate(row.id);
+                self.moved |= Inputs::gate(row.id);
             }
             if gate.status == before {
                 continue;
@@ -305,7 +312,7 @@ impl Walk {
     fn take_news(&mut self) -> Inputs {
         let floor = self.floor_moment();
         if floor.since(self.judged_from).max(self.judged_from.since(floor)) > Duration::from_secs(1) {
-            self.news = Inputs::ALL;
+            self.news |= Inputs::FLOOR;
         }
         self.judged_from = floor;
         std::mem::take(&mut self.news)

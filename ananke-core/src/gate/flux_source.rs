@@ -278,17 +278,17 @@ const LONG_UP: Duration = Duration::from_secs(1800);
 /// Whether what the object says was said in this life of the cluster. A single look cannot ask for proof, so it believes a
 /// cluster that has been up for long.
 pub(crate) fn believable(view: &View<'_>, state: &Reconcile) -> bool {
-    let long_up = view.trust == Trust::Stated && is_floor_known(view) && view.now.since(view.floor) >= LONG_UP;
+    let long_up = view.trust == Trust::Stated && is_floor_known(view) && view.now.since(view.floor()) >= LONG_UP;
     handled(view, state) || long_up
 }
 
 /// Until a host tells when it booted, only what a run that acts asked for itself counts.
 pub(crate) fn proofs_from(view: &View<'_>) -> Moment {
-    if is_floor_known(view) || view.trust == Trust::Stated { view.floor } else { view.started }
+    if is_floor_known(view) || view.trust == Trust::Stated { view.floor() } else { view.started }
 }
 
 fn is_floor_known(view: &View<'_>) -> bool {
-    view.floor > Moment::from_millis(0)
+    view.floor() > Moment::from_millis(0)
 }
 
 /// Whether the controller handled a reconcile request that was made in this life of the cluster. One that lies ahead was made
@@ -398,7 +398,11 @@ mod tests {
         bench.all_up();
         let mut state = bench.obs.flux.last().unwrap().as_ref().as_ref().unwrap().sources[0].reconcile.clone();
         state.handled_at = None;
-        let believed = |trust, floor| believable(&View { trust, floor, ..bench.view() }, &state);
+        let believed = |trust, floor| {
+            let mut view = View { trust, ..bench.view() };
+            view.behind.floor = floor;
+            believable(&view, &state)
+        };
         let long = bench.now.minus(LONG_UP);
         assert!(believed(Trust::Stated, long));
         assert!(!believed(Trust::Stated, long.plus(Duration::from_millis(1))));
@@ -428,7 +432,8 @@ mod tests {
         let mut bench = Bench::new(1);
         bench.all_up();
         let mut state = bench.obs.flux.last().unwrap().as_ref().as_ref().unwrap().sources[0].reconcile.clone();
-        let unknown = View { floor: Moment::from_millis(0), ..bench.view() };
+        let mut unknown = bench.view();
+        unknown.behind.floor = Moment::from_millis(0);
         state.handled_at = Some(unknown.started.minus(Duration::from_secs(1)).to_string().into());
         assert!(!believable(&unknown, &state));
         state.handled_at = Some(unknown.started.to_string().into());

@@ -207,7 +207,7 @@ impl<'a> Case<'a> {
     /// A pod of a controller that can make the next, on a node whose kubelet ends it and starts that: nothing is forced. One
     /// from after the cluster came up had its chance.
     pub(super) fn may_remake(&self, pod: &PodState) -> bool {
-        let old = pod.created.is_some_and(|created| created < self.view.floor);
+        let old = pod.created.is_some_and(|created| created < self.view.floor());
         let made_again = admission::silent(self.view, &pod.object.namespace).is_none();
         let alive = pod.node.as_ref().is_some_and(|node| self.view.kubelet_alive(node));
         let owner = pod.owner.as_ref();

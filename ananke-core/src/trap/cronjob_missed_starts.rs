@@ -28,7 +28,7 @@ const WORDS: &[&str] = &["too many missed start time"];
 /// What a person should know of CronJobs, one line each.
 pub(crate) fn notes(view: &View<'_>) -> Vec<String> {
     let told = view.events().iter().filter(|event| event.about.kind == Kind::CronJob && says(&event.message, WORDS));
-    let now = told.filter(|event| event.last.is_some_and(|last| last >= view.floor));
+    let now = told.filter(|event| event.last.is_some_and(|last| last >= view.floor()));
     let note = |event: &crate::observation::EventState| {
         let (namespace, name) = (&event.about.namespace, &event.about.name);
         format!(

@@ -24,7 +24,7 @@ const TELLS_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 impl<'a> Evidence<'a> {
     pub(crate) fn of(view: &View<'a>) -> Self {
-        let young = |last: Moment| last >= view.floor && view.now.since(last) <= TELLS_FOR;
+        let young = |last: Moment| last >= view.floor() && view.now.since(last) <= TELLS_FOR;
         let mut events: BTreeMap<&ObjectRef, Vec<&EventState>> = BTreeMap::new();
         for event in view.events().iter().filter(|event| event.last.is_some_and(young)) {
             events.entry(&event.about).or_default().push(event);

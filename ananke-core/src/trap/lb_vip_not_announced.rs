@@ -32,7 +32,7 @@ const OF_SERVICE_LB: &str = "svclb-";
 /// While one that was made anew is still to come, the others may be all that announce anything.
 fn announcers<'a>(case: &Case<'a>) -> Vec<&'a PodState> {
     let view = case.view;
-    let young = |pod: &PodState| pod.created.is_some_and(|at| at >= view.floor && !view.has_passed(MOVES_WITHIN, at));
+    let young = |pod: &PodState| pod.created.is_some_and(|at| at >= view.floor() && !view.has_passed(MOVES_WITHIN, at));
     let comes = |pod: &PodState| !pod.ready && pod.owner.as_ref().is_some_and(announces) && young(pod);
     if view.pods().unwrap_or_default().iter().any(comes) { Vec::new() } else { case.old_pods(announces) }
 }

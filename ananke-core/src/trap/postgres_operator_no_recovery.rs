@@ -65,7 +65,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
 pub(crate) fn notes(view: &View<'_>) -> Vec<String> {
     let fails = |pod: &&PodState| {
         let mut of = view.events().iter().filter(|event| event.about == pod.object);
-        of.any(|event| event.last.is_some_and(|last| last >= view.floor) && says(&event.message, WORDS))
+        of.any(|event| event.last.is_some_and(|last| last >= view.floor()) && says(&event.message, WORDS))
     };
     let lost = |pod: &&PodState| {
         pod.owner.is_none() && pod.role.is_some() && pod.phase == PodPhase::Running && !pod.ready && !pod.deleting

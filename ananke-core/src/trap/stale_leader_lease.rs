@@ -35,7 +35,7 @@ fn stale<'a>(case: &Case<'a>) -> Option<&'a LeaderState> {
     let name = format!("external-attacher-leader-{driver}");
     let view = case.view;
     let lease = view.leaders().iter().find(|found| *found.name == *name)?;
-    let since = lease.renewed.map_or(view.floor, |renewed| renewed.max(view.floor));
+    let since = lease.renewed.map_or(view.floor(), |renewed| renewed.max(view.floor()));
     let lapsed = view.has_passed(lease.lasts.max(Duration::from_secs(1)) * LAPSED, since);
     let pods = view.pods().ok()?;
     let there = pods.iter().any(|pod| pod.object.namespace == lease.namespace && *pod.object.name == *holder(lease));

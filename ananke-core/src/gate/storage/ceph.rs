@@ -29,7 +29,7 @@ const HARMLESS: &[&str] = &[
 /// None where nothing hinders it, or where Rook has not looked since the cluster came up.
 pub(super) fn judge(view: &View<'_>, found: &CephState) -> Option<Verdict> {
     let flags = hindering(found)?;
-    if found.checked.is_none_or(|at| at < view.floor) {
+    if found.checked.is_none_or(|at| at < view.floor()) {
         return None;
     }
     let unset = flags.iter().map(|flag| format!("`ceph osd unset {}`", if flag.starts_with("pause") { "pause" } else { flag }));
