@@ -107,7 +107,8 @@ mod volumeattachment_being_deleted;
 mod wan_or_switch_up_late;
 mod webhook_fail_closed_deadlock;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 pub use case::{Case, Finding};
@@ -131,10 +132,23 @@ pub fn entry(trap: Trap) -> Option<&'static Entry> {
     ALL.iter().copied().find(|entry| entry.trap == trap)
 }
 
+/// Those that may know what a gate waits for.
+fn of_gate(gate: GateId) -> &'static [(&'static Entry, &'static Diagnosis)] {
+    static BY_GATE: LazyLock<BTreeMap<GateId, Vec<(&Entry, &Diagnosis)>>> = LazyLock::new(|| {
+        let mut by_gate = BTreeMap::<_, Vec<_>>::new();
+        for (entry, diagnosis) in ALL.iter().filter_map(|entry| Some((*entry, entry.diagnosis.as_ref()?))) {
+            for gate in diagnosis.gates {
+                by_gate.entry(*gate).or_default().push((entry, diagnosis));
+            }
+        }
+        by_gate
+    });
+    BY_GATE.get(&gate).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// Names what a gate waits for, where a trap knows it.
 pub(crate) fn explain(view: &View<'_>, gate: GateId, judgement: &mut Judgement) {
-    let mut knowing = ALL.iter().filter_map(|entry| Some((entry, entry.diagnosis.as_ref()?)));
-    if !knowing.any(|(_, diagnosis)| diagnosis.gates.contains(&gate)) {
+    if of_gate(gate).is_empty() {
         return;
     }
     if !judgement.subjects.values().any(|verdict| open(view, verdict, gate)) {
@@ -229,10 +243,7 @@ pub(crate) fn knows(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subj
 
 fn name(view: &View<'_>, evidence: &Evidence<'_>, gate: GateId, subject: &Subject, blocker: &mut Blocker) -> Option<()> {
     let case = Case::new(view, evidence, subject, blocker);
-    let found = ALL.iter().find_map(|entry| {
-        let diagnosis = entry.diagnosis.as_ref().filter(|diagnosis| diagnosis.gates.contains(&gate))?;
-        Some((*entry, diagnosis, (diagnosis.find)(&case)?))
-    });
+    let found = of_gate(gate).iter().find_map(|(entry, diagnosis)| Some((entry, diagnosis, (diagnosis.find)(&case)?)));
     let (entry, diagnosis, finding) = found?;
     let remakes = diagnosis.remake.is_some_and(|remake| !remake(&case).is_empty());
     let repairs =

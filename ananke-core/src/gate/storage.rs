@@ -51,6 +51,7 @@ struct Seen<'a> {
     storage: &'a StorageState,
     view: View<'a>,
     nodes: &'a [NodeState],
+    /// Empty where none is asked for.
     pods: &'a [PodState],
     longhorn_nodes: BTreeMap<&'a NodeName, &'a LonghornNode>,
     longhorn_volumes: BTreeMap<&'a str, &'a LonghornVolume>,
@@ -58,18 +59,24 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn of(view: &View<'a>) -> Result<Self, crate::fact::Gap> {
-        let (storage, nodes, pods) = (view.storage()?, view.nodes()?, view.pods()?);
+        let (storage, nodes) = (view.storage()?, view.nodes()?);
         let longhorn = storage.longhorn.as_ref();
         let longhorn_nodes = longhorn.map(|found| found.nodes.as_slice()).unwrap_or_default();
         let longhorn_volumes = longhorn.map(|found| found.volumes.as_slice()).unwrap_or_default();
-        Ok(Self {
+        let mut seen = Self {
             storage,
             view: *view,
             nodes,
-            pods,
+            pods: &[],
             longhorn_nodes: longhorn_nodes.iter().map(|found| (&found.node, found)).collect(),
             longhorn_volumes: longhorn_volumes.iter().map(|found| (found.name.as_ref(), found)).collect(),
-        })
+        };
+        // Pods come and go all the time, and say nothing to storage that is well.
+        let faulted = storage.claims.iter().any(|claim| faulted_volume(&seen, claim).is_some());
+        if faulted || suspects(view, &seen).next().is_some() {
+            seen.pods = view.pods()?;
+        }
+        Ok(seen)
     }
 
     fn uses_csi(&self, view: &View<'_>) -> bool {
@@ -270,9 +277,7 @@ fn faulted(view: &View<'_>, seen: &Seen<'_>, claim: &ObjectRef, volume: &str) ->
 }
 
 fn judge_attachments(view: &View<'_>, seen: &Seen<'_>, judgement: &mut Judgement) {
-    // A node that is not in the cluster is silent too.
-    let in_question = |found: &&AttachmentState| found.deleting || view.kubelet_silent(&found.node);
-    let mut suspects = seen.storage.attachments.iter().filter(in_question).peekable();
+    let mut suspects = suspects(view, seen).peekable();
     if suspects.peek().is_none() {
         return;
     }
@@ -289,6 +294,11 @@ fn judge_attachments(view: &View<'_>, seen: &Seen<'_>, judgement: &mut Judgement
             judgement.set(Subject::Object(found.object.clone()), verdict);
         }
     }
+}
+
+/// Attachments in question: a node that is not in the cluster is silent too.
+fn suspects<'a>(view: &View<'_>, seen: &Seen<'a>) -> impl Iterator<Item = &'a AttachmentState> {
+    seen.storage.attachments.iter().filter(|found| found.deleting || view.kubelet_silent(&found.node))
 }
 
 /// Pods that are not ready and mount a volume, by that volume.
@@ -454,6 +464,18 @@ mod tests {
         bench.check(evaluate, "n1: hold driver-not-registered waiting");
         bench.spec.storage.required = false;
         bench.check(evaluate, "not applicable: storage is not required (startup.require_storage_ready)");
+    }
+
+    #[test]
+    fn pods_are_asked_for_only_where_storage_may_stand_in_their_way() {
+        let mut bench = bench();
+        let well = "n2: pass\nPersistentVolumeClaim apps/data-db-0: pass";
+        bench.judged(GateId::NodesReady, crate::gate::nodes_ready::evaluate);
+        bench.check(evaluate, well);
+        bench.obs.pods = Fact::default();
+        bench.check(evaluate, well);
+        bench.storage(|storage| storage.attachments[0].deleting = true);
+        bench.check(evaluate, "the cluster: unknown");
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl ProbeRequest {
 
     /// Under what the answer is kept: requests that differ in anything have different keys.
     pub fn key(&self) -> Arc<str> {
-        let mut key = format!("{} {}", self.method, self.url);
+        let mut key = self.method.to_string();
+        key.reserve(self.url.len().saturating_add(1));
+        key.push(' ');
+        key.push_str(&self.url);
         let looked_for = self.headers.iter().map(|(name, text)| format!(" {name}: {text:?}"));
         for part in looked_for.chain(self.texts.iter().map(|text| format!(" {text:?}"))) {
             key.push_str(&part);
