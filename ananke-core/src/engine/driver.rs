@@ -32,11 +32,14 @@ use crate::report::{ActionOutcome, Command, Outcome, Report};
 
 /// Everything is judged again at least this often: facts age, deadlines pass.
 const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
-/// Answers that come within this time are judged together: a fifth of a second, and for each node beyond two hundred a
-/// millisecond more, up to two seconds: the larger the cluster, the more a judgement costs.
+/// Answers that come within this time are judged together: a fifth of a second, and the larger the cluster, the more, for the
+/// more a judgement costs: a millisecond for each node, up to two seconds. A start-up has more time than a battery: there it is
+/// 33 ms for each node, up to a second.
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
-const LONGEST_AT_MOST: Duration = Duration::from_secs(2);
 const AT_MOST_PER_NODE: Duration = Duration::from_millis(1);
+const LONGEST_AT_MOST: Duration = Duration::from_secs(2);
+const START_PER_NODE: Duration = Duration::from_millis(33);
+const START_AT_MOST: Duration = Duration::from_secs(1);
 /// A port call that has not come back by then counts as failed, whatever the adapter's own deadline is.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Progress is written at least this often: whoever keeps the leases knows by it that the run is alive.
@@ -157,6 +160,13 @@ pub async fn execute<'a>(
     run.watch().await;
     let report = run.finish().await;
     (report, run.walk)
+}
+
+/// How long a judgement waits for the next answers, in a cluster of so many nodes.
+fn at_most(nodes: usize, stops: bool) -> Duration {
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    let any = AT_MOST_PER_NODE.saturating_mul(nodes).clamp(JUDGE_AT_MOST, LONGEST_AT_MOST);
+    if stops { any } else { any.max(START_PER_NODE.saturating_mul(nodes).min(START_AT_MOST)) }
 }
 
 struct Run<'a, 'o> {
@@ -286,8 +296,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     fn judge_at_most(&self) -> Duration {
-        let nodes = u32::try_from(self.walk.spec.nodes.len()).unwrap_or(u32::MAX);
-        AT_MOST_PER_NODE.saturating_mul(nodes).clamp(JUDGE_AT_MOST, LONGEST_AT_MOST)
+        at_most(self.walk.spec.nodes.len(), self.walk.plan.latching)
     }
 
     /// Where somebody set the clock back, what was to come at a time that lies far ahead by it comes now.

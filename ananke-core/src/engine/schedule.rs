@@ -19,7 +19,7 @@ const HEEDED_WITHIN: Duration = Duration::from_secs(2);
 /// An API server that asks for more than this is asked again after this: a cluster is waited for.
 const LONGEST_QUIET: Duration = Duration::from_secs(60);
 /// A part that a watch says changed is read again this long after the read before, and not sooner: a large cluster changes
-/// all the time, and what comes together is read together. With the pause between two judgements it is less than a second.
+/// all the time, and what comes together is read together. The pause between two judgements comes on top.
 const HEARD_EVERY: Duration = Duration::from_millis(500);
 
 /// One part of the world, read by one call.
