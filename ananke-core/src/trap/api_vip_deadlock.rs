@@ -37,7 +37,7 @@ fn find(case: &Case<'_>) -> Option<Finding> {
         ),
         format!(
             "on {first}: `curl -k https://127.0.0.1:6443/readyz`; if that answers, restart what holds the address of the kubeconfig \
-             (the pod of kube-vip, or the balancer), or name a server's own address in the kubeconfig"
+             (the pod of kube-vip, or the balancer), or list the servers' own addresses under api_servers in Ananke's config"
         ),
     ))
 }
