@@ -7,9 +7,8 @@ use ananke_core::port::{PortError, clean};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::collection::Collection;
 use crate::connect::KubeCluster;
-use crate::error;
-use crate::translate::meta::List;
 
 /// A machine as the API has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,13 +140,12 @@ struct Answer {
     allowed: bool,
 }
 
+static MACHINES: Collection<Node, Machine> = Collection::new("list nodes", "/api/v1/nodes", machine);
+
 impl KubeCluster {
-    /// The machines of the cluster by name; the first 500 of them.
+    /// The machines of the cluster by name.
     pub async fn machines(&self) -> Result<Vec<Machine>, PortError> {
-        const TRIED: &str = "list nodes";
-        let list: List<Node> = self.get(TRIED, "/api/v1/nodes?limit=500").await?;
-        let machines: Result<Vec<_>, _> = list.items.into_iter().map(machine).collect();
-        machines.map_err(|why| error::nonsense(TRIED, &self.server(), why))
+        self.list(&MACHINES).await
     }
 
     /// Rights that this kubeconfig does not have, as `VERB RESOURCE`, with a name and a namespace where it is only there.
@@ -189,13 +187,13 @@ impl KubeCluster {
     }
 }
 
-fn machine(node: Node) -> Result<Machine, String> {
+fn machine(node: Node) -> Result<Option<Machine>, String> {
     let Metadata { name, labels } = node.metadata;
     let name = NodeName::parse(&name).map_err(|error| error.to_string())?;
     let server = ["control-plane", "master"].iter().any(|role| labels.contains_key(&format!("node-role.kubernetes.io/{role}")));
     let internal = node.status.addresses.into_iter().find(|address| address.kind == "InternalIP");
     let address = internal.map(|address| clean(&address.address, 64));
-    Ok(Machine { name, server, address })
+    Ok(Some(Machine { name, server, address }))
 }
 
 #[cfg(test)]
@@ -203,6 +201,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::reads::scripted::{Answer, Server};
+
+    #[tokio::test]
+    async fn machines_are_told_from_every_page() {
+        let server = Server::start(|request| {
+            let (name, token) = if request.contains("continue=more") { ("two", "") } else { ("one", "more") };
+            Answer::Json(200, format!(r#"{{"metadata":{{"continue":"{token}"}},"items":[{{"metadata":{{"name":"{name}"}}}}]}}"#))
+        });
+        let machines = server.await.cluster().machines().await.unwrap();
+        assert_eq!(machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
 
     #[test]
     fn the_rights_are_those_that_the_manifests_grant_and_all_of_them() {
