@@ -23,12 +23,20 @@ pub(crate) struct Server {
 }
 
 pub(crate) struct Servers {
+    first: Arc<Server>,
     all: Vec<Arc<Server>>,
-    asked: Mutex<Arc<Server>>,
-    /// Which cluster the one that is asked was last seen to be of.
-    cluster: Mutex<Option<Uid>>,
+    known: Arc<Mutex<Known>>,
     /// The last look at all of them that led nowhere; whoever holds it looks.
     in_vain: tokio::sync::Mutex<Option<InVain>>,
+}
+
+/// What clients that go on from each other know together.
+#[derive(Default)]
+struct Known {
+    /// Name of the server that is asked; none for the first.
+    asked: Option<Arc<str>>,
+    /// Which cluster the one that is asked was last seen to be of.
+    cluster: Option<Uid>,
 }
 
 struct InVain {
@@ -42,20 +50,22 @@ impl Servers {
     pub(crate) fn new(first: Server, others: Vec<Server>) -> Self {
         let first = Arc::new(first);
         let all = std::iter::once(Arc::clone(&first)).chain(others.into_iter().map(Arc::new)).collect();
-        Self { all, asked: Mutex::new(first), cluster: Mutex::default(), in_vain: tokio::sync::Mutex::default() }
+        Self { first, all, known: Arc::default(), in_vain: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn asked(&self) -> Arc<Server> {
-        Arc::clone(&lock(&self.asked))
+        let name = lock(&self.known).asked.clone();
+        let asked = name.and_then(|name| self.all.iter().find(|server| server.name == name));
+        Arc::clone(asked.unwrap_or(&self.first))
     }
 
     /// The one that is asked is well.
     pub(crate) fn is_of(&self, cluster: &Uid) {
-        *lock(&self.cluster) = Some(cluster.clone());
+        lock(&self.known).cluster = Some(cluster.clone());
     }
 
     fn may_be_of(&self, cluster: &Uid) -> bool {
-        lock(&self.cluster).as_ref().is_none_or(|known| known == cluster)
+        lock(&self.known).cluster.as_ref().is_none_or(|known| known == cluster)
     }
 }
 
@@ -70,16 +80,16 @@ impl KubeCluster {
         Self { only: Some(Arc::clone(server)), ..self.clone() }
     }
 
-    /// Goes on where `before` was: with the server that it asked, and the cluster that it knew.
+    /// Goes on where `before` is, and knows with it from then on which server is asked, and of which cluster that is.
     #[must_use]
     pub fn going_on_from(self, before: &Self) -> Self {
-        let name = before.server();
-        if let Some(server) = self.servers.all.iter().find(|server| server.name == name) {
-            *lock(&self.servers.asked) = Arc::clone(server);
-        }
-        let cluster = lock(&before.servers.cluster).clone();
-        *lock(&self.servers.cluster) = cluster;
-        self
+        let servers = Servers {
+            first: Arc::clone(&self.servers.first),
+            all: self.servers.all.clone(),
+            known: Arc::clone(&before.servers.known),
+            in_vain: tokio::sync::Mutex::default(),
+        };
+        Self { servers: Arc::new(servers), ..self }
     }
 
     /// After `failed` failed with `why` at something that was begun at `begun`, looks at all servers; Ok where another one is
@@ -113,7 +123,7 @@ impl KubeCluster {
         match next {
             Some(next) if !itself => {
                 tracing::warn!(server = %failed.name, error = %why, instead = %next.name, "another API server is asked from now on");
-                *lock(&self.servers.asked) = Arc::clone(next);
+                lock(&self.servers.known).asked = Some(Arc::clone(&next.name));
                 Ok(())
             }
             Some(_) | None => {
@@ -214,6 +224,17 @@ mod tests {
         assert_eq!(lists(&second), 1);
         let before = first.requests().len();
         first.cluster_with(&[&second]).going_on_from(&cluster).namespaces().await.unwrap();
+        assert_eq!((lists(&second), first.requests().len()), (2, before));
+    }
+
+    #[tokio::test]
+    async fn clients_that_go_on_from_each_other_turn_together() {
+        let first = Scripted::start(|_| Answer::Close).await;
+        let second = server("c-1", &state(true)).await;
+        let cluster = first.cluster_with(&[&second]);
+        first.cluster_with(&[&second]).going_on_from(&cluster).namespaces().await.unwrap();
+        let before = first.requests().len();
+        cluster.namespaces().await.unwrap();
         assert_eq!((lists(&second), first.requests().len()), (2, before));
     }
 

@@ -126,9 +126,11 @@ async fn for_shutdown(loaded: &Loaded, daemon: &Adapters) -> Result<Adapters, Fa
     Ok(Adapters::with(loaded, state, cluster)?)
 }
 
-/// A run has connections of its own: what it learned of hosts ends with it.
-async fn fresh(loaded: &Loaded) -> Result<Adapters, Failure> {
-    Ok(Adapters::new(loaded, StateDir::open(&loaded.state_dir)?).await?)
+/// A run has connections of its own: what it learned of hosts ends with it. It asks the API server that the daemon asks.
+async fn fresh(loaded: &Loaded, daemon: &Adapters) -> Result<Adapters, Failure> {
+    let state = StateDir::open(&loaded.state_dir)?;
+    let cluster = wire::kubeconfig(loaded).await?.going_on_from(daemon.cluster());
+    Ok(Adapters::with(loaded, state, cluster)?)
 }
 
 /// Comes with the first SIGHUP after which the config can be used; one that cannot is told, and the old one stays.

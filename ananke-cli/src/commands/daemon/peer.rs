@@ -79,8 +79,8 @@ async fn by_another(adapters: &Adapters, spec: &Spec, within: Duration, wants: &
 }
 
 /// The power of a peer is back: the coordinator is to start the cluster.
-pub(super) async fn start_up(loaded: &Loaded, why: &str, stop: &Stop) -> Result<Came, Failure> {
-    let (adapters, mut spec) = (fresh(loaded).await?, loaded.spec.clone());
+pub(super) async fn start_up((loaded, daemon): (&Loaded, &Adapters), why: &str, stop: &Stop) -> Result<Came, Failure> {
+    let (adapters, mut spec) = (fresh(loaded, daemon).await?, loaded.spec.clone());
     // From here on this host keeps nothing down.
     want(&adapters, &spec, IntentState::ShutdownComplete, why).await?;
     let wait = if loaded.alone.startup { spec.guard_wait } else { Duration::ZERO };

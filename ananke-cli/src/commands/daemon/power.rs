@@ -346,12 +346,12 @@ impl<'a> Keeper<'a> {
             self.say(now, if hand_on { "asks for a start-up" } else { "starts up" }, &why);
             self.board.begins(Command::Startup, &why);
         }
-        let (loaded, spec, stop) = (self.loaded, self.duty.for_start(self.spec), self.stop.clone());
+        let (loaded, daemon, spec, stop) = (self.loaded, self.adapters, self.duty.for_start(self.spec), self.stop.clone());
         let run = async move {
             if hand_on {
-                return peer::start_up(loaded, &why, &stop).await;
+                return peer::start_up((loaded, daemon), &why, &stop).await;
             }
-            let adapters = fresh(loaded).await?;
+            let adapters = fresh(loaded, daemon).await?;
             let Some(kept_down) = unless(&stop, peer::kept_down(&adapters, &spec)).await else { return Ok(Came::stopped()) };
             if let Some(why) = kept_down? {
                 return Ok(Came::NotYet(why));
