@@ -34,7 +34,7 @@ use crate::report::{ActionOutcome, Command, Outcome, Report};
 const JUDGE_AT_LEAST: Duration = Duration::from_secs(5);
 /// Answers that come within this time are judged together: a fifth of a second, and the larger the cluster, the more, for the
 /// more a judgement costs: a millisecond for each node, up to two seconds. A start-up has more time than a battery: there it is
-/// 33 ms for each node, up to a second.
+/// 33 ms for each node, up to a second, save for what it drives step by step.
 const JUDGE_AT_MOST: Duration = Duration::from_millis(200);
 const AT_MOST_PER_NODE: Duration = Duration::from_millis(1);
 const LONGEST_AT_MOST: Duration = Duration::from_secs(2);
@@ -163,10 +163,10 @@ pub async fn execute<'a>(
 }
 
 /// How long a judgement waits for the next answers, in a cluster of so many nodes.
-fn at_most(nodes: usize, stops: bool) -> Duration {
+fn at_most(nodes: usize, presses: bool) -> Duration {
     let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
     let any = AT_MOST_PER_NODE.saturating_mul(nodes).clamp(JUDGE_AT_MOST, LONGEST_AT_MOST);
-    if stops { any } else { any.max(START_PER_NODE.saturating_mul(nodes).min(START_AT_MOST)) }
+    if presses { any } else { any.max(START_PER_NODE.saturating_mul(nodes).min(START_AT_MOST)) }
 }
 
 struct Run<'a, 'o> {
@@ -296,7 +296,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     fn judge_at_most(&self) -> Duration {
-        at_most(self.walk.spec.nodes.len(), self.walk.plan.latching)
+        at_most(self.walk.spec.nodes.len(), self.walk.plan.latching || self.walk.presses())
     }
 
     /// Where somebody set the clock back, what was to come at a time that lies far ahead by it comes now.

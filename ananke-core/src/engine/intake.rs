@@ -185,7 +185,7 @@ impl Walk {
         self.reread.took(&reading, now);
         let part = Inputs::of(&reading);
         let awaited = self.plan.latching || is_awaited(&reading, &self.obs, &self.spec);
-        let stops = self.plan.latching;
+        let (stops, of_flux) = (self.plan.latching, matches!(reading, Reading::Flux(_)));
         let obs = &mut self.obs;
         let changed = match reading {
             Reading::Intent(read) => fold(&mut obs.intent, read, now),
@@ -253,6 +253,10 @@ impl Walk {
         }
         if changed && awaited {
             self.touch();
+        }
+        // Each Kustomization that is ready lets the next ones be asked for.
+        if changed && of_flux {
+            self.press();
         }
         changed && awaited
     }
@@ -345,6 +349,7 @@ mod tests {
             let reading = answer(&bench);
             let part = Inputs::of(&reading);
             let awaited = walk.take(reading, bench.now);
+            assert_eq!(walk.presses(), part == Inputs::FLUX);
             (awaited, walk.news == part)
         };
         let start = startup(startup_plan(), bench.spec.clone(), bench.now, None, None);
@@ -389,6 +394,7 @@ mod tests {
             lasts: Duration::from_secs(15),
         };
         check(|_| Reading::Leaders(Ok(Arc::new(vec![lease.clone()]))), LATER, AT_ONCE);
+        check(|_| Reading::Flux(Ok(Arc::default())), AT_ONCE, AT_ONCE);
         check(|_| Reading::Pods(Err(PortError::new(ErrorKind::Transient, "list", "pods", "refused"))), AT_ONCE, AT_ONCE);
     }
 }

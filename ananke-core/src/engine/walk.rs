@@ -114,6 +114,8 @@ pub struct Walk {
     pub(super) reread: Reread,
     pub(super) withheld: Withheld,
     changed: bool,
+    /// What changed is what a start-up drives, step by step.
+    pressing: bool,
     /// What changed since the last judgement.
     pub(super) news: Inputs,
     /// Gates that moved at the last judgement.
@@ -194,6 +196,7 @@ impl Walk {
             reread: Reread::default(),
             withheld: Withheld::default(),
             changed: true,
+            pressing: false,
             news: Inputs::ALL,
             moved: Inputs::NONE,
             judged_from: started,
@@ -204,6 +207,15 @@ impl Walk {
 
     pub(super) fn touch(&mut self) {
         self.changed = true;
+    }
+
+    /// It is judged soon, however large the cluster is.
+    pub(super) fn press(&mut self) {
+        self.pressing = true;
+    }
+
+    pub(super) fn presses(&self) -> bool {
+        self.pressing
     }
 
     pub(super) fn is_changed(&self) -> bool {
@@ -241,6 +253,7 @@ impl Walk {
     /// Evaluates every gate and moves it on. Returns what changed.
     pub fn judge(&mut self, now: Moment) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.pressing = false;
         if let Some(since) = self.interrupted {
             if !self.cordons_are_out(now) || now.since(since) >= WIND_DOWN {
                 self.end(Outcome::Interrupted);

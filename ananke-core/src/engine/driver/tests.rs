@@ -515,8 +515,8 @@ fn a_look_at_one_gate_leaves_the_progress_of_a_start_up_that_is_owed() {
 }
 
 #[test]
-fn the_larger_a_cluster_the_more_is_judged_together_and_a_battery_waits_less() {
-    let millis = |nodes, stops| at_most(nodes, stops).as_millis();
+fn the_larger_a_cluster_the_more_is_judged_together_and_what_presses_waits_less() {
+    let millis = |nodes, presses| at_most(nodes, presses).as_millis();
     assert_eq!([3, 30, 500, 1_500, 9_000].map(|nodes| millis(nodes, false)), [200, 990, 1_000, 1_500, 2_000]);
     assert_eq!([3, 30, 500, 1_500, 9_000].map(|nodes| millis(nodes, true)), [200, 200, 500, 1_500, 2_000]);
 }
